@@ -1,0 +1,20 @@
+import numpy as np
+from jaxtyping import Inexact
+from numpy import ndarray
+
+from scratchformer.layers.checks import check_probability
+from scratchformer.layers.layer import Layer
+from scratchformer.ops import Backward, dropout
+
+
+class Dropout(Layer):
+    """Inverted dropout with probability p in [0, 1), on if and only if a call is given a generator."""
+
+    def __init__(self, p: float) -> None:
+        check_probability("Dropout", p=p)
+        self.p = p
+
+    def __call__(
+        self, x: Inexact[ndarray, "*shape"], generator: np.random.Generator | None = None
+    ) -> tuple[Inexact[ndarray, "*shape"], Backward]:
+        return dropout(x, self.p, generator)

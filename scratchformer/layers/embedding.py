@@ -1,0 +1,29 @@
+import numpy as np
+from jaxtyping import Inexact, Integer
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.layers.checks import check_size
+from scratchformer.layers.layer import Layer
+from scratchformer.layers.parameter import Parameter
+from scratchformer.ops import Backward, embedding
+from scratchformer.ops.embedding import add_rows
+
+
+class Embedding(Layer):
+    """A learned vector of d features for each of n ids. The table starts standard normal.
+
+    Raises ValueError for sizes below 1. Its backward returns None: ids have no gradient.
+    """
+
+    def __init__(self, n: int, d: int, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:
+        check_size("Embedding", n=n, d=d)
+        self.table = Parameter(generator.standard_normal((n, d)).astype(dtype))
+
+    def __call__(self, ids: Integer[ndarray, "*batch"]) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
+        y, _ = embedding(ids, self.table.value)
+
+        def backward(dy: ndarray) -> None:
+            add_rows(self.table.grad, ids, dy)  # straight into the gradient: a dense dtable would be mostly zeros
+
+        return y, backward

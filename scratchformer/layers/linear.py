@@ -1,0 +1,61 @@
+import math
+
+import numpy as np
+from jaxtyping import Inexact
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.layers.checks import check_size
+from scratchformer.layers.layer import Layer
+from scratchformer.layers.parameter import Parameter
+from scratchformer.ops import Backward, linear
+
+
+class Linear(Layer):
+    """Affine map y = x W + b of the last axis, W of shape (in, out).
+
+    W starts normal with standard deviation 1 / sqrt(in), b at zero. Raises ValueError for sizes below 1.
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        *,
+        bias: bool = True,
+        generator: np.random.Generator,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        check_size("Linear", d_in=d_in, d_out=d_out)
+        weight = generator.standard_normal((d_in, d_out)) / math.sqrt(d_in)
+        self.weight = Parameter(weight.astype(dtype))
+        self.bias = Parameter(np.zeros(d_out, dtype)) if bias else None
+
+    def __call__(self, x: Inexact[ndarray, "*batch d_in"]) -> tuple[Inexact[ndarray, "*batch d_out"], Backward]:
+        y, linear_backward = linear(x, self.weight.value, None if self.bias is None else self.bias.value)
+
+        def backward(dy: ndarray) -> ndarray:
+            dx, dweight, dbias = linear_backward(dy)
+            self.weight.grad += dweight
+            if self.bias is not None:
+                self.bias.grad += dbias
+            return dx
+
+        return y, backward
+
+
+class TiedLinear(Layer):
+    """Linear map y = x table^T by a table that another layer owns, such as a token embedding: no second parameter."""
+
+    def __init__(self, table: Parameter) -> None:
+        self.table = table
+
+    def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
+        y, linear_backward = linear(x, self.table.value.T)
+
+        def backward(dy: ndarray) -> ndarray:
+            dx, dweight, _ = linear_backward(dy)
+            self.table.grad += dweight.T
+            return dx
+
+        return y, backward

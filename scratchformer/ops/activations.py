@@ -1,0 +1,108 @@
+import math
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Inexact
+from numpy import ndarray
+
+from scratchformer.ops.contract import Backward, check_cotangent, check_floating
+
+SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+CUBIC = 0.044715
+
+
+def relu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Backward]:
+    """Rectifier: y = max(x, 0).
+
+    Returns:
+        y, and `backward(dy)` giving dx = dy where x > 0, else 0 (so 0 at the kink x = 0).
+
+    Raises:
+        TypeError: an x that is not floating.
+
+    Derivation: activations.
+    """
+    check_floating("relu", x=x)
+    y = np.maximum(x, 0)
+
+    def backward(dy: ndarray) -> ndarray:
+        check_cotangent("relu", dy, y)
+        return dy * (x > 0)
+
+    return y, backward
+
+
+def gelu(
+    x: Inexact[ndarray, "*shape"], approximate: Literal["none", "tanh"] = "none"
+) -> tuple[Inexact[ndarray, "*shape"], Backward]:
+    """Gaussian error linear unit: y = x Phi(x), with Phi the standard normal distribution function.
+
+    Args:
+        x: any shape.
+        approximate: "none" for the exact Phi(x) = erfc(-x / sqrt 2) / 2; "tanh" for GPT-2's
+            Phi(x) ~ (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2. Each form has its own exact derivative.
+
+    Returns:
+        y, and `backward(dy)` giving dx = dy (Phi(x) + x Phi'(x)).
+
+    Raises:
+        TypeError: an x that is not floating.
+        ValueError: another name for `approximate`.
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2. Derivation: activations.
+    """
+    check_floating("gelu", x=x)
+    if approximate == "none":
+        return _gelu_exact(x)
+    if approximate == "tanh":
+        return _gelu_tanh(x)
+    raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+
+
+def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
+    from scipy.special import erfc  # the one function that NumPy lacks; imported here so that nothing else waits for it
+
+    phi = 0.5 * erfc(x * -math.sqrt(0.5))  # erfc, because 1 + erf cancels for negative x
+    y = x * phi
+
+    def backward(dy: ndarray) -> ndarray:
+        check_cotangent("gelu", dy, y)
+        density = np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+        return dy * (phi + x * density)
+
+    return y, backward
+
+
+def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
+    t = np.tanh(x * (SQRT_2_OVER_PI + SQRT_2_OVER_PI * CUBIC * x * x))
+    half = 0.5 * x
+    y = half + half * t
+
+    def backward(dy: ndarray) -> ndarray:
+        check_cotangent("gelu", dy, y)
+        dt = (1 - t * t) * (SQRT_2_OVER_PI + 3 * SQRT_2_OVER_PI * CUBIC * x * x)
+        return dy * (0.5 + 0.5 * t + 0.5 * x * dt)
+
+    return y, backward
+
+
+def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Backward]:
+    """Sigmoid linear unit (swish): y = x s, with s = 1 / (1 + exp(-x)).
+
+    Returns:
+        y, and `backward(dy)` giving dx = dy s (1 + x (1 - s)).
+
+    Raises:
+        TypeError: an x that is not floating.
+
+    Source: Elfwing, Uchibe and Doya, 2017, equation 1. Derivation: activations.
+    """
+    check_floating("silu", x=x)
+    s = 0.5 * (1 + np.tanh(0.5 * x))  # never overflows, and takes complex x
+    y = x * s
+
+    def backward(dy: ndarray) -> ndarray:
+        check_cotangent("silu", dy, y)
+        return dy * s * (1 + x * (1 - s))
+
+    return y, backward

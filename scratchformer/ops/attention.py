@@ -1,0 +1,159 @@
+import math
+
+import numpy as np
+from jaxtyping import Inexact, Shaped
+from numpy import ndarray
+
+from scratchformer.ops.contract import Backward, check_cotangent, check_dimensions, check_floating
+from scratchformer.ops.dropout import dropout as drop
+from scratchformer.ops.masks import check_mask, may_attend
+from scratchformer.ops.rows import row_dot, row_sum, unbroadcast
+
+
+def attention_weights(
+    query: Inexact[ndarray, "*batch t_query d_k"],
+    key: Inexact[ndarray, "*batch t_key d_k"],
+    mask: Shaped[ndarray, "..."] | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> tuple[Inexact[ndarray, "*batch t_query t_key"], Backward]:
+    """How much each query attends to each key: P = softmax(scale Q K^T + mask) along the keys.
+
+    Args:
+        query, key: (..., T_query, d_k) and (..., T_key, d_k).
+        mask: broadcasts to (..., T_query, T_key). Boolean: True where a query may attend. Floating: added to the
+            scores (cast to their dtype), and -inf forbids.
+        is_causal: also forbid every key after the query; the last query is aligned with the last key.
+        scale: what multiplies the scores; None for 1 / sqrt(d_k).
+
+    Returns:
+        P (read-only, backward keeps it), and `backward(dP)` giving `(dquery, dkey, dmask)`: with
+        dS = P (dP - sum_j dP_j P_j), dquery = scale dS K, dkey = scale dS^T Q, and dmask (None unless the mask is
+        floating) is dS summed to the mask's shape.
+
+    A query that may attend to nothing gets weights 0 and gradients 0. Keys that nobody may attend to, and queries
+    that may attend to nothing, count as zeros whatever they hold, NaN included.
+
+    Raises:
+        TypeError: arguments that are not floating or differ in dtype, a mask of integers.
+        ValueError: shapes that do not match, a mask that does not broadcast or is floating with only 0 and 1.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1. Derivation: attention.
+    """
+    op = "attention_weights"
+    _check(op, query, key, None, mask)
+    (t_query, d_k), t_key = query.shape[-2:], key.shape[-2]
+    scale = 1 / math.sqrt(d_k) if scale is None else float(scale)
+    allowed = may_attend(mask, is_causal, t_query, t_key)
+    if mask is not None or t_query > t_key:
+        query = _zero_unless(allowed, query, over_axis=-1)
+        key = _zero_unless(allowed, key, over_axis=-2)
+
+    q = query * scale
+    scores = q @ key.swapaxes(-1, -2)
+    if mask is not None and mask.dtype != bool:
+        scores += mask.astype(scores.dtype)
+    if allowed is not None:
+        np.copyto(scores, -np.inf, where=~allowed)  # not by adding -inf: an infinite score would become NaN
+
+    highest = scores.real.max(axis=-1, keepdims=True, initial=-np.inf)
+    scores -= np.where(np.isneginf(highest), 0, highest)
+    weights = np.exp(scores, out=scores)
+    total = row_sum(weights)
+    weights /= np.where(total == 0, 1, total)
+    weights.flags.writeable = False
+
+    def backward(dweights: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
+        check_cotangent(op, dweights, weights)
+        dscores = dweights - row_dot(dweights, weights)
+        dscores *= weights
+        dquery = _product(dscores, key, like=query)
+        dquery *= scale
+        dkey = _product(dscores.swapaxes(-1, -2), q, like=key)
+        dmask = None
+        if mask is not None and mask.dtype != bool:
+            dmask = unbroadcast(dscores, mask.shape).astype(mask.dtype)
+        return dquery, dkey, dmask
+
+    return weights, backward
+
+
+def scaled_dot_product_attention(
+    query: Inexact[ndarray, "*batch t_query d_k"],
+    key: Inexact[ndarray, "*batch t_key d_k"],
+    value: Inexact[ndarray, "*batch t_key d_v"],
+    mask: Shaped[ndarray, "..."] | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    generator: np.random.Generator | None = None,
+) -> tuple[Inexact[ndarray, "*batch t_query d_v"], Backward]:
+    """Attention: Y = dropout(P) V, with P = softmax(scale Q K^T + mask) along the keys.
+
+    Args:
+        query, key, value: (..., T_query, d_k), (..., T_key, d_k) and (..., T_key, d_v).
+        mask, is_causal, scale: as in `attention_weights`.
+        dropout: probability of dropping a weight, in [0, 1).
+        generator: where dropout's randomness comes from; dropout is on if and only if it is given.
+
+    Returns:
+        Y, and `backward(dY)` giving `(dquery, dkey, dvalue, dmask)`: dvalue = dropout(P)^T dY, and dP = dY V^T (through
+        dropout) continues in the backward of `attention_weights`. `dmask` is None unless the mask is floating.
+
+    A query that may attend to nothing gives a zero row and zero gradients. Keys and values that nobody may attend to
+    count as zeros whatever they hold, NaN included.
+
+    Raises:
+        TypeError: arguments that are not floating or differ in dtype, a mask of integers.
+        ValueError: shapes that do not match, a mask that does not broadcast or is floating with only 0 and 1,
+            dropout outside [0, 1).
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1. Derivation: attention.
+    """
+    op = "scaled_dot_product_attention"
+    _check(op, query, key, value, mask)
+    if mask is not None:
+        value = _zero_unless(may_attend(mask, is_causal, query.shape[-2], key.shape[-2]), value, over_axis=-2)
+
+    weights, weights_backward = attention_weights(query, key, mask, is_causal=is_causal, scale=scale)
+    dropped, dropout_backward = drop(weights, dropout, generator)
+    y = _product(dropped, value, like=query)
+
+    def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
+        check_cotangent(op, dy, y)
+        dvalue = _product(dropped.swapaxes(-1, -2), dy, like=value)
+        dweights = dropout_backward(dy @ value.swapaxes(-1, -2))
+        dquery, dkey, dmask = weights_backward(dweights)
+        return dquery, dkey, dvalue, dmask
+
+    return y, backward
+
+
+def _product(a: ndarray, b: ndarray, like: ndarray) -> ndarray:
+    """a @ b in the memory order of `like`: heads that are a view of (batch, time, heads, features) stay mergeable."""
+    return np.matmul(a, b, out=np.empty_like(like, shape=(*a.shape[:-1], b.shape[-1])))
+
+
+def _zero_unless(allowed: ndarray | None, x: ndarray, over_axis: int) -> ndarray:
+    if allowed is None:
+        return x
+    used = np.atleast_2d(allowed).any(axis=over_axis, keepdims=True)
+    if over_axis == -2:
+        used = used.swapaxes(-1, -2)
+    return x if used.all() else np.where(used, x, x.dtype.type(0))
+
+
+def _check(op: str, query: ndarray, key: ndarray, value: ndarray | None, mask: ndarray | None) -> None:
+    check_floating(op, query=query, key=key, value=value)
+    check_dimensions(op, "query", query, 2)
+    for name, array in (("key", key), ("value", value)):
+        if array is not None and (array.ndim != query.ndim or array.shape[:-2] != query.shape[:-2]):
+            raise ValueError(f"{op}: {name} has shape {array.shape}, query {query.shape}; the leading axes must agree")
+    if key.shape[-1] != query.shape[-1]:
+        raise ValueError(f"{op}: key has {key.shape[-1]} features, query has {query.shape[-1]}")
+    if value is not None and value.shape[-2] != key.shape[-2]:
+        raise ValueError(f"{op}: value has {value.shape[-2]} positions, key has {key.shape[-2]}")
+    if mask is not None:
+        check_mask(op, mask, (*query.shape[:-1], key.shape[-2]))

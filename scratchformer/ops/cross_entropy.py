@@ -1,0 +1,74 @@
+import numpy as np
+from jaxtyping import Inexact, Integer
+from numpy import ndarray
+
+from scratchformer.ops.contract import Backward, check_dimensions, check_floating, check_indices, check_shape
+from scratchformer.ops.rows import row_mean, row_sum
+
+
+def cross_entropy(
+    logits: Inexact[ndarray, "*batch classes"],
+    targets: Integer[ndarray, "*batch"],
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> tuple[np.inexact, Backward]:
+    """Mean cross-entropy between softmax(logits) and smoothed one-hot targets, in nats.
+
+    loss = mean over counted b of - sum_c q_bc log softmax(logits_b)_c,
+    with q_bc = (1 - label_smoothing) [c = targets_b] + label_smoothing / classes.
+
+    Args:
+        logits: unnormalised log-probabilities.
+        targets: class numbers, or `ignore_index` where a position counts nowhere (not even in the mean).
+        ignore_index: the target that marks such positions.
+        label_smoothing: share of the probability that is spread evenly over all classes, 0 to 1.
+
+    Returns:
+        the loss, a NumPy scalar of the logits' dtype (0 when no target counts), and `backward(dloss=1.0)` giving
+        dlogits = dloss (softmax(logits) - q) / number of counted targets, and 0 at ignored positions.
+
+    Raises:
+        TypeError: logits that are not floating, targets that are not integers.
+        ValueError: a target that is no class, shapes that do not match, `label_smoothing` outside [0, 1].
+
+    Source: Szegedy et al., "Rethinking the Inception Architecture", 2015, section 7 (smoothing).
+    Derivation: cross_entropy.
+    """
+    check_floating("cross_entropy", logits=logits)
+    check_dimensions("cross_entropy", "logits", logits, 1)
+    classes = logits.shape[-1]
+    check_indices("cross_entropy", "targets", targets, classes, ignore=ignore_index)
+    check_shape("cross_entropy", "targets", targets, logits.shape[:-1])
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
+    label_smoothing = float(label_smoothing)
+
+    counted = targets != ignore_index
+    x = logits.reshape(-1, classes) if counted.all() else logits[counted]
+    target = targets[counted]
+    rows = np.arange(len(x))
+    if len(x) == 0:
+        return logits.dtype.type(0), lambda dloss=1.0: np.zeros_like(logits)
+
+    z = x - x.real.max(axis=-1, keepdims=True)
+    expected = (1 - label_smoothing) * z[rows, target]
+    if label_smoothing:
+        expected = expected + label_smoothing * row_mean(z)[:, 0]
+    exponentials = np.exp(z, out=z)
+    total = row_sum(exponentials)
+    loss = np.mean(np.log(total)[:, 0] - expected)
+
+    def backward(dloss: float = 1.0) -> ndarray:
+        share = logits.dtype.type(dloss / len(x))
+        dx = exponentials * (share / total)
+        if label_smoothing:
+            dx -= share * label_smoothing / classes
+        dx[rows, target] -= share * (1 - label_smoothing)
+        if len(x) == targets.size:
+            return dx.reshape(logits.shape)
+        dlogits = np.zeros_like(logits)
+        dlogits[counted] = dx
+        return dlogits
+
+    return loss, backward

@@ -1,0 +1,55 @@
+import numpy as np
+from jaxtyping import Inexact
+from numpy import ndarray
+
+from scratchformer.ops.contract import Backward, check_cotangent, check_dimensions, check_floating, check_shape
+from scratchformer.ops.rows import column_sum
+
+
+def linear(
+    x: Inexact[ndarray, "*batch d_in"],
+    weight: Inexact[ndarray, "d_in d_out"],
+    bias: Inexact[ndarray, " d_out"] | None = None,
+) -> tuple[Inexact[ndarray, "*batch d_out"], Backward]:
+    """Affine map of row vectors: y_j = sum_i x_i W_ij + b_j.
+
+    Args:
+        x: inputs; whatever leads is batch.
+        weight: (in, out).
+        bias: one number per output, or None for a map without an offset.
+
+    Returns:
+        y, and `backward(dy)` giving `(dx, dweight, dbias)`; `dbias` is None without a bias:
+        dx = dy W^T, dW = sum over the batch of x^T dy, db = sum over the batch of dy.
+
+    Raises:
+        TypeError: an argument that is not floating, or of another dtype than `x`.
+        ValueError: feature counts that do not match.
+
+    Derivation: linear.
+    """
+    check_floating("linear", x=x, weight=weight, bias=bias)
+    check_dimensions("linear", "x", x, 1)
+    if weight.ndim != 2:
+        raise ValueError(f"linear: weight must have shape (in, out), got {weight.shape}")
+    d_in, d_out = weight.shape
+    if x.shape[-1] != d_in:
+        raise ValueError(f"linear: x has {x.shape[-1]} features, weight expects {d_in}")
+    if bias is not None:
+        check_shape("linear", "bias", bias, (d_out,))
+
+    rows = x.reshape(-1, d_in)  # one large product instead of one per batch entry
+    y = (rows @ weight).reshape(*x.shape[:-1], d_out)
+    if bias is not None:
+        y += bias
+
+    def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
+        check_cotangent("linear", dy, y)
+        drows = dy.reshape(-1, d_out)
+        dx = (drows @ weight.T).reshape(x.shape)
+        # The layout of the weight, so that adding to the gradient of a transposed (tied) table stays contiguous.
+        dweight = np.matmul(rows.T, drows, out=np.empty_like(weight))
+        dbias = None if bias is None else column_sum(dy)
+        return dx, dweight, dbias
+
+    return y, backward

@@ -1,0 +1,22 @@
+"""Optimizers, learning-rate schedules and gradient clipping, on plain vectors."""
+
+from scratchformer.optim.adam import Adam, AdamW
+from scratchformer.optim.clipping import clip_global_norm, global_norm
+from scratchformer.optim.optimizer import Optimizer
+from scratchformer.optim.schedules import Constant, WarmupCosine, WarmupInverseSquareRoot
+from scratchformer.optim.sgd import SGD
+from scratchformer.optim.spans import ParallelMap, ParameterVector
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Constant",
+    "Optimizer",
+    "ParallelMap",
+    "ParameterVector",
+    "WarmupCosine",
+    "WarmupInverseSquareRoot",
+    "clip_global_norm",
+    "global_norm",
+]

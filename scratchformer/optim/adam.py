@@ -1,0 +1,74 @@
+import math
+
+import numpy as np
+
+from scratchformer.optim.optimizer import Optimizer, Update, check_rate
+from scratchformer.optim.spans import ParameterVector
+
+
+class Adam(Optimizer):
+    """Adam: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and at step t
+    p -= learning_rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
+
+    `eps` stands outside the square root, after the bias correction, as in algorithm 1 of the paper.
+    Raises ValueError for betas outside [0, 1) or a negative eps.
+
+    Source: Kingma and Ba, "Adam", 2015, algorithm 1. Derivation: optimizers.
+    """
+
+    weight_decay = 0.0
+
+    def __init__(
+        self, parameters: ParameterVector, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
+        name = type(self).__name__
+        check_rate(name, "betas[0]", betas[0], below=1)
+        check_rate(name, "betas[1]", betas[1], below=1)
+        check_rate(name, "eps", eps)
+        super().__init__(parameters, m=np.zeros_like(parameters.values), v=np.zeros_like(parameters.values))
+        self.betas = (float(betas[0]), float(betas[1]))
+        self.eps = float(eps)
+
+    def _update(self, learning_rate: float) -> Update:
+        b1, b2 = self.betas
+        step_size = learning_rate / (1 - b1**self.num_steps)
+        correction = 1 / math.sqrt(1 - b2**self.num_steps)
+        num_decayed = self.parameters.num_decayed if self.weight_decay else 0
+
+        def update(block: slice) -> None:
+            p, g = self.parameters.values[block], self.parameters.grads[block]
+            m, v = self.state["m"][block], self.state["v"][block]
+            m *= b1
+            m += (1 - b1) * g
+            v *= b2
+            v += (1 - b2) * g * g
+            denominator = np.sqrt(v)
+            denominator *= correction
+            denominator += self.eps
+            p[: max(0, num_decayed - block.start)] *= 1 - learning_rate * self.weight_decay
+            p -= step_size * m / denominator
+
+        return update
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: before Adam's step, p *= 1 - learning_rate weight_decay.
+
+    Decay applies to matrices and tables only (the leading `num_decayed` elements of the vector), not to biases and
+    norms. Raises ValueError for a negative weight_decay, and what `Adam` raises.
+
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2 (here, as in PyTorch, the
+    decay is scaled by the learning rate). Derivation: optimizers.
+    """
+
+    def __init__(
+        self,
+        parameters: ParameterVector,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        check_rate("AdamW", "weight_decay", weight_decay)
+        super().__init__(parameters, betas=betas, eps=eps)
+        self.weight_decay = float(weight_decay)

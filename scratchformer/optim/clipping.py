@@ -1,0 +1,39 @@
+import math
+
+import numpy as np
+
+from scratchformer.optim.spans import ParallelMap, blocks, spans
+
+
+def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
+    """Euclidean norm of a vector of gradients, accumulated in float64; the result does not depend on `parallel_map`."""
+
+    def squares(span: slice) -> float:
+        return sum(float(np.vdot(grads[block], grads[block])) for block in blocks(span))
+
+    return math.sqrt(sum(parallel_map(squares, spans(grads.size))))
+
+
+def clip_global_norm(grads: np.ndarray, max_norm: float, parallel_map: ParallelMap = map) -> float:
+    """Scales the gradients in place so that their global norm is at most `max_norm`: g *= min(1, max_norm / |g|).
+
+    Returns:
+        the norm before clipping.
+
+    Raises:
+        ValueError: a max_norm that is not positive.
+
+    Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013, algorithm 1.
+    Derivation: optimizers.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_global_norm: max_norm must be positive, got {max_norm}")
+    norm = global_norm(grads, parallel_map)
+
+    def scale(span: slice) -> None:
+        grads[span] *= max_norm / norm
+
+    if norm > max_norm:
+        for _ in parallel_map(scale, spans(grads.size)):
+            pass
+    return norm

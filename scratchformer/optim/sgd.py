@@ -1,0 +1,37 @@
+import numpy as np
+
+from scratchformer.optim.optimizer import Optimizer, Update, check_rate
+from scratchformer.optim.spans import ParameterVector
+
+
+class SGD(Optimizer):
+    """Gradient descent: p -= learning_rate g, with momentum mu: u = mu u + g, then p -= learning_rate u,
+    or p -= learning_rate (g + mu u) with Nesterov's.
+
+    Raises ValueError for a momentum outside [0, 1), or Nesterov's without one.
+
+    Source: Sutskever et al., "On the importance of initialization and momentum", 2013, section 2.
+    Derivation: optimizers.
+    """
+
+    def __init__(self, parameters: ParameterVector, *, momentum: float = 0.0, nesterov: bool = False) -> None:
+        check_rate("SGD", "momentum", momentum, below=1)
+        if nesterov and momentum == 0:
+            raise ValueError("SGD: nesterov needs a momentum above 0, got 0")
+        state = {"velocity": np.zeros_like(parameters.values)} if momentum else {}
+        super().__init__(parameters, **state)
+        self.momentum = float(momentum)
+        self.nesterov = nesterov
+
+    def _update(self, learning_rate: float) -> Update:
+        def update(block: slice) -> None:
+            p, g = self.parameters.values[block], self.parameters.grads[block]
+            if not self.momentum:
+                p -= learning_rate * g
+                return
+            u = self.state["velocity"][block]
+            u *= self.momentum
+            u += g
+            p -= learning_rate * (g + self.momentum * u if self.nesterov else u)
+
+        return update

@@ -1,0 +1,152 @@
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from scratchformer.layers import Layer
+from scratchformer.optim import Optimizer, ParallelMap, clip_global_norm, global_norm
+from scratchformer.optim.spans import spans
+from scratchformer.training.allocator import keep_freed_memory
+
+
+class Batch(Protocol):
+    """What the trainer asks of a batch: how many targets its mean loss counts, and to be cut into shards."""
+
+    @property
+    def num_targets(self) -> int: ...
+
+    def split(self, num_shards: int) -> Sequence[Self]: ...
+
+
+ModelT = TypeVar("ModelT", bound=Layer)
+BatchT = TypeVar("BatchT", bound=Batch)
+
+Loss = Callable[[ModelT, BatchT, np.random.Generator | None], tuple[Any, Callable[[float], object]]]
+"""A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one training step did: the loss before the update, the gradient's norm before clipping, the rate."""
+
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+
+
+class Trainer(Generic[ModelT, BatchT]):
+    """Trains a model, in as many threads as there are workers, on the mean loss over each step's counted targets.
+
+    Every worker has a replica (the model's values, gradients of its own) and takes one shard of every micro-batch;
+    BLAS runs single-threaded beside them. Gradients are added in a fixed order, and each worker draws its dropout
+    from (seed, step, micro-batch, worker), so that a run repeats bit for bit with the same number of workers.
+
+    Use it as a context manager: the threads, and BLAS's limit, last as long as the `with` block.
+
+    Args:
+        model: a packed model.
+        optimizer: of the model's parameters.
+        schedule: the learning rate by the number of updates made before.
+        loss: the mean loss of a model over a batch; it is called from several threads at once.
+        max_norm: where the gradient's global norm is clipped; None for nowhere.
+        num_workers: threads.
+        seed: of dropout.
+
+    Raises:
+        ValueError: fewer than one worker, or a max_norm that is not positive.
+    """
+
+    def __init__(
+        self,
+        model: ModelT,
+        optimizer: Optimizer,
+        schedule: Callable[[int], float],
+        loss: Loss[ModelT, BatchT],
+        *,
+        max_norm: float | None = None,
+        num_workers: int = 1,
+        seed: int = 0,
+    ) -> None:
+        if num_workers < 1:
+            raise ValueError(f"Trainer: num_workers must be at least 1, got {num_workers}")
+        if max_norm is not None and not max_norm > 0:
+            raise ValueError(f"Trainer: max_norm must be positive, got {max_norm}")
+        keep_freed_memory()
+        self.replicas = [model] + [model.replica() for _ in range(num_workers - 1)]
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.loss = loss
+        self.max_norm = max_norm
+        self.seed = seed
+        self._map: ParallelMap = map
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._resources.enter_context(threadpool_limits(1, user_api="blas"))
+        if len(self.replicas) > 1:
+            pool = self._resources.enter_context(ThreadPoolExecutor(len(self.replicas)))
+            self._map = pool.map
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._map = map
+        self._resources.close()
+
+    def step(self, micro_batches: Sequence[BatchT]) -> Step:
+        """One update from the gradient of the mean loss over all counted targets of all micro-batches."""
+        learning_rate = self.schedule(self.optimizer.num_steps)
+        loss = self.gradient(micro_batches)
+        grads = self.replicas[0].grads
+        if self.max_norm is None:
+            norm = global_norm(grads, self._map)
+        else:
+            norm = clip_global_norm(grads, self.max_norm, self._map)
+        self.optimizer.step(learning_rate, self._map)
+        return Step(loss, norm, learning_rate)
+
+    def gradient(self, micro_batches: Sequence[BatchT]) -> float:
+        """Leaves the gradient of the mean loss over all counted targets in the model's `grads`; returns that loss."""
+        total = sum(batch.num_targets for batch in micro_batches)
+        shards = [batch.split(len(self.replicas)) for batch in micro_batches]
+
+        def work(worker: int) -> float:
+            self.replicas[worker].grads[...] = 0
+            return sum(self._accumulate(worker, i, shard[worker], total) for i, shard in enumerate(shards))
+
+        loss = sum(self._map(work, range(len(self.replicas))))
+        self._reduce()
+        return loss
+
+    def _accumulate(self, worker: int, index: int, shard: BatchT, total: int) -> float:
+        if shard.num_targets == 0:
+            return 0.0
+        key = (self.optimizer.num_steps, index, worker)
+        generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+        share = shard.num_targets / total
+        loss, backward = self.loss(self.replicas[worker], shard, generator)
+        backward(share)
+        return share * float(loss)
+
+    def _reduce(self) -> None:
+        first, *others = (replica.grads for replica in self.replicas)
+
+        def add(span: slice) -> None:
+            for grads in others:
+                first[span] += grads[span]
+
+        for _ in self._map(add, spans(first.size) if others else []):
+            pass
+
+    def evaluate(self, batches: Sequence[BatchT]) -> float:
+        """Mean loss over all counted targets of the batches, without dropout; 0 when none counts."""
+        total = max(1, sum(batch.num_targets for batch in batches))
+
+        def share_of_loss(batch: BatchT) -> float:
+            loss, _ = self.loss(self.replicas[0], batch, None)
+            return batch.num_targets / total * float(loss)
+
+        return sum(self._map(share_of_loss, batches))

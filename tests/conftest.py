@@ -1,0 +1,30 @@
+import os
+from collections.abc import Iterator
+
+# Before NumPy is loaded: every test process keeps to one core, as pytest-xdist runs one process per core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jaxtyping
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Every shape in an annotation is checked at run time, in everything that is imported from here on.
+jaxtyping.install_import_hook("scratchformer", "beartype.beartype")
+
+settings.register_profile(
+    "default",
+    deadline=None,
+    max_examples=30,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("long", settings.get_profile("default"), max_examples=1000, derandomize=False)
+settings.load_profile("default")
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Switches the run-time check of annotations off, for tests of what a user without it is told."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchformer.ops import linear
+from tests.derivatives import assert_close, check_op
+from tests.strategies import batch_shapes, dimensions, normal, seeds
+
+
+@given(batch=batch_shapes, d_in=dimensions, d_out=dimensions, has_bias=st.booleans(), seed=seeds)
+def test_gradients(batch: tuple[int, ...], d_in: int, d_out: int, has_bias: bool, seed: int) -> None:
+    shapes = [(*batch, d_in), (d_in, d_out)] + [(d_out,)] * has_bias
+    check_op(linear, normal(seed, *shapes), seed)
+
+
+@given(batch=batch_shapes, d_in=dimensions, d_out=dimensions, seed=seeds)
+def test_forward_equals_the_sum_in_indices(batch: tuple[int, ...], d_in: int, d_out: int, seed: int) -> None:
+    x, weight, bias = normal(seed, (*batch, d_in), (d_in, d_out), (d_out,))
+    y, _ = linear(x, weight, bias)
+    expected = np.empty((*batch, d_out))
+    for b in np.ndindex(*batch):
+        for j in range(d_out):
+            expected[(*b, j)] = sum(x[(*b, i)] * weight[i, j] for i in range(d_in)) + bias[j]
+    assert_close(y, expected, 1e-12)
+
+
+@given(seed=seeds)
+def test_a_transposed_weight_gives_its_gradient_in_the_same_memory_order(seed: int) -> None:
+    x, table, dy = normal(seed, (2, 3, 4), (5, 4), (2, 3, 5))
+    _, backward = linear(x, table.T)
+    dx, dweight, _ = backward(dy)
+    _, contiguous_backward = linear(x, table.T.copy())
+    assert dweight.strides == table.T.strides
+    assert_close(dweight, contiguous_backward(dy)[1], 1e-12)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_name_the_argument() -> None:
+    x, weight = np.zeros((2, 3)), np.zeros((3, 4))
+    with pytest.raises(ValueError, match="linear: x has 2 features, weight expects 3"):
+        linear(np.zeros((5, 2)), weight)
+    with pytest.raises(ValueError, match=r"linear: bias must have shape \(4,\), got \(3,\)"):
+        linear(x, weight, np.zeros(3))
+    with pytest.raises(ValueError, match=r"linear: weight must have shape \(in, out\), got \(3,\)"):
+        linear(x, np.zeros(3))
+    with pytest.raises(ValueError, match="linear: x must have at least 1"):
+        linear(np.array(1.0), weight)
+    with pytest.raises(TypeError, match="linear: x must be floating, got int64"):
+        linear(x.astype(np.int64), weight)
+    with pytest.raises(TypeError, match="linear: weight is float32, x is float64"):
+        linear(x, weight.astype(np.float32))
+    with pytest.raises(TypeError, match="linear: x must be a NumPy array, got list"):
+        linear([[1.0, 2.0, 3.0]], weight)
+    _, backward = linear(x, weight)
+    with pytest.raises(ValueError, match=r"linear: the gradient of the output has shape \(4,\), the output has"):
+        backward(np.zeros(4))
+    with pytest.raises(TypeError, match="linear: the gradient of the output is float32"):
+        backward(np.zeros((2, 4), np.float32))
