@@ -4,12 +4,13 @@ from collections.abc import Iterator
 # Before NumPy is loaded: every test process keeps to one core, as pytest-xdist runs one process per core.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import jaxtyping
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Every shape in an annotation is checked at run time, in everything that is imported from here on.
-jaxtyping.install_import_hook("scratchformer", "beartype.beartype")
+import tests.annotations
+
+# Before the package is loaded: the shapes in its annotations are checked at run time.
+tests.annotations.check_annotations("scratchformer")
 
 settings.register_profile(
     "default",
@@ -25,6 +26,5 @@ settings.load_profile("default")
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """Switches the run-time check of annotations off, for tests of what a user without it is told."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with tests.annotations.unchecked():
+        yield

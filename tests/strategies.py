@@ -12,4 +12,9 @@ batch_shapes = st.lists(st.integers(1, 3), max_size=2).map(tuple)
 def normal(seed: int, *shapes: tuple[int, ...], scale: float = 1.0, dtype: type = np.float64) -> list[ndarray]:
     """Independent normal arrays of the given shapes."""
     generator = np.random.default_rng(seed)
-    return [(scale * generator.standard_normal(shape)).astype(dtype) for shape in shapes]
+    return [np.asarray(scale * generator.standard_normal(shape), dtype) for shape in shapes]
+
+
+def cotangent(seed: int, shape: tuple[int, ...]) -> ndarray:
+    """A normal array that is independent of what `normal` makes from the same seed."""
+    return np.random.default_rng([seed, 1]).standard_normal(shape)

@@ -7,6 +7,7 @@ from scratchformer.layers.checks import check_size
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
 from scratchformer.ops import Backward, embedding
+from scratchformer.ops.contract import cotangent_check
 from scratchformer.ops.embedding import add_rows
 
 
@@ -22,8 +23,10 @@ class Embedding(Layer):
 
     def __call__(self, ids: Integer[ndarray, "*batch"]) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
         y, _ = embedding(ids, self.table.value)
+        check = cotangent_check("Embedding", y)
 
         def backward(dy: ndarray) -> None:
+            check(dy)
             add_rows(self.table.grad, ids, dy)  # straight into the gradient: a dense dtable would be mostly zeros
 
         return y, backward

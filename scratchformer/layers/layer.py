@@ -1,11 +1,13 @@
 import copy
 from collections.abc import Iterator
-from typing import Self
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from scratchformer.layers.parameter import Parameter
+
+LayerT = TypeVar("LayerT", bound="Layer")
 
 
 class Layer:
@@ -39,8 +41,10 @@ class Layer:
         children: dict[str, object] = {}
         if isinstance(node, Layer):
             children = vars(node)
-        elif isinstance(node, list):
+        elif isinstance(node, list | tuple):
             children = {str(i): child for i, child in enumerate(node)}
+        elif isinstance(node, dict):
+            children = node
         for key, child in children.items():
             yield from Layer._named(child, f"{name}.{key}" if name else key)
 
@@ -51,13 +55,13 @@ class Layer:
         values = values.astype(values.dtype if dtype is None else dtype, copy=False)
         self._bind(values, np.zeros_like(values))
 
-    def astype(self, dtype: DTypeLike) -> Self:
+    def astype(self: LayerT, dtype: DTypeLike) -> LayerT:
         """A copy on a fresh vector of this dtype, with gradients zero; what was tied stays tied."""
         twin = self._twin()
         twin.pack(dtype)
         return twin
 
-    def replica(self) -> Self:
+    def replica(self: LayerT) -> LayerT:
         """A layer with the same values, not copies of them, and gradients of its own: for another thread."""
         twin = self._twin()
         twin._bind(self.values, np.zeros_like(self.grads))
@@ -77,7 +81,7 @@ class Layer:
             if len(shape) >= 2:
                 self.num_decayed = stop
 
-    def _twin(self) -> Self:
+    def _twin(self: LayerT) -> LayerT:
         """A copy of the structure whose parameters still are the original's arrays."""
         arrays = [self.__dict__.get("values"), self.__dict__.get("grads")]
         for parameter in self.parameters().values():

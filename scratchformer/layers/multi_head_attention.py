@@ -90,9 +90,9 @@ class MultiHeadAttention(Layer):
 
     def _split(self, x: ndarray) -> ndarray:
         """(..., T, d_model) to (..., heads, T, d_model / heads), as a view."""
-        return x.reshape(*x.shape[:-1], self.num_heads, -1).swapaxes(-3, -2)
+        return x.reshape(*x.shape[:-1], self.num_heads, x.shape[-1] // self.num_heads).swapaxes(-3, -2)
 
     def _merge(self, heads: ndarray) -> ndarray:
         """The inverse of `_split`."""
         rows = heads.swapaxes(-3, -2)
-        return rows.reshape(*rows.shape[:-2], -1)
+        return rows.reshape(*rows.shape[:-2], rows.shape[-2] * rows.shape[-1])

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 from scratchformer.layers import Dropout, Embedding, Layer, LayerNorm, Linear, TiedLinear, TransformerBlock
 from scratchformer.layers.checks import check_size
 from scratchformer.ops import Backward, cross_entropy
+from scratchformer.ops.contract import check_dimensions, check_indices
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class GPTConfig:
             vocabulary_size=self.vocabulary_size,
             context_length=self.context_length,
             num_layers=self.num_layers,
+            num_heads=self.num_heads,
+            d_model=self.d_model,
         )
 
 
@@ -99,8 +102,11 @@ class GPT(Layer):
             returns None: ids have no gradient.
 
         Raises:
+            TypeError: ids that are not integers.
             ValueError: a sequence longer than the context, an id out of range.
         """
+        check_indices("GPT", "ids", ids, self.config.vocabulary_size)
+        check_dimensions("GPT", "ids", ids, 1)
         length = ids.shape[-1]
         if length > self.config.context_length:
             raise ValueError(f"GPT: ids has {length} positions, the context holds {self.config.context_length}")
@@ -119,7 +125,7 @@ class GPT(Layer):
             for block_backward in reversed(block_backwards):
                 dx, _ = block_backward(dx)
             dx = dropout_backward(dx)
-            position_backward(dx.reshape(-1, *dx.shape[-2:]).sum(axis=0))
+            position_backward(dx.sum(axis=tuple(range(dx.ndim - 2))))
             token_backward(dx)
 
         return logits, backward

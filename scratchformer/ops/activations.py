@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_cotangent, check_floating
+from scratchformer.ops.contract import Backward, check_dimensions, check_floating, cotangent_check
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
@@ -19,14 +19,17 @@ def relu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
 
     Raises:
         TypeError: an x that is not floating.
+        ValueError: an x without axes.
 
     Derivation: activations.
     """
     check_floating("relu", x=x)
+    check_dimensions("relu", "x", x, 1)
     y = np.maximum(x, 0)
+    check = cotangent_check("relu", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check_cotangent("relu", dy, y)
+        check(dy)
         return dy * (x > 0)
 
     return y, backward
@@ -38,7 +41,7 @@ def gelu(
     """Gaussian error linear unit: y = x Phi(x), with Phi the standard normal distribution function.
 
     Args:
-        x: any shape.
+        x: any shape with at least one axis.
         approximate: "none" for the exact Phi(x) = erfc(-x / sqrt 2) / 2; "tanh" for GPT-2's
             Phi(x) ~ (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2. Each form has its own exact derivative.
 
@@ -47,11 +50,12 @@ def gelu(
 
     Raises:
         TypeError: an x that is not floating.
-        ValueError: another name for `approximate`.
+        ValueError: an x without axes, or another name for `approximate`.
 
     Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2. Derivation: activations.
     """
     check_floating("gelu", x=x)
+    check_dimensions("gelu", "x", x, 1)
     if approximate == "none":
         return _gelu_exact(x)
     if approximate == "tanh":
@@ -64,9 +68,10 @@ def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
 
     phi = 0.5 * erfc(x * -math.sqrt(0.5))  # erfc, because 1 + erf cancels for negative x
     y = x * phi
+    check = cotangent_check("gelu", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check_cotangent("gelu", dy, y)
+        check(dy)
         density = np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
         return dy * (phi + x * density)
 
@@ -77,9 +82,10 @@ def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
     t = np.tanh(x * (SQRT_2_OVER_PI + SQRT_2_OVER_PI * CUBIC * x * x))
     half = 0.5 * x
     y = half + half * t
+    check = cotangent_check("gelu", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check_cotangent("gelu", dy, y)
+        check(dy)
         dt = (1 - t * t) * (SQRT_2_OVER_PI + 3 * SQRT_2_OVER_PI * CUBIC * x * x)
         return dy * (0.5 + 0.5 * t + 0.5 * x * dt)
 
@@ -94,15 +100,18 @@ def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
 
     Raises:
         TypeError: an x that is not floating.
+        ValueError: an x without axes.
 
     Source: Elfwing, Uchibe and Doya, 2017, equation 1. Derivation: activations.
     """
     check_floating("silu", x=x)
+    check_dimensions("silu", "x", x, 1)
     s = 0.5 * (1 + np.tanh(0.5 * x))  # never overflows, and takes complex x
     y = x * s
+    check = cotangent_check("silu", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check_cotangent("silu", dy, y)
+        check(dy)
         return dy * s * (1 + x * (1 - s))
 
     return y, backward

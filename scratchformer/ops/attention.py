@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_cotangent, check_dimensions, check_floating
+from scratchformer.ops.contract import Backward, check_dimensions, check_floating, cotangent_check
 from scratchformer.ops.dropout import dropout as drop
 from scratchformer.ops.masks import check_mask, may_attend
 from scratchformer.ops.rows import row_dot, row_sum, unbroadcast
@@ -63,12 +63,13 @@ def attention_weights(
     total = row_sum(weights)
     weights /= np.where(total == 0, 1, total)
     weights.flags.writeable = False
+    check = cotangent_check(op, weights)
 
     def backward(dweights: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
-        check_cotangent(op, dweights, weights)
+        check(dweights)
         dscores = dweights - row_dot(dweights, weights)
         dscores *= weights
-        dquery = _product(dscores, key, like=query)
+        dquery = _product(dscores, key, like=q)
         dquery *= scale
         dkey = _product(dscores.swapaxes(-1, -2), q, like=key)
         dmask = None
@@ -120,9 +121,10 @@ def scaled_dot_product_attention(
     weights, weights_backward = attention_weights(query, key, mask, is_causal=is_causal, scale=scale)
     dropped, dropout_backward = drop(weights, dropout, generator)
     y = _product(dropped, value, like=query)
+    check = cotangent_check(op, y)
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
-        check_cotangent(op, dy, y)
+        check(dy)
         dvalue = _product(dropped.swapaxes(-1, -2), dy, like=value)
         dweights = dropout_backward(dy @ value.swapaxes(-1, -2))
         dquery, dkey, dmask = weights_backward(dweights)
@@ -139,9 +141,7 @@ def _product(a: ndarray, b: ndarray, like: ndarray) -> ndarray:
 def _zero_unless(allowed: ndarray | None, x: ndarray, over_axis: int) -> ndarray:
     if allowed is None:
         return x
-    used = np.atleast_2d(allowed).any(axis=over_axis, keepdims=True)
-    if over_axis == -2:
-        used = used.swapaxes(-1, -2)
+    used = np.logical_or.reduce(np.atleast_2d(allowed), axis=over_axis)[..., None]
     return x if used.all() else np.where(used, x, x.dtype.type(0))
 
 

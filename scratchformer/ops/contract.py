@@ -37,14 +37,28 @@ def check_shape(op: str, name: str, array: np.ndarray, shape: tuple[int, ...]) -
         raise ValueError(f"{op}: {name} must have shape {shape}, got {array.shape}")
 
 
-def check_cotangent(op: str, dy: np.ndarray, y: np.ndarray) -> None:
-    """Raises TypeError or ValueError unless `dy` has the dtype and the shape of the output `y`."""
-    if not isinstance(dy, np.ndarray):
-        raise TypeError(f"{op}: the gradient of the output must be a NumPy array, got {type(dy).__name__}")
-    if dy.dtype != y.dtype:
-        raise TypeError(f"{op}: the gradient of the output is {dy.dtype}, the output is {y.dtype}")
-    if dy.shape != y.shape:
-        raise ValueError(f"{op}: the gradient of the output has shape {dy.shape}, the output has {y.shape}")
+def cotangent_check(op: str, y: np.ndarray) -> Callable[[np.ndarray], None]:
+    """A function of `dy` that raises TypeError or ValueError unless it has the dtype and the shape of the output `y`.
+
+    It remembers these two alone, so that a backward that does not need `y` does not keep it in memory.
+    """
+    shape, dtype = y.shape, y.dtype
+
+    def check(dy: np.ndarray) -> None:
+        if not isinstance(dy, np.ndarray):
+            raise TypeError(f"{op}: the gradient of the output must be a NumPy array, got {type(dy).__name__}")
+        if dy.dtype != dtype:
+            raise TypeError(f"{op}: the gradient of the output is {dy.dtype}, the output is {dtype}")
+        if dy.shape != shape:
+            raise ValueError(f"{op}: the gradient of the output has shape {dy.shape}, the output has {shape}")
+
+    return check
+
+
+def check_dloss(op: str, dloss: float) -> None:
+    """Raises ValueError unless `dloss`, the gradient of a loss, is one number."""
+    if np.ndim(dloss):
+        raise ValueError(f"{op}: dloss must be a number, got shape {np.shape(dloss)}")
 
 
 def check_indices(op: str, name: str, indices: np.ndarray, size: int, ignore: int | None = None) -> None:

@@ -2,7 +2,14 @@ import numpy as np
 from jaxtyping import Inexact, Integer
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_dimensions, check_floating, check_indices, check_shape
+from scratchformer.ops.contract import (
+    Backward,
+    check_dimensions,
+    check_dloss,
+    check_floating,
+    check_indices,
+    check_shape,
+)
 from scratchformer.ops.rows import row_mean, row_sum
 
 
@@ -49,7 +56,8 @@ def cross_entropy(
     target = targets[counted]
     rows = np.arange(len(x))
     if len(x) == 0:
-        return logits.dtype.type(0), lambda dloss=1.0: np.zeros_like(logits)
+        return _nothing_counted(logits)
+    shape, dtype = logits.shape, logits.dtype
 
     z = x - x.real.max(axis=-1, keepdims=True)
     expected = (1 - label_smoothing) * z[rows, target]
@@ -60,15 +68,24 @@ def cross_entropy(
     loss = np.mean(np.log(total)[:, 0] - expected)
 
     def backward(dloss: float = 1.0) -> ndarray:
-        share = logits.dtype.type(dloss / len(x))
+        check_dloss("cross_entropy", dloss)
+        share = dtype.type(dloss / len(rows))
         dx = exponentials * (share / total)
         if label_smoothing:
             dx -= share * label_smoothing / classes
         dx[rows, target] -= share * (1 - label_smoothing)
-        if len(x) == targets.size:
-            return dx.reshape(logits.shape)
-        dlogits = np.zeros_like(logits)
+        if len(rows) == targets.size:
+            return dx.reshape(shape)
+        dlogits = np.zeros(shape, dtype)
         dlogits[counted] = dx
         return dlogits
 
     return loss, backward
+
+
+def _nothing_counted(logits: ndarray) -> tuple[np.inexact, Backward]:
+    def backward(dloss: float = 1.0) -> ndarray:
+        check_dloss("cross_entropy", dloss)
+        return np.zeros_like(logits)
+
+    return logits.dtype.type(0), backward

@@ -2,7 +2,7 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_cotangent, check_floating
+from scratchformer.ops.contract import Backward, check_dimensions, check_floating, cotangent_check
 
 
 def dropout(
@@ -11,7 +11,7 @@ def dropout(
     """Inverted dropout: y = x keep / (1 - p), with keep 0 at a random share p of the elements, else 1.
 
     Args:
-        x: any shape.
+        x: any shape with at least one axis.
         p: probability of dropping an element, in [0, 1).
         generator: where the randomness comes from; dropout is on if and only if it is given. One state of the
             generator drops the same elements in every dtype.
@@ -21,12 +21,13 @@ def dropout(
 
     Raises:
         TypeError: an x that is not floating.
-        ValueError: p outside [0, 1).
+        ValueError: an x without axes, or p outside [0, 1).
 
     Source: Srivastava et al., "Dropout", 2014, section 4 and section 10 (scaling at training time).
     Derivation: dropout.
     """
     check_floating("dropout", x=x)
+    check_dimensions("dropout", "x", x, 1)
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p must lie in [0, 1), got {p}")
     if p == 0 or generator is None:
@@ -37,9 +38,10 @@ def dropout(
         keep = generator.random(x.shape, dtype=np.float32) >= p
         scaled_keep = keep * x.dtype.type(1 / (1 - p))
         y = x * scaled_keep
+    check = cotangent_check("dropout", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check_cotangent("dropout", dy, y)
+        check(dy)
         return dy if scaled_keep is None else dy * scaled_keep
 
     return y, backward

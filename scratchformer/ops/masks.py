@@ -32,7 +32,7 @@ def may_attend(mask: ndarray | None, is_causal: bool, num_queries: int, num_keys
     """
     allowed = None
     if mask is not None:
-        allowed = mask if mask.dtype == bool else mask.real != -np.inf
+        allowed = mask if mask.dtype == bool else np.asarray(mask.real != -np.inf)
     if is_causal:
         causal = np.tri(num_queries, num_keys, num_keys - num_queries, dtype=bool)
         allowed = causal if allowed is None else allowed & causal

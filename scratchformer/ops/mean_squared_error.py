@@ -2,7 +2,7 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_floating, check_shape
+from scratchformer.ops.contract import Backward, check_dimensions, check_dloss, check_floating, check_shape
 
 
 def mean_squared_error(
@@ -16,17 +16,19 @@ def mean_squared_error(
 
     Raises:
         TypeError: arguments that are not floating or differ in dtype.
-        ValueError: shapes that differ.
+        ValueError: shapes that differ or have no axes.
 
     Derivation: mean_squared_error.
     """
     check_floating("mean_squared_error", prediction=prediction, target=target)
+    check_dimensions("mean_squared_error", "prediction", prediction, 1)
     check_shape("mean_squared_error", "target", target, prediction.shape)
     n = max(prediction.size, 1)
     difference = prediction - target
     loss = np.sum(difference * difference) / n
 
     def backward(dloss: float = 1.0) -> tuple[ndarray, ndarray]:
+        check_dloss("mean_squared_error", dloss)
         dprediction = difference * prediction.dtype.type(2 * dloss / n)
         return dprediction, -dprediction
 

@@ -2,7 +2,7 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_cotangent, check_dimensions, check_floating, check_shape
+from scratchformer.ops.contract import Backward, check_dimensions, check_floating, check_shape, cotangent_check
 from scratchformer.ops.rows import column_sum, row_dot, row_mean
 
 
@@ -46,9 +46,10 @@ def layer_norm(
         y = y + bias
     if y is z:
         y.flags.writeable = False
+    check = cotangent_check("layer_norm", y)
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
-        check_cotangent("layer_norm", dy, y)
+        check(dy)
         dz = dy if weight is None else dy * weight
         dx = dz - row_mean(dz)
         dx -= z * (row_dot(dz, z) / x.shape[-1])

@@ -1,6 +1,7 @@
 """Optimizers, learning-rate schedules and gradient clipping, on plain vectors."""
 
 from scratchformer.optim.adam import Adam, AdamW
+from scratchformer.optim.averaging import WeightAverage
 from scratchformer.optim.clipping import clip_global_norm, global_norm
 from scratchformer.optim.optimizer import Optimizer
 from scratchformer.optim.schedules import Constant, WarmupCosine, WarmupInverseSquareRoot
@@ -17,6 +18,7 @@ __all__ = [
     "ParameterVector",
     "WarmupCosine",
     "WarmupInverseSquareRoot",
+    "WeightAverage",
     "clip_global_norm",
     "global_norm",
 ]

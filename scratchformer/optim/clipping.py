@@ -6,7 +6,10 @@ from scratchformer.optim.spans import ParallelMap, blocks, spans
 
 
 def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
-    """Euclidean norm of a vector of gradients, accumulated in float64; the result does not depend on `parallel_map`."""
+    """Euclidean norm of a vector of gradients; the result does not depend on `parallel_map`.
+
+    The squares are added in the gradients' own precision within a block of 16 K elements, in float64 beyond.
+    """
 
     def squares(span: slice) -> float:
         return sum(float(np.vdot(grads[block], grads[block])) for block in blocks(span))

@@ -4,7 +4,7 @@ A block of 16 K elements stays in a core's cache, so the ten passes of an Adam u
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ ParallelMap = Callable[..., Iterable[Any]]
 """Something that works like the built-in `map`, in the order of the items: `map` itself, or a thread pool's."""
 
 
+@runtime_checkable
 class ParameterVector(Protocol):
     """What an optimizer updates: parameters and gradients as vectors, those that may decay first."""
 

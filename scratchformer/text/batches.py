@@ -1,6 +1,4 @@
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Integer
@@ -21,23 +19,10 @@ class TokenBatch:
         """How many positions count in the mean loss."""
         return int(np.count_nonzero(self.targets != IGNORE_INDEX))
 
-    def split(self, num_shards: int) -> Sequence[Self]:
+    def split(self, num_shards: int) -> "list[TokenBatch]":
         """The sequences in `num_shards` parts of nearly equal size, in order; the last ones may be empty."""
-        cls = type(self)
         ids, targets = np.array_split(self.ids, num_shards), np.array_split(self.targets, num_shards)
-        return [cls(*shard) for shard in zip(ids, targets, strict=True)]
-
-
-def random_batch(
-    ids: Integer[ndarray, " n"], batch_size: int, context_length: int, generator: np.random.Generator
-) -> TokenBatch:
-    """`batch_size` windows of `context_length` tokens at random places; each target is the token that follows.
-
-    Raises ValueError when the text is not longer than the context, or a size is below 1.
-    """
-    _check_sizes("random_batch", ids, batch_size, context_length)
-    starts = generator.integers(0, len(ids) - context_length, batch_size)
-    return _windows(ids, starts, context_length)
+        return [TokenBatch(*shard) for shard in zip(ids, targets, strict=True)]
 
 
 def fixed_batches(
@@ -48,19 +33,21 @@ def fixed_batches(
     With `num_batches`, at most that many batches' windows, spread evenly over the text.
     Raises ValueError when the text is not longer than the context, or a size is below 1.
     """
-    _check_sizes("fixed_batches", ids, batch_size, context_length, 1 if num_batches is None else num_batches)
+    check_sizes("fixed_batches", ids, batch_size, context_length, 1 if num_batches is None else num_batches)
     starts = np.arange(0, len(ids) - context_length, context_length)
     if num_batches is not None and num_batches * batch_size < len(starts):
         starts = starts[np.arange(num_batches * batch_size) * len(starts) // (num_batches * batch_size)]
-    return [_windows(ids, starts[i : i + batch_size], context_length) for i in range(0, len(starts), batch_size)]
+    return [windows(ids, starts[i : i + batch_size], context_length) for i in range(0, len(starts), batch_size)]
 
 
-def _windows(ids: ndarray, starts: ndarray, context_length: int) -> TokenBatch:
-    windows = ids[starts[:, None] + np.arange(context_length + 1)]
-    return TokenBatch(windows[:, :-1], windows[:, 1:])
+def windows(ids: ndarray, starts: ndarray, context_length: int) -> TokenBatch:
+    """The batch of the windows that begin at `starts`; each target is the token that follows."""
+    tokens = ids[starts[:, None] + np.arange(context_length + 1)]
+    return TokenBatch(tokens[:, :-1], tokens[:, 1:])
 
 
-def _check_sizes(name: str, ids: ndarray, batch_size: int, context_length: int, num_batches: int = 1) -> None:
+def check_sizes(name: str, ids: ndarray, batch_size: int, context_length: int, num_batches: int = 1) -> None:
+    """Raises ValueError unless every size is at least 1 and the text is longer than the context."""
     sizes = {"batch_size": batch_size, "context_length": context_length, "num_batches": num_batches}
     for size_name, size in sizes.items():
         if size < 1:

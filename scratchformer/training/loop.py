@@ -36,7 +36,11 @@ def train(
     for name, value in (("num_steps", num_steps), ("evaluate_every", evaluate_every)):
         if value < 1:
             raise ValueError(f"train: {name} must be at least 1, got {value}")
-    for done in range(num_steps):
-        step = trainer.step(batches(done))
-        evaluate = (done + 1) % evaluate_every == 0 or done + 1 == num_steps
-        yield Progress(done + 1, step, trainer.evaluate(evaluation_batches) if evaluate else None)
+
+    def steps() -> Iterator[Progress]:
+        for done in range(num_steps):
+            step = trainer.step(batches(done))
+            evaluate = (done + 1) % evaluate_every == 0 or done + 1 == num_steps
+            yield Progress(done + 1, step, trainer.evaluate(evaluation_batches) if evaluate else None)
+
+    return steps()

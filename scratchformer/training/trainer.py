@@ -1,25 +1,26 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from scratchformer.layers import Layer
-from scratchformer.optim import Optimizer, ParallelMap, clip_global_norm, global_norm
+from scratchformer.optim import Optimizer, ParallelMap, WeightAverage, clip_global_norm, global_norm
 from scratchformer.optim.spans import spans
 from scratchformer.training.allocator import keep_freed_memory
 
 
+@runtime_checkable
 class Batch(Protocol):
     """What the trainer asks of a batch: how many targets its mean loss counts, and to be cut into shards."""
 
     @property
     def num_targets(self) -> int: ...
 
-    def split(self, num_shards: int) -> Sequence[Self]: ...
+    def split(self, num_shards: int) -> Sequence[Any]: ...
 
 
 ModelT = TypeVar("ModelT", bound=Layer)
@@ -53,6 +54,7 @@ class Trainer(Generic[ModelT, BatchT]):
         schedule: the learning rate by the number of updates made before.
         loss: the mean loss of a model over a batch; it is called from several threads at once.
         max_norm: where the gradient's global norm is clipped; None for nowhere.
+        average: of the model's parameters, updated after each step and used by `evaluate`; None for none.
         num_workers: threads.
         seed: of dropout.
 
@@ -68,6 +70,7 @@ class Trainer(Generic[ModelT, BatchT]):
         loss: Loss[ModelT, BatchT],
         *,
         max_norm: float | None = None,
+        average: WeightAverage | None = None,
         num_workers: int = 1,
         seed: int = 0,
     ) -> None:
@@ -81,11 +84,12 @@ class Trainer(Generic[ModelT, BatchT]):
         self.schedule = schedule
         self.loss = loss
         self.max_norm = max_norm
+        self.average = average
         self.seed = seed
         self._map: ParallelMap = map
         self._resources = ExitStack()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Trainer[ModelT, BatchT]":
         self._resources.enter_context(threadpool_limits(1, user_api="blas"))
         if len(self.replicas) > 1:
             pool = self._resources.enter_context(ThreadPoolExecutor(len(self.replicas)))
@@ -106,6 +110,8 @@ class Trainer(Generic[ModelT, BatchT]):
         else:
             norm = clip_global_norm(grads, self.max_norm, self._map)
         self.optimizer.step(learning_rate, self._map)
+        if self.average is not None:
+            self.average.update(self._map)
         return Step(loss, norm, learning_rate)
 
     def gradient(self, micro_batches: Sequence[BatchT]) -> float:
@@ -142,11 +148,16 @@ class Trainer(Generic[ModelT, BatchT]):
             pass
 
     def evaluate(self, batches: Sequence[BatchT]) -> float:
-        """Mean loss over all counted targets of the batches, without dropout; 0 when none counts."""
-        total = max(1, sum(batch.num_targets for batch in batches))
+        """Mean loss over all counted targets of the batches, without dropout, of the averaged weights if there are any.
 
-        def share_of_loss(batch: BatchT) -> float:
-            loss, _ = self.loss(self.replicas[0], batch, None)
-            return batch.num_targets / total * float(loss)
+        It is 0 when no target counts.
+        """
+        shards = [shard for batch in batches for shard in batch.split(len(self.replicas)) if shard.num_targets]
+        total = sum(shard.num_targets for shard in shards)
 
-        return sum(self._map(share_of_loss, batches))
+        def share_of_loss(shard: BatchT) -> float:
+            loss, _ = self.loss(self.replicas[0], shard, None)
+            return shard.num_targets / total * float(loss)
+
+        with self.average.applied() if self.average is not None else nullcontext():
+            return sum(self._map(share_of_loss, shards), start=0.0)

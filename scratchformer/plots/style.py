@@ -1,0 +1,29 @@
+"""One look for all figures: a palette that colour-blind readers tell apart, and files that repeat byte for byte."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+# Okabe and Ito, "Color Universal Design", 2008.
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+GREY = "#767676"
+
+STYLE: dict[Any, Any] = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 11,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "scratchformer",
+}
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes the figure as PNG and as SVG beside it, the same bytes each time."""
+    with mpl.rc_context(STYLE):
+        figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})

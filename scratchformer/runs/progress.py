@@ -1,0 +1,39 @@
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+
+class ProgressBar:
+    """Shows how a run goes: in a terminal a bar with the live loss, elsewhere a plain line per evaluation."""
+
+    def __init__(self, num_steps: int) -> None:
+        self.num_steps = num_steps
+        self.start = time.perf_counter()
+        self._bar = tqdm(total=num_steps, unit="step", disable=not sys.stderr.isatty())
+
+    def update(self, done: int, training_loss: float, validation_loss: float | None) -> None:
+        """Says that `done` steps are done."""
+        self._bar.set_postfix_str(f"training loss {training_loss:.3f}", refresh=False)
+        self._bar.update()
+        if validation_loss is not None:
+            line = (
+                f"step {done:>{len(str(self.num_steps))}} of {self.num_steps}: "
+                f"training loss {training_loss:.4f}, validation loss {validation_loss:.4f}, {self.seconds:.1f} s"
+            )
+            tqdm.write(line)
+            sys.stdout.flush()
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time since the start."""
+        return time.perf_counter() - self.start
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.close()

@@ -1,0 +1,52 @@
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Integer
+from numpy import ndarray
+
+
+@dataclass(frozen=True)
+class CharacterTokenizer:
+    """One token per character; a character's id is its place in `characters`.
+
+    Raises ValueError when `characters` is empty or repeats one.
+    """
+
+    characters: str
+
+    def __post_init__(self) -> None:
+        if not self.characters:
+            raise ValueError("CharacterTokenizer: characters must hold at least one character, got none")
+        if len(set(self.characters)) != len(self.characters):
+            raise ValueError("CharacterTokenizer: characters must be distinct")
+
+    @classmethod
+    def from_text(cls, text: str) -> "CharacterTokenizer":
+        """A tokenizer for the characters that occur in the text, in sorted order."""
+        return cls("".join(sorted(set(text))))
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of distinct tokens."""
+        return len(self.characters)
+
+    def encode(self, text: str) -> Integer[ndarray, " n"]:
+        """The ids of the text's characters. Raises ValueError for one that is not known, with its position."""
+        ids = {character: i for i, character in enumerate(self.characters)}
+        try:
+            return np.fromiter((ids[character] for character in text), np.intp, len(text))
+        except KeyError as error:
+            unknown = error.args[0]
+            raise ValueError(
+                f"CharacterTokenizer: {unknown!r} at position {text.index(unknown)} is not in the vocabulary "
+                f"of {len(self.characters)} characters"
+            ) from None
+
+    def decode(self, ids: Integer[ndarray, " n"]) -> str:
+        """The text of these ids. Raises ValueError for one that is out of range."""
+        outside = (ids < 0) | (ids >= len(self.characters))
+        if outside.any():
+            raise ValueError(
+                f"CharacterTokenizer: id {ids[outside][0]} is out of range, expected 0 to {len(self.characters) - 1}"
+            )
+        return "".join(self.characters[i] for i in ids)

@@ -1,0 +1,43 @@
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Integer
+from numpy import ndarray
+
+from scratchformer.text.batches import TokenBatch, check_sizes, windows
+
+GOLDEN_RATIO = (1 + 5**0.5) / 2
+
+
+class ShuffledBatches:
+    """Random batches that use every window of a text once before they use any again.
+
+    In an epoch the windows follow one another without overlap and come in random order. From epoch to epoch they are
+    shifted by the golden section of a window, which keeps the borders of all epochs as far apart as can be: what a
+    token had as its context changes from epoch to epoch. Which batch comes `index`-th depends on the seed alone, so
+    that a run can be taken up anywhere.
+
+    Raises ValueError when the text is not longer than the context, or a size is below 1.
+    """
+
+    def __init__(self, ids: Integer[ndarray, " n"], batch_size: int, context_length: int, *, seed: int) -> None:
+        check_sizes("ShuffledBatches", ids, batch_size, context_length)
+        self.ids = ids
+        self.batch_size = batch_size
+        self.context_length = context_length
+        self.seed = seed
+        self.windows_per_epoch = max(1, len(ids) // context_length - 1)
+        self._starts = lru_cache(maxsize=2)(self._shuffle)
+
+    def __call__(self, index: int) -> TokenBatch:
+        """The batch that comes `index`-th, counted from 0."""
+        places = range(index * self.batch_size, (index + 1) * self.batch_size)
+        starts = [self._starts(place // self.windows_per_epoch)[place % self.windows_per_epoch] for place in places]
+        return windows(self.ids, np.array(starts), self.context_length)
+
+    def _shuffle(self, epoch: int) -> Integer[ndarray, " windows"]:
+        shifts = min(self.context_length, len(self.ids) - self.windows_per_epoch * self.context_length)
+        first = np.random.default_rng(self.seed).random()
+        shift = int((first + epoch * GOLDEN_RATIO) % 1 * shifts)
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.windows_per_epoch)
+        return shift + self.context_length * order

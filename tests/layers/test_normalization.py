@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchformer.layers import LayerNorm
+from tests.derivatives import assert_close
+from tests.layers.checks import check_contract, check_layer
+from tests.strategies import batch_shapes, dimensions, normal, seeds
+
+
+@given(batch=batch_shapes, width=dimensions, bias=st.booleans(), eps=st.sampled_from([1e-5, 0.3]), seed=seeds)
+@settings(max_examples=20)
+def test_gradients(batch: tuple[int, ...], width: int, bias: bool, eps: float, seed: int) -> None:
+    layer = LayerNorm(width, bias=bias, eps=eps)
+    assert set(layer.parameters()) == ({"weight", "bias"} if bias else {"weight"})
+    # Two features become -1 and 1 whatever they are, but for eps: without it the gradient is what cancellation leaves.
+    layer.eps = 0.3 if width == 2 else eps
+    # Far from equal features: near them the slope is 1 / sqrt(eps), and changes too fast for finite differences.
+    x = np.sort(normal(seed, (*batch, width))[0]) + np.arange(width)
+    check_layer(layer, x, seed=seed)
+    check_contract(layer, x, seed=seed)
+
+
+@given(bias=st.booleans(), eps=st.sampled_from([1e-5, 0.3]), seed=seeds)
+def test_rows_are_standardised_then_scaled_and_shifted(bias: bool, eps: float, seed: int) -> None:
+    layer = LayerNorm(4, bias=bias, eps=eps, dtype=np.float64)
+    x, weight, offset = normal(seed, (2, 3, 4), (4,), (4,))
+    layer.weight.value[...] = weight
+    if bias:
+        layer.bias.value[...] = offset
+    y, _ = layer(x)
+    for index in np.ndindex(2, 3):
+        row = x[index]
+        mean = sum(row) / 4
+        variance = sum((row - mean) ** 2) / 4
+        assert_close(y[index], weight * (row - mean) / (variance + eps) ** 0.5 + bias * offset, 1e-12)
+
+
+def test_weight_starts_at_one_and_bias_at_zero() -> None:
+    layer = LayerNorm(3)
+    np.testing.assert_array_equal(layer.weight.value, np.ones(3, np.float32))
+    np.testing.assert_array_equal(layer.bias.value, np.zeros(3, np.float32))
+    assert layer.eps == 1e-5
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_name_the_argument() -> None:
+    with pytest.raises(ValueError, match="LayerNorm: width must be at least 1, got 0"):
+        LayerNorm(0)
+    with pytest.raises(ValueError, match=r"weight must have shape \(4,\), got \(3,\)"):
+        LayerNorm(3)(np.zeros((2, 4), np.float32))

@@ -1,0 +1,199 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchformer.layers import Layer, LayerNorm, TransformerBlock
+from scratchformer.models import GPT, GPTConfig
+from scratchformer.ops import cross_entropy, dropout
+from tests.derivatives import assert_close
+from tests.layers.checks import with_random_values
+from tests.models.test_gpt_gradients import tiny_gpt
+from tests.strategies import seeds
+
+few = settings(max_examples=5)
+
+
+def gpt(*, seed: int = 0, dtype: type = np.float32, **options: object) -> GPT:
+    sizes = {"vocabulary_size": 200, "context_length": 100, "num_layers": 3, "num_heads": 4, "d_model": 64}
+    return GPT(GPTConfig(**sizes | options), generator=np.random.default_rng(seed), dtype=dtype)
+
+
+@given(bias=st.booleans(), tied_head=st.booleans(), p=st.sampled_from([0.0, 0.3]), seed=seeds)
+@few
+def test_logits_are_blocks_between_embeddings_and_head(bias: bool, tied_head: bool, p: float, seed: int) -> None:
+    model = with_random_values(tiny_gpt(bias=bias, tied_head=tied_head, num_layers=2, dropout=p), seed)
+    value = {name: parameter.value for name, parameter in model.parameters().items()}
+
+    def with_values_of(layer: Layer, name: str) -> Layer:
+        layer = layer.astype(np.float64)
+        for own_name, parameter in layer.parameters().items():
+            parameter.value[...] = value[f"{name}.{own_name}"]
+        return layer
+
+    generator, fresh = np.random.default_rng(seed), np.random.default_rng(0)
+    ids = fresh.integers(0, 5, (2, 3))
+    x, _ = dropout(value["token_embedding.table"][ids] + value["position_embedding.table"][:3], p, generator)
+    for i in range(2):
+        block = TransformerBlock(4, 2, 16, activation="gelu_tanh", dropout=p, bias=bias, generator=fresh)
+        x, _ = with_values_of(block, f"blocks.{i}")(x, is_causal=True, generator=generator)
+    x, _ = with_values_of(LayerNorm(4, bias=bias), "norm")(x)
+    head = value["token_embedding.table"].T if tied_head else value["head.weight"]
+    assert_close(model(ids, generator=np.random.default_rng(seed))[0], x @ head, 1e-12)
+
+
+@given(p=st.sampled_from([0.1, 0.5]), seed=seeds)
+@few
+def test_dropout_is_on_if_and_only_if_a_generator_is_given(p: float, seed: int) -> None:
+    ids = np.random.default_rng(seed).integers(0, 200, (4, 30))
+    sizes = {"vocabulary_size": 200, "context_length": 30, "num_layers": 1}
+    model, without = tiny_gpt(dropout=p, **sizes), tiny_gpt(**sizes)
+    np.testing.assert_array_equal(model(ids)[0], without(ids)[0])
+    np.testing.assert_array_equal(without(ids, generator=np.random.default_rng(seed))[0], without(ids)[0])
+    y, _ = model(ids, generator=np.random.default_rng(seed))
+    assert (y != without(ids)[0]).any()
+    np.testing.assert_array_equal(y, model(ids, generator=np.random.default_rng(seed))[0])
+    assert (y != model(ids, generator=np.random.default_rng(seed + 1))[0]).any()
+
+
+def test_dropout_also_falls_on_the_embeddings() -> None:
+    model = tiny_gpt(dropout=0.5, num_layers=1)
+    model.parameters()["blocks.0.attention.output.weight"].value[...] = 0
+    model.parameters()["blocks.0.feed_forward.down.weight"].value[...] = 0
+    ids = np.zeros((50, 4), np.int64)
+    undropped, _ = model(ids)
+    y, _ = model(ids, generator=np.random.default_rng(0))
+    assert len(np.unique(y.round(9), axis=0)) > len(np.unique(undropped.round(9), axis=0)) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(length=st.integers(2, 20), tied_head=st.booleans(), seed=seeds)
+@few
+def test_later_tokens_change_no_logit_bit_for_bit(dtype: type, length: int, tied_head: bool, seed: int) -> None:
+    model = gpt(seed=seed, dtype=dtype, tied_head=tied_head)
+    generator = np.random.default_rng(seed)
+    ids = generator.integers(0, 200, (2, length))
+    known = int(generator.integers(1, length))
+    other = ids.copy()
+    other[:, known:] = (ids[:, known:] + generator.integers(1, 200, (2, length - known))) % 200
+    logits, other_logits = model(ids)[0], model(other)[0]
+    np.testing.assert_array_equal(logits[:, :known], other_logits[:, :known])
+    assert (logits[:, known] != other_logits[:, known]).any()
+
+
+def test_earlier_tokens_and_positions_matter() -> None:
+    model = gpt()
+    logits, _ = model(np.array([[7, 3, 3]]))
+    assert (logits[0, 1] != logits[0, 2]).any()
+    assert (logits[0, 2] != model(np.array([[8, 3, 3]]))[0][0, 2]).any()
+
+
+@given(smoothing=st.sampled_from([0.0, 0.2]), ignore_index=st.sampled_from([-100, 0]), seed=seeds)
+@few
+def test_loss_is_the_cross_entropy_of_the_logits(smoothing: float, ignore_index: int, seed: int) -> None:
+    model = with_random_values(tiny_gpt(dropout=0.2), seed)
+    generator = np.random.default_rng(seed)
+    ids, targets = generator.integers(0, 5, (2, 4)), generator.integers(0, 5, (2, 4))
+    targets[0, 0], targets[1, 1] = ignore_index, 1
+    for seeded in (lambda: None, lambda: np.random.default_rng(seed)):
+        loss, _ = model.loss(ids, targets, ignore_index=ignore_index, label_smoothing=smoothing, generator=seeded())
+        logits, _ = model(ids, generator=seeded())
+        options = {"ignore_index": ignore_index, "label_smoothing": smoothing}
+        assert loss == cross_entropy(logits, targets, **options)[0]
+
+
+def test_initialisation_is_that_of_gpt_2() -> None:
+    model = gpt(tied_head=False)
+    for name, parameter in model.parameters().items():
+        value = parameter.value.astype(np.float64)
+        if name.endswith("bias"):
+            assert not value.any(), name
+        elif value.ndim == 1:
+            assert (value == 1).all(), name
+        else:
+            is_last_of_branch = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
+            std = 0.02 / math.sqrt(2 * 3) if is_last_of_branch else 0.02
+            assert abs(value.std() / std - 1) < 0.06, name
+            assert abs(value.mean()) < 5 * std / math.sqrt(value.size), name
+    first, second = (model.parameters()[f"blocks.{i}.attention.query.weight"].value for i in (0, 1))
+    assert (first != second).any()
+
+
+def test_loss_of_a_new_model_is_that_of_a_uniform_guess() -> None:
+    generator = np.random.default_rng(0)
+    loss, _ = gpt().loss(generator.integers(0, 200, (8, 50)), generator.integers(0, 200, (8, 50)))
+    assert abs(loss - math.log(200)) < 0.1
+
+
+def test_the_seed_decides_the_parameters() -> None:
+    np.testing.assert_array_equal(gpt(seed=1).values, gpt(seed=1).values)
+    assert (gpt(seed=1).values != gpt(seed=2).values).any()
+
+
+def test_number_of_parameters_is_that_of_nanogpt() -> None:
+    config = GPTConfig(vocabulary_size=65, context_length=64, num_layers=4, num_heads=4, d_model=128, bias=False)
+    model = GPT(config, generator=np.random.default_rng(0))
+    assert model.values.size == sum(parameter.value.size for parameter in model.parameters().values()) == 804_096
+    assert model.values.size - model.num_decayed == 9 * 128
+    assert model.values.dtype == np.float32
+    assert model.head.table is model.token_embedding.table
+
+
+@given(seed=seeds)
+@few
+def test_float32_is_close_to_float64(seed: int) -> None:
+    model = gpt(seed=seed)
+    precise = model.astype(np.float64)
+    generator = np.random.default_rng(seed)
+    ids, targets = generator.integers(0, 200, (2, 4, 30))
+    (loss, backward), (precise_loss, precise_backward) = model.loss(ids, targets), precise.loss(ids, targets)
+    assert loss.dtype == np.float32
+    assert precise_loss.dtype == np.float64
+    assert abs(loss - precise_loss) < 1e-5 * precise_loss
+    backward()
+    precise_backward()
+    for name, parameter in model.parameters().items():
+        assert parameter.grad.dtype == np.float32
+        expected = precise.parameters()[name].grad
+        if name.endswith("key_value.bias"):  # the key half is zero but for rounding
+            assert np.abs(parameter.grad[:64]).max() < 1e-5 * np.abs(expected).max()
+            assert_close(parameter.grad[64:], expected[64:], 1e-4, name)
+        else:
+            assert_close(parameter.grad, expected, 1e-4, name)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
+def test_an_empty_batch_has_loss_zero_and_no_gradient(shape: tuple[int, int]) -> None:
+    model, ids = tiny_gpt(), np.zeros(shape, np.int64)
+    loss, backward = model.loss(ids, ids)
+    backward()
+    assert loss == 0
+    assert not model.grads.any()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_name_the_argument() -> None:
+    for size in ("vocabulary_size", "context_length", "num_layers", "num_heads", "d_model"):
+        with pytest.raises(ValueError, match=f"GPTConfig: {size} must be at least 1, got 0"):
+            GPTConfig(**{"vocabulary_size": 5} | {size: 0})
+    with pytest.raises(ValueError, match="num_heads 3 does not divide d_model 4"):
+        tiny_gpt(num_heads=3)
+    with pytest.raises(ValueError, match=r"Dropout: p must lie in \[0, 1\), got 1.0"):
+        tiny_gpt(dropout=1.0)
+    model = tiny_gpt()
+    with pytest.raises(ValueError, match="GPT: ids has 5 positions, the context holds 4"):
+        model(np.zeros((2, 5), np.int64))
+    with pytest.raises(ValueError, match="GPT: ids holds 5, expected 0 to 4"):
+        model(np.array([[0, 5]]))
+    with pytest.raises(ValueError, match="GPT: ids holds -1, expected 0 to 4"):
+        model(np.array([[0, -1]]))
+    with pytest.raises(ValueError, match="GPT: ids must have at least 1 dimension"):
+        model(np.array(1))
+    with pytest.raises(TypeError, match="GPT: ids must be an integer array, got float64"):
+        model(np.zeros((1, 2)))
+    with pytest.raises(TypeError, match="GPT: ids must be an integer array, got list"):
+        model([0, 1])
+    with pytest.raises(ValueError, match="targets holds 5"):
+        model.loss(np.array([[0, 1]]), np.array([[0, 5]]))

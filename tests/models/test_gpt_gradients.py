@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchformer.layers import Layer
+from scratchformer.models import GPT, GPTConfig
+from tests.derivatives import assert_close
+from tests.layers.checks import check_contract, check_layer, key_bias, with_random_values
+from tests.strategies import normal, seeds
+
+
+def tiny_gpt(*, seed: int = 0, **options: object) -> GPT:
+    sizes = {"vocabulary_size": 5, "context_length": 4, "num_layers": 1, "num_heads": 2, "d_model": 4}
+    return GPT(GPTConfig(**sizes | options), generator=np.random.default_rng(seed), dtype=np.float64)
+
+
+def key_biases(model: GPT) -> dict[str, slice]:
+    zero = {}
+    for i in range(model.config.num_layers):
+        zero |= key_bias(model, f"blocks.{i}.attention.key_value.bias")
+    return zero
+
+
+@pytest.mark.parametrize(
+    ("bias", "tied_head", "num_layers"), [(True, True, 2), (False, True, 1), (True, False, 1), (False, False, 2)]
+)
+@given(shape=st.sampled_from([(4,), (2, 4), (2, 3), (1, 2, 4)]), smoothing=st.sampled_from([0.0, 0.1]), seed=seeds)
+@settings(max_examples=2)
+def test_gradient_of_the_loss_for_every_parameter(
+    bias: bool, tied_head: bool, num_layers: int, shape: tuple[int, ...], smoothing: float, seed: int
+) -> None:
+    model = tiny_gpt(seed=seed, bias=bias, tied_head=tied_head, num_layers=num_layers, dropout=0.1)
+    assert ("head.weight" in model.parameters()) is not tied_head
+    assert len(model.parameters()) == 2 + num_layers * (14 if bias else 7) + (2 if bias else 1) + (not tied_head)
+    generator = np.random.default_rng(seed)
+    ids, targets = generator.integers(0, 5, shape), generator.integers(0, 5, shape)
+    targets.flat[generator.integers(targets.size)] = -100
+
+    def loss(model: Layer, ids: np.ndarray, targets: np.ndarray) -> tuple:
+        value, backward = model.loss(ids, targets, label_smoothing=smoothing, generator=np.random.default_rng(seed))
+
+        def backward_without_input_gradients(dloss: float) -> tuple[None, None]:
+            assert backward(dloss) is None
+            return None, None
+
+        return value, backward_without_input_gradients
+
+    check_layer(model, ids, targets, seed=seed, call=loss, zero=key_biases(model))
+
+
+@given(seed=seeds, bias=st.booleans(), tied_head=st.booleans())
+@settings(max_examples=5)
+def test_backward_of_the_logits_adds_to_the_gradients_and_repeats(seed: int, bias: bool, tied_head: bool) -> None:
+    model = tiny_gpt(seed=seed, bias=bias, tied_head=tied_head, num_layers=2, dropout=0.1)
+    ids = np.random.default_rng(seed).integers(0, 5, (2, 3))
+    check_contract(model, ids, seed=seed, call=lambda model, ids: model(ids, generator=np.random.default_rng(seed)))
+
+
+@given(seed=seeds, dloss=st.floats(-3, 3))
+@settings(max_examples=10)
+def test_backward_of_the_loss_multiplies_by_dloss_and_adds(seed: int, dloss: float) -> None:
+    model = with_random_values(tiny_gpt(), seed)
+    ids = np.random.default_rng(seed).integers(0, 5, (2, 2, 4))
+    _, backward = model.loss(ids[0], ids[1])
+    assert backward() is None
+    once = model.grads.copy()
+    assert once.any()
+    (filled,) = normal(seed, once.shape)
+    model.grads[...] = filled
+    backward(dloss)
+    assert_close(model.grads, filled + dloss * once, 1e-12)
+
+
+@given(seed=seeds)
+@settings(max_examples=10)
+def test_rows_of_tokens_and_positions_that_do_not_occur_get_no_gradient(seed: int) -> None:
+    model = with_random_values(tiny_gpt(tied_head=False), seed)
+    ids = np.random.default_rng(seed).integers(0, 3, (2, 2))
+    _, backward = model.loss(ids, ids)
+    backward()
+    occurring = np.isin(np.arange(5), ids)
+    for name, used in (("token_embedding.table", occurring), ("position_embedding.table", np.arange(4) < 2)):
+        grad = model.parameters()[name].grad
+        assert not grad[~used].any()
+        assert grad[used].any(axis=1).all()
+
+
+def test_no_counted_target_gives_loss_zero_and_no_gradient() -> None:
+    model = tiny_gpt()
+    ids = np.zeros((2, 3), np.int64)
+    loss, backward = model.loss(ids, np.full_like(ids, -100))
+    backward()
+    assert loss == 0
+    assert not model.grads.any()

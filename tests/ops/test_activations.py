@@ -1,0 +1,111 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.ops import gelu, relu, silu
+from tests.derivatives import assert_close, check_op
+from tests.strategies import normal, seeds
+
+shapes = st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple)
+scales = st.sampled_from([0.1, 1.0, 3.0])
+forms = st.sampled_from(["none", "tanh"])
+
+
+def tanh_form(x: float) -> float:
+    return 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def with_a_slope(x: ndarray) -> ndarray:
+    # Slopes are sums of parts of size 1 that cancel far below zero, so one element keeps the largest slope near 1.
+    x.flat[0] = 1.0
+    return x
+
+
+@given(shape=shapes, scale=scales, seed=seeds)
+def test_relu_gradients(shape: tuple[int, ...], scale: float, seed: int) -> None:
+    (x,) = normal(seed, shape, scale=scale)
+    # Farther from the kink than the largest difference step, 1 / 16.
+    check_op(relu, [x + 0.1 * np.sign(x)], seed, complex_tolerance=None)
+
+
+@given(shape=shapes, scale=scales, form=forms, seed=seeds)
+def test_gelu_gradients(shape: tuple[int, ...], scale: float, form: str, seed: int) -> None:
+    check_op(lambda x: gelu(x, form), [with_a_slope(*normal(seed, shape, scale=scale))], seed)
+
+
+@given(shape=shapes, scale=scales, seed=seeds)
+def test_silu_gradients(shape: tuple[int, ...], scale: float, seed: int) -> None:
+    check_op(silu, [with_a_slope(*normal(seed, shape, scale=scale))], seed)
+
+
+@pytest.mark.parametrize(
+    ("op", "naive"),
+    [
+        (relu, lambda x: x if x > 0 else 0.0),
+        (gelu, lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2),
+        (lambda x: gelu(x, "tanh"), tanh_form),
+        (silu, lambda x: x / (1 + math.exp(-x))),
+    ],
+    ids=["relu", "gelu", "gelu_tanh", "silu"],
+)
+@given(shape=shapes, scale=scales, seed=seeds)
+def test_forward_equals_the_formula(
+    op: Callable, naive: Callable[[float], float], shape: tuple[int, ...], scale: float, seed: int
+) -> None:
+    (x,) = normal(seed, shape, scale=scale)
+    y, _ = op(x)
+    assert np.abs(y - np.vectorize(naive, otypes=[np.float64])(x)).max() <= 1e-15 * max(np.abs(x).max(), 1)
+
+
+def test_relu_passes_no_gradient_at_its_kink() -> None:
+    (dy,) = normal(1, (4,))
+    _, backward = relu(np.array([0.0, -0.0, 5e-324, -5e-324]))
+    assert np.array_equal(backward(dy), dy * [0, 0, 1, 0])
+
+
+def test_relu_propagates_nan() -> None:
+    y, _ = relu(np.array([np.nan, 1.0]))
+    assert np.isnan(y[0])
+    assert y[1] == 1
+
+
+def test_exact_gelu_keeps_its_digits_far_below_zero() -> None:
+    x = -np.linspace(1.0, 30.0, 59)
+    expected = np.array([v * math.erfc(-v / math.sqrt(2)) / 2 for v in x])
+    y, _ = gelu(x)
+    assert np.abs(y / expected - 1).max() < 1e-12
+
+
+def test_the_forms_of_gelu_differ_by_less_than_a_thousandth() -> None:
+    x = np.linspace(-5, 5, 1001)
+    exact, approximate = gelu(x, "none")[0], gelu(x, "tanh")[0]
+    assert 3e-4 < np.abs(exact - approximate).max() < 1e-3
+    assert np.array_equal(gelu(x)[0], exact)
+
+
+@pytest.mark.parametrize("op", [relu, gelu, lambda x: gelu(x, "tanh"), silu], ids=["relu", "gelu", "gelu_tanh", "silu"])
+def test_far_from_zero_an_activation_is_the_identity_or_zero(op: Callable) -> None:
+    x = np.array([[-1e4, -100.0], [100.0, 1e4]])
+    (dy,) = normal(2, x.shape)
+    y, backward = op(x)
+    assert_close(y, np.array([[0, 0], [100.0, 1e4]]), 1e-15)
+    assert_close(backward(dy), dy * [[0, 0], [1, 1]], 1e-13)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_name_the_argument() -> None:
+    x = np.ones(3)
+    with pytest.raises(ValueError, match="gelu: approximate must be 'none' or 'tanh', got 'erf'"):
+        gelu(x, "erf")
+    for op, name in ((relu, "relu"), (gelu, "gelu"), (silu, "silu")):
+        with pytest.raises(TypeError, match=f"{name}: x must be floating, got bool"):
+            op(x > 0)
+        with pytest.raises(TypeError, match=f"{name}: x must be a NumPy array, got float"):
+            op(1.0)
+        with pytest.raises(ValueError, match=f"{name}: x must have at least 1 dimension"):
+            op(np.array(1.0))

@@ -1,0 +1,141 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.ops import layer_norm
+from tests.derivatives import assert_close, check_op
+from tests.strategies import batch_shapes, dimensions, normal, seeds
+
+
+def naive_layer_norm(x: ndarray, weight: ndarray, bias: ndarray, eps: float) -> ndarray:
+    n = x.shape[-1]
+    y = np.empty(x.shape)
+    for b in np.ndindex(*x.shape[:-1]):
+        mean = math.fsum(x[b]) / n
+        variance = math.fsum((v - mean) ** 2 for v in x[b]) / n
+        for i in range(n):
+            y[(*b, i)] = weight[i] * (x[(*b, i)] - mean) / math.sqrt(variance + eps) + bias[i]
+    return y
+
+
+def with_parameters(has_weight: bool, has_bias: bool, eps: float) -> Callable:
+    def op(x: ndarray, *parameters: ndarray) -> tuple[ndarray, Callable]:
+        weight = parameters[0] if has_weight else None
+        bias = parameters[-1] if has_bias else None
+        return layer_norm(x, weight, bias, eps=eps)
+
+    return op
+
+
+@given(
+    batch=batch_shapes,
+    n=st.integers(3, 6),
+    has_weight=st.booleans(),
+    has_bias=st.booleans(),
+    eps=st.sampled_from([1e-5, 0.1, 1.0]),
+    seed=seeds,
+)
+def test_gradients(batch: tuple[int, ...], n: int, has_weight: bool, has_bias: bool, eps: float, seed: int) -> None:
+    arrays = normal(seed, (*batch, n), *[(n,)] * (has_weight + has_bias))
+    # With a small variance the function bends within the difference steps, so rows are spread evenly.
+    arrays[0] = arrays[0] + 2 * np.random.default_rng(seed).permuted(
+        np.broadcast_to(np.arange(n), (*batch, n)), axis=-1
+    )
+    check_op(with_parameters(has_weight, has_bias, eps), arrays, seed)
+
+
+@given(batch=batch_shapes, n=st.integers(1, 2), has_weight=st.booleans(), has_bias=st.booleans(), seed=seeds)
+def test_gradients_of_narrow_rows(batch: tuple[int, ...], n: int, has_weight: bool, has_bias: bool, seed: int) -> None:
+    arrays = normal(seed, (*batch, n), *[(n,)] * (has_weight + has_bias))
+    # Two normalised features are +1 and -1 but for eps, so only a large eps leaves a gradient to compare.
+    check_op(with_parameters(has_weight, has_bias, eps=1.0), arrays, seed)
+
+
+@given(batch=batch_shapes, n=dimensions, eps=st.sampled_from([1e-5, 0.3]), seed=seeds)
+def test_forward_equals_the_formula_in_indices(batch: tuple[int, ...], n: int, eps: float, seed: int) -> None:
+    x, weight, bias = normal(seed, (*batch, n), (n,), (n,))
+    x = 3 * x + 5
+    expected = naive_layer_norm(x, weight, bias, eps)
+    assert_close(layer_norm(x, weight, bias, eps=eps)[0], expected, 1e-11)
+    plain = naive_layer_norm(x, np.ones(n), np.zeros(n), eps)
+    assert np.abs(layer_norm(x, eps=eps)[0] - plain).max() < 1e-11
+    assert np.abs(layer_norm(x, weight, eps=eps)[0] - plain * weight).max() < 1e-11
+    assert np.abs(layer_norm(x, None, bias, eps=eps)[0] - (plain + bias)).max() < 1e-11
+
+
+@given(batch=batch_shapes, seed=seeds)
+def test_rows_have_mean_zero_and_a_variance_of_one_that_divides_by_n(batch: tuple[int, ...], seed: int) -> None:
+    (x,) = normal(seed, (*batch, 5), scale=4)
+    z, _ = layer_norm(x + 7, eps=0.0)
+    for b in np.ndindex(*batch):
+        assert abs(math.fsum(z[b])) < 1e-13
+        assert abs(math.fsum(v * v for v in z[b]) / 5 - 1) < 1e-13
+
+
+@settings(max_examples=12)
+@given(exponent=st.integers(-6, -1), seed=seeds)
+def test_eps_stands_inside_the_square_root(exponent: int, seed: int) -> None:
+    (x,) = normal(seed, (2, 4), scale=10.0**exponent)
+    expected = naive_layer_norm(x, np.ones(4), np.zeros(4), 1e-5)
+    assert_close(layer_norm(x)[0], expected, 1e-13)
+    check_op(lambda x: layer_norm(x, eps=1e-2), [x], seed)
+
+
+def test_an_equal_row_gives_the_bias_and_a_finite_gradient() -> None:
+    weight, bias, dy = normal(1, (3,), (3,), (2, 3))
+    y, backward = layer_norm(np.full((2, 3), 4.0), weight, bias)
+    assert np.array_equal(y, np.tile(bias, (2, 1)))
+    dx, dweight, _ = backward(dy)
+    dz = dy * weight
+    assert_close(dx, (dz - dz.mean(-1, keepdims=True)) / math.sqrt(1e-5), 1e-14)
+    assert not dweight.any()
+
+
+@given(batch=batch_shapes, seed=seeds)
+def test_width_one_passes_no_gradient_because_its_output_is_always_the_bias(batch: tuple[int, ...], seed: int) -> None:
+    x, weight, bias, dy = normal(seed, (*batch, 1), (1,), (1,), (*batch, 1))
+    y, backward = layer_norm(x, weight, bias)
+    assert np.array_equal(y, np.broadcast_to(bias, y.shape))
+    dx, dweight, dbias = backward(dy)
+    assert not dx.any()
+    assert not dweight.any()
+    assert_close(dbias, dy.reshape(-1, 1).sum(0), 1e-14)
+
+
+@given(batch=batch_shapes, n=dimensions, seed=seeds)
+def test_a_shift_of_a_row_changes_nothing(batch: tuple[int, ...], n: int, seed: int) -> None:
+    x, weight, shift, dy = normal(seed, (*batch, n), (n,), (*batch, 1), (*batch, n))
+    y, backward = layer_norm(x, weight, eps=0.1)
+    shifted, shifted_backward = layer_norm(x + 10 * shift, weight, eps=0.1)
+    assert np.abs(shifted - y).max() < 1e-12
+    assert np.abs(shifted_backward(dy)[0] - backward(dy)[0]).max() < 1e-12
+    assert np.abs(backward(dy)[0].sum(-1)).max() < 1e-12
+
+
+def test_gradients_of_what_was_not_given_are_none() -> None:
+    x, parameter, dy = normal(2, (2, 3), (3,), (2, 3))
+    assert layer_norm(x)[1](dy)[1:] == (None, None)
+    assert layer_norm(x, parameter)[1](dy)[2] is None
+    assert layer_norm(x, None, parameter)[1](dy)[1] is None
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_name_the_argument() -> None:
+    x, weight = np.ones((2, 3)), np.ones(3)
+    with pytest.raises(ValueError, match=r"layer_norm: weight must have shape \(3,\), got \(2,\)"):
+        layer_norm(x, np.ones(2))
+    with pytest.raises(ValueError, match=r"layer_norm: bias must have shape \(3,\), got \(1, 3\)"):
+        layer_norm(x, weight, np.ones((1, 3)))
+    with pytest.raises(ValueError, match="layer_norm: x must have at least 1 dimension"):
+        layer_norm(np.array(1.0))
+    with pytest.raises(ValueError, match=r"layer_norm: eps must not be negative, got -1e-05"):
+        layer_norm(x, eps=-1e-5)
+    with pytest.raises(TypeError, match="layer_norm: bias is float32, x is float64"):
+        layer_norm(x, weight, np.ones(3, np.float32))
+    with pytest.raises(TypeError, match="layer_norm: weight must be floating, got int64"):
+        layer_norm(x, np.ones(3, np.int64))

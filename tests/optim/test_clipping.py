@@ -1,0 +1,70 @@
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchformer.optim import clip_global_norm, global_norm
+from tests.optim.vectors import BORDERS
+from tests.strategies import normal, seeds
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+@given(size=st.sampled_from([0, *BORDERS]), scale=st.sampled_from([1e-3, 1.0, 1e6]), seed=seeds)
+@settings(max_examples=10)
+def test_norm_is_the_root_of_the_sum_of_squares(
+    dtype: type, tolerance: float, size: int, scale: float, seed: int
+) -> None:
+    (grads,) = normal(seed, (size,), scale=scale, dtype=dtype)
+    expected = math.sqrt(math.fsum(float(g) ** 2 for g in grads))
+    norm = global_norm(grads)
+    assert type(norm) is float
+    assert abs(norm - expected) <= tolerance * expected
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+@given(size=st.sampled_from(BORDERS), factor=st.sampled_from([0.01, 0.5, 0.99]), seed=seeds)
+@settings(max_examples=10)
+def test_gradients_above_the_limit_are_scaled_to_it_and_the_norm_before_is_returned(
+    dtype: type, tolerance: float, size: int, factor: float, seed: int
+) -> None:
+    (grads,) = normal(seed, (size,), dtype=dtype)
+    before, norm = grads.copy(), global_norm(grads)
+    assert clip_global_norm(grads, factor * norm) == norm
+    np.testing.assert_allclose(grads, factor * before, rtol=tolerance)
+    assert abs(global_norm(grads) - factor * norm) <= tolerance * norm
+
+
+@given(size=st.sampled_from(BORDERS), factor=st.sampled_from([1.0, 1.01, 100.0]), seed=seeds)
+@settings(max_examples=10)
+def test_gradients_up_to_the_limit_are_untouched(size: int, factor: float, seed: int) -> None:
+    (grads,) = normal(seed, (size,))
+    before, norm = grads.copy(), global_norm(grads)
+    assert clip_global_norm(grads, factor * norm) == norm
+    np.testing.assert_array_equal(grads, before)
+
+
+def test_zero_gradients_stay_zero() -> None:
+    grads = np.zeros(10)
+    assert clip_global_norm(grads, 1.0) == 0.0
+    np.testing.assert_array_equal(grads, np.zeros(10))
+
+
+def test_threads_change_nothing_bit_for_bit() -> None:
+    (grads,) = normal(0, (300_001,), dtype=np.float32)
+    shared = grads.copy()
+    with ThreadPoolExecutor(3) as pool:
+        assert global_norm(grads) == global_norm(shared, pool.map)
+        assert clip_global_norm(grads, 1.0) == clip_global_norm(shared, 1.0, pool.map)
+    np.testing.assert_array_equal(grads, shared)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_name_the_argument() -> None:
+    grads = np.ones(3)
+    for max_norm in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="clip_global_norm: max_norm must be positive, got"):
+            clip_global_norm(grads, max_norm)
+    np.testing.assert_array_equal(grads, np.ones(3))

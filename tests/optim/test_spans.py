@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchformer.optim.optimizer import Optimizer
+from scratchformer.optim.spans import BLOCK, SPAN, blocks, spans
+from tests.optim.vectors import random_vector
+
+
+@given(size=st.integers(0, 5 * SPAN))
+def test_blocks_of_spans_cover_every_element_once_and_in_order(size: int) -> None:
+    covered = [block for span in spans(size) for block in blocks(span)]
+    borders = [block.start for block in covered] + [size]
+    assert [block.stop for block in covered] == borders[1:]
+    assert borders[0] == 0
+    assert all(0 < block.stop - block.start <= BLOCK for block in covered)
+    assert all(span.stop - span.start <= SPAN for span in spans(size))
+
+
+def test_the_base_class_updates_nothing() -> None:
+    with pytest.raises(TypeError, match="Optimizer is a base class"):
+        Optimizer(random_vector(3, 0, 0), m=np.zeros(3)).step(0.1)

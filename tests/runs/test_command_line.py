@@ -1,0 +1,76 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scratchformer.runs import check_option, one_sentence_errors, parse
+
+
+@dataclass(frozen=True)
+class Options:
+    preset: str = "long"
+    """Where to start from."""
+    num_steps: int = 100
+    """Updates."""
+    out: Path | None = None
+    """Folder."""
+
+
+PRESETS = {"long": Options(), "short": Options(preset="short", num_steps=5)}
+
+
+def parsed(*arguments: str) -> Options:
+    return parse(PRESETS, prog="run.py", description="A run.", arguments=arguments)
+
+
+def test_options_start_from_the_preset() -> None:
+    assert parsed() == Options()
+    assert parsed("--preset", "short") == Options("short", 5)
+    assert parsed("--preset=short", "--out", "x") == Options("short", 5, Path("x"))
+    assert parsed("--num-steps", "7", "--preset", "short") == Options("short", 7)
+
+
+def test_help_shows_the_defaults_of_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        parsed("--preset", "short", "--help")
+    shown = capsys.readouterr().out
+    assert "Updates. (default: 5)" in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("--num-step", "run.py: error: unknown option --num-step; did you mean --num-steps?"),
+        ("--quality", "run.py: error: unknown option --quality; --help lists the options"),
+    ],
+)
+def test_a_misspelt_option_is_one_sentence(typed: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parsed(typed, "3")
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_a_value_of_another_type_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parsed("--num-steps", "many")
+    assert "--num-steps" in capsys.readouterr().err
+
+
+def test_a_value_error_becomes_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"), one_sentence_errors("run.py"):
+        raise ValueError("width must be even, got 3")
+    assert capsys.readouterr().err == "run.py: error: width must be even, got 3\n"
+    with pytest.raises(KeyError), one_sentence_errors("run.py"):
+        raise KeyError("a mistake of ours keeps its traceback")
+
+
+def test_options_out_of_range_are_named_as_they_are_typed() -> None:
+    check_option("num_steps", 1, at_least=1)
+    with pytest.raises(ValueError, match="--num-steps must be at least 1, got 0"):
+        check_option("num_steps", 0, at_least=1)
+    with pytest.raises(ValueError, match=r"--rate must be above 0, got -0\.5"):
+        check_option("rate", -0.5, above=0)
+    with pytest.raises(ValueError, match="--rate must be above 0, got nan"):
+        check_option("rate", float("nan"), above=0)
+    with pytest.raises(ValueError, match=r"--dropout must be below 1, got 1\.0"):
+        check_option("dropout", 1.0, below=1)

@@ -1,0 +1,25 @@
+import pytest
+
+from scratchformer.runs import ProgressBar
+
+
+def test_where_there_is_no_terminal_each_evaluation_is_a_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar(100) as progress:
+        progress.update(1, 3.5, None)
+        progress.update(2, 3.25, 3.125)
+    shown = capsys.readouterr()
+    assert shown.out.startswith("step   2 of 100: training loss 3.2500, validation loss 3.1250, ")
+    assert shown.out.count("\n") == 1
+    assert shown.err == ""
+
+
+def test_in_a_terminal_there_is_a_bar_with_the_live_loss(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with ProgressBar(2) as progress:
+        progress.update(1, 3.5, None)
+        progress.update(2, 3.25, None)
+    shown = capsys.readouterr().err
+    assert "2/2" in shown
+    assert "training loss 3.250" in shown
