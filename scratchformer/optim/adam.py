@@ -35,9 +35,9 @@ class Adam(Optimizer):
         correction = 1 / math.sqrt(1 - b2**self.num_steps)
         num_decayed = self.parameters.num_decayed if self.weight_decay else 0
 
-        def update(block: slice) -> None:
-            p, g = self.parameters.values[block], self.parameters.grads[block]
-            m, v = self.state["m"][block], self.state["v"][block]
+        def update(span: slice) -> None:
+            p, g = self.parameters.values[span], self.parameters.grads[span]
+            m, v = self.state["m"][span], self.state["v"][span]
             m *= b1
             m += (1 - b1) * g
             v *= b2
@@ -45,7 +45,7 @@ class Adam(Optimizer):
             denominator = np.sqrt(v)
             denominator *= correction
             denominator += self.eps
-            p[: max(0, num_decayed - block.start)] *= 1 - learning_rate * self.weight_decay
+            p[: max(0, num_decayed - span.start)] *= 1 - learning_rate * self.weight_decay
             p -= step_size * m / denominator
 
         return update

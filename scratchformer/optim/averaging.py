@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from scratchformer.optim.optimizer import check_rate
-from scratchformer.optim.spans import ParallelMap, ParameterVector, blocks, spans
+from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
 
 
 class WeightAverage:
@@ -24,13 +24,12 @@ class WeightAverage:
     def update(self, parallel_map: ParallelMap = map) -> None:
         """Takes the parameters into the average; the result does not depend on `parallel_map`."""
 
-        def update_span(span: slice) -> None:
-            for block in blocks(span):
-                a, p = self.values[block], self.parameters.values[block]
-                a *= self.decay
-                a += (1 - self.decay) * p
+        def update(span: slice) -> None:
+            a, p = self.values[span], self.parameters.values[span]
+            a *= self.decay
+            a += (1 - self.decay) * p
 
-        for _ in parallel_map(update_span, spans(self.values.size)):
+        for _ in parallel_map(update, spans(self.values.size)):
             pass
 
     @contextmanager

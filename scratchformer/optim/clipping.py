@@ -2,17 +2,17 @@ import math
 
 import numpy as np
 
-from scratchformer.optim.spans import ParallelMap, blocks, spans
+from scratchformer.optim.spans import ParallelMap, spans
 
 
 def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
     """Euclidean norm of a vector of gradients; the result does not depend on `parallel_map`.
 
-    The squares are added in the gradients' own precision within a block of 16 K elements, in float64 beyond.
+    The squares are added in the gradients' own precision within a span of 256 K elements, in float64 beyond.
     """
 
     def squares(span: slice) -> float:
-        return sum(float(np.vdot(grads[block], grads[block])) for block in blocks(span))
+        return float(np.vdot(grads[span], grads[span]))
 
     return math.sqrt(sum(parallel_map(squares, spans(grads.size))))
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scratchformer.optim.spans import ParallelMap, ParameterVector, blocks, spans
+from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
 
 Update = Callable[[slice], None]
 
@@ -10,7 +10,7 @@ Update = Callable[[slice], None]
 class Optimizer:
     """What all optimizers share: they update a vector of parameters in place from the vector of their gradients.
 
-    A subclass says in `_update` how one block is updated. `state` names the vectors that it keeps between steps.
+    A subclass says in `_update` how a span is updated. `state` names the vectors that it keeps between steps.
     """
 
     def __init__(self, parameters: ParameterVector, **state: np.ndarray) -> None:
@@ -31,17 +31,11 @@ class Optimizer:
         if not 0 <= learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be finite and not negative, got {learning_rate}")
         self.num_steps += 1
-        update = self._update(float(learning_rate))
-
-        def update_span(span: slice) -> None:
-            for block in blocks(span):
-                update(block)
-
-        for _ in parallel_map(update_span, spans(self.parameters.values.size)):
+        for _ in parallel_map(self._update(float(learning_rate)), spans(self.parameters.values.size)):
             pass
 
     def _update(self, learning_rate: float) -> Update:
-        """The update of one block in the current step."""
+        """The update of one span in the current step."""
         raise TypeError("Optimizer is a base class: use SGD, Adam or AdamW")
 
 

@@ -24,12 +24,12 @@ class SGD(Optimizer):
         self.nesterov = nesterov
 
     def _update(self, learning_rate: float) -> Update:
-        def update(block: slice) -> None:
-            p, g = self.parameters.values[block], self.parameters.grads[block]
+        def update(span: slice) -> None:
+            p, g = self.parameters.values[span], self.parameters.grads[span]
             if not self.momentum:
                 p -= learning_rate * g
                 return
-            u = self.state["velocity"][block]
+            u = self.state["velocity"][span]
             u *= self.momentum
             u += g
             p -= learning_rate * (g + self.momentum * u if self.nesterov else u)

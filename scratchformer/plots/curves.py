@@ -29,7 +29,8 @@ def loss_curve(
         axes.plot(steps, training_loss, color=BLUE, alpha=0.25, linewidth=0.8)
         window = max(1, len(steps) // 50)
         mean = np.convolve(training_loss, np.full(window, 1 / window), "valid")
-        axes.plot(steps[window - 1 :], mean, color=BLUE, linewidth=1.6, label="training")
+        centres = steps[: len(mean)] + (window - 1) / 2
+        axes.plot(centres, mean, color=BLUE, linewidth=1.6, label="training")
         axes.plot(
             validation_steps, validation_loss, "o-", color=ORANGE, linewidth=1.6, markersize=4, label="validation"
         )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.optim import Adam, AdamW
-from scratchformer.optim.spans import BLOCK, SPAN
+from scratchformer.optim.spans import SPAN
 from tests.derivatives import assert_close
 from tests.optim.vectors import BORDERS, around_borders, random_vector
 from tests.strategies import seeds
@@ -71,10 +71,10 @@ def test_twenty_steps_equal_a_loop_over_scalars(
     assert_close(vector.values[some], np.array(expected), 1e-11)
 
 
-@given(num_decayed=st.sampled_from([0, 1, BLOCK - 1, BLOCK, BLOCK + 1, SPAN, SPAN + 5]), seed=seeds)
+@given(num_decayed=st.sampled_from([0, 1, SPAN - 1, SPAN, SPAN + 5]), seed=seeds)
 @settings(max_examples=10)
 def test_decay_reaches_exactly_the_leading_elements(num_decayed: int, seed: int) -> None:
-    vector = random_vector(SPAN + BLOCK, num_decayed, seed)
+    vector = random_vector(SPAN + 100, num_decayed, seed)
     start = vector.values.copy()
     AdamW(vector, weight_decay=0.5).step(0.1)
     assert_close(vector.values[:num_decayed], 0.95 * start[:num_decayed], 1e-12)

@@ -4,18 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.optim.optimizer import Optimizer
-from scratchformer.optim.spans import BLOCK, SPAN, blocks, spans
+from scratchformer.optim.spans import SPAN, spans
 from tests.optim.vectors import random_vector
 
 
 @given(size=st.integers(0, 5 * SPAN))
-def test_blocks_of_spans_cover_every_element_once_and_in_order(size: int) -> None:
-    covered = [block for span in spans(size) for block in blocks(span)]
-    borders = [block.start for block in covered] + [size]
-    assert [block.stop for block in covered] == borders[1:]
+def test_spans_cover_every_element_once_and_in_order(size: int) -> None:
+    covered = spans(size)
+    borders = [span.start for span in covered] + [size]
+    assert [span.stop for span in covered] == borders[1:]
     assert borders[0] == 0
-    assert all(0 < block.stop - block.start <= BLOCK for block in covered)
-    assert all(span.stop - span.start <= SPAN for span in spans(size))
+    assert all(0 < span.stop - span.start <= SPAN for span in covered)
 
 
 def test_the_base_class_updates_nothing() -> None:

@@ -1,13 +1,13 @@
-"""Parameter vectors without a model, and the sizes at which the optimizers' blocks and spans meet."""
+"""Parameter vectors without a model, and the sizes at which the optimizers' spans meet."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.optim.spans import BLOCK, SPAN
+from scratchformer.optim.spans import SPAN
 
-BORDERS = [1, 7, BLOCK - 1, BLOCK, BLOCK + 1, SPAN, SPAN + BLOCK + 3]
+BORDERS = [1, 7, SPAN - 1, SPAN, SPAN + 1, 2 * SPAN + 3]
 
 
 @dataclass
@@ -24,5 +24,5 @@ def random_vector(size: int, num_decayed: int, seed: int, dtype: type = np.float
 
 def around_borders(size: int, num_decayed: int) -> list[int]:
     """The elements next to every place where an optimizer may go wrong: a scalar loop over all would take minutes."""
-    places = [0, num_decayed, size, *range(0, size, BLOCK)]
+    places = [0, num_decayed, size, *range(0, size, SPAN)]
     return sorted({i for place in places for i in range(place - 2, place + 2) if 0 <= i < size})
