@@ -86,8 +86,8 @@ def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
 
     def backward(dy: ndarray) -> ndarray:
         check(dy)
-        dt = (1 - t * t) * (SQRT_2_OVER_PI + 3 * SQRT_2_OVER_PI * CUBIC * x * x)
-        return dy * (0.5 + 0.5 * t + 0.5 * x * dt)
+        slope = (1 - t * t) * x  # first, because it is 0 where x * x would overflow
+        return dy * (0.5 + 0.5 * t + 0.5 * SQRT_2_OVER_PI * slope + 1.5 * SQRT_2_OVER_PI * CUBIC * slope * x * x)
 
     return y, backward
 

@@ -97,6 +97,15 @@ def test_far_from_zero_an_activation_is_the_identity_or_zero(op: Callable) -> No
     assert_close(backward(dy), dy * [[0, 0], [1, 1]], 1e-13)
 
 
+def test_tanh_gelu_has_its_slope_where_squares_overflow() -> None:
+    x = np.array([-1e200, 1e200])
+    with np.errstate(over="ignore"):
+        y, backward = gelu(x, "tanh")
+        dx = backward(np.array([3.0, 3.0]))
+    np.testing.assert_array_equal(y, [0, 1e200])
+    np.testing.assert_array_equal(dx, [0, 3])
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     x = np.ones(3)
