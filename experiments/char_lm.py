@@ -14,7 +14,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -121,7 +121,7 @@ class Config:
     def check(self) -> None:
         """Raises ValueError, naming the option, for the first value out of range."""
         for name in ("seed", "warmup", "final_learning_rate", "weight_decay", "sample"):
-            check_option(name, getattr(self, name), at_least=0)
+            check_option(name, getattr(self, name), at_least=0, below=math.inf)
         for name in ("threads", "layers", "heads", "width", "context", "steps", "batch", "accumulate", "top_k"):
             check_option(name, getattr(self, name), at_least=1)
         for name in ("evaluate_every", "evaluation_batches"):
@@ -132,6 +132,8 @@ class Config:
             check_option(name, getattr(self, name), at_least=0, below=1)
         for beta in self.betas:
             check_option("betas", beta, at_least=0, below=1)
+        if self.threads > self.batch:
+            raise ValueError(f"--threads {self.threads} is more than --batch {self.batch}; each takes a sequence")
         if self.width % self.heads:
             raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
         if self.warmup >= self.steps:
@@ -152,9 +154,21 @@ def main(arguments: Sequence[str]) -> None:
         tokenizer = CharacterTokenizer.from_text(corpus.text)
         training, validation = encode(corpus, tokenizer, config.context)
         model = make_model(config, tokenizer.vocabulary_size)
+        average = WeightAverage(model, config.average)
+        trainer = Trainer(
+            model,
+            AdamW(model, betas=config.betas, weight_decay=config.weight_decay),
+            WarmupCosine(config.learning_rate, config.final_learning_rate, config.warmup, config.steps),
+            next_character_loss,
+            max_norm=config.clip,
+            average=average,
+            num_workers=config.threads,
+            seed=config.seed,
+        )
         folder = RunFolder(config.out, "char_lm")
 
-    target, published = known_targets(corpus) if config.preset == "default" else (None, {})
+    as_published = replace(config, text=None, out=None, seed=0, threads=2) == PRESETS["default"]
+    target, published = known_targets(corpus) if as_published else (None, {})
     references = {
         name: ngram_entropy(training, validation, tokenizer.vocabulary_size, order)
         for order, name in ((1, "unigrams"), (2, "bigrams"), (3, "trigrams"))
@@ -179,19 +193,9 @@ def main(arguments: Sequence[str]) -> None:
     def batches(step: int) -> list[TokenBatch]:
         return [shuffled(step * config.accumulate + i) for i in range(config.accumulate)]
 
-    average = WeightAverage(model, config.average)
-    trainer = Trainer(
-        model,
-        AdamW(model, betas=config.betas, weight_decay=config.weight_decay),
-        WarmupCosine(config.learning_rate, config.final_learning_rate, config.warmup, config.steps),
-        next_character_loss,
-        max_norm=config.clip,
-        average=average,
-        num_workers=config.threads,
-        seed=config.seed,
-    )
     columns = ("step", "training_loss", "validation_loss", "gradient_norm", "learning_rate")
-    with trainer, folder.metrics(*columns) as metrics, ProgressBar(config.steps) as progress:
+    diverged = one_sentence_errors("char_lm.py", status=1, kind=FloatingPointError)
+    with diverged, trainer, folder.metrics(*columns) as metrics, ProgressBar(config.steps) as progress:
         for state in train(
             trainer,
             batches,
@@ -220,7 +224,8 @@ def main(arguments: Sequence[str]) -> None:
     }
     folder.write_json("summary", summary)
 
-    print(f"\nA sample at temperature {config.temperature:g}:\n{sample}\n")
+    if sample:
+        print(f"\nA sample at temperature {config.temperature:g}:\n{sample}\n")
     print(json.dumps(summary))
     print(f"loss curve: {folder.path / 'loss.png'}")
 

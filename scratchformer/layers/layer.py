@@ -49,7 +49,11 @@ class Layer:
             yield from Layer._named(child, f"{name}.{key}" if name else key)
 
     def pack(self, dtype: DTypeLike | None = None) -> None:
-        """Moves all parameters into one contiguous vector (of another dtype if one is given), gradients zero."""
+        """Moves all parameters into one contiguous vector (of another dtype if one is given), gradients zero.
+
+        Only the outermost layer may be packed, and before optimizers, averages and replicas are made of it: they, and
+        an outer layer, would go on with the old vector.
+        """
         parts = [parameter.value.ravel() for parameter in self._decayed_first()]
         values = np.concatenate(parts) if parts else np.empty(0, np.float32)
         values = values.astype(values.dtype if dtype is None else dtype, copy=False)

@@ -12,8 +12,8 @@ from scratchformer.ops import Backward, scaled_dot_product_attention
 class MultiHeadAttention(Layer):
     """Attention by several heads side by side, each on its own d_model / num_heads features.
 
-    Q = x W_query, [K V] = memory W_key_value (memory is x in self-attention), each cut into heads;
-    y = concatenated heads' attention(Q, K, V) W_output.
+    Q = x W_query + b_query and [K V] = memory W_key_value + b_key_value (memory is x in self-attention), each cut into
+    heads; y = (the heads' attention(Q, K, V), concatenated) W_output + b_output.
 
     Dropout falls on the attention weights. Raises ValueError for sizes below 1, a d_model that num_heads does not
     divide, or a dropout outside [0, 1).

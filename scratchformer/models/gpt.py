@@ -7,14 +7,14 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.layers import Dropout, Embedding, Layer, LayerNorm, Linear, TiedLinear, TransformerBlock
-from scratchformer.layers.checks import check_size
+from scratchformer.layers.checks import check_probability, check_size
 from scratchformer.ops import Backward, cross_entropy
 from scratchformer.ops.contract import check_dimensions, check_indices
 
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """The sizes and options of a GPT. Raises ValueError for sizes below 1."""
+    """The sizes and options of a GPT. Raises ValueError for values out of their range."""
 
     vocabulary_size: int
     """Number of distinct tokens."""
@@ -42,6 +42,9 @@ class GPTConfig:
             num_heads=self.num_heads,
             d_model=self.d_model,
         )
+        check_probability("GPTConfig", dropout=self.dropout)
+        if self.d_model % self.num_heads:
+            raise ValueError(f"GPTConfig: num_heads {self.num_heads} does not divide d_model {self.d_model}")
 
 
 class GPT(Layer):
@@ -50,7 +53,8 @@ class GPT(Layer):
     Initialised as GPT-2 is: matrices and tables normal with standard deviation 0.02, the projections that end on the
     residual stream 0.02 / sqrt(2 num_layers), biases 0, norms 1.
 
-    Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3.
+    Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3; the numbers of the
+    initialisation are those of nanoGPT's model.py.
     """
 
     def __init__(self, config: GPTConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:

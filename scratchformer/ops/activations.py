@@ -20,8 +20,6 @@ def relu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
     Raises:
         TypeError: an x that is not floating.
         ValueError: an x without axes.
-
-    Derivation: activations.
     """
     check_floating("relu", x=x)
     check_dimensions("relu", "x", x, 1)
@@ -52,7 +50,7 @@ def gelu(
         TypeError: an x that is not floating.
         ValueError: an x without axes, or another name for `approximate`.
 
-    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2. Derivation: activations.
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2.
     """
     check_floating("gelu", x=x)
     check_dimensions("gelu", "x", x, 1)
@@ -66,7 +64,7 @@ def gelu(
 def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
     from scipy.special import erfc  # the one function that NumPy lacks; imported here so that nothing else waits for it
 
-    phi = 0.5 * erfc(x * -math.sqrt(0.5))  # erfc, because 1 + erf cancels for negative x
+    phi = (0.5 * erfc(x * -math.sqrt(0.5))).astype(x.dtype, copy=False)  # erfc, because 1 + erf cancels for negative x
     y = x * phi
     check = cotangent_check("gelu", y)
 
@@ -102,11 +100,14 @@ def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
         TypeError: an x that is not floating.
         ValueError: an x without axes.
 
-    Source: Elfwing, Uchibe and Doya, 2017, equation 1. Derivation: activations.
+    Source: Elfwing, Uchibe and Doya, "Sigmoid-Weighted Linear Units for Neural Network Function Approximation in
+    Reinforcement Learning", 2017.
     """
     check_floating("silu", x=x)
     check_dimensions("silu", "x", x, 1)
-    s = 0.5 * (1 + np.tanh(0.5 * x))  # never overflows, and takes complex x
+    positive = x.real > 0
+    exponential = np.exp(np.where(positive, -x, x))  # of what is not positive, so that it neither overflows nor cancels
+    s = np.where(positive, x.dtype.type(1), exponential) / (1 + exponential)
     y = x * s
     check = cotangent_check("silu", y)
 

@@ -39,7 +39,7 @@ def attention_weights(
         TypeError: arguments that are not floating or differ in dtype, a mask of integers.
         ValueError: shapes that do not match, a mask that does not broadcast or is floating with only 0 and 1.
 
-    Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1. Derivation: attention.
+    Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1.
     """
     op = "attention_weights"
     _check(op, query, key, None, mask)
@@ -111,7 +111,7 @@ def scaled_dot_product_attention(
         ValueError: shapes that do not match, a mask that does not broadcast or is floating with only 0 and 1,
             dropout outside [0, 1).
 
-    Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1. Derivation: attention.
+    Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1.
     """
     op = "scaled_dot_product_attention"
     _check(op, query, key, value, mask)

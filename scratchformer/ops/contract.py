@@ -45,6 +45,8 @@ def cotangent_check(op: str, y: np.ndarray) -> Callable[[np.ndarray], None]:
     shape, dtype = y.shape, y.dtype
 
     def check(dy: np.ndarray) -> None:
+        if dtype.kind == "c":
+            raise TypeError(f"{op}: backward takes real inputs, got {dtype}; complex ones are for the forward alone")
         if not isinstance(dy, np.ndarray):
             raise TypeError(f"{op}: the gradient of the output must be a NumPy array, got {type(dy).__name__}")
         if dy.dtype != dtype:

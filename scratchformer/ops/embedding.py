@@ -20,8 +20,6 @@ def embedding(
     Raises:
         TypeError: ids that are not integers, or a table that is not floating.
         ValueError: an id out of range (negative ids do not wrap around), or a table that is not a matrix.
-
-    Derivation: embedding.
     """
     check_floating("embedding", table=table)
     if table.ndim != 2:

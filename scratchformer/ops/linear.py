@@ -25,8 +25,6 @@ def linear(
     Raises:
         TypeError: an argument that is not floating, or of another dtype than `x`.
         ValueError: feature counts that do not match.
-
-    Derivation: linear.
     """
     check_floating("linear", x=x, weight=weight, bias=bias)
     check_dimensions("linear", "x", x, 1)

@@ -1,4 +1,4 @@
-"""What attention masks mean: which keys a query may attend to, and what is added to the scores."""
+"""What attention masks may be, and which keys they let a query attend to."""
 
 import numpy as np
 from jaxtyping import Bool

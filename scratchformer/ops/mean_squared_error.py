@@ -17,8 +17,6 @@ def mean_squared_error(
     Raises:
         TypeError: arguments that are not floating or differ in dtype.
         ValueError: shapes that differ or have no axes.
-
-    Derivation: mean_squared_error.
     """
     check_floating("mean_squared_error", prediction=prediction, target=target)
     check_dimensions("mean_squared_error", "prediction", prediction, 1)

@@ -28,14 +28,14 @@ def layer_norm(
         TypeError: arguments that are not floating or differ in dtype.
         ValueError: shapes that do not match, or a negative eps.
 
-    Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3. Derivation: normalization.
+    Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3.
     """
     check_floating("layer_norm", x=x, weight=weight, bias=bias)
     check_dimensions("layer_norm", "x", x, 1)
     for name, parameter in (("weight", weight), ("bias", bias)):
         if parameter is not None:
             check_shape("layer_norm", name, parameter, x.shape[-1:])
-    if eps < 0:
+    if not eps >= 0:
         raise ValueError(f"layer_norm: eps must not be negative, got {eps}")
 
     z = x - row_mean(x)

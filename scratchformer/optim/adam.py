@@ -13,7 +13,7 @@ class Adam(Optimizer):
     `eps` stands outside the square root, after the bias correction, as in algorithm 1 of the paper.
     Raises ValueError for betas outside [0, 1) or a negative eps.
 
-    Source: Kingma and Ba, "Adam", 2015, algorithm 1. Derivation: optimizers.
+    Source: Kingma and Ba, "Adam", 2015, algorithm 1.
     """
 
     weight_decay = 0.0
@@ -58,7 +58,7 @@ class AdamW(Adam):
     norms. Raises ValueError for a negative weight_decay, and what `Adam` raises.
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2 (here, as in PyTorch, the
-    decay is scaled by the learning rate). Derivation: optimizers.
+    decay is scaled by the learning rate).
     """
 
     def __init__(

@@ -12,7 +12,11 @@ def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
     """
 
     def squares(span: slice) -> float:
-        return float(np.vdot(grads[span], grads[span]))
+        squares = float(np.vdot(grads[span], grads[span]))
+        if math.isfinite(squares):
+            return squares
+        exact = grads[span].astype(np.float64)  # squares of float32 overflow from 1e19 on
+        return float(np.vdot(exact, exact))
 
     return math.sqrt(sum(parallel_map(squares, spans(grads.size))))
 
@@ -21,13 +25,12 @@ def clip_global_norm(grads: np.ndarray, max_norm: float, parallel_map: ParallelM
     """Scales the gradients in place so that their global norm is at most `max_norm`: g *= min(1, max_norm / |g|).
 
     Returns:
-        the norm before clipping.
+        the norm before clipping. If it is not finite, the gradients are left as they are.
 
     Raises:
         ValueError: a max_norm that is not positive.
 
     Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013, algorithm 1.
-    Derivation: optimizers.
     """
     if not max_norm > 0:
         raise ValueError(f"clip_global_norm: max_norm must be positive, got {max_norm}")
@@ -36,7 +39,7 @@ def clip_global_norm(grads: np.ndarray, max_norm: float, parallel_map: ParallelM
     def scale(span: slice) -> None:
         grads[span] *= max_norm / norm
 
-    if norm > max_norm:
+    if max_norm < norm < math.inf:
         for _ in parallel_map(scale, spans(grads.size)):
             pass
     return norm

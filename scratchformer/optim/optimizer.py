@@ -29,7 +29,9 @@ class Optimizer:
             ValueError: a learning rate that is negative or not finite.
         """
         if not 0 <= learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be finite and not negative, got {learning_rate}")
+            raise ValueError(
+                f"{type(self).__name__}: learning_rate must be finite and not negative, got {learning_rate}"
+            )
         self.num_steps += 1
         for _ in parallel_map(self._update(float(learning_rate)), spans(self.parameters.values.size)):
             pass

@@ -10,8 +10,8 @@ class SGD(Optimizer):
 
     Raises ValueError for a momentum outside [0, 1), or Nesterov's without one.
 
-    Source: Sutskever et al., "On the importance of initialization and momentum", 2013, section 2.
-    Derivation: optimizers.
+    Source: Sutskever et al., "On the importance of initialization and momentum", 2013, section 2 (here, as in PyTorch,
+    the learning rate is outside the velocity, and Nesterov's gradient is taken at p).
     """
 
     def __init__(self, parameters: ParameterVector, *, momentum: float = 0.0, nesterov: bool = False) -> None:

@@ -42,13 +42,17 @@ def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, argume
 
 
 @contextmanager
-def one_sentence_errors(prog: str) -> Iterator[None]:
-    """Turns a ValueError, which says what was wrong with the user's input, into one line and exit status 2."""
+def one_sentence_errors(prog: str, status: int = 2, kind: type[Exception] = ValueError) -> Iterator[None]:
+    """Turns an error that says in one sentence what is wrong into that line and an exit status.
+
+    A ValueError speaks of the user's input, and 2 is the status for that. A model that does not fit in memory counts
+    as such.
+    """
     try:
         yield
-    except ValueError as error:
+    except (kind, MemoryError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(status) from None
 
 
 def check_option(

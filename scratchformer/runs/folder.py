@@ -23,7 +23,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes NAME.json, indented, UTF-8."""
-        text = json.dumps(content, indent=2, ensure_ascii=False, default=os.fspath)
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=os.fspath, allow_nan=False)
         (self.path / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
     def write_text(self, name: str, text: str) -> None:

@@ -16,7 +16,7 @@ class ProgressBar:
     def update(self, done: int, training_loss: float, validation_loss: float | None) -> None:
         """Says that `done` steps are done."""
         self._bar.set_postfix_str(f"training loss {training_loss:.3f}", refresh=False)
-        self._bar.update()
+        self._bar.update(done - self._bar.n)
         if validation_loss is not None:
             line = (
                 f"step {done:>{len(str(self.num_steps))}} of {self.num_steps}: "

@@ -12,7 +12,8 @@ GOLDEN_RATIO = (1 + 5**0.5) / 2
 class ShuffledBatches:
     """Random batches that use every window of a text once before they use any again.
 
-    In an epoch the windows follow one another without overlap and come in random order. From epoch to epoch they are
+    In an epoch the windows follow one another without overlap, cover the text but for less than two windows at its
+    ends, and come in random order. From epoch to epoch they are
     shifted by the golden section of a window, which keeps the borders of all epochs as far apart as can be: what a
     token had as its context changes from epoch to epoch. Which batch comes `index`-th depends on the seed alone, so
     that a run can be taken up anywhere.

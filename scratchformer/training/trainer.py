@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
@@ -59,7 +60,7 @@ class Trainer(Generic[ModelT, BatchT]):
         seed: of dropout.
 
     Raises:
-        ValueError: fewer than one worker, or a max_norm that is not positive.
+        ValueError: fewer than one worker, a max_norm that is not positive, or an optimizer or average of another model.
     """
 
     def __init__(
@@ -78,6 +79,9 @@ class Trainer(Generic[ModelT, BatchT]):
             raise ValueError(f"Trainer: num_workers must be at least 1, got {num_workers}")
         if max_norm is not None and not max_norm > 0:
             raise ValueError(f"Trainer: max_norm must be positive, got {max_norm}")
+        for name, owner in (("optimizer", optimizer), ("average", average)):
+            if owner is not None and owner.parameters is not model:
+                raise ValueError(f"Trainer: {name} must be of the model's parameters, got another's")
         keep_freed_memory()
         self.replicas = [model] + [model.replica() for _ in range(num_workers - 1)]
         self.optimizer = optimizer
@@ -101,7 +105,10 @@ class Trainer(Generic[ModelT, BatchT]):
         self._resources.close()
 
     def step(self, micro_batches: Sequence[BatchT]) -> Step:
-        """One update from the gradient of the mean loss over all counted targets of all micro-batches."""
+        """One update from the gradient of the mean loss over all counted targets of all micro-batches.
+
+        Raises FloatingPointError, before the update, when the loss or the gradient's norm is not finite.
+        """
         learning_rate = self.schedule(self.optimizer.num_steps)
         loss = self.gradient(micro_batches)
         grads = self.replicas[0].grads
@@ -109,6 +116,11 @@ class Trainer(Generic[ModelT, BatchT]):
             norm = global_norm(grads, self._map)
         else:
             norm = clip_global_norm(grads, self.max_norm, self._map)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise FloatingPointError(
+                f"training diverged in step {self.optimizer.num_steps + 1}: the loss is {loss:g}, the gradient's norm "
+                f"{norm:g}; a lower learning rate may help"
+            )
         self.optimizer.step(learning_rate, self._map)
         if self.average is not None:
             self.average.update(self._map)

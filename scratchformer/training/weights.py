@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from scratchformer.layers import Layer
 
@@ -9,15 +10,18 @@ from scratchformer.layers import Layer
 def save_weights(model: Layer, path: Path) -> None:
     """Writes every parameter by name to a safetensors file; one that is shared is written once."""
     tensors = {name: np.ascontiguousarray(parameter.value) for name, parameter in model.parameters().items()}
-    save_file(tensors, path)
+    path.write_bytes(save(tensors))
 
 
 def load_weights(model: Layer, path: Path) -> None:
     """Reads the values of every parameter, by name, from a file that `save_weights` wrote.
 
-    Raises ValueError, before anything is changed, when a name, shape or dtype differs.
+    Raises ValueError, before anything is changed, when the file cannot be read or a name, shape or dtype differs.
     """
-    tensors = load_file(path)
+    try:
+        tensors = load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"load_weights: {path} cannot be read: {error}") from None
     parameters = model.parameters()
     if difference := sorted(tensors.keys() ^ parameters.keys()):
         raise ValueError(f"load_weights: {path} and the model differ in the parameter {difference[0]!r}")

@@ -68,6 +68,19 @@ def test_equal_seeds_give_equal_runs_with_threads_dropout_and_accumulation(tmp_p
         assert (tmp_path / "a" / file).read_bytes() != (tmp_path / "c" / file).read_bytes()
 
 
+def test_a_run_that_diverges_stops_with_a_sentence_and_saves_no_weights(tmp_path: Path) -> None:
+    result = run(*TINY, "--learning-rate", "1e30", "--out", "wild", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "char_lm.py: error: training diverged in step " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "wild" / "weights.safetensors").exists()
+
+
+def test_only_the_published_settings_are_judged(tmp_path: Path) -> None:
+    assert run(*TINY[2:], "--out", "short", cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "short" / "summary.json").read_text())["passed"] is None
+
+
 def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
     (tmp_path / "ode.txt").write_text("Freude, schöner Götterfunken, Tochter aus Elysium\n" * 40, encoding="utf-8")
     result = run(*TINY, "--text", "ode.txt", cwd=tmp_path)
@@ -85,6 +98,9 @@ def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
         (["--text", "latin.txt"], "text file latin.txt is not UTF-8: byte 0xfc at offset 1"),
         (["--text", "short.txt"], "the last tenth of short.txt has 10 characters, --context 64 needs at least 65"),
         (["--threads", "0"], "--threads must be at least 1, got 0"),
+        (["--threads", "13"], "--threads 13 is more than --batch 12; each takes a sequence"),
+        (["--weight-decay", "inf"], "--weight-decay must be below inf, got inf"),
+        (["--learning-rate", "nan"], "--learning-rate must be above 0, got nan"),
         (["--heads", "3"], "--heads 3 does not divide --width 128"),
         (["--learning-rate", "-0.1"], "--learning-rate must be above 0, got -0.1"),
         (["--learning-rat", "0.1"], "unknown option --learning-rat; did you mean --learning-rate?"),

@@ -180,7 +180,7 @@ def test_errors_name_the_argument() -> None:
             GPTConfig(**{"vocabulary_size": 5} | {size: 0})
     with pytest.raises(ValueError, match="num_heads 3 does not divide d_model 4"):
         tiny_gpt(num_heads=3)
-    with pytest.raises(ValueError, match=r"Dropout: p must lie in \[0, 1\), got 1.0"):
+    with pytest.raises(ValueError, match=r"GPTConfig: dropout must lie in \[0, 1\), got 1.0"):
         tiny_gpt(dropout=1.0)
     model = tiny_gpt()
     with pytest.raises(ValueError, match="GPT: ids has 5 positions, the context holds 4"):

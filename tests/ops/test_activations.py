@@ -106,6 +106,20 @@ def test_tanh_gelu_has_its_slope_where_squares_overflow() -> None:
     np.testing.assert_array_equal(dx, [0, 3])
 
 
+def test_silu_keeps_its_digits_far_below_zero() -> None:
+    x = -np.linspace(1.0, 80.0, 80)
+    expected = np.array([v / (1 + math.exp(-v)) for v in x])
+    for dtype, tolerance in ((np.float64, 1e-14), (np.float32, 1e-5)):
+        y, _ = silu(x.astype(dtype))
+        assert np.abs(y / expected - 1).max() < tolerance
+
+
+@pytest.mark.parametrize("form", ["none", "tanh"])
+def test_gelu_keeps_half_precision(form: str) -> None:
+    y, backward = gelu(np.array([-1.0, 2.0], np.float16), form)
+    assert y.dtype == backward(y).dtype == np.float16
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     x = np.ones(3)

@@ -114,3 +114,10 @@ def test_errors_name_the_argument(op: Callable) -> None:
         op(np.ones((2, 0)))
     with pytest.raises(TypeError, match=f"{name}: x must be floating, got int64"):
         op(np.array([1, 2]))
+
+
+@pytest.mark.parametrize("op", [softmax, log_softmax])
+def test_backward_of_a_complex_forward_is_refused(op: Callable) -> None:
+    y, backward = op(np.array([1.0 + 1e-30j, 2.0]))
+    with pytest.raises(TypeError, match="backward takes real inputs, got complex128"):
+        backward(y)

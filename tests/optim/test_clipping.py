@@ -68,3 +68,17 @@ def test_errors_name_the_argument() -> None:
         with pytest.raises(ValueError, match="clip_global_norm: max_norm must be positive, got"):
             clip_global_norm(grads, max_norm)
     np.testing.assert_array_equal(grads, np.ones(3))
+
+
+def test_squares_that_overflow_in_float32_are_clipped_as_any_others() -> None:
+    grads = np.array([3e25, 4e25], np.float32)
+    with np.errstate(over="ignore"):
+        assert clip_global_norm(grads, 10.0) == pytest.approx(5e25, rel=1e-6)
+    np.testing.assert_allclose(grads, [6, 8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_gradients_that_are_not_finite_are_left_for_the_caller_to_see(value: float) -> None:
+    grads = np.array([1.0, value])
+    assert not math.isfinite(clip_global_norm(grads, 0.5))
+    np.testing.assert_array_equal(grads, [1.0, value])

@@ -205,3 +205,25 @@ def test_evaluation_uses_the_averaged_weights_and_leaves_the_weights_as_they_wer
         np.testing.assert_array_equal(model.values, kept)
     model.values[...] = expected
     assert evaluated == pytest.approx(float(loss(model, batch, None)[0]), rel=1e-12)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_loss_that_is_not_finite_stops_before_the_update(num_workers: int) -> None:
+    model = tiny_gpt()
+    (batch,) = ragged_batches(3, 1)
+    with tiny_trainer(model, num_workers=num_workers) as trainer:
+        trainer.step([batch])
+        model.token_embedding.table.value[...] = np.nan
+        kept = model.values.copy()
+        with pytest.raises(FloatingPointError, match="training diverged in step 2: the loss is nan"):
+            trainer.step([batch])
+    np.testing.assert_array_equal(model.values, kept)
+    assert trainer.optimizer.num_steps == 1
+
+
+def test_an_optimizer_or_average_of_another_model_is_refused() -> None:
+    model, other = tiny_gpt(), tiny_gpt()
+    with pytest.raises(ValueError, match="Trainer: optimizer must be of the model's parameters"):
+        Trainer(model, AdamW(other), Constant(0.1), loss)
+    with pytest.raises(ValueError, match="Trainer: average must be of the model's parameters"):
+        tiny_trainer(model, average=WeightAverage(other, 0.9))

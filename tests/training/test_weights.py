@@ -55,3 +55,10 @@ def test_weights_of_another_model_are_refused_before_anything_is_changed(
     with pytest.raises(ValueError, match=f"load_weights: .*{message}"):
         load_weights(model, tmp_path / "weights.safetensors")
     np.testing.assert_array_equal(model.values, before)
+
+
+def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "foreign.safetensors").write_bytes(b"not weights at all")
+    for name in ("foreign.safetensors", "missing.safetensors"):
+        with pytest.raises(ValueError, match=f"load_weights: .*{name} cannot be read: "):
+            load_weights(tiny_gpt(), tmp_path / name)
