@@ -38,6 +38,7 @@ def layer_norm(
     if not eps >= 0:
         raise ValueError(f"layer_norm: eps must not be negative, got {eps}")
 
+    n = x.shape[-1]
     z = x - row_mean(x)
     inverse_std = 1 / np.sqrt(row_mean(z * z) + float(eps))
     z *= inverse_std
@@ -52,7 +53,7 @@ def layer_norm(
         check(dy)
         dz = dy if weight is None else dy * weight
         dx = dz - row_mean(dz)
-        dx -= z * (row_dot(dz, z) / x.shape[-1])
+        dx -= z * (row_dot(dz, z) / n)
         dx *= inverse_std
         dweight = None if weight is None else column_sum(dy * z)
         dbias = None if bias is None else column_sum(dy)

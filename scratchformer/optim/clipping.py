@@ -12,9 +12,9 @@ def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
     """
 
     def squares(span: slice) -> float:
-        squares = float(np.vdot(grads[span], grads[span]))
-        if math.isfinite(squares):
-            return squares
+        total = float(np.vdot(grads[span], grads[span]))
+        if math.isfinite(total):
+            return total
         exact = grads[span].astype(np.float64)  # squares of float32 overflow from 1e19 on
         return float(np.vdot(exact, exact))
 
