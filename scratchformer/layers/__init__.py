@@ -9,6 +9,7 @@ from scratchformer.layers.linear import Linear, TiedLinear
 from scratchformer.layers.multi_head_attention import MultiHeadAttention
 from scratchformer.layers.normalization import LayerNorm
 from scratchformer.layers.parameter import Parameter
+from scratchformer.layers.trace import Trace
 
 __all__ = [
     "Dropout",
@@ -20,5 +21,6 @@ __all__ = [
     "MultiHeadAttention",
     "Parameter",
     "TiedLinear",
+    "Trace",
     "TransformerBlock",
 ]

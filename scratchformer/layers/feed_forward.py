@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
+from scratchformer.layers.trace import Trace, record
 from scratchformer.ops import Backward, gelu, relu, silu
 
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
@@ -41,12 +42,19 @@ class FeedForward(Layer):
         self.activation = activation
         self.down = Linear(d_hidden, d_model, bias=bias, generator=generator, dtype=dtype)
 
-    def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
+    def __call__(
+        self, x: Inexact[ndarray, "*batch d"], *, trace: Trace | None = None
+    ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
+        """Returns y, and `backward(dy)` giving dx; a trace records `hidden`, `activations` and `output`."""
         h, up_backward = self.up(x)
         a, activation_backward = ACTIVATIONS[self.activation](h)
         y, down_backward = self.down(a)
+        record(trace, hidden=h, activations=a, output=y)
 
         def backward(dy: ndarray) -> ndarray:
-            return up_backward(activation_backward(down_backward(dy)))
+            da = down_backward(dy)
+            dh = activation_backward(da)
+            record(trace, doutput=dy, dactivations=da, dhidden=dh)
+            return up_backward(dh)
 
         return y, backward

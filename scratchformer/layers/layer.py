@@ -54,7 +54,7 @@ class Layer:
         Only the outermost layer may be packed, and before optimizers, averages and replicas are made of it: they, and
         an outer layer, would go on with the old vector.
         """
-        parts = [parameter.value.ravel() for parameter in self._decayed_first()]
+        parts = [parameter.value.ravel() for parameter in self._decayed_first().values()]
         values = np.concatenate(parts) if parts else np.empty(0, np.float32)
         values = values.astype(values.dtype if dtype is None else dtype, copy=False)
         self._bind(values, np.zeros_like(values))
@@ -71,19 +71,24 @@ class Layer:
         twin._bind(self.values, np.zeros_like(self.grads))
         return twin
 
-    def _decayed_first(self) -> list[Parameter]:
-        return sorted(self.parameters().values(), key=lambda parameter: parameter.value.ndim < 2)
+    def named(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of a vector that is laid out as `values` is, each a view by the name of its parameter."""
+        parts, start = {}, 0
+        for name, parameter in self._decayed_first().items():
+            stop = start + parameter.value.size
+            parts[name] = vector[start:stop].reshape(parameter.value.shape)
+            start = stop
+        return parts
+
+    def _decayed_first(self) -> dict[str, Parameter]:
+        return dict(sorted(self.parameters().items(), key=lambda item: item[1].value.ndim < 2))
 
     def _bind(self, values: np.ndarray, grads: np.ndarray) -> None:
-        start = 0
-        self.values, self.grads, self.num_decayed = values, grads, 0
-        for parameter in self._decayed_first():
-            shape, stop = parameter.value.shape, start + parameter.value.size
-            parameter.value = values[start:stop].reshape(shape)
-            parameter.grad = grads[start:stop].reshape(shape)
-            start = stop
-            if len(shape) >= 2:
-                self.num_decayed = stop
+        self.values, self.grads = values, grads
+        value_of, grad_of = self.named(values), self.named(grads)
+        for name, parameter in self.parameters().items():
+            parameter.value, parameter.grad = value_of[name], grad_of[name]
+        self.num_decayed = sum(value.size for value in value_of.values() if value.ndim >= 2)
 
     def _twin(self: LayerT) -> LayerT:
         """A copy of the structure whose parameters still are the original's arrays."""

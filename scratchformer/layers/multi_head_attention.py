@@ -6,7 +6,8 @@ from numpy.typing import DTypeLike
 from scratchformer.layers.checks import check_probability, check_size
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
-from scratchformer.ops import Backward, scaled_dot_product_attention
+from scratchformer.layers.trace import Trace, record
+from scratchformer.ops import Backward, attention_weights, scaled_dot_product_attention
 
 
 class MultiHeadAttention(Layer):
@@ -49,6 +50,7 @@ class MultiHeadAttention(Layer):
         *,
         is_causal: bool = False,
         generator: np.random.Generator | None = None,
+        trace: Trace | None = None,
     ) -> tuple[Inexact[ndarray, "*batch t_query d"], Backward]:
         """Attends from x to memory, or to x itself without one.
 
@@ -58,6 +60,7 @@ class MultiHeadAttention(Layer):
             mask: broadcasts to (..., heads, T_query, T_key); see `scaled_dot_product_attention`.
             is_causal: also forbid keys after the query.
             generator: turns dropout on.
+            trace: records `query`, `key`, `value` and `heads` (..., heads, T, features), `weights` and `output`.
 
         Returns:
             y, and `backward(dy)` giving `(dx, dmemory, dmask)`, None for what was not given (or is boolean).
@@ -65,20 +68,21 @@ class MultiHeadAttention(Layer):
         query, query_backward = self.query(x)
         key_value, key_value_backward = self.key_value(x if memory is None else memory)
         key, value = np.split(key_value, 2, axis=-1)
+        query, key, value = self._split(query), self._split(key), self._split(value)
         heads, attention_backward = scaled_dot_product_attention(
-            self._split(query),
-            self._split(key),
-            self._split(value),
-            mask,
-            is_causal=is_causal,
-            dropout=self.dropout,
-            generator=generator,
+            query, key, value, mask, is_causal=is_causal, dropout=self.dropout, generator=generator
         )
         y, output_backward = self.output(self._merge(heads))
+        record(trace, query=query, key=key, value=value)
+        if trace is not None and trace.wants("weights"):
+            weights, _ = attention_weights(query, key, mask, is_causal=is_causal)
+            trace.record("weights", weights)
+        record(trace, heads=heads, output=y)
 
         def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
             dheads = self._split(output_backward(dy))
             dquery, dkey, dvalue, dmask = attention_backward(dheads)
+            record(trace, doutput=dy, dheads=dheads, dquery=dquery, dkey=dkey, dvalue=dvalue)
             dkey_value = np.concatenate([self._merge(dkey), self._merge(dvalue)], axis=-1)
             dmemory = key_value_backward(dkey_value)
             dx = query_backward(self._merge(dquery))

@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike
 
 from scratchformer.layers import Dropout, Embedding, Layer, LayerNorm, Linear, TiedLinear, TransformerBlock
 from scratchformer.layers.checks import check_probability, check_size
+from scratchformer.layers.trace import Trace, record, within
 from scratchformer.ops import Backward, cross_entropy
 from scratchformer.ops.contract import check_dimensions, check_indices
 
@@ -93,13 +94,18 @@ class GPT(Layer):
                 parameter.value[...] = std * generator.standard_normal(parameter.value.shape)
 
     def __call__(
-        self, ids: Integer[ndarray, "*batch t"], *, generator: np.random.Generator | None = None
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        *,
+        generator: np.random.Generator | None = None,
+        trace: Trace | None = None,
     ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], Backward]:
         """Logits of the next token at every position.
 
         Args:
             ids: (..., T) token ids, T at most the context length.
             generator: turns dropout on.
+            trace: records intermediates; see `Trace`.
 
         Returns:
             logits (..., T, vocabulary), and `backward(dlogits)`, which adds to every parameter's gradient and
@@ -117,17 +123,22 @@ class GPT(Layer):
         tokens, token_backward = self.token_embedding(ids)
         positions, position_backward = self.position_embedding(np.arange(length))
         x, dropout_backward = self.dropout(tokens + positions, generator)
+        record(trace, embedded=x)
         block_backwards = []
-        for block in self.blocks:
-            x, block_backward = block(x, is_causal=True, generator=generator)
+        for i, block in enumerate(self.blocks):
+            x, block_backward = block(x, is_causal=True, generator=generator, trace=within(trace, f"blocks.{i}"))
             block_backwards.append(block_backward)
         x, norm_backward = self.norm(x)
         logits, head_backward = self.head(x)
+        record(trace, normed=x, logits=logits)
 
         def backward(dlogits: ndarray) -> None:
-            dx = norm_backward(head_backward(dlogits))
+            dx = head_backward(dlogits)
+            record(trace, dlogits=dlogits, dnormed=dx)
+            dx = norm_backward(dx)
             for block_backward in reversed(block_backwards):
                 dx, _ = block_backward(dx)
+            record(trace, dembedded=dx)
             dx = dropout_backward(dx)
             position_backward(dx.sum(axis=tuple(range(dx.ndim - 2))))
             token_backward(dx)
@@ -142,13 +153,15 @@ class GPT(Layer):
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
         generator: np.random.Generator | None = None,
+        trace: Trace | None = None,
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the targets under the logits, in nats, and its `backward(dloss=1.0)`.
 
         The arguments are those of calling the model and of `cross_entropy`.
         """
-        logits, logits_backward = self(ids, generator=generator)
+        logits, logits_backward = self(ids, generator=generator, trace=trace)
         loss, loss_backward = cross_entropy(logits, targets, ignore_index=ignore_index, label_smoothing=label_smoothing)
+        record(trace, loss=np.asarray(loss))
 
         def backward(dloss: float = 1.0) -> None:
             logits_backward(loss_backward(dloss))

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+
+from scratchformer.layers import Trace, multi_head_attention
+from scratchformer.models import GPT
+from scratchformer.ops import attention_weights, gelu
+from tests.derivatives import assert_close
+from tests.training.setting import tiny_gpt
+
+IDS = np.array([[0, 1, 2, 3], [4, 5, 6, 0], [1, 1, 2, 6]])
+TARGETS = np.roll(IDS, -1, axis=1)
+BLOCK = [
+    "attention_norm",
+    "attention.query",
+    "attention.key",
+    "attention.value",
+    "attention.weights",
+    "attention.heads",
+    "attention.output",
+    "residual_after_attention",
+    "feed_forward_norm",
+    "feed_forward.hidden",
+    "feed_forward.activations",
+    "feed_forward.output",
+    "residual",
+]
+
+
+def traced(model: GPT, *patterns: str) -> Trace:
+    trace = Trace(*patterns)
+    _, backward = model.loss(IDS, TARGETS, trace=trace)
+    backward()
+    return trace
+
+
+def test_every_intermediate_is_recorded_in_the_order_of_the_computation() -> None:
+    trace = Trace()
+    _, backward = tiny_gpt(num_layers=2).loss(IDS, TARGETS, trace=trace)
+    blocks = [f"blocks.{i}.{name}" for i in range(2) for name in BLOCK]
+    forward = ["embedded", *blocks, "normed", "logits", "loss"]
+    assert list(trace.arrays) == forward
+    backward()
+    gradients = list(trace.arrays)[len(forward) :]
+    without = ("loss", "blocks.0.attention.weights", "blocks.1.attention.weights")
+    assert {name for name in forward if name not in without} == {_undone(name) for name in gradients}
+    assert gradients[:3] == ["dlogits", "dnormed", "blocks.1.dresidual"]
+    assert gradients[-2:] == ["blocks.0.dattention_norm", "dembedded"]
+    for name in gradients:
+        assert trace[name].shape == trace[_undone(name)].shape
+
+
+def _undone(gradient: str) -> str:
+    *path, last = gradient.split(".")
+    return ".".join([*path, last.removeprefix("d")])
+
+
+def test_a_trace_changes_no_bit() -> None:
+    plain, watched = tiny_gpt(dropout=0.3, num_layers=2), tiny_gpt(dropout=0.3, num_layers=2)
+    results = []
+    for model, trace in ((plain, None), (watched, Trace())):
+        loss, backward = model.loss(IDS, TARGETS, generator=np.random.default_rng(0), trace=trace)
+        backward()
+        results.append(loss)
+    assert results[0] == results[1]
+    np.testing.assert_array_equal(plain.grads, watched.grads)
+
+
+def test_the_forward_values_are_what_their_names_say() -> None:
+    model = tiny_gpt(num_layers=2)
+    trace = traced(model)
+    stream = model.token_embedding.table.value[IDS] + model.position_embedding.table.value[:4]
+    assert_close(trace["embedded"], stream, 1e-12)
+    for i, block in enumerate(model.blocks):
+        part = {name: trace[f"blocks.{i}.{name}"] for name in BLOCK}
+        query, key, value = (part[f"attention.{name}"] for name in ("query", "key", "value"))
+        assert query.shape == (3, 2, 4, 2)
+        expected, _ = attention_weights(query, key, is_causal=True)
+        np.testing.assert_array_equal(part["attention.weights"], expected)
+        assert_close(part["attention.heads"], expected @ value, 1e-12)
+        assert_close(part["residual_after_attention"], stream + part["attention.output"], 1e-12)
+        np.testing.assert_array_equal(part["feed_forward_norm"], block.feed_forward_norm(stream + part["attention.output"])[0])
+        np.testing.assert_array_equal(part["feed_forward.activations"], gelu(part["feed_forward.hidden"], approximate="tanh")[0])
+        stream = part["residual_after_attention"] + part["feed_forward.output"]
+        assert_close(part["residual"], stream, 1e-12)
+    np.testing.assert_array_equal(trace["logits"], model(IDS)[0])
+    np.testing.assert_array_equal(trace["loss"], model.loss(IDS, TARGETS)[0])
+
+
+def test_the_gradients_are_those_that_the_biases_behind_them_get() -> None:
+    model = tiny_gpt(num_layers=2)
+    trace = traced(model)
+    for i, block in enumerate(model.blocks):
+        path = f"blocks.{i}."
+        for name, bias in {
+            "dattention_norm": block.attention_norm.bias,
+            "dfeed_forward_norm": block.feed_forward_norm.bias,
+            "feed_forward.dhidden": block.feed_forward.up.bias,
+            "feed_forward.doutput": block.feed_forward.down.bias,
+            "dresidual": block.feed_forward.down.bias,
+            "attention.doutput": block.attention.output.bias,
+            "dresidual_after_attention": block.attention.output.bias,
+        }.items():
+            assert_close(trace[path + name].sum(axis=(0, 1)), bias.grad, 1e-12, name)
+        for name, gradient in {
+            "dquery": block.attention.query.bias.grad,
+            "dvalue": block.attention.key_value.bias.grad[4:],
+        }.items():
+            assert_close(trace[f"{path}attention.{name}"].sum(axis=(0, 2)).ravel(), gradient, 1e-11, name)
+        dactivations = trace[path + "feed_forward.doutput"] @ block.feed_forward.down.weight.value.T
+        assert_close(trace[path + "feed_forward.dactivations"], dactivations, 1e-12)
+        _, weights_backward = attention_weights(
+            trace[path + "attention.query"], trace[path + "attention.key"], is_causal=True
+        )
+        dweights = trace[path + "attention.dheads"] @ trace[path + "attention.value"].swapaxes(-1, -2)
+        assert_close(trace[path + "attention.dkey"], weights_backward(dweights)[1], 1e-12)
+    assert_close(trace["dnormed"].sum(axis=(0, 1)), model.norm.bias.grad, 1e-12)
+    assert_close(trace["dlogits"] @ model.token_embedding.table.value, trace["dnormed"], 1e-12)
+    assert_close(trace["dembedded"].sum(axis=0), model.position_embedding.table.grad[:4], 1e-12)
+
+
+def test_patterns_choose_what_is_recorded() -> None:
+    model = tiny_gpt(num_layers=2)
+    assert list(traced(model, "*.attention.weights").arrays) == [f"blocks.{i}.attention.weights" for i in range(2)]
+    assert list(traced(model, "embedded", "blocks.1.*residual").arrays) == [
+        "embedded",
+        "blocks.1.residual",
+        "blocks.1.dresidual",
+    ]
+
+
+def test_attention_weights_are_computed_again_only_if_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("nobody asked for the weights")
+
+    monkeypatch.setattr(multi_head_attention, "attention_weights", refuse)
+    model = tiny_gpt()
+    model(IDS)
+    model(IDS, trace=Trace("*residual"))
+    with pytest.raises(AssertionError, match="nobody asked"):
+        model(IDS, trace=Trace())
+
+
+def test_a_name_that_was_not_recorded_is_an_error_that_lists_the_others() -> None:
+    trace = Trace("embedded")
+    with pytest.raises(KeyError, match="nothing was recorded as 'embedded', only nothing at all"):
+        trace["embedded"]
+    tiny_gpt()(IDS, trace=trace)
+    with pytest.raises(KeyError, match="nothing was recorded as 'logits', only embedded"):
+        trace["logits"]
