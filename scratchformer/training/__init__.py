@@ -1,8 +1,30 @@
-"""The training loop, data-parallel over threads, and trained weights on disk."""
+"""The training loop, data-parallel over threads, and checkpoints to go on from."""
 
 from scratchformer.training.allocator import keep_freed_memory
+from scratchformer.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from scratchformer.training.divergence import Divergence
+from scratchformer.training.loading import BEST, LAST, load, trained_checkpoint
 from scratchformer.training.loop import Progress, train
+from scratchformer.training.state import first_difference, model_checkpoint, restore, training_checkpoint
 from scratchformer.training.trainer import Batch, Step, Trainer
-from scratchformer.training.weights import load_weights, save_weights
 
-__all__ = ["Batch", "Progress", "Step", "Trainer", "keep_freed_memory", "load_weights", "save_weights", "train"]
+__all__ = [
+    "BEST",
+    "LAST",
+    "Batch",
+    "Checkpoint",
+    "Divergence",
+    "Progress",
+    "Step",
+    "Trainer",
+    "first_difference",
+    "keep_freed_memory",
+    "load",
+    "model_checkpoint",
+    "read_checkpoint",
+    "restore",
+    "train",
+    "trained_checkpoint",
+    "training_checkpoint",
+    "write_checkpoint",
+]

@@ -21,12 +21,12 @@ def train(
     evaluation_batches: Sequence[BatchT],
     evaluate_every: int,
 ) -> Iterator[Progress]:
-    """Trains step by step, and yields after each.
+    """Trains step by step, from where the trainer stands, and yields after each.
 
     Args:
         trainer: inside its `with` block.
         batches: the micro-batches of a step, by the number of updates made before.
-        num_steps: number of updates.
+        num_steps: number of updates in all, those included that the trainer has made before.
         evaluation_batches: the fixed batches that `validation_loss` is measured on.
         evaluate_every: updates between evaluations; there is also one after the last update.
 
@@ -38,7 +38,7 @@ def train(
             raise ValueError(f"train: {name} must be at least 1, got {value}")
 
     def steps() -> Iterator[Progress]:
-        for done in range(num_steps):
+        for done in range(trainer.optimizer.num_steps, num_steps):
             step = trainer.step(batches(done))
             evaluate = (done + 1) % evaluate_every == 0 or done + 1 == num_steps
             yield Progress(done + 1, step, trainer.evaluate(evaluation_batches) if evaluate else None)

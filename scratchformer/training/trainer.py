@@ -1,17 +1,19 @@
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from scratchformer.layers import Layer
+from scratchformer.layers import Layer, Trace
 from scratchformer.optim import Optimizer, ParallelMap, WeightAverage, clip_global_norm, global_norm
 from scratchformer.optim.spans import spans
 from scratchformer.training.allocator import keep_freed_memory
+from scratchformer.training.divergence import Divergence, first_non_finite
 
 
 @runtime_checkable
@@ -27,8 +29,11 @@ class Batch(Protocol):
 ModelT = TypeVar("ModelT", bound=Layer)
 BatchT = TypeVar("BatchT", bound=Batch)
 
-Loss = Callable[[ModelT, BatchT, np.random.Generator | None], tuple[Any, Callable[[float], object]]]
-"""A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`."""
+Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace | None], tuple[Any, Callable[[float], object]]]
+"""A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`.
+
+Called as `loss(model, batch, generator, trace)`; the trace is None but when a step is looked into.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class Trainer(Generic[ModelT, BatchT]):
                 raise ValueError(f"Trainer: {name} must be of the model's parameters, got another's")
         keep_freed_memory()
         self.replicas = [model] + [model.replica() for _ in range(num_workers - 1)]
+        self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
         self.loss = loss
@@ -107,7 +113,8 @@ class Trainer(Generic[ModelT, BatchT]):
     def step(self, micro_batches: Sequence[BatchT]) -> Step:
         """One update from the gradient of the mean loss over all counted targets of all micro-batches.
 
-        Raises FloatingPointError, before the update, when the loss or the gradient's norm is not finite.
+        Raises Divergence, before the update, when the loss or the gradient's norm is not finite; it names what was
+        first, found by a second pass with a trace.
         """
         learning_rate = self.schedule(self.optimizer.num_steps)
         loss = self.gradient(micro_batches)
@@ -117,10 +124,7 @@ class Trainer(Generic[ModelT, BatchT]):
         else:
             norm = clip_global_norm(grads, self.max_norm, self._map)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise FloatingPointError(
-                f"training diverged in step {self.optimizer.num_steps + 1}: the loss is {loss:g}, the gradient's norm "
-                f"{norm:g}; a lower learning rate may help"
-            )
+            raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {norm:g}")
         self.optimizer.step(learning_rate, self._map)
         if self.average is not None:
             self.average.update(self._map)
@@ -139,14 +143,15 @@ class Trainer(Generic[ModelT, BatchT]):
         self._reduce()
         return loss
 
-    def _accumulate(self, worker: int, index: int, shard: BatchT, total: int) -> float:
+    def _accumulate(self, worker: int, index: int, shard: BatchT, total: int, trace: Trace | None = None) -> float:
         if shard.num_targets == 0:
             return 0.0
         key = (self.optimizer.num_steps, index, worker)
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
         share = shard.num_targets / total
-        loss, backward = self.loss(self.replicas[worker], shard, generator)
-        backward(share)
+        with np.errstate(all="ignore"):  # what is not finite shows in the loss or the gradient's norm
+            loss, backward = self.loss(self.replicas[worker], shard, generator, trace)
+            backward(share)
         return share * float(loss)
 
     def _reduce(self) -> None:
@@ -159,6 +164,20 @@ class Trainer(Generic[ModelT, BatchT]):
         for _ in self._map(add, spans(first.size) if others else []):
             pass
 
+    def _divergence(self, micro_batches: Sequence[BatchT], symptom: str) -> Divergence:
+        prefix = f"training diverged in step {self.optimizer.num_steps + 1}: {symptom}"
+        total = sum(batch.num_targets for batch in micro_batches)
+        for index, batch in enumerate(micro_batches):
+            for worker, shard in enumerate(batch.split(len(self.replicas))):
+                run = partial(self._accumulate, worker, index, shard, total)
+                if first := first_non_finite(self.replicas[worker], run):
+                    return Divergence(f"{prefix}; the first to go non-finite was {first}", shard)
+        return Divergence(f"{prefix}, though every intermediate and gradient is finite: a sum over all of them is not")
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Within its `with` block the model holds the weights that are evaluated: their average if there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
+
     def evaluate(self, batches: Sequence[BatchT]) -> float:
         """Mean loss over all counted targets of the batches, without dropout, of the averaged weights if there are any.
 
@@ -168,8 +187,9 @@ class Trainer(Generic[ModelT, BatchT]):
         total = sum(shard.num_targets for shard in shards)
 
         def share_of_loss(shard: BatchT) -> float:
-            loss, _ = self.loss(self.replicas[0], shard, None)
+            with np.errstate(all="ignore"):
+                loss, _ = self.loss(self.replicas[0], shard, None, None)
             return shard.num_targets / total * float(loss)
 
-        with self.average.applied() if self.average is not None else nullcontext():
+        with self.evaluated():
             return sum(self._map(share_of_loss, shards), start=0.0)

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.layers import Trace
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.optim import AdamW, Constant
 from scratchformer.text.batches import TokenBatch
@@ -19,8 +20,10 @@ def tiny_gpt(*, seed: int = 0, dropout: float = 0.0, dtype: type = np.float64, *
     return model
 
 
-def loss(model: GPT, batch: TokenBatch, generator: np.random.Generator | None) -> tuple:
-    return model.loss(batch.ids, batch.targets, generator=generator)
+def loss(
+    model: GPT, batch: TokenBatch, generator: np.random.Generator | None = None, trace: Trace | None = None
+) -> tuple:
+    return model.loss(batch.ids, batch.targets, generator=generator, trace=trace)
 
 
 def tiny_trainer(model: GPT, *, rate: float = 0.01, **options: object) -> Trainer:

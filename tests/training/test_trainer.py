@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from scratchformer.layers import Trace
 from scratchformer.models import GPT
 from scratchformer.optim import SGD, AdamW, Constant, WarmupCosine, WeightAverage, clip_global_norm, global_norm
 from scratchformer.text.batches import TokenBatch
@@ -76,7 +77,9 @@ def draws_of_a_run(seed: int, num_workers: int = 3) -> list[float]:
     """The first random number that each call of the loss can draw, over 3 steps of 2 micro-batches."""
     draws = []
 
-    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator | None) -> tuple:
+    def recording_loss(
+        model: GPT, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace | None
+    ) -> tuple:
         draws.append(generator.random())
         return loss(model, batch, generator)
 

@@ -1,0 +1,105 @@
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+FORMAT = 1
+UNSIGNED = "0" * 64
+SIGNATURE = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and a description of what they belong to: anything that JSON can hold."""
+
+    tensors: Mapping[str, ndarray]
+    description: Mapping[str, Any]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint in the place of the one before: whatever happens meanwhile, one of the two is there, whole.
+
+    The file is in the safetensors format, its description JSON in the header. In it is the SHA-256 of the file with
+    zeros in the hash's own place. When the function returns, the file has reached the disk.
+
+    Raises OSError, with the old checkpoint untouched, when it cannot be written.
+    """
+    description = {"sha256": UNSIGNED, "format": FORMAT, **checkpoint.description}
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
+    data = save(tensors, metadata={"scratchformer": json.dumps(description)})
+    start, stop = _signature_span(data)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data[:start])
+            file.write(_digest(data, start, stop).encode())
+            file.write(memoryview(data)[stop:])
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        kept = "the one before is untouched" if path.exists() else "there is none before it"
+        raise OSError(f"checkpoint {path} cannot be written: {error.strerror}; {kept}") from None
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint that `write_checkpoint` wrote.
+
+    Raises ValueError when the file cannot be read, is no checkpoint, or differs in any byte from what was written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"checkpoint {path} cannot be read: it is not a file")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"checkpoint {path} cannot be read: {error.strerror}") from None
+    start, stop = _signature_span(data)
+    if start == stop:
+        raise ValueError(f"{path} is not a checkpoint of scratchformer, or its beginning is damaged")
+    if data[start:stop].decode() != _digest(data, start, stop):
+        raise ValueError(f"checkpoint {path} is damaged: its content does not match its checksum")
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        description = json.loads(header["__metadata__"]["scratchformer"])
+        written_in = description.pop("format")
+        del description["sha256"]
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a checkpoint of scratchformer: {error}") from None
+    if written_in != FORMAT:
+        raise ValueError(f"checkpoint {path} is in format {written_in}, this version of scratchformer reads {FORMAT}")
+    return Checkpoint(tensors, description)
+
+
+def _signature_span(data: bytes) -> tuple[int, int]:
+    """Where the hash stands; an empty span where there is none."""
+    match = SIGNATURE.search(data)
+    return match.span(1) if match else (0, 0)
+
+
+def _digest(data: bytes, start: int, stop: int) -> str:
+    digest = hashlib.sha256(data[:start])
+    digest.update(UNSIGNED.encode())
+    digest.update(memoryview(data)[stop:])
+    return digest.hexdigest()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes a renaming durable; where folders cannot be opened (Windows), the system does it in its own time."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,59 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from scratchformer.layers import Layer, Trace
+
+
+class Divergence(FloatingPointError):
+    """A step whose loss or gradient norm was not finite. The update was not made: parameters and state are as before.
+
+    `shard` is the part of the step's batches that first went non-finite, None if no single one did.
+    """
+
+    def __init__(self, message: str, shard: Any = None) -> None:
+        super().__init__(message)
+        self.shard = shard
+
+
+class FirstNonFinite(Trace):
+    """A trace that keeps only the first array that holds an infinity or NaN."""
+
+    def record(self, name: str, array: ndarray) -> None:
+        if not self.arrays and not np.isfinite(array).all():
+            super().record(name, array)
+
+
+def first_non_finite(model: Layer, run: Callable[[Trace], object]) -> str | None:
+    """What holds the first infinity or NaN when `run` passes forward and backward through the model with a trace.
+
+    Parameters come first, then intermediates in the order in which they are computed, then the gradients of
+    parameters, last layer first. None when all are finite.
+    """
+    parameters = model.parameters()
+    for name, parameter in parameters.items():
+        if not np.isfinite(parameter.value).all():
+            return f"the parameter {name} ({_share(parameter.value)})"
+    trace = FirstNonFinite()
+    model.grads[...] = 0
+    run(trace)
+    for name, array in trace.arrays.items():
+        return f"{_in_words(name)} ({_share(array)})"
+    for name, parameter in reversed(parameters.items()):
+        if not np.isfinite(parameter.grad).all():
+            return f"the gradient of {name} ({_share(parameter.grad)})"
+    return None
+
+
+def _in_words(name: str) -> str:
+    """`blocks.0.dresidual` is the gradient of `blocks.0.residual`."""
+    *path, last = name.split(".")
+    if last.startswith("d") and last != "d":
+        return f"the gradient of {'.'.join([*path, last[1:]])}"
+    return name
+
+
+def _share(array: ndarray) -> str:
+    return f"{np.count_nonzero(~np.isfinite(array)):,} of {array.size:,} values"

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchformer.layers import FeedForward
+from scratchformer.models import GPT
+from scratchformer.optim import WeightAverage
+from scratchformer.training import (
+    Checkpoint,
+    load,
+    model_checkpoint,
+    read_checkpoint,
+    trained_checkpoint,
+    training_checkpoint,
+    write_checkpoint,
+)
+from tests.training.setting import ragged_batches, tiny_gpt, tiny_trainer
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("tied_head", [True, False])
+def test_a_model_comes_back_bit_for_bit(tmp_path: Path, dtype: type, tied_head: bool) -> None:
+    model = tiny_gpt(seed=1, dtype=dtype, tied_head=tied_head)
+    write_checkpoint(tmp_path / "model.safetensors", model_checkpoint(model))
+    for loaded in (
+        load(tmp_path / "model.safetensors"),
+        load(str(tmp_path / "model.safetensors"), tiny_gpt(seed=2, dtype=dtype, tied_head=tied_head)),
+    ):
+        assert isinstance(loaded, GPT)
+        assert loaded.config == model.config
+        assert loaded.values.dtype == dtype
+        np.testing.assert_array_equal(loaded.values, model.values)
+        ids = np.array([[0, 1, 2]])
+        np.testing.assert_array_equal(loaded(ids)[0], model(ids)[0])
+        loss, backward = loaded.loss(ids, ids)
+        backward()
+        assert loaded.grads.any()
+
+
+def test_of_a_folder_it_is_the_best_and_of_a_training_checkpoint_the_average(tmp_path: Path) -> None:
+    model = tiny_gpt()
+    average = WeightAverage(model, 0.5)
+    with tiny_trainer(model, average=average) as trainer:
+        trainer.step(ragged_batches(3, 1))
+    write_checkpoint(tmp_path / "last.safetensors", training_checkpoint(trainer))
+    assert trained_checkpoint(tmp_path) == tmp_path / "last.safetensors"
+    np.testing.assert_array_equal(load(tmp_path).values, average.values)
+    assert not np.array_equal(average.values, model.values)
+    best = tiny_gpt(seed=7)
+    write_checkpoint(tmp_path / "best.safetensors", model_checkpoint(best))
+    assert trained_checkpoint(tmp_path) == tmp_path / "best.safetensors"
+    np.testing.assert_array_equal(load(tmp_path).values, best.values)
+
+
+def test_a_model_of_ones_own_is_filled_and_cannot_be_guessed(tmp_path: Path) -> None:
+    def layer(seed: int, d_hidden: int = 3) -> FeedForward:
+        layer = FeedForward(2, d_hidden, generator=np.random.default_rng(seed))
+        layer.pack()
+        return layer
+
+    mine = layer(1)
+    write_checkpoint(tmp_path / "mine", model_checkpoint(mine))
+    np.testing.assert_array_equal(load(tmp_path / "mine", layer(2)).values, mine.values)
+    with pytest.raises(ValueError, match=r"'FeedForward' is not in scratchformer\.models, pass a model of this type"):
+        load(tmp_path / "mine")
+    other = layer(2, d_hidden=4)
+    before = other.values.copy()
+    with pytest.raises(ValueError, match=r"the tensor 'up.weight' is float32 \(2, 3\) in the checkpoint, expected float32"):
+        load(tmp_path / "mine", other)
+    np.testing.assert_array_equal(other.values, before)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        None,
+        {},
+        {"type": "GPT"},
+        {"type": "GPTConfig", "config": {}, "dtype": "float32"},
+        {"type": "GPT", "config": {"vocabulary_size": 0}, "dtype": "float32"},
+        {"type": "GPT", "config": {"size": 3}, "dtype": "float32"},
+        {"type": "GPT", "config": {"vocabulary_size": 2**60}, "dtype": "float32"},
+        {"type": ["GPT"], "config": {}, "dtype": "float32"},
+        {"type": "GPT", "config": [], "dtype": "float32"},
+        {"type": "GPT", "config": {"vocabulary_size": 3, "num_layers": 1, "d_model": 12}, "dtype": "no"},
+        {"type": "__all__", "config": {}, "dtype": "float32"},
+    ],
+)
+def test_a_description_that_makes_no_sense_is_one_sentence(tmp_path: Path, described: object) -> None:
+    stored = model_checkpoint(tiny_gpt())
+    write_checkpoint(tmp_path / "a", Checkpoint(stored.tensors, {**stored.description, "model": described}))
+    with pytest.raises(ValueError, match="load: .* holds no model that can be built: .") as caught:
+        load(tmp_path / "a")
+    assert "\n" not in str(caught.value)
+
+
+def test_there_must_be_something(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"last\.safetensors cannot be read: No such file or directory"):
+        load(tmp_path)
+    write_checkpoint(tmp_path / "empty", Checkpoint({}, {}))
+    assert read_checkpoint(tmp_path / "empty").description == {}
+    with pytest.raises(ValueError, match="holds no model"):
+        load(tmp_path / "empty")

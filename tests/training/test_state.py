@@ -1,0 +1,156 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchformer.models import GPT
+from scratchformer.optim import SGD, AdamW, Constant, WarmupCosine, WeightAverage
+from scratchformer.training import (
+    Checkpoint,
+    Trainer,
+    first_difference,
+    read_checkpoint,
+    restore,
+    training_checkpoint,
+    write_checkpoint,
+)
+from tests.strategies import seeds
+from tests.training.setting import loss, ragged_batches, tiny_gpt, tiny_trainer
+
+
+def full_trainer(*, seed: int = 0, num_workers: int = 2, num_steps: int = 20, dropout: float = 0.2, **options) -> Trainer:
+    model = tiny_gpt(seed=seed, dropout=dropout, dtype=np.float32)
+    settings = {"max_norm": 0.5, "average": WeightAverage(model, 0.9), "num_workers": num_workers, "seed": 5} | options
+    return Trainer(model, AdamW(model), WarmupCosine(0.1, 0.01, 3, num_steps), loss, **settings)
+
+
+def whole_state(trainer: Trainer) -> dict[str, bytes]:
+    return {name: tensor.tobytes() for name, tensor in training_checkpoint(trainer).tensors.items()}
+
+
+@given(num_steps=st.integers(1, 8), stopped_after=st.integers(0, 8), num_workers=st.integers(1, 3), seed=seeds)
+@settings(max_examples=15, deadline=None)
+def test_a_run_that_was_stopped_equals_one_that_was_not_in_every_bit(
+    num_steps: int, stopped_after: int, num_workers: int, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("state") / "last.safetensors"
+    whole = full_trainer(num_workers=num_workers)
+    with whole:
+        steps = [whole.step(ragged_batches(seed + i, 2)) for i in range(num_steps)]
+    stopped_after = min(stopped_after, num_steps)
+
+    first = full_trainer(num_workers=num_workers)
+    with first:
+        resumed_steps = [first.step(ragged_batches(seed + i, 2)) for i in range(stopped_after)]
+    write_checkpoint(path, training_checkpoint(first))
+    second = full_trainer(num_workers=num_workers, seed=9)  # other initial weights: all must come from the file
+    restore(second, read_checkpoint(path))
+    with second:
+        resumed_steps += [second.step(ragged_batches(seed + i, 2)) for i in range(stopped_after, num_steps)]
+    assert resumed_steps == steps
+    assert whole_state(second) == whole_state(whole)
+    assert second.optimizer.num_steps == num_steps
+
+
+def test_tensors_are_stored_by_name() -> None:
+    trainer = full_trainer()
+    with trainer:
+        trainer.step(ragged_batches(0, 1))
+    tensors = training_checkpoint(trainer).tensors
+    names = trainer.model.parameters()
+    assert tensors.keys() == {
+        f"{kind}.{name}" for kind in ("model", "optimizer.m", "optimizer.v", "average") for name in names
+    }
+    for name, parameter in names.items():
+        np.testing.assert_array_equal(tensors[f"model.{name}"], parameter.value)
+        np.testing.assert_allclose(tensors[f"optimizer.m.{name}"], 0.1 * parameter.grad, rtol=1e-6)
+        np.testing.assert_allclose(tensors[f"optimizer.v.{name}"], 0.001 * parameter.grad**2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_workers": 1}, "training.num_workers is 1 now and was 2 then"),
+        ({"num_steps": 21}, "training.schedule.num_steps is 21 now and was 20 then"),
+        ({"dropout": 0.3}, "model.config.dropout is 0.3 now and was 0.2 then"),
+        ({"max_norm": None}, "training.max_norm is None now and was 0.5 then"),
+        ({"average": None}, "training.average is None now and was {'type': 'WeightAverage', 'decay': 0.9} then"),
+    ],
+)
+def test_a_difference_is_refused_by_name_and_changes_nothing(options: dict, message: str) -> None:
+    trainer = full_trainer()
+    with trainer:
+        trainer.step(ragged_batches(0, 1))
+    other = full_trainer(**options)
+    before = whole_state(other)
+    with pytest.raises(ValueError, match="restore: ") as caught:
+        restore(other, training_checkpoint(trainer))
+    assert str(caught.value) == f"restore: {message}"
+    assert whole_state(other) == before
+    assert other.optimizer.num_steps == 0
+
+
+def test_another_optimizer_schedule_seed_or_setting_is_refused() -> None:
+    model = tiny_gpt()
+    stored = training_checkpoint(tiny_trainer(model, seed=1))
+    for trainer, named in (
+        (Trainer(model, AdamW(model, betas=(0.8, 0.999)), Constant(0.01), loss, seed=1), "training.optimizer.betas is"),
+        (Trainer(model, AdamW(model, weight_decay=0.2), Constant(0.01), loss, seed=1), "training.optimizer.weight_decay"),
+        (Trainer(model, SGD(model, momentum=0.9), Constant(0.01), loss, seed=1), "training.optimizer.type is 'SGD'"),
+        (Trainer(model, AdamW(model), Constant(0.02), loss, seed=1), "training.schedule.rate is 0.02 now and was 0.01"),
+        (tiny_trainer(model, seed=2), "training.seed is 2 now and was 1 then"),
+        (tiny_trainer(model, seed=1, average=WeightAverage(model, 0.5)), "training.average is"),
+        (tiny_trainer(tiny_gpt(dtype=np.float32), seed=1), "model.dtype is 'float32' now and was 'float64' then"),
+    ):
+        with pytest.raises(ValueError, match=f"restore: {named}"):
+            restore(trainer, stored)
+
+
+def test_a_schedule_may_be_any_function() -> None:
+    model = tiny_gpt()
+    trainer = Trainer(model, AdamW(model), lambda step: 0.1 / (step + 1), loss)
+    restore(trainer, training_checkpoint(trainer))
+
+
+def test_tensors_that_do_not_fit_are_refused_before_anything_is_changed() -> None:
+    trainer = tiny_trainer(tiny_gpt(seed=1))
+    stored = training_checkpoint(tiny_trainer(tiny_gpt(seed=2)))
+    before = whole_state(trainer)
+    name = "model.norm.bias"
+    for tensors, message in (
+        ({key: value for key, value in stored.tensors.items() if key != name}, f"'{name}' is missing in the checkpoint"),
+        ({**stored.tensors, "more": np.ones(1)}, "'more' is in the checkpoint alone"),
+        ({**stored.tensors, name: np.ones(5)}, rf"'{name}' is float64 \(5,\) in the checkpoint, expected float64 \(4,\)"),
+        ({**stored.tensors, name: np.ones(4, np.float32)}, rf"'{name}' is float32 \(4,\) in the checkpoint"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            restore(trainer, Checkpoint(tensors, stored.description))
+        assert whole_state(trainer) == before
+
+
+def test_the_checkpoint_of_a_model_alone_is_refused() -> None:
+    trainer = tiny_trainer(tiny_gpt())
+    stored = training_checkpoint(trainer)
+    description = {name: value for name, value in stored.description.items() if name != "num_steps"}
+    with pytest.raises(ValueError, match="holds no number of steps"):
+        restore(trainer, Checkpoint(stored.tensors, description))
+
+
+def test_differences_are_named_by_their_path() -> None:
+    assert first_difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}) is None
+    assert first_difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == "a.c is 3 now and was 2 then"
+    assert first_difference({"a": 1}, {"a": 1, "b": 2}, "run") == "run.b is 2 now and was None then"
+    assert first_difference({"a": {}}, {"a": 5}) == "a is 5 now and was {} then"
+
+
+def test_every_model_has_a_description_that_json_holds(tmp_path: Path) -> None:
+    model: GPT = tiny_gpt(dtype=np.float32)
+    write_checkpoint(tmp_path / "a", training_checkpoint(tiny_trainer(model), run={"text": "x"}))
+    description = read_checkpoint(tmp_path / "a").description
+    assert description["model"]["type"] == "GPT"
+    assert description["model"]["config"]["d_model"] == 4
+    assert description["run"] == {"text": "x"}
+    assert description["num_steps"] == 0
+    assert {"scratchformer", "numpy"} <= description.keys()
