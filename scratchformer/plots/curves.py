@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -6,6 +7,7 @@ from jaxtyping import Float, Integer
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from scratchformer.plots.labels import Label, label_right_edge
 from scratchformer.plots.style import BLUE, GREY, ORANGE, STYLE
 
 
@@ -16,35 +18,44 @@ def loss_curve(
     validation_loss: Float[ndarray, " m"],
     references: Mapping[str, float],
     *,
+    reference_run: tuple[str, Integer[ndarray, " k"], Float[ndarray, " k"]] | None = None,
     unit: str = "nats per token",
     title: str = "",
 ) -> Figure:
     """Training and validation loss by step, with named levels as labelled horizontal lines.
 
-    The training loss is drawn as it is, faintly, and as its running mean over about a fiftieth of the run.
+    The training loss is drawn as it is, faintly, and as its running mean over about a fiftieth of the run. Another
+    run's validation loss, `reference_run` as (name, steps, loss), is drawn in grey behind.
+
+    What is not finite is left out: a loss leaves a gap, a level has no line, a curve without any point no entry in
+    the legend. Raises ValueError for steps and losses that differ in length.
     """
+    name, reference_steps, reference_loss = reference_run or ("", np.empty(0, int), np.empty(0))
+    for kind, at, loss in (
+        ("training", steps, training_loss),
+        ("validation", validation_steps, validation_loss),
+        ("reference", reference_steps, reference_loss),
+    ):
+        if len(at) != len(loss):
+            raise ValueError(f"loss_curve: {len(at)} {kind} steps, but {len(loss)} losses; they must be as many")
+
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="training step", ylabel=f"loss ({unit})", title=title)
         axes.plot(steps, training_loss, color=BLUE, alpha=0.25, linewidth=0.8)
         window = max(1, len(steps) // 50)
-        mean = np.convolve(training_loss, np.full(window, 1 / window), "valid")
+        mean = np.convolve(training_loss, np.full(window, 1 / window), "valid") if len(steps) else training_loss
         centres = steps[: len(mean)] + (window - 1) / 2
-        axes.plot(centres, mean, color=BLUE, linewidth=1.6, label="training")
-        axes.plot(
-            validation_steps, validation_loss, "o-", color=ORANGE, linewidth=1.6, markersize=4, label="validation"
-        )
-        for name, level in references.items():
+        curves = axes.plot(centres, mean, color=BLUE, linewidth=1.6, label="training")
+        marked: dict[str, Any] = {"marker": "o", "linewidth": 1.6, "markersize": 4}
+        curves += axes.plot(validation_steps, validation_loss, color=ORANGE, label="validation", **marked)
+        if reference_run is not None:
+            label = f"validation, {name}"
+            curves += axes.plot(reference_steps, reference_loss, color=GREY, label=label, zorder=1.5, **marked)
+        levels = {name: level for name, level in references.items() if np.isfinite(level)}
+        for level in levels.values():
             axes.axhline(level, color=GREY, linewidth=1, linestyle="--", zorder=1)
-            axes.annotate(
-                f"{name} {level:.2f}",
-                (1, level),
-                xycoords=("axes fraction", "data"),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                color=GREY,
-                fontsize=9,
-            )
-        axes.legend(loc="upper right")
+        if drawn := [curve for curve in curves if np.isfinite(curve.get_ydata()).any()]:
+            axes.legend(handles=drawn, loc="upper right", frameon=True, edgecolor="none")
+        label_right_edge(figure, axes, [Label(f"{name} {level:.2f}", level, GREY) for name, level in levels.items()])
     return figure

@@ -11,6 +11,7 @@ BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 GREY = "#767676"
 
 STYLE: dict[Any, Any] = {
+    "axes.formatter.min_exponent": 3,
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -18,12 +19,14 @@ STYLE: dict[Any, Any] = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
     "svg.fonttype": "none",
+    "text.hinting": "none",
     "svg.hashsalt": "scratchformer",
 }
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes the figure as PNG and as SVG beside it, the same bytes each time."""
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes the figure as PNG and as SVG beside it, the same bytes each time; returns the PNG's path."""
     with mpl.rc_context(STYLE):
         figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    return path.with_suffix(".png")

@@ -1,17 +1,26 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scratchformer.plots import loss_curve, save_figure
+from tests.plots.figures import files_repeat, overlapping
 
 REFERENCES = {"unigrams": 3.25, "bigrams": 2.39}
 
 
-def curve(count: int = 120) -> Figure:
+def curve(count: int = 120, references: dict[str, float] = REFERENCES, **options: Any) -> Figure:
     steps = np.arange(1, count + 1)
     losses = 4 / np.sqrt(steps)
-    return loss_curve(steps, losses, steps[9::10], losses[9::10], REFERENCES, unit="nats per character", title="A run")
+    options = {"unit": "nats per character", "title": "A run"} | options
+    return loss_curve(steps, losses, steps[9::10], losses[9::10], references, **options)
+
+
+def legend(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 def test_what_is_drawn_is_what_was_given() -> None:
@@ -28,7 +37,61 @@ def test_axes_and_levels_are_labelled() -> None:
     assert axes.get_xlabel() == "training step"
     assert axes.get_ylabel() == "loss (nats per character)"
     assert [text.get_text() for text in axes.texts] == ["unigrams 3.25", "bigrams 2.39"]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", "validation"]
+    assert legend(axes) == ["training", "validation"]
+
+
+def test_another_run_is_drawn_in_grey_behind() -> None:
+    steps, losses = np.array([50, 100, 150]), np.array([2.0, 1.5, 1.25])
+    (axes,) = curve(reference_run=("learned positions", steps, losses)).axes
+    _, _, validation, reference, *_ = axes.lines
+    assert np.array_equal(reference.get_xdata(), steps)
+    assert np.array_equal(reference.get_ydata(), losses)
+    assert reference.get_color() == "#767676"
+    assert reference.get_zorder() < validation.get_zorder()
+    assert legend(axes) == ["training", "validation", "validation, learned positions"]
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        {"nanoGPT": 1.88, "trigrams": 1.82},
+        {"a": 1.47, "b": 1.5, "c": 1.52},
+        {"a": 1.0, "b": 1.0},
+        {f"run {i}": 2 + 0.001 * i for i in range(12)},
+    ],
+)
+def test_labels_of_close_levels_do_not_overlap(levels: dict[str, float]) -> None:
+    figure = curve(references=levels)
+    (axes,) = figure.axes
+    assert len(axes.texts) == len(levels)
+    assert not overlapping(figure, axes)
+    assert [text.xy[1] for text in axes.texts] == list(levels.values())
+
+
+def test_labels_of_distant_levels_stay_beside_them() -> None:
+    (axes,) = curve().axes
+    assert [text.xyann for text in axes.texts] == [(4, 0), (4, 0)]
+    assert [text.arrow_patch for text in axes.texts] == [None, None]
+
+
+def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
+    steps = np.arange(1, 101)
+    losses = np.where(steps < 50, 2.0, np.nan)
+    run = ("another", steps, np.full(100, np.inf))
+    references = {"unknown": np.nan, "infinite": np.inf, "known": 1.0}
+    figure = loss_curve(steps, losses, steps[-1:], losses[-1:], references, reference_run=run)
+    (axes,) = figure.axes
+    assert legend(axes) == ["training"]
+    assert [text.get_text() for text in axes.texts] == ["known 1.00"]
+    assert np.isfinite(axes.get_ylim()).all()
+    save_figure(figure, tmp_path / "loss")
+
+
+def test_a_run_without_steps_can_be_drawn(tmp_path: Path) -> None:
+    none, nothing = np.empty(0, int), np.empty(0)
+    figure = loss_curve(none, nothing, none, nothing, {})
+    assert figure.axes[0].get_legend() is None
+    save_figure(figure, tmp_path / "loss")
 
 
 def test_a_run_of_one_step_can_be_drawn(tmp_path: Path) -> None:
@@ -38,7 +101,16 @@ def test_a_run_of_one_step_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_files_repeat_byte_for_byte(tmp_path: Path) -> None:
-    save_figure(curve(), tmp_path / "a")
-    save_figure(curve(), tmp_path / "b")
-    for suffix in (".png", ".svg"):
-        assert (tmp_path / "a").with_suffix(suffix).read_bytes() == (tmp_path / "b").with_suffix(suffix).read_bytes()
+    assert files_repeat(curve, tmp_path)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_losses_must_be_as_many_as_their_steps() -> None:
+    two, three = np.array([1, 2]), np.ones(3)
+    for kind, arguments, run in (
+        ("training", (two, three, two, three[:2]), None),
+        ("validation", (two, three[:2], two, three), None),
+        ("reference", (two, three[:2], two, three[:2]), ("another", two, three)),
+    ):
+        with pytest.raises(ValueError, match=f"loss_curve: 2 {kind} steps, but 3 losses"):
+            loss_curve(*arguments, {}, reference_run=run)

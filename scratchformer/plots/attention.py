@@ -1,0 +1,182 @@
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from unicodedata import combining
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib import font_manager
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy import ndarray
+
+from scratchformer.plots.style import BLUE, STYLE
+
+MOST_TOKENS = 40
+LONGEST_TEXT = 12
+MASKED = "#C4C4C4"
+WEIGHTS = LinearSegmentedColormap.from_list("attention", ["white", "#9CCBE6", BLUE, "#00263D"]).with_extremes(
+    bad=MASKED
+)
+
+CELL, SMALLEST_PANEL, BAR = 0.145, 1.8, 0.16
+"""Inches: a cell's side at least, a panel's, and the width of the colour bar."""
+
+VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥"}
+
+
+def attention_maps(
+    weights: Float[ndarray, "layers heads t_query t_key"],
+    query_tokens: Sequence[str],
+    key_tokens: Sequence[str] | None = None,
+    *,
+    allowed: Bool[ndarray, "..."] | None = None,
+    layer_names: Sequence[str] | None = None,
+    head_names: Sequence[str] | None = None,
+    title: str = "",
+) -> Figure:
+    """How much each query attends to each key: a panel per layer (down) and head (across).
+
+    A row of a panel is a query, a column a key; white is 0, the darkest blue is 1, and grey is what is not allowed.
+
+    Args:
+        weights: (layers, heads, T_query, T_key), each in [0, 1] where allowed.
+        query_tokens, key_tokens: T_query and T_key texts, where a string counts as its characters; without keys'
+            tokens, the queries' are theirs too. Whitespace is made visible, a character that the font lacks is named
+            by its code point, a long token is cut, and a token that occurs more than once has its position, from 1,
+            in parentheses.
+        allowed: True where a query may attend to a key, broadcasts to the weights' shape; None when all may.
+        layer_names, head_names: headings of rows and of columns; without them, "layer 1" and "head 1" onwards.
+        title: of the figure.
+
+    Raises:
+        TypeError: a mask that is not boolean.
+        ValueError: weights outside [0, 1] or without four dimensions of at least 1, more than 40 tokens, names or
+            tokens that are not as many as the weights', a mask that does not broadcast.
+    """
+    key_tokens = query_tokens if key_tokens is None else key_tokens
+    _check(weights, query_tokens, key_tokens, allowed)
+    layers, heads, t_query, t_key = weights.shape
+    layer_names = _names("layer", layer_names, layers)
+    head_names = _names("head", head_names, heads)
+    masked = np.zeros(weights.shape, bool) if allowed is None else np.broadcast_to(~allowed, weights.shape)
+    if not (((weights >= 0) & (weights <= 1)) | masked).all():
+        shown = weights[~masked]
+        raise ValueError(f"attention_maps: weights must lie in [0, 1], got {shown.min():.6g} to {shown.max():.6g}")
+
+    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.right": True, "axes.spines.top": True}):
+        panel = np.array([max(SMALLEST_PANEL, CELL * t_key), max(SMALLEST_PANEL, CELL * t_query)])
+        figure = Figure(figsize=tuple(panel * (heads, layers) + 6), layout="constrained")
+        panels: Any = figure.subplots(layers, heads, squeeze=False)
+        query_texts, key_texts = _tick_texts(query_tokens), _tick_texts(key_tokens)
+        heading: dict[str, Any] = {"fontsize": 10, "fontweight": "bold"}
+        for layer, head in np.ndindex(layers, heads):
+            axes = panels[layer, head]
+            image = axes.imshow(
+                np.ma.masked_array(weights[layer, head], masked[layer, head]),
+                cmap=WEIGHTS,
+                vmin=0,
+                vmax=1,
+                aspect="auto",
+                interpolation="nearest",
+            )
+            axes.set_xticks(np.arange(t_key), key_texts, rotation=90, parse_math=False)
+            axes.set_yticks(np.arange(t_query), query_texts, parse_math=False)
+            axes.tick_params(labelsize=9, length=2, pad=2, labelleft=head == 0, labelbottom=layer == layers - 1)
+            if layer == 0:
+                axes.set_title(head_names[head], **heading)
+            if head == heads - 1:
+                axes.annotate(
+                    layer_names[layer],
+                    (1, 0.5),
+                    xycoords="axes fraction",
+                    xytext=(6, 0),
+                    textcoords="offset points",
+                    rotation=270,
+                    va="center",
+                    **heading,
+                )
+        figure.suptitle(title)
+        figure.supxlabel("key: the token attended to", fontsize=10)
+        figure.supylabel("query: the token that attends", fontsize=10)
+        bar = figure.colorbar(image, ax=panels, aspect=layers * panel[1] / BAR, pad=0.015)
+        bar.ax.tick_params(labelsize=8)
+        bar.set_label("attention weight", fontsize=10)
+        if masked.any():
+            bar.ax.legend(
+                handles=[Patch(color=MASKED, label="masked")],
+                loc="upper left",
+                bbox_to_anchor=(0, 0),
+                borderpad=0.5,
+                borderaxespad=0,
+                handlelength=1,
+                fontsize=8,
+            )
+        for _ in range(2):
+            figure.draw_without_rendering()
+            drawn = panels[0, 0].get_window_extent().size / figure.dpi
+            figure.set_size_inches(figure.get_size_inches() + (panel - drawn) * (heads, layers))
+    return figure
+
+
+def _tick_texts(tokens: Sequence[str]) -> list[str]:
+    """Unique texts that show the tokens: a position follows a space, which stands in no token's own text."""
+    texts = [_text(token) for token in tokens]
+    count = Counter(texts)
+    return [text if count[text] == 1 else f"{text} ({i})" for i, text in enumerate(texts, start=1)]
+
+
+def _text(token: str) -> str:
+    text = "".join(_visible(character) for character in token) or "(empty)"
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+
+
+def _visible(character: str) -> str:
+    if character in VISIBLE:
+        return VISIBLE[character]
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    is_shown = character.isprintable() and not combining(character) and font.get_char_index(ord(character))
+    return character if is_shown else f"U+{ord(character):04X}"
+
+
+def _names(kind: str, names: Sequence[str] | None, count: int) -> Sequence[str]:
+    if names is None:
+        return [f"{kind} {i}" for i in range(1, count + 1)]
+    if len(names) != count:
+        raise ValueError(f"attention_maps: weights have {count} {kind}s, but {kind}_names holds {len(names)}")
+    return names
+
+
+def _check(weights: ndarray, query_tokens: Sequence[str], key_tokens: Sequence[str], allowed: ndarray | None) -> None:
+    if weights.ndim != 4 or 0 in weights.shape:
+        raise ValueError(
+            "attention_maps: weights must have the shape (layers, heads, t_query, t_key), each at least 1, "
+            f"got {weights.shape}"
+        )
+    for name, tokens, count in (
+        ("query_tokens", query_tokens, weights.shape[2]),
+        ("key_tokens", key_tokens, weights.shape[3]),
+    ):
+        if len(tokens) != count:
+            raise ValueError(f"attention_maps: {name} must hold {count} tokens, as weights do, got {len(tokens)}")
+        if count > MOST_TOKENS:
+            raise ValueError(
+                f"attention_maps: {name} holds {count} tokens, more than the {MOST_TOKENS} that a panel can show; "
+                "pass a slice of the weights and of the tokens"
+            )
+    if allowed is None:
+        return
+    if not isinstance(allowed, ndarray) or allowed.dtype != bool:
+        kind = allowed.dtype if isinstance(allowed, ndarray) else type(allowed).__name__
+        raise TypeError(f"attention_maps: allowed must be boolean, True where a query may attend, got {kind}")
+    try:
+        fits = np.broadcast_shapes(allowed.shape, weights.shape) == weights.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"attention_maps: allowed has shape {allowed.shape}, "
+            f"which does not broadcast to the weights' {weights.shape}"
+        )

@@ -1,0 +1,77 @@
+from collections.abc import Iterable, Mapping
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float, Integer
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from numpy import ndarray
+
+from scratchformer.plots.labels import LINE_HEIGHT, Label, label_right_edge
+from scratchformer.plots.style import STYLE
+
+DEPTHS = mpl.colormaps["viridis"]
+LIGHTEST = 0.8
+"""Of the colours of depth; beyond, viridis is too light for a line on white."""
+
+
+def layer_norms(
+    steps: Integer[ndarray, " n"],
+    gradient_norms: Mapping[str, Float[ndarray, " n"]],
+    activation_norms: Mapping[str, Float[ndarray, " n"]],
+    *,
+    title: str = "",
+) -> Figure:
+    """Each layer's gradient norm and, beside it, the root mean square of the residual stream after it, by step.
+
+    Both mappings go from a layer's name to its values, from the first layer, drawn darkest, to the last; a layer has
+    the same colour in both. The vertical axes are logarithmic: a value that is not finite or not above 0 leaves a gap,
+    and a layer without any other is labelled at the lower edge.
+
+    Raises ValueError for values that are not as many as the steps.
+    """
+    panels = {"gradient norm": gradient_norms, "root mean square of the residual stream": activation_norms}
+    for quantity, layers in panels.items():
+        for name, values in layers.items():
+            if len(values) != len(steps):
+                raise ValueError(
+                    f"layer_norms: {len(steps)} steps, but {len(values)} values of {name}'s {quantity}; "
+                    "they must be as many"
+                )
+
+    names = _by_depth(gradient_norms, activation_norms)
+    colors = dict(zip(names, map(to_hex, DEPTHS(np.linspace(0, LIGHTEST, len(names)))), strict=True))
+    with mpl.rc_context(STYLE):
+        height = max(4.5, 1.5 + len(names) * LINE_HEIGHT / 72)
+        figure = Figure(figsize=(11, height), layout="constrained")
+        figure.suptitle(title)
+        for axes, (quantity, layers) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+            axes.set(xlabel="training step", ylabel=quantity, yscale="log")
+            axes.margins(x=0)
+            axes.grid(True, which="both")
+            drawn = {
+                name: np.where(np.isfinite(values) & (values > 0), values, np.nan) for name, values in layers.items()
+            }
+            for name, values in drawn.items():
+                axes.plot(steps, values, color=colors[name], linewidth=1.4)
+            last = {name: values[np.isfinite(values)][-1:] for name, values in drawn.items()}
+            lower_edge = axes.get_ylim()[0]
+            labels = [
+                Label(name, at[0], colors[name])
+                if len(at)
+                else Label(f"{name} (none above 0)", lower_edge, colors[name])
+                for name, at in last.items()
+            ]
+            label_right_edge(figure, axes, labels)
+    return figure
+
+
+def _by_depth(first: Iterable[str], second: Iterable[str]) -> list[str]:
+    """All names in one order: those of the second alone come after their predecessor there."""
+    names = list(first)
+    place = 0
+    for name in second:
+        if name not in names:
+            names.insert(place, name)
+        place = names.index(name) + 1
+    return names
