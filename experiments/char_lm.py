@@ -12,27 +12,34 @@ default preset takes one to two minutes on two cores, `smoke` a few seconds.
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from scratchformer.generation import Sampling, generate
+from scratchformer.layers import Trace
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.ops import Backward
 from scratchformer.optim import AdamW, WarmupCosine, WeightAverage
-from scratchformer.plots import loss_curve, save_figure
 from scratchformer.runs import (
-    Metrics,
-    ProgressBar,
+    Recorder,
     RunFolder,
     check_option,
     describe_environment,
+    describe_options,
+    draw_attention,
+    draw_losses,
+    draw_norms,
+    evaluations,
     one_sentence_errors,
     parse,
+    read_json,
+    run_script,
+    run_training,
+    summarize,
 )
 from scratchformer.text import (
     CharacterTokenizer,
@@ -44,13 +51,18 @@ from scratchformer.text import (
     pydoc_corpus,
     read_corpus,
 )
-from scratchformer.training import Trainer, save_weights, train
+from scratchformer.training import BEST, Trainer, load
 
 TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
-def known_targets(corpus: Corpus) -> tuple[float | None, dict[str, float]]:
+def known_targets(config: "Config", corpus: Corpus) -> tuple[float | None, dict[str, float]]:
     """What the default preset should reach on a text, and what others reached there."""
+    if (
+        describe_options(replace(config, seed=0, threads=2))["options"]
+        != describe_options(PRESETS["default"])["options"]
+    ):
+        return None, {}
     if corpus.name == "pydoc":
         return 1.62, {}
     if corpus.sha256 == TINY_SHAKESPEARE:
@@ -68,6 +80,12 @@ class Config:
     """UTF-8 text file to learn from; without one, the language reference inside Python (pydoc)."""
     out: Path | None = None
     """Folder for the results, new or empty; without one, the next free runs/char_lm-NNN."""
+    resume: Path | None = None
+    """Run folder to go on with, where it was stopped or killed and bit for bit; its options hold."""
+    plot_only: Path | None = None
+    """Run folder whose figures are drawn anew; nothing else is done."""
+    reference_run: Path | None = None
+    """Run folder whose validation loss is drawn in grey behind this run's."""
     seed: int = 0
     """Of initialisation, batches, dropout and samples."""
     threads: int = 2
@@ -109,6 +127,8 @@ class Config:
 
     evaluate_every: int = 250
     """Updates between evaluations."""
+    save_every: int = 250
+    """Updates between checkpoints."""
     evaluation_batches: int = 200
     """At most so many fixed batches of the text's last tenth are evaluated, spread evenly."""
     sample: int = 500
@@ -117,6 +137,8 @@ class Config:
     """Of the samples; below 1 prefers likely characters."""
     top_k: int = 50
     """Samples choose among this many most likely characters."""
+    attention_text: str = ""
+    """Text of at most 40 characters to draw the attention maps of; without one, 16 of the text's last tenth."""
 
     def check(self) -> None:
         """Raises ValueError, naming the option, for the first value out of range."""
@@ -124,7 +146,7 @@ class Config:
             check_option(name, getattr(self, name), at_least=0, below=math.inf)
         for name in ("threads", "layers", "heads", "width", "context", "steps", "batch", "accumulate", "top_k"):
             check_option(name, getattr(self, name), at_least=1)
-        for name in ("evaluate_every", "evaluation_batches"):
+        for name in ("evaluate_every", "save_every", "evaluation_batches"):
             check_option(name, getattr(self, name), at_least=1)
         for name in ("learning_rate", "clip", "temperature"):
             check_option(name, getattr(self, name), above=0, below=math.inf)
@@ -138,6 +160,8 @@ class Config:
             raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
         if self.warmup >= self.steps:
             raise ValueError(f"--warmup {self.warmup} must be less than --steps {self.steps}")
+        if (length := len(self.attention_text)) > (longest := min(40, self.context)):
+            raise ValueError(f"--attention-text has {length} characters, at most {longest} are drawn")
 
 
 PRESETS = {
@@ -147,97 +171,69 @@ PRESETS = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    config = parse(PRESETS, prog="char_lm.py", description=__doc__, arguments=arguments)
     with one_sentence_errors("char_lm.py"):
+        config = parse(PRESETS, prog="char_lm.py", description=__doc__, arguments=arguments)
+        if config.plot_only is not None:
+            draw(config.plot_only)
+            return
         config.check()
         corpus = pydoc_corpus() if config.text is None else read_corpus(config.text)
         tokenizer = CharacterTokenizer.from_text(corpus.text)
         training, validation = encode(corpus, tokenizer, config.context)
+        shuffled = ShuffledBatches(training, config.batch, config.context, seed=config.seed)
+        evaluation_batches = fixed_batches(validation, config.batch, config.context, config.evaluation_batches)
         model = make_model(config, tokenizer.vocabulary_size)
-        average = WeightAverage(model, config.average)
         trainer = Trainer(
             model,
             AdamW(model, betas=config.betas, weight_decay=config.weight_decay),
             WarmupCosine(config.learning_rate, config.final_learning_rate, config.warmup, config.steps),
             next_character_loss,
             max_norm=config.clip,
-            average=average,
+            average=WeightAverage(model, config.average),
             num_workers=config.threads,
             seed=config.seed,
         )
-        folder = RunFolder(config.out, "char_lm")
+        run = {
+            "options": describe_options(config)["options"],
+            "corpus": {"characters": len(corpus.text), "sha256": corpus.sha256},
+            "tokenizer": asdict(tokenizer),
+        }
+        if config.resume is None:
+            figures = describe_figures(config, corpus, tokenizer)
+            folder = RunFolder(config.out, "char_lm")
+            about = describe_options(config) | {"environment": describe_environment()}
+            folder.write_json("config", run | about | figures)
+        else:
+            folder = RunFolder.open(config.resume)
+        recorder = Recorder(trainer, folder, run, evaluation_batches[0])
 
-    as_published = replace(config, text=None, out=None, seed=0, threads=2) == PRESETS["default"]
-    target, published = known_targets(corpus) if as_published else (None, {})
-    references = {
-        name: ngram_entropy(training, validation, tokenizer.vocabulary_size, order)
-        for order, name in ((1, "unigrams"), (2, "bigrams"), (3, "trigrams"))
-        if len(validation) >= order
-    } | published
-    folder.write_json(
-        "config",
-        {
-            "options": asdict(config),
-            "model": asdict(model.config),
-            "characters": tokenizer.characters,
-            "corpus": {"name": corpus.name, "characters": len(corpus.text), "sha256": corpus.sha256},
-            "references": references,
-            "environment": describe_environment(),
-        },
-    )
     print(f"{corpus.name}: {len(corpus.text):,} characters, {tokenizer.vocabulary_size} distinct")
-    print(f"model: {model.values.size:,} parameters, {config.threads} threads, results in {folder.path}")
-
-    shuffled = ShuffledBatches(training, config.batch, config.context, seed=config.seed)
+    print(f"model: {model.values.size:,} parameters, {config.threads} threads, results in {folder.path}", flush=True)
 
     def batches(step: int) -> list[TokenBatch]:
         return [shuffled(step * config.accumulate + i) for i in range(config.accumulate)]
 
-    columns = ("step", "training_loss", "validation_loss", "gradient_norm", "learning_rate")
-    diverged = one_sentence_errors("char_lm.py", status=1, kind=FloatingPointError)
-    with diverged, trainer, folder.metrics(*columns) as metrics, ProgressBar(config.steps) as progress:
-        for state in train(
-            trainer,
-            batches,
-            num_steps=config.steps,
-            evaluation_batches=fixed_batches(validation, config.batch, config.context, config.evaluation_batches),
-            evaluate_every=config.evaluate_every,
-        ):
-            step = state.step
-            metrics.add(state.num_steps, step.loss, state.validation_loss, step.gradient_norm, step.learning_rate)
-            progress.update(state.num_steps, step.loss, state.validation_loss)
-        seconds = progress.seconds
-        with average.applied():
-            sample = sample_text(model, tokenizer, config)
-            save_weights(model, folder.path / "weights.safetensors")
-
+    every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
+    with one_sentence_errors("char_lm.py", status=1, kind=FloatingPointError):
+        seconds = run_training(
+            trainer, batches, recorder, num_steps=config.steps, evaluation_batches=evaluation_batches, **every
+        )
+    with trainer.evaluated():
+        sample = sample_text(model, tokenizer, config)
     folder.write_text("sample.txt", sample)
-    draw(folder, metrics, references, corpus.name)
-    _, achieved = metrics.column("validation_loss")[-1]
-    summary = {
-        "metric": "validation_loss",
-        "validation_loss": achieved,
-        "target": target,
-        "achieved": achieved,
-        "passed": None if target is None else achieved <= target,
-        "seconds": round(seconds, 1),
-    }
+    target, _ = known_targets(config, corpus)
+    summary = summarize("validation_loss", evaluations(folder.path)["losses"][-1], target, seconds)
     folder.write_json("summary", summary)
-
-    if sample:
-        print(f"\nA sample at temperature {config.temperature:g}:\n{sample}\n")
-    print(json.dumps(summary))
-    print(f"loss curve: {folder.path / 'loss.png'}")
+    print(f"\nA sample at temperature {config.temperature:g}:\n{sample}\n\n{json.dumps(summary)}")
+    draw(folder.path)
 
 
 def encode(corpus: Corpus, tokenizer: CharacterTokenizer, context: int) -> tuple[np.ndarray, np.ndarray]:
     """The ids of the first nine tenths of the text, to train on, and of the last tenth, to validate on."""
     training, validation = corpus.split()
-    if len(validation) <= context:
-        raise ValueError(
-            f"the last tenth of {corpus.name} has {len(validation)} characters, "
-            f"--context {context} needs at least {context + 1}"
-        )
+    if (length := len(validation)) <= context:
+        needed = f"--context {context} needs at least {context + 1}"
+        raise ValueError(f"the last tenth of {corpus.name} has {length} characters, {needed}")
     return tokenizer.encode(training), tokenizer.encode(validation)
 
 
@@ -255,9 +251,9 @@ def make_model(config: Config, vocabulary_size: int) -> GPT:
 
 
 def next_character_loss(
-    model: GPT, batch: TokenBatch, generator: np.random.Generator | None
+    model: GPT, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace | None
 ) -> tuple[np.inexact, Backward]:
-    return model.loss(batch.ids, batch.targets, generator=generator)
+    return model.loss(batch.ids, batch.targets, generator=generator, trace=trace)
 
 
 def sample_text(model: GPT, tokenizer: CharacterTokenizer, config: Config) -> str:
@@ -267,20 +263,38 @@ def sample_text(model: GPT, tokenizer: CharacterTokenizer, config: Config) -> st
     return tokenizer.decode(np.array(list(ids), dtype=np.intp)).strip("\n")
 
 
-def draw(folder: RunFolder, metrics: Metrics, references: dict[str, float], corpus_name: str) -> None:
-    steps, training_loss = np.array(metrics.column("training_loss")).T
-    validation_steps, validation_loss = np.array(metrics.column("validation_loss")).T
-    figure = loss_curve(
-        steps.astype(int),
-        training_loss,
-        validation_steps.astype(int),
-        validation_loss,
-        references,
-        unit="nats per character",
-        title=f"A character model of {corpus_name}",
-    )
-    save_figure(figure, folder.path / "loss")
+def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokenizer) -> dict[str, Any]:
+    """What the figures show beside the run itself: levels and a run to compare with, a text for the attention maps."""
+    training, validation = map(tokenizer.encode, corpus.split())
+    ngrams = {
+        name: ngram_entropy(training, validation, tokenizer.vocabulary_size, order)
+        for order, name in ((1, "unigrams"), (2, "bigrams"), (3, "trigrams"))
+        if len(validation) >= order
+    }
+    _, published = known_targets(config, corpus)
+    text = config.attention_text or tokenizer.decode(validation[: min(16, config.context)])
+    tokenizer.encode(text)
+    return {
+        "title": f"A character model of {corpus.name}",
+        "references": ngrams | published,
+        "reference_run": None if config.reference_run is None else evaluations(config.reference_run),
+        "attention_text": text,
+    }
+
+
+def draw(path: Path) -> None:
+    """Draws everything that a run folder holds the data of."""
+    config = read_json(path / "config.json")
+    title = config["title"]
+    figures = [
+        draw_losses(path, config["references"], config["reference_run"], unit="nats per character", title=title),
+        draw_norms(path, title=title),
+    ]
+    if (path / BEST).exists():
+        tokenizer, text = CharacterTokenizer(**config["tokenizer"]), config["attention_text"]
+        figures.append(draw_attention(path, load(path), tokenizer.encode(text), text, title=title))
+    print("figures:", *figures)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(main, "char_lm.py")

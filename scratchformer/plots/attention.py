@@ -98,7 +98,7 @@ def attention_maps(
                     va="center",
                     **heading,
                 )
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
         figure.supxlabel("key: the token attended to", fontsize=10)
         figure.supylabel("query: the token that attends", fontsize=10)
         bar = figure.colorbar(image, ax=panels, aspect=layers * panel[1] / BAR, pad=0.015)

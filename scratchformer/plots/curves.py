@@ -41,7 +41,8 @@ def loss_curve(
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
-        axes = figure.add_subplot(xlabel="training step", ylabel=f"loss ({unit})", title=title)
+        axes = figure.add_subplot(xlabel="training step", ylabel=f"loss ({unit})")
+        axes.set_title(title, parse_math=False)  # a file name may hold dollar signs
         axes.plot(steps, training_loss, color=BLUE, alpha=0.25, linewidth=0.8)
         window = max(1, len(steps) // 50)
         mean = np.convolve(training_loss, np.full(window, 1 / window), "valid") if len(steps) else training_loss

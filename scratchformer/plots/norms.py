@@ -44,7 +44,7 @@ def layer_norms(
     with mpl.rc_context(STYLE):
         height = max(4.5, 1.5 + len(names) * LINE_HEIGHT / 72)
         figure = Figure(figsize=(11, height), layout="constrained")
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
         for axes, (quantity, layers) in zip(figure.subplots(1, 2), panels.items(), strict=True):
             axes.set(xlabel="training step", ylabel=quantity, yscale="log")
             axes.margins(x=0)

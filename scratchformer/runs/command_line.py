@@ -3,11 +3,17 @@ import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import tyro
 
-ConfigT = TypeVar("ConfigT")
+from scratchformer.runs.folder import read_json
+
+ConfigT = TypeVar("ConfigT", bound=Any)
+PLACES = ("text", "out", "resume", "plot_only", "reference_run")
+"""Options that say where something is, not what a run does: they may differ when it goes on."""
 
 
 def option_name(field: str) -> str:
@@ -15,20 +21,36 @@ def option_name(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
+def describe_options(config: Any) -> dict[str, dict[str, Any]]:
+    """A configuration for config.json: under `options` what a run does, under `places` where something is."""
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in vars(config).items()}
+    places = {name: values.pop(name) for name in PLACES if name in values}
+    return {"options": values, "places": places}
+
+
 def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, arguments: Sequence[str]) -> ConfigT:
     """The configuration that the arguments ask for, starting from the preset that `--preset` names.
 
+    With `--resume FOLDER`, where the configuration has such a field, it starts from the options of the run in that
+    folder, and any that differs from them is refused, but for those that say where something is.
+
     Args:
-        presets: configurations by name, all dataclasses of one type with a field `preset`; the first is the default.
+        presets: configurations by name, all dataclasses of one type, with a field `preset` if there are several;
+            the first is the default.
         prog, description: for `--help`, which shows every field with its docstring and the preset's value.
         arguments: as typed, without the program's name.
 
     Exits with status 2 and the reason when an option is unknown or a value does not fit its type.
+    Raises ValueError when the run that is to be resumed cannot be read, or an option differs from its options.
     """
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peek.add_argument("--preset", nargs="?")
-    name = peek.parse_known_args(arguments)[0].preset
-    default = presets[name] if name in presets else next(iter(presets.values()))
+    peek.add_argument("--resume", nargs="?")
+    peeked = peek.parse_known_args(arguments)[0]
+    default = presets.get(peeked.preset, next(iter(presets.values())))
+    resumed = None
+    if peeked.resume is not None and hasattr(default, "resume"):
+        default = resumed = _options_of_run(type(default), Path(peeked.resume))
     config, unknown = tyro.cli(
         type(default), default=default, prog=prog, description=description, args=arguments, return_unknown_args=True
     )
@@ -38,7 +60,44 @@ def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, argume
         hint = f"did you mean {close[0]}?" if close else "--help lists the options"
         print(f"{prog}: error: unknown option {unknown[0]}; {hint}", file=sys.stderr)
         raise SystemExit(2)
+    if resumed is not None:
+        _check_same(resumed, config, Path(peeked.resume))
     return config
+
+
+def _options_of_run(config_type: type[ConfigT], folder: Path) -> ConfigT:
+    """The configuration that the run in a folder was started with."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"--resume {folder}: there is no run to go on with, it holds no config.json")
+    content = read_json(path)
+    hints = get_type_hints(config_type)
+    try:
+        stored = content["options"] | content["places"]
+        known = {name: _from_json(stored.pop(name), hints[name]) for name in hints}
+    except (KeyError, TypeError):
+        stored = {"unknown": None}
+    if stored:
+        raise ValueError(f"--resume {folder}: its config.json is not of this program in this version")
+    return config_type(**known)
+
+
+def _from_json(value: Any, hint: Any) -> Any:
+    """JSON knows neither paths nor tuples."""
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(value) if isinstance(value, str) and Path in (hint, *get_args(hint)) else value
+
+
+def _check_same(stored: ConfigT, config: ConfigT, folder: Path) -> None:
+    places = {name: None for name in PLACES if hasattr(config, name)}
+    stored, config = replace(stored, **places), replace(config, **places)
+    for name, value in vars(config).items():
+        if value != (before := getattr(stored, name)):
+            raise ValueError(
+                f"{option_name(name)} is {value}, the run in {folder} was started with {before}; "
+                "a run goes on with its own options only"
+            )
 
 
 @contextmanager

@@ -1,77 +1,112 @@
-import csv
 import json
 import os
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from numpy import ndarray
+from safetensors.numpy import save
+
+from scratchformer.runs.environment import describe_environment
+from scratchformer.runs.table import Position, Table
+from scratchformer.training import first_difference
 
 
 class RunFolder:
-    """The folder of one run, with everything that is needed to redraw and to repeat it.
+    """The folder of one run, with everything that is needed to redraw, to repeat and to resume it.
+
+    Until it is closed, or the process ends, nobody else can use the folder for a run.
 
     Args:
         path: where; it must be new or empty. None for the first free one of runs/NAME-001, runs/NAME-002, ...
         name: of the experiment.
 
-    Raises ValueError when the path exists and is not an empty folder, or cannot be made.
+    Raises ValueError when the path exists and is not an empty folder, cannot be made, or is in use.
     """
 
     def __init__(self, path: Path | None, name: str) -> None:
         try:
-            self.path = _make_numbered(Path("runs"), name) if path is None else _make(path)
+            self.path = _make_numbered(Path("runs"), name) if path is None else path
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            if any(self.path.iterdir()):
+                raise ValueError(f"run folder {self.path} is not empty; choose another, nothing was overwritten")
         except OSError as error:
             raise ValueError(f"run folder {error.filename} cannot be made: {error.strerror}") from None
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """The folder of a run that was started before; says so if that was in another environment.
+
+        Raises ValueError when there is none, or it is in use.
+        """
+        if not (path / "config.json").is_file():
+            raise ValueError(f"{path} is no run folder: it holds no config.json")
+        folder = cls.__new__(cls)
+        folder.path = path
+        folder._lock()
+        stored = folder.read_json("config").get("environment")
+        if difference := first_difference(stored, describe_environment(), "environment"):
+            print(f"note: {difference}; the run goes on, but its last digits may differ", file=sys.stderr)
+        return folder
+
+    def _lock(self) -> None:
+        """Where the system and the file system know such locks; the end of the process lifts it in any case."""
+        self.close: Callable[[], object] = lambda: None
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        descriptor = os.open(self.path, os.O_RDONLY)
+        self.close = weakref.finalize(self, os.close, descriptor)
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"run folder {self.path} is in use by another run") from None
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes NAME.json, indented, UTF-8."""
         text = json.dumps(content, indent=2, ensure_ascii=False, default=os.fspath, allow_nan=False)
-        (self.path / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        self.write_text(f"{name}.json", text + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Writes a UTF-8 file."""
-        (self.path / name).write_text(text, encoding="utf-8")
+        """Writes a UTF-8 file; one of that name is replaced at once, never half."""
+        self._write(name, text.encode())
 
-    def metrics(self, *columns: str) -> "Metrics":
-        """Opens metrics.csv with these columns."""
-        return Metrics((self.path / "metrics.csv").open("w", newline="", encoding="utf-8"), columns)
+    def write_arrays(self, name: str, arrays: Mapping[str, ndarray]) -> Path:
+        """Writes NAME.safetensors and returns its path."""
+        return self._write(f"{name}.safetensors", save(dict(arrays)))
 
+    def _write(self, name: str, content: bytes) -> Path:
+        partial = self.path / f".{name}.partial"
+        try:
+            partial.write_bytes(content)
+            return partial.replace(self.path / name)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(f"{self.path / name} cannot be written: {error.strerror}") from None
 
-class Metrics:
-    """A table that is written row by row, each of which is on disk once it was added. Use it in a `with` block."""
+    def read_json(self, name: str) -> Any:
+        """What NAME.json holds. Raises ValueError when it cannot be read."""
+        return read_json(self.path / f"{name}.json")
 
-    def __init__(self, file: TextIO, columns: tuple[str, ...]) -> None:
-        self._file = file
-        self._writer = csv.writer(file)
-        self.columns = columns
-        self.rows: list[tuple[float | None, ...]] = []
-        self._write(columns)
-
-    def add(self, *row: float | None) -> None:
-        """Adds a row; None leaves its cell empty."""
-        self.rows.append(row)
-        self._write(row)
-
-    def column(self, name: str) -> list[tuple[float, float]]:
-        """The pairs (value of the first column, value of this one) of all rows where this one is not empty."""
-        place = self.columns.index(name)
-        pairs = ((row[0], row[place]) for row in self.rows)
-        return [(first, value) for first, value in pairs if first is not None and value is not None]
-
-    def _write(self, row: tuple[Any, ...]) -> None:
-        self._writer.writerow(row)
-        self._file.flush()
-
-    def __enter__(self) -> "Metrics":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
+    def table(self, name: str, *columns: str, position: Position | None = None) -> Table:
+        """Opens NAME.csv with these columns, to go on from an earlier position if there is one."""
+        return Table(self.path / f"{name}.csv", columns, position)
 
 
-def _make(path: Path) -> Path:
-    if path.is_dir() and any(path.iterdir()):
-        raise ValueError(f"run folder {path} is not empty; choose another, nothing was overwritten")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises ValueError when it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 def _make_numbered(parent: Path, name: str) -> Path:

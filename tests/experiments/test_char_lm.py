@@ -1,30 +1,21 @@
 import csv
 import json
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from experiments import char_lm
-from scratchformer.models import GPT, GPTConfig
 from scratchformer.text import CharacterTokenizer, fixed_batches, pydoc_corpus
-from scratchformer.training import load_weights
-
-SCRIPT = Path(__file__).parents[2] / "experiments" / "char_lm.py"
-TINY = ["--preset", "smoke", "--layers", "1", "--width", "16", "--steps", "20", "--warmup", "2"]
-TINY += ["--evaluate-every", "10", "--evaluation-batches", "3", "--sample", "20"]
-
-
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+from scratchformer.training import load, read_checkpoint
+from tests.experiments.running import TINY, run
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "smoke"
-    result = run("--preset", "smoke", "--out", str(folder), cwd=folder.parent)
+    result = run("char_lm.py", "--preset", "smoke", "--out", str(folder), cwd=folder.parent)
     assert result.returncode == 0, result.stderr
     assert "step 300 of 300: training loss" in result.stdout
     return folder
@@ -32,8 +23,9 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_run_folder_holds_everything(smoke: Path) -> None:
     names = {path.name for path in smoke.iterdir()}
-    expected = {"config.json", "metrics.csv", "summary.json", "weights.safetensors", "sample.txt", "loss.png"}
-    assert expected <= names
+    figures = {f"{name}.{suffix}" for name in ("loss", "norms", "attention") for suffix in ("png", "svg")}
+    tables = {"metrics.csv", "norms.csv", "config.json", "summary.json", "sample.txt"}
+    assert names == tables | figures | {"last.safetensors", "best.safetensors"}
     summary = json.loads((smoke / "summary.json").read_text())
     rows = list(csv.DictReader((smoke / "metrics.csv").read_text().splitlines()))
     assert len(rows) == 300
@@ -46,48 +38,78 @@ def test_the_smoke_preset_learns_more_than_letter_pairs(smoke: Path) -> None:
     assert json.loads((smoke / "summary.json").read_text())["validation_loss"] < references["bigrams"]
 
 
-def test_the_weights_give_the_validation_loss_again(smoke: Path) -> None:
+def test_the_best_model_gives_its_validation_loss_again(smoke: Path) -> None:
     config = json.loads((smoke / "config.json").read_text())
-    model = GPT(GPTConfig(**config["model"]), generator=np.random.default_rng(9))
-    load_weights(model, smoke / "weights.safetensors")
+    model = load(smoke)
     _, validation = pydoc_corpus().split()
-    ids = CharacterTokenizer(config["characters"]).encode(validation)
+    ids = CharacterTokenizer(**config["tokenizer"]).encode(validation)
     batches = fixed_batches(ids, 12, 64, 200)
     count = sum(batch.num_targets for batch in batches)
     loss = sum(batch.num_targets * float(model.loss(batch.ids, batch.targets)[0]) for batch in batches) / count
-    summary = json.loads((smoke / "summary.json").read_text())
-    assert loss == pytest.approx(summary["validation_loss"], rel=1e-5)
+    rows = csv.DictReader((smoke / "metrics.csv").read_text().splitlines())
+    assert loss == pytest.approx(min(float(row["validation_loss"]) for row in rows if row["validation_loss"]), rel=1e-5)
+
+
+def test_figures_are_drawn_anew_from_the_folder_alone(smoke: Path, tmp_path: Path) -> None:
+    figures = [f"{name}.{suffix}" for name in ("loss", "norms", "attention") for suffix in ("png", "svg")]
+    copy = tmp_path / "copy"
+    shutil.copytree(smoke, copy, ignore=lambda folder, names: {*figures, "last.safetensors"})
+    result = run("char_lm.py", "--plot-only", "copy", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "figures: copy/loss.png copy/norms.png copy/attention.png\n"
+    for name in figures:
+        assert (copy / name).read_bytes() == (smoke / name).read_bytes()
+    result = run("char_lm.py", "--plot-only", "nowhere", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "char_lm.py: error: nowhere/config.json cannot be read: No such file or directory\n"
+
+
+def test_another_run_can_stand_in_grey_behind_this_one(smoke: Path, tmp_path: Path) -> None:
+    result = run("char_lm.py", *TINY, "--reference-run", str(smoke), "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())["reference_run"]
+    assert stored["steps"] == [100, 200, 300]
+    assert ">validation, smoke<" in (tmp_path / "run" / "loss.svg").read_text()
+
+
+def test_the_attention_text_can_be_chosen(tmp_path: Path) -> None:
+    assert run("char_lm.py", *TINY, "--attention-text", "abba", "--out", "run", cwd=tmp_path).returncode == 0
+    svg = (tmp_path / "run" / "attention.svg").read_text()
+    assert all(f">{tick}<" in svg for tick in ("a (1)", "b (2)", "b (3)", "a (4)"))
 
 
 def test_equal_seeds_give_equal_runs_with_threads_dropout_and_accumulation(tmp_path: Path) -> None:
     options = [*TINY, "--dropout", "0.1", "--accumulate", "2", "--threads", "2"]
     for name, seed in (("a", "5"), ("b", "5"), ("c", "6")):
-        assert run(*options, "--seed", seed, "--out", name, cwd=tmp_path).returncode == 0
-    for file in ("metrics.csv", "weights.safetensors", "sample.txt", "loss.png"):
+        assert run("char_lm.py", *options, "--seed", seed, "--out", name, cwd=tmp_path).returncode == 0
+    for file in ("metrics.csv", "norms.csv", "best.safetensors", "sample.txt", "loss.png", "attention.png"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
         assert (tmp_path / "a" / file).read_bytes() != (tmp_path / "c" / file).read_bytes()
 
 
 def test_a_run_that_diverges_stops_with_a_sentence_and_saves_no_weights(tmp_path: Path) -> None:
-    result = run(*TINY, "--learning-rate", "1e30", "--out", "wild", cwd=tmp_path)
+    result = run("char_lm.py", *TINY, "--learning-rate", "1e30", "--save-every", "1", "--out", "wild", cwd=tmp_path)
     assert result.returncode == 1
-    assert "char_lm.py: error: training diverged in step " in result.stderr
-    assert "Traceback" not in result.stderr
-    assert not (tmp_path / "wild" / "weights.safetensors").exists()
+    assert result.stderr.startswith("char_lm.py: error: training diverged in step 2: the loss is ")
+    assert "; the first to go non-finite was " in result.stderr
+    assert "; its batch is in wild/diverged_batch.safetensors; the last good checkpoint is wild/last." in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert load_file(tmp_path / "wild" / "diverged_batch.safetensors")["ids"].shape == (6, 64)
+    assert read_checkpoint(tmp_path / "wild" / "last.safetensors").description["num_steps"] == 1
 
 
 def test_only_the_published_settings_are_judged(tmp_path: Path) -> None:
-    assert run(*TINY[2:], "--out", "short", cwd=tmp_path).returncode == 0
+    assert run("char_lm.py", *TINY[2:], "--out", "short", cwd=tmp_path).returncode == 0
     assert json.loads((tmp_path / "short" / "summary.json").read_text())["passed"] is None
 
 
 def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
     (tmp_path / "ode.txt").write_text("Freude, schöner Götterfunken, Tochter aus Elysium\n" * 40, encoding="utf-8")
-    result = run(*TINY, "--text", "ode.txt", cwd=tmp_path)
+    result = run("char_lm.py", *TINY, "--text", "ode.txt", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     config = json.loads((tmp_path / "runs" / "char_lm-001" / "config.json").read_text(encoding="utf-8"))
-    assert "ö" in config["characters"]
-    assert config["corpus"]["name"] == "ode.txt"
+    assert "ö" in config["tokenizer"]["characters"]
+    assert config["title"] == "A character model of ode.txt"
 
 
 @pytest.mark.parametrize(
@@ -107,6 +129,14 @@ def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
         (["--warmup", "9", "--steps", "9"], "--warmup 9 must be less than --steps 9"),
         (["--betas", "0.9", "1"], "--betas must be below 1, got 1.0"),
         (["--dropout", "1"], "--dropout must be below 1, got 1.0"),
+        (["--attention-text", "x" * 41], "--attention-text has 41 characters, at most 40 are drawn"),
+        (
+            ["--attention-text", "\u4e2d"],
+            "CharacterTokenizer: '\u4e2d' at position 0 is not in the vocabulary of 103 characters",
+        ),
+        (["--save-every", "0"], "--save-every must be at least 1, got 0"),
+        (["--reference-run", "full"], "full/metrics.csv cannot be read: No such file or directory"),
+        (["--resume", "full"], "--resume full: there is no run to go on with, it holds no config.json"),
         (["--out", "full"], "run folder full is not empty; choose another, nothing was overwritten"),
     ],
 )

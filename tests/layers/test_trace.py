@@ -78,8 +78,12 @@ def test_the_forward_values_are_what_their_names_say() -> None:
         np.testing.assert_array_equal(part["attention.weights"], expected)
         assert_close(part["attention.heads"], expected @ value, 1e-12)
         assert_close(part["residual_after_attention"], stream + part["attention.output"], 1e-12)
-        np.testing.assert_array_equal(part["feed_forward_norm"], block.feed_forward_norm(stream + part["attention.output"])[0])
-        np.testing.assert_array_equal(part["feed_forward.activations"], gelu(part["feed_forward.hidden"], approximate="tanh")[0])
+        np.testing.assert_array_equal(
+            part["feed_forward_norm"], block.feed_forward_norm(stream + part["attention.output"])[0]
+        )
+        np.testing.assert_array_equal(
+            part["feed_forward.activations"], gelu(part["feed_forward.hidden"], approximate="tanh")[0]
+        )
         stream = part["residual_after_attention"] + part["feed_forward.output"]
         assert_close(part["residual"], stream, 1e-12)
     np.testing.assert_array_equal(trace["logits"], model(IDS)[0])

@@ -1,9 +1,10 @@
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
-from scratchformer.runs import check_option, one_sentence_errors, parse
+from scratchformer.runs import check_option, describe_options, one_sentence_errors, parse
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,65 @@ def test_options_out_of_range_are_named_as_they_are_typed() -> None:
         check_option("rate", float("nan"), above=0)
     with pytest.raises(ValueError, match=r"--dropout must be below 1, got 1\.0"):
         check_option("dropout", 1.0, below=1)
+
+
+@dataclass(frozen=True)
+class Resumable:
+    preset: str = "long"
+    num_steps: int = 100
+    betas: tuple[float, float] = (0.9, 0.99)
+    text: Path | None = None
+    out: Path | None = None
+    resume: Path | None = None
+
+
+def resumed(*arguments: str) -> Resumable:
+    presets = {"long": Resumable(), "short": Resumable(preset="short", num_steps=5)}
+    return parse(presets, prog="run.py", description="A run.", arguments=arguments)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    started = Resumable("short", 7, (0.5, 0.75), Path("a.txt"), tmp_path / "out")
+    (tmp_path / "config.json").write_text(json.dumps(describe_options(started) | {"corpus": "x"}))
+    return tmp_path
+
+
+def test_a_run_goes_on_with_its_own_options(run: Path) -> None:
+    again = Resumable("short", 7, (0.5, 0.75), Path("a.txt"), run / "out", run)
+    assert resumed("--resume", str(run)) == again
+    assert resumed(f"--resume={run}", "--num-steps", "7", "--preset", "short") == again
+    moved = resumed("--resume", str(run), "--text", "b.txt")
+    assert asdict(moved) == asdict(again) | {"text": Path("b.txt")}
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            ["--num-steps", "8"],
+            "--num-steps is 8, the run in RUN was started with 7; a run goes on with its own options only",
+        ),
+        (["--preset", "long"], "--preset is long, the run in RUN was started with short; a run"),
+        (["--betas", "0.5", "0.8"], r"--betas is \(0.5, 0.8\), the run in RUN was started with \(0.5, 0.75\); a run"),
+    ],
+)
+def test_other_options_than_those_of_the_run_are_refused(run: Path, typed: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("RUN", str(run))):
+        resumed("--resume", str(run), *typed)
+
+
+def test_a_folder_that_holds_no_such_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"--resume .*: there is no run to go on with, it holds no config\.json"):
+        resumed("--resume", str(tmp_path))
+    stored = describe_options(Resumable())
+    del stored["options"]["betas"]
+    more = describe_options(Resumable())
+    more["options"]["quality"] = 3
+    for content in ([], {}, {"options": {}, "places": None}, {"options": [], "places": {}}, stored, more):
+        (tmp_path / "config.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=r"its config\.json is not of this program in this version"):
+            resumed("--resume", str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        resumed("--resume", str(tmp_path))

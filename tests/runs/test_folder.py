@@ -1,9 +1,14 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from scratchformer.runs import RunFolder
+from scratchformer.runs import RunFolder, read_json
 
 
 def test_the_next_free_number_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -12,34 +17,65 @@ def test_the_next_free_number_is_taken(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "a" / "b", "sort")
-    RunFolder(folder.path, "sort")
+    path = tmp_path / "a" / "b"
+    RunFolder(path, "sort").close()
+    folder = RunFolder(path, "sort")  # empty still
     folder.write_text("sample.txt", "größer")
+    folder.close()
     with pytest.raises(ValueError, match="is not empty; choose another, nothing was overwritten"):
-        RunFolder(folder.path, "sort")
-    assert (folder.path / "sample.txt").read_text(encoding="utf-8") == "größer"
+        RunFolder(path, "sort")
+    assert (path / "sample.txt").read_text(encoding="utf-8") == "größer"
     with pytest.raises(ValueError, match=r"sample\.txt cannot be made: File exists"):
-        RunFolder(folder.path / "sample.txt", "sort")
+        RunFolder(path / "sample.txt", "sort")
+
+
+def test_one_run_at_a_time_uses_a_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", "sort")
+    folder.write_json("config", {})
+    open_it = "from scratchformer.runs import RunFolder; from pathlib import Path; RunFolder.open(Path('run'))"
+    other = subprocess.run([sys.executable, "-c", open_it], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "ValueError: run folder run is in use by another run" in other.stderr
+    with pytest.raises(ValueError, match="is in use by another run"):
+        RunFolder(tmp_path / "run", "sort")
+    folder.close()
+    assert RunFolder.open(tmp_path / "run").path == tmp_path / "run"
+
+
+def test_a_folder_without_a_run_cannot_be_opened(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ValueError, match=r"is no run folder: it holds no config\.json"):
+            RunFolder.open(path)
 
 
 def test_json_is_readable_and_takes_paths(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", "sort")
     folder.write_json("config", {"characters": "äß", "text": Path("a.txt"), "out": None})
     text = (folder.path / "config.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"characters": "äß", "text": "a.txt", "out": None}
+    assert json.loads(text) == folder.read_json("config") == {"characters": "äß", "text": "a.txt", "out": None}
     assert "äß" in text
 
 
-def test_each_row_is_on_disk_once_it_was_added(tmp_path: Path) -> None:
+def test_json_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a\.json cannot be read: No such file or directory"):
+        read_json(tmp_path / "a.json")
+    for content in (b"{", b"\xff"):
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.json is damaged: ."):
+            read_json(tmp_path / "a.json")
+
+
+def test_arrays_are_written_as_safetensors(tmp_path: Path) -> None:
+    path = RunFolder(tmp_path / "run", "sort").write_arrays("batch", {"ids": np.arange(6).reshape(2, 3)})
+    assert path == tmp_path / "run" / "batch.safetensors"
+    np.testing.assert_array_equal(load_file(path)["ids"], np.arange(6).reshape(2, 3))
+
+
+def test_a_write_that_fails_names_the_file_and_leaves_the_one_before(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", "sort")
-    with folder.metrics("step", "loss") as metrics:
-        metrics.add(1, 0.1)
-        metrics.add(2, None)
-        metrics.add(3, 1 / 3)
-        assert (folder.path / "metrics.csv").read_text().splitlines() == [
-            "step,loss",
-            "1,0.1",
-            "2,",
-            "3,0.3333333333333333",
-        ]
-        assert metrics.column("loss") == [(1, 0.1), (3, 1 / 3)]
+    folder.write_text("sample.txt", "old")
+    full = Path("/dev/full")
+    (folder.path / ".sample.txt.partial").symlink_to(full)
+    with pytest.raises(OSError, match=r"sample\.txt cannot be written: No space left on device"):
+        folder.write_text("sample.txt", "new")
+    assert (folder.path / "sample.txt").read_text() == "old"
+    assert os.listdir(folder.path) == ["sample.txt"]

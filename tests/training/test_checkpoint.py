@@ -124,7 +124,9 @@ def test_a_write_that_fails_leaves_the_one_before(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os if failing == "fsync" else Path, failing, fail)
-    with pytest.raises(OSError, match=r"a\.safetensors cannot be written: No space left on device; there is none before"):
+    with pytest.raises(
+        OSError, match=r"a\.safetensors cannot be written: No space left on device; there is none before"
+    ):
         write_checkpoint(path, Checkpoint(TENSORS, {"step": 1}))
     assert os.listdir(tmp_path) == []
     monkeypatch.undo()

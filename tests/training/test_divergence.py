@@ -110,9 +110,7 @@ def test_the_shard_at_fault_is_handed_out(culprit: int, num_workers: int) -> Non
         return value, lambda dloss: None
 
     template = tiny_trainer(model)
-    error = diverged(
-        Trainer(model, template.optimizer, template.schedule, loss_of, num_workers=num_workers), batches
-    )
+    error = diverged(Trainer(model, template.optimizer, template.schedule, loss_of, num_workers=num_workers), batches)
     assert (error.shard.ids == 6).sum() == 1
     assert "the first to go non-finite was value (1 of 1 values)" in str(error)
 
@@ -120,7 +118,7 @@ def test_the_shard_at_fault_is_handed_out(culprit: int, num_workers: int) -> Non
 def test_an_absurd_learning_rate_stops_with_a_name() -> None:
     with tiny_trainer(tiny_gpt(dtype=np.float32), rate=1e37) as trainer:
         trainer.step([BATCH])
-        with pytest.raises(Divergence, match="in step 2: .*the first to go non-finite was blocks.0.") as caught:
+        with pytest.raises(Divergence, match=r"in step 2: .*the first to go non-finite was blocks\.0\.") as caught:
             trainer.step([BATCH])
         assert isinstance(caught.value, FloatingPointError)
     assert trainer.optimizer.num_steps == 1

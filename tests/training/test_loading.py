@@ -66,7 +66,9 @@ def test_a_model_of_ones_own_is_filled_and_cannot_be_guessed(tmp_path: Path) -> 
         load(tmp_path / "mine")
     other = layer(2, d_hidden=4)
     before = other.values.copy()
-    with pytest.raises(ValueError, match=r"the tensor 'up.weight' is float32 \(2, 3\) in the checkpoint, expected float32"):
+    with pytest.raises(
+        ValueError, match=r"the tensor 'up.weight' is float32 \(2, 3\) in the checkpoint, expected float32"
+    ):
         load(tmp_path / "mine", other)
     np.testing.assert_array_equal(other.values, before)
 
@@ -90,7 +92,7 @@ def test_a_model_of_ones_own_is_filled_and_cannot_be_guessed(tmp_path: Path) -> 
 def test_a_description_that_makes_no_sense_is_one_sentence(tmp_path: Path, described: object) -> None:
     stored = model_checkpoint(tiny_gpt())
     write_checkpoint(tmp_path / "a", Checkpoint(stored.tensors, {**stored.description, "model": described}))
-    with pytest.raises(ValueError, match="load: .* holds no model that can be built: .") as caught:
+    with pytest.raises(ValueError, match=r"load: .* holds no model that can be built: .") as caught:
         load(tmp_path / "a")
     assert "\n" not in str(caught.value)
 

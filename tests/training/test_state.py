@@ -20,7 +20,9 @@ from tests.strategies import seeds
 from tests.training.setting import loss, ragged_batches, tiny_gpt, tiny_trainer
 
 
-def full_trainer(*, seed: int = 0, num_workers: int = 2, num_steps: int = 20, dropout: float = 0.2, **options) -> Trainer:
+def full_trainer(
+    *, seed: int = 0, num_workers: int = 2, num_steps: int = 20, dropout: float = 0.2, **options
+) -> Trainer:
     model = tiny_gpt(seed=seed, dropout=dropout, dtype=np.float32)
     settings = {"max_norm": 0.5, "average": WeightAverage(model, 0.9), "num_workers": num_workers, "seed": 5} | options
     return Trainer(model, AdamW(model), WarmupCosine(0.1, 0.01, 3, num_steps), loss, **settings)
@@ -97,7 +99,10 @@ def test_another_optimizer_schedule_seed_or_setting_is_refused() -> None:
     stored = training_checkpoint(tiny_trainer(model, seed=1))
     for trainer, named in (
         (Trainer(model, AdamW(model, betas=(0.8, 0.999)), Constant(0.01), loss, seed=1), "training.optimizer.betas is"),
-        (Trainer(model, AdamW(model, weight_decay=0.2), Constant(0.01), loss, seed=1), "training.optimizer.weight_decay"),
+        (
+            Trainer(model, AdamW(model, weight_decay=0.2), Constant(0.01), loss, seed=1),
+            "training.optimizer.weight_decay",
+        ),
         (Trainer(model, SGD(model, momentum=0.9), Constant(0.01), loss, seed=1), "training.optimizer.type is 'SGD'"),
         (Trainer(model, AdamW(model), Constant(0.02), loss, seed=1), "training.schedule.rate is 0.02 now and was 0.01"),
         (tiny_trainer(model, seed=2), "training.seed is 2 now and was 1 then"),
@@ -120,9 +125,15 @@ def test_tensors_that_do_not_fit_are_refused_before_anything_is_changed() -> Non
     before = whole_state(trainer)
     name = "model.norm.bias"
     for tensors, message in (
-        ({key: value for key, value in stored.tensors.items() if key != name}, f"'{name}' is missing in the checkpoint"),
+        (
+            {key: value for key, value in stored.tensors.items() if key != name},
+            f"'{name}' is missing in the checkpoint",
+        ),
         ({**stored.tensors, "more": np.ones(1)}, "'more' is in the checkpoint alone"),
-        ({**stored.tensors, name: np.ones(5)}, rf"'{name}' is float64 \(5,\) in the checkpoint, expected float64 \(4,\)"),
+        (
+            {**stored.tensors, name: np.ones(5)},
+            rf"'{name}' is float64 \(5,\) in the checkpoint, expected float64 \(4,\)",
+        ),
         ({**stored.tensors, name: np.ones(4, np.float32)}, rf"'{name}' is float32 \(4,\) in the checkpoint"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -1,0 +1,40 @@
+from typing import Any
+
+import numpy as np
+
+from scratchformer.layers import Layer, Trace
+from scratchformer.optim import global_norm
+from scratchformer.training import Batch, Step, Trainer
+
+GRADIENT, ACTIVATION = "gradient", "activation"
+
+
+def layer_norms(trainer: Trainer[Any, Any], step: Step, batch: Batch) -> list[tuple[str, str, float]]:
+    """(quantity, layer, norm) of every layer after a step.
+
+    `gradient` is the Euclidean norm of the gradient of a layer's parameters in that step, before clipping;
+    `activation` is the root mean square of the residual stream that leaves a layer, on the batch, after the update.
+    """
+    model = trainer.model
+    clipped = global_norm(model.grads)
+    unclip = step.gradient_norm / clipped if clipped else 1.0
+    rows = [(GRADIENT, layer, unclip * norm) for layer, norm in _gradient_norms(model).items()]
+    trace = Trace("embedded", "*.residual")
+    trainer.loss(model, batch, None, trace)
+    for name, array in trace.arrays.items():
+        rows.append((ACTIVATION, name.removesuffix(".residual"), float(np.sqrt(np.mean(np.square(array))))))
+    return rows
+
+
+def _gradient_norms(model: Layer) -> dict[str, float]:
+    squares: dict[str, float] = {}
+    for name, gradient in model.named(model.grads).items():
+        layer = _layer_of(name)
+        squares[layer] = squares.get(layer, 0.0) + global_norm(gradient.ravel()) ** 2
+    return {_layer: squares[_layer] ** 0.5 for _layer in dict.fromkeys(map(_layer_of, model.parameters()))}
+
+
+def _layer_of(parameter_name: str) -> str:
+    """`blocks.0.attention.query.weight` belongs to `blocks.0`, `token_embedding.table` to `token_embedding`."""
+    first, second, *_ = [*parameter_name.split("."), ""]
+    return f"{first}.{second}" if second.isdigit() else first

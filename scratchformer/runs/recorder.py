@@ -1,0 +1,118 @@
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from scratchformer.runs.folder import RunFolder
+from scratchformer.runs.norms import layer_norms
+from scratchformer.training import (
+    BEST,
+    LAST,
+    Batch,
+    Checkpoint,
+    Divergence,
+    Progress,
+    Trainer,
+    first_difference,
+    model_checkpoint,
+    read_checkpoint,
+    restore,
+    training_checkpoint,
+    write_checkpoint,
+)
+
+METRICS = ("step", "training_loss", "validation_loss", "gradient_norm", "learning_rate")
+NORMS = ("step", "quantity", "layer", "norm")
+
+
+class Recorder:
+    """Writes the tables and checkpoints of a run, and takes its trainer to where the last checkpoint left it.
+
+    Every step goes to metrics.csv, and the norms of layers at each evaluation to norms.csv. `best.safetensors` is the
+    model with the lowest validation loss so far, `last.safetensors` all that is needed to go on. Use it in a `with`
+    block.
+
+    Args:
+        trainer: of the run; it is taken to the folder's last checkpoint if there is one.
+        folder: of the run.
+        description: what the run depends on besides the trainer (options, tokenizer, corpus). It is kept in every
+            checkpoint, and only a run of the same description can go on.
+        batch: on which the norms of activations are measured.
+
+    Raises ValueError for a checkpoint that is damaged or of another run, naming the difference.
+    """
+
+    def __init__(
+        self, trainer: Trainer[Any, Any], folder: RunFolder, description: Mapping[str, Any], batch: Batch
+    ) -> None:
+        self.trainer = trainer
+        self.folder = folder
+        self.description = json.loads(json.dumps(description))
+        self.batch = batch
+        start = self._restored()
+        positions = start.get("tables", {})
+        self.best: float | None = start.get("best_validation_loss")
+        self.metrics = folder.table("metrics", *METRICS, position=positions.get("metrics"))
+        self.norms = folder.table("norms", *NORMS, position=positions.get("norms"))
+
+    def _restored(self) -> Mapping[str, Any]:
+        path = self.folder.path / LAST
+        if not path.exists():
+            started_with = self.folder.read_json("config")
+            stored = {name: started_with.get(name) for name in self.description}
+            if difference := first_difference(stored, self.description, "config"):
+                raise ValueError(f"{self.folder.path} is of another run: {difference}")
+            return {}
+        checkpoint = read_checkpoint(path)
+        if difference := first_difference(checkpoint.description.get("run"), self.description, "run"):
+            raise ValueError(f"{path} is of another run: {difference}")
+        restore(self.trainer, checkpoint)
+        return checkpoint.description
+
+    def record(self, state: Progress) -> None:
+        """Adds a step to the tables, and keeps its model if it evaluated best."""
+        step, loss = state.step, state.validation_loss
+        self.metrics.add(state.num_steps, step.loss, loss, step.gradient_norm, step.learning_rate)
+        if loss is None:
+            return
+        if not math.isfinite(loss):
+            raise Divergence(f"training diverged: after step {state.num_steps} the validation loss is {loss:g}")
+        for row in layer_norms(self.trainer, step, self.batch):
+            self.norms.add(state.num_steps, *row)
+        if self.best is None or loss < self.best:
+            self.best = loss
+            with self.trainer.evaluated():
+                about = {"num_steps": state.num_steps, "validation_loss": loss, "run": self.description}
+                self._write(BEST, model_checkpoint(self.trainer.model, **about))
+
+    def save(self) -> None:
+        """Writes the last checkpoint: all rows so far are on disk before it is."""
+        tables = {"metrics": self.metrics.mark(), "norms": self.norms.mark()}
+        about = {"tables": tables, "best_validation_loss": self.best, "run": self.description}
+        self._write(LAST, training_checkpoint(self.trainer, **about))
+
+    def _write(self, name: str, checkpoint: Checkpoint) -> None:
+        for tensor_name, tensor in checkpoint.tensors.items():
+            if not np.isfinite(tensor).all():
+                step = self.trainer.optimizer.num_steps
+                raise Divergence(f"training diverged: step {step} left {tensor_name} not finite, it was not saved")
+        write_checkpoint(self.folder.path / name, checkpoint)
+
+    def explain(self, error: Divergence) -> Divergence:
+        """The error, with its batch written beside the log, and with what is left to go on from."""
+        message = str(error)
+        if error.shard is not None:
+            arrays = {name: array for name, array in vars(error.shard).items() if isinstance(array, np.ndarray)}
+            message += f"; its batch is in {self.folder.write_arrays('diverged_batch', arrays)}"
+        if (self.folder.path / LAST).exists():
+            message += f"; the last good checkpoint is {self.folder.path / LAST}"
+        return Divergence(f"{message}; a lower learning rate may help", error.shard)
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.metrics.__exit__()
+        self.norms.__exit__()

@@ -1,0 +1,195 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments import speed, speed_worker
+from scratchformer.models import GPT, GPTConfig
+
+SCRIPT = Path(speed.__file__)
+TINY = GPTConfig(vocabulary_size=5, context_length=3, num_layers=2, num_heads=2, d_model=4, bias=False)
+
+
+@pytest.fixture
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "torch_version", lambda: None)
+
+
+def test_the_flops_of_a_step_are_those_of_its_matrix_products() -> None:
+    rows = 2 * 3  # sequences times positions
+    projections = 2 * rows * 4 * 4 * (1 + 2 + 1)  # query, key and value, output
+    feed_forward = 2 * rows * 4 * 16 * 2
+    scores = weighted_values = 2 * (2 * 2) * 3 * 3 * 2  # sequences times heads of 2 features
+    head = 2 * rows * 4 * 5
+    forward = 2 * (projections + feed_forward + scores + weighted_values) + head
+    assert speed.training("tiny", TINY, batch=2, warmup=0, steps=1).flops == 3 * forward
+    assert speed.attention(3, heads=2, features=2).flops == 3 * 2 * (2 * 2 * 3 * 3 * 2)
+
+
+def test_the_models_have_the_sizes_that_the_help_states() -> None:
+    for name, millions in (("small", 0.8), ("medium", 10.6)):
+        model = GPT(GPTConfig(**speed.MODELS[name].settings["model"]), generator=np.random.default_rng(0))
+        assert round((model.values.size - model.position_embedding.table.value.size) / 1e6, 1) == millions
+
+
+def test_converted_weights_give_pytorchs_linear_map() -> None:
+    model = GPT(TINY, generator=np.random.default_rng(0))
+    tensors = {name: parameter.value for name, parameter in model.parameters().items()}
+    converted = speed_worker.pytorch_weights(tensors)
+    x = np.random.default_rng(1).standard_normal((3, 4), dtype=np.float32)
+    query, key_value = (tensors[f"blocks.1.attention.{name}.weight"] for name in ("query", "key_value"))
+    expected = np.concatenate([x @ query, x @ key_value], axis=1)
+    np.testing.assert_allclose(x @ converted["blocks.1.attention.qkv.weight"].T, expected, rtol=1e-5)
+    up = "blocks.0.feed_forward.up.weight"
+    np.testing.assert_array_equal(converted[up], tensors[up].T)
+    np.testing.assert_array_equal(converted["norm.weight"], tensors["norm.weight"])
+    assert converted["head.weight"] is converted["token_embedding.weight"] is tensors["token_embedding.table"]
+    blocks = [name.removeprefix("blocks.0.") for name in converted if name.startswith("blocks.0.")]
+    assert sorted(blocks) == [
+        "attention.output.weight",
+        "attention.qkv.weight",
+        "attention_norm.weight",
+        "feed_forward.down.weight",
+        "feed_forward.up.weight",
+        "feed_forward_norm.weight",
+    ]
+    assert len(converted) == 2 * len(blocks) + 4
+
+
+def test_a_profile_is_grouped_by_file_and_direction() -> None:
+    def function(file: str, name: str) -> tuple[str, int, str]:
+        return f"/somewhere/scratchformer/{file}.py", 1, name
+
+    def stat(own: float, **callers: Any) -> tuple:
+        total = {names[key]: (1, 1, 0.0, seconds) for key, seconds in callers.items()}
+        return 1, 1, own, own, total
+
+    names = {
+        "step": function("training/trainer", "step"),
+        "linear": function("ops/linear", "linear"),
+        "backward": function("ops/linear", "backward"),
+        "row_sum": function("ops/rows", "row_sum"),
+        "numpy": ("/python/numpy/fromnumeric.py", 7, "sum"),
+        "loop": ("/python/circle.py", 8, "loop"),
+    }
+    stats = {
+        names["step"]: stat(1.0),
+        names["linear"]: stat(2.0, step=2.0),
+        names["backward"]: stat(4.0, step=4.0),
+        names["row_sum"]: stat(8.0, linear=6.0, backward=2.0),
+        names["numpy"]: stat(16.0, row_sum=12.0, step=4.0),
+        names["loop"]: stat(32.0, loop=32.0),
+    }
+    assert speed_worker.by_part(stats) == {
+        "other": 32.0,
+        "ops/rows forward": 6.0 + 9.0,
+        "ops/rows backward": 2.0 + 3.0,
+        "training/trainer": 1.0 + 4.0,
+        "ops/linear backward": 4.0,
+        "ops/linear forward": 2.0,
+    }
+
+
+def test_both_kinds_of_step_give_the_same_in_one_thread_and_in_two() -> None:
+    for task in (speed.TINY["small"], speed.attention(9)):
+        asked = task.request() | {"side": "ours", "warmup": 0, "steps": 2}
+        one, two = (speed_worker.check(asked | {"threads": threads}) for threads in (1, 2))
+        np.testing.assert_allclose(one, two, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_the_smoke_preset_prints_the_table_and_writes_every_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "speed.json"
+    speed.main(["--preset", "smoke", "--pairs", "2", "--json", str(file)])
+    printed = capsys.readouterr().out
+    assert "PyTorch is not installed in this Python: only ours is timed" in printed
+    header, *lines = printed.split("\n\n")[1].splitlines()
+    assert header.split("  ")[-1] == "ratio"
+    assert [line.split("  ")[0] for line in lines] == ["small", "attention 64"]
+    report = json.loads(file.read_text())
+    assert report["environment"]["torch"] is None
+    assert report["options"]["pairs"] == 2
+    assert report["peak_flops_per_second"] > 0
+    for row in report["rows"]:
+        assert len(row["ours"]["processes"]) == 2
+        assert 0 < row["ours"]["least"] <= row["ours"]["median"] <= row["ours"]["most"]
+        assert row["ours"]["peak_memory"] > 2**20
+
+
+def test_the_profile_says_where_the_time_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    speed.main(["--preset", "smoke", "--profile", "--json", str(tmp_path / "profile.json")])
+    (row,) = json.loads((tmp_path / "profile.json").read_text())["rows"]
+    parts = row["milliseconds"]
+    assert {"ops/linear forward", "ops/linear backward", "ops/attention backward", "optim/adam"} <= parts.keys()
+    assert list(parts.values()) == sorted(parts.values(), reverse=True)
+    assert "ops/attention backward" in capsys.readouterr().out
+
+
+def test_the_table_compares_the_medians_and_every_pair() -> None:
+    def process(milliseconds: float, memory: float) -> dict[str, float]:
+        return {"median": milliseconds, "least": 1.0, "most": 9.0, "peak_memory": memory * 2**20}
+
+    processes = {
+        "ours": [process(2.0, 10), process(3.0, 20), process(2.0, 30)],
+        "pytorch": [process(4.0, 40), process(2.0, 40), process(4.0, 40)],
+    }
+    row = speed.summarize(speed.attention(100), processes, peak=61.44e9)
+    expected = ("attention 100", "2.0 (2.0-3.0)", "4.0 (2.0-4.0)", "0.50 (0.50-1.50)")
+    assert speed.cells(row) == (*expected, "50,000 / 25,000", "50% / 25%", "20 / 40", "0.50")
+
+
+def test_sides_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(speed, "torch_version", lambda: "2")
+    answers = iter([{}, [[4.0, 2.0]], [[4.0, 2.001]]])
+    monkeypatch.setattr(speed, "ask", lambda job, **asked: next(answers))
+    with pytest.raises(SystemExit, match="1"):
+        speed.main(["--preset", "smoke"])
+    assert capsys.readouterr().err == (
+        "speed.py: error: small is not the same on both sides: what they compute differs by 5.0e-04\n"
+    )
+
+
+def test_a_process_that_fails_is_named_with_its_reason() -> None:
+    asked = speed.TINY["small"].request() | {"threads": 1, "model": {"vocabulary_size": 5, "num_heads": 7}}
+    said = "the process that was to measure ours small failed: ValueError: GPTConfig: num_heads 7 does not divide"
+    with pytest.raises(speed.Failure, match=said):
+        speed.ask("measure", side="ours", **asked)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--pairs", "0"], "--pairs must be at least 1, got 0"),
+        (["--threads", "0"], "--threads must be at least 1, got 0"),
+        (["--threads", "5"], "--threads 5 is more than gpt2 can keep busy, 4"),
+        (["--models", "small", "--threads", "9"], "--threads 9 is more than attention 256 can keep busy, 8"),
+        (["--lengths", "64", "0"], "--lengths must be at least 1, got 0"),
+        (["--models", "--no-attention"], "there is nothing to time: no --models, and no --attention with --lengths"),
+        (["--pair", "1"], "unknown option --pair; did you mean --pairs?"),
+        (["--json", "missing/speed.json"], "--json missing/speed.json cannot be written: No such file or directory"),
+    ],
+)
+def test_bad_options_are_one_clear_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        speed.main(arguments)
+    assert capsys.readouterr().err == f"speed.py: error: {said}\n"
+
+
+def test_it_runs_as_a_script_from_anywhere(tmp_path: Path) -> None:
+    command = [sys.executable, SCRIPT, "--preset", "smoke", "--profile"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "ops/linear backward" in result.stdout

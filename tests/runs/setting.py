@@ -1,0 +1,38 @@
+"""A tiny run into a folder: a language model with dropout, micro-batches and threads."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from scratchformer.models import GPT
+from scratchformer.optim import AdamW, WarmupCosine, WeightAverage
+from scratchformer.runs import Recorder, RunFolder, run_training
+from scratchformer.training import Trainer
+from tests.training.setting import loss, ragged_batches, tiny_gpt
+
+RUN = {"options": {"batch": 2}, "corpus": {"name": "random"}}
+EVALUATION = ragged_batches(99, 2)
+
+
+def trainer(*, seed: int = 0, rate: float = 0.01, num_steps: int = 12, num_workers: int = 2) -> Trainer:
+    model: GPT = tiny_gpt(seed=seed, dropout=0.2, dtype=np.float32, num_layers=2)
+    schedule = WarmupCosine(rate, rate / 10, 2, num_steps)
+    average = WeightAverage(model, 0.9)
+    return Trainer(model, AdamW(model), schedule, loss, max_norm=0.5, average=average, num_workers=num_workers, seed=3)
+
+
+def started(path: Path) -> RunFolder:
+    folder = RunFolder(path, "test")
+    folder.write_json("config", RUN)
+    return folder
+
+
+def train_into(folder: RunFolder, trained: Trainer, batches=lambda step: ragged_batches(step, 2), **options) -> float:
+    settings = {"num_steps": 12, "evaluation_batches": EVALUATION, "evaluate_every": 4, "save_every": 5} | options
+    return run_training(trained, batches, Recorder(trained, folder, RUN, EVALUATION[0]), **settings)
+
+
+def contents(path: Path) -> dict[str, str]:
+    """The hash of every file."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in path.iterdir()}

@@ -1,0 +1,98 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from scratchformer.runs import StopSignals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_noted_and_the_handlers_come_back(number: signal.Signals, capfd: pytest.CaptureFixture) -> None:
+    before = signal.getsignal(number)
+    with StopSignals() as stop:
+        assert stop.received is None
+        os.kill(os.getpid(), number)
+        assert stop.received == number
+    assert signal.getsignal(number) is before
+    assert "stopping at the end of this step; Ctrl-C stops at once" in capfd.readouterr().err
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    with StopSignals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    with StopSignals() as stop:  # but a scheduler that asks twice is patient
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.received == signal.SIGTERM
+
+
+def test_what_the_process_was_started_to_ignore_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_another_thread_can_use_it_without_handlers() -> None:
+    seen = []
+
+    def work() -> None:
+        with StopSignals() as stop:
+            seen.append(stop.received)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [None]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("raise KeyboardInterrupt", 130, ""),
+        (
+            "raise OSError('metrics.csv cannot be written: No space left on device')",
+            1,
+            "run.py: error: metrics.csv cann",
+        ),
+        ("raise MemoryError('Unable to allocate 1 TiB')", 1, "run.py: error: Unable to allocate 1 TiB"),
+        ("raise SystemExit(7)", 7, ""),
+        ("print('done')", 0, ""),
+    ],
+)
+def test_a_script_ends_with_the_status_that_shells_expect(body: str, status: int, said: str) -> None:
+    result = script(body)
+    assert result.returncode == status
+    assert result.stderr.startswith(said)
+    assert "Traceback" not in result.stderr
+    assert said or result.stderr == ""
+
+
+def script(body: str, **options: object) -> subprocess.CompletedProcess[str]:
+    program = f"from scratchformer.runs import run_script\ndef main(arguments):\n    {body}\nrun_script(main, 'run.py')"
+    options = {"capture_output": True} | options
+    return subprocess.run([sys.executable, "-c", program], text=True, check=False, **options)
+
+
+def test_a_mistake_of_ours_keeps_its_traceback() -> None:
+    result = script("raise RuntimeError('a mistake')")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def test_a_closed_pipe_is_no_error_to_speak_of(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as closed:
+        result = script("print('x' * 100000)", capture_output=False, stdout=closed, stderr=subprocess.PIPE)
+    assert result.returncode == 141
+    assert result.stderr == ""

@@ -1,0 +1,225 @@
+import math
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from scratchformer.runs import Recorder, RunFolder, read_table
+from scratchformer.text import TokenBatch
+from scratchformer.training import BEST, LAST, Divergence, load, read_checkpoint, training_checkpoint
+from tests.runs.setting import EVALUATION, RUN, contents, started, train_into, trainer
+from tests.training.setting import ragged_batches
+
+
+class Killed(BaseException):
+    """What ends a run in these tests at once, as a kill would, with whatever is on the disk by then."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    path = tmp_path_factory.mktemp("whole") / "run"
+    train_into(started(path), trainer())
+    return contents(path)
+
+
+def test_a_run_folder_holds_tables_and_checkpoints(tmp_path: Path) -> None:
+    trained = trainer()
+    train_into(started(tmp_path / "run"), trained)
+    metrics = read_table(tmp_path / "run" / "metrics.csv")
+    assert metrics["step"] == [str(step) for step in range(1, 13)]
+    evaluated = [
+        (step, float(loss)) for step, loss in zip(metrics["step"], metrics["validation_loss"], strict=True) if loss
+    ]
+    assert [step for step, _ in evaluated] == ["4", "8", "12"]
+    best = read_checkpoint(tmp_path / "run" / BEST).description
+    assert best["validation_loss"] == min(loss for _, loss in evaluated)
+    assert (str(best["num_steps"]), best["validation_loss"]) in evaluated
+    assert best["run"] == RUN
+    last = read_checkpoint(tmp_path / "run" / LAST)
+    assert last.description["num_steps"] == 12
+    assert last.description["best_validation_loss"] == best["validation_loss"]
+    for name, tensor in training_checkpoint(trained).tensors.items():
+        np.testing.assert_array_equal(last.tensors[name], tensor)
+
+
+def test_the_best_model_is_the_one_that_was_evaluated(tmp_path: Path) -> None:
+    trained = trainer()
+    train_into(started(tmp_path / "run"), trained, evaluate_every=5)
+    metrics = read_table(tmp_path / "run" / "metrics.csv")
+    lowest = min(float(loss) for loss in metrics["validation_loss"] if loss)
+    model = load(tmp_path / "run")
+    counts = [batch.num_targets for batch in EVALUATION]
+    losses = [float(model.loss(batch.ids, batch.targets)[0]) for batch in EVALUATION]
+    assert np.average(losses, weights=counts) == pytest.approx(lowest, rel=1e-6)
+
+
+@given(
+    killed_in_step=st.integers(0, 12),
+    save_every=st.integers(1, 12),
+    moment=st.sampled_from(["batches", "evaluate", "best", "last"]),
+)
+@settings(max_examples=20, deadline=None)
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
+    killed_in_step: int,
+    save_every: int,
+    moment: str,
+    whole: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.mktemp("killed") / "run"
+    first = trainer()
+
+    def kill_when_due() -> None:
+        if first.optimizer.num_steps >= killed_in_step:
+            raise Killed
+
+    def batches(step: int) -> list[TokenBatch]:
+        if moment == "batches":
+            kill_when_due()
+        return ragged_batches(step, 2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if moment == "evaluate":
+            evaluate = first.evaluate
+            patch.setattr(first, "evaluate", lambda batches: kill_when_due() or evaluate(batches))
+        elif moment in ("best", "last"):
+            write = Recorder._write
+
+            def killed_write(self: Recorder, name: str, checkpoint: object) -> None:
+                (self.folder.path / f".{name}.partial").write_bytes(b"half a checkpoint")
+                if name.startswith(moment):
+                    kill_when_due()
+                write(self, name, checkpoint)
+
+            patch.setattr(Recorder, "_write", killed_write)
+        folder = started(path)
+        with suppress(Killed):
+            train_into(folder, first, batches, save_every=save_every)
+        folder.close()
+    initial = 8 if (path / LAST).exists() else 0  # with a checkpoint, all must come from there
+    train_into(RunFolder.open(path), trainer(seed=initial), save_every=save_every)
+    found = contents(path)
+    partial = [name for name in found if name.endswith(".partial")]
+    assert not partial or moment in ("best", "last")  # the next write of that name would have replaced it
+    assert {name: data for name, data in found.items() if name not in partial} == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_at_the_end_of_a_step_saves_it_and_says_how_to_go_on(
+    number: signal.Signals, whole: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def batches(step: int) -> list[TokenBatch]:
+        if step == 6:
+            os.kill(os.getpid(), number)
+        return ragged_batches(step, 2)
+
+    path = tmp_path / "my run"
+    folder = started(path)
+    with pytest.raises(SystemExit) as caught:
+        train_into(folder, trainer(), batches)
+    folder.close()
+    assert caught.value.code == 128 + number
+    said = capsys.readouterr().err
+    assert f"{number.name} stopped the run after step 7 of 12; it goes on with\n" in said
+    assert f" --resume '{path}'" in said
+    assert read_checkpoint(path / LAST).description["num_steps"] == 7
+    train_into(RunFolder.open(path), trainer())
+    assert contents(path) == whole
+
+
+def test_a_signal_in_the_last_step_comes_too_late_to_stop_anything(whole: dict[str, str], tmp_path: Path) -> None:
+    def batches(step: int) -> list[TokenBatch]:
+        if step == 11:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return ragged_batches(step, 2)
+
+    train_into(started(tmp_path / "run"), trainer(), batches)
+    assert contents(tmp_path / "run") == whole
+
+
+def test_a_finished_run_is_not_trained_again(whole: dict[str, str], tmp_path: Path) -> None:
+    train_into(started(tmp_path / "run"), trainer())
+    train_into(RunFolder.open(tmp_path / "run"), trainer(seed=4), lambda step: pytest.fail("no step is left"))
+    assert contents(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "run", "difference"),
+    [
+        ({"num_workers": 1}, RUN, "training.num_workers is 1 now and was 2 then"),
+        ({"num_steps": 13}, RUN, "training.schedule.num_steps is 13 now and was 12 then"),
+        ({}, RUN | {"corpus": {"name": "other"}}, "run.corpus.name is 'other' now and was 'random' then"),
+        ({}, RUN | {"options": {"batch": 3}}, "run.options.batch is 3 now and was 2 then"),
+    ],
+)
+def test_another_run_is_refused_and_the_folder_left_as_it_is(
+    options: dict, run: dict, difference: str, whole: dict[str, str], tmp_path: Path
+) -> None:
+    train_into(started(tmp_path / "run"), trainer())
+    with pytest.raises(ValueError, match=r"then$") as caught:
+        Recorder(trainer(**options), RunFolder.open(tmp_path / "run"), run, EVALUATION[0])
+    assert difference in str(caught.value)
+    assert contents(tmp_path / "run") == whole
+
+
+def test_another_run_is_refused_before_the_first_checkpoint_too(tmp_path: Path) -> None:
+    folder = started(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"run is of another run: config\.options\.batch is 3 now and was 2 then"):
+        Recorder(trainer(), folder, RUN | {"options": {"batch": 3}}, EVALUATION[0])
+
+
+def test_a_divergence_writes_its_batch_and_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
+    poisoned = trainer(num_workers=1)
+
+    def batches(step: int) -> list[TokenBatch]:
+        if step == 7:
+            poisoned.model.norm.weight.value[...] = np.inf
+        return ragged_batches(step, 1)
+
+    with pytest.raises(
+        Divergence, match=r"in step 8: .*first to go non-finite was the parameter norm.weight"
+    ) as caught:
+        train_into(started(tmp_path / "run"), poisoned, batches)
+    path = tmp_path / "run" / "diverged_batch.safetensors"
+    assert f"; its batch is in {path}; the last good checkpoint is {tmp_path / 'run' / LAST}; " in str(caught.value)
+    stored, (batch,) = load_file(path), ragged_batches(7, 1)
+    np.testing.assert_array_equal(stored["ids"], batch.ids)
+    np.testing.assert_array_equal(stored["targets"], batch.targets)
+    assert read_checkpoint(tmp_path / "run" / LAST).description["num_steps"] == 5
+    assert np.isfinite(load(tmp_path / "run").values).all()
+
+
+@pytest.mark.parametrize("spoiled", ["model", "optimizer"])
+def test_a_state_that_is_not_finite_is_never_saved(spoiled: str, tmp_path: Path) -> None:
+    """An update can spoil the weights in the very step after which they would be saved."""
+    trained = trainer(num_workers=1)
+    step = trained.step
+
+    def spoiling_step(micro_batches: list[TokenBatch]) -> object:
+        done = step(micro_batches)
+        if trained.optimizer.num_steps == 10:
+            vector = trained.model.values if spoiled == "model" else trained.optimizer.state["v"]
+            vector[3] = math.inf
+        return done
+
+    trained.step = spoiling_step
+    with pytest.raises(
+        Divergence, match=r"training diverged: step 10 left .* not finite, it was not saved; the last good"
+    ):
+        train_into(started(tmp_path / "run"), trained, evaluate_every=50)
+    assert read_checkpoint(tmp_path / "run" / LAST).description["num_steps"] == 5
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    trained = trainer()
+    trained.evaluate = lambda batches: math.nan
+    with pytest.raises(Divergence, match="after step 4 the validation loss is nan; a lower"):
+        train_into(started(tmp_path / "run"), trained)
+    assert not (tmp_path / "run" / LAST).exists()
+    assert not (tmp_path / "run" / BEST).exists()
