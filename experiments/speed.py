@@ -32,7 +32,7 @@ from typing import Any, Literal
 import numpy as np
 
 from scratchformer.models import GPTConfig
-from scratchformer.runs import check_option, describe_environment, one_sentence_errors, parse
+from scratchformer.runs import check_option, describe_environment, one_sentence_errors, parse, run_script
 
 TOLERANCE = 1e-4
 HEADER = ("", "ours, ms", "PyTorch, ms", "ratio", "tokens/s", "of peak", "memory, MiB", "ratio")
@@ -285,7 +285,4 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that either way of ending it ends its process too
-    try:
-        main(sys.argv[1:])
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_script(main, "speed.py")

@@ -10,13 +10,17 @@ FENCES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 EXCERPTS = {"def softmax(x)": "scratchformer/ops/softmax.py", "dnormed_h = ": "scratchformer/layers/block.py"}
 
 
-def test_every_example_runs() -> None:
-    assert len(FENCES) == 4
+def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
+    assert len(FENCES) == 6
     namespace: dict[str, Any] = {}
     for fence in FENCES:
         exec(fence, namespace)
     assert namespace["dquery"].shape == namespace["query"].shape
     assert namespace["loss"] < 4.0
+    assert (namespace["same_model"].values == namespace["model"].values).all()
+    assert namespace["weights"].shape == (8, 4, 64, 64)
+    assert namespace["dresidual"].shape == (8, 64, 32)
 
 
 @pytest.mark.parametrize(("start", "file"), EXCERPTS.items())
