@@ -114,5 +114,5 @@ class Recorder:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.metrics.__exit__()
-        self.norms.__exit__()
+        self.metrics.close()
+        self.norms.close()

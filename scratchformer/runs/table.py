@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
 
@@ -29,8 +30,9 @@ class Table:
         self._digest = hashlib.sha256()
         kept = b"" if position is None else self._kept(position)
         self._file = path.open("wb" if position is None else "r+b")
-        self._file.seek(len(kept))
-        self._file.truncate()
+        if kept:
+            self._file.truncate(len(kept))
+            self._file.seek(len(kept))
         self._digest.update(kept)
         self._num_bytes = len(kept)
         self._writer = csv.writer(self, lineterminator="\n")
@@ -44,9 +46,13 @@ class Table:
         return kept
 
     def add(self, *row: float | str | None) -> None:
-        """Adds a row; None leaves its cell empty."""
-        self._writer.writerow(row)
-        self._file.flush()
+        """Adds a row; None leaves its cell empty. Raises OSError, naming the file, when it cannot be written."""
+        try:
+            self._writer.writerow(row)
+            self._file.flush()
+        except OSError as error:
+            self.close()
+            raise OSError(f"{self.path} cannot be written: {error.strerror}") from None
 
     def write(self, line: str) -> None:
         """What the CSV writer calls."""
@@ -60,11 +66,16 @@ class Table:
         os.fsync(self._file.fileno())
         return {"num_bytes": self._num_bytes, "sha256": self._digest.hexdigest()}
 
+    def close(self) -> None:
+        """Closes the file; nothing can be added any more."""
+        with suppress(OSError):  # adding the row has told of it
+            self._file.close()
+
     def __enter__(self) -> "Table":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        self.close()
 
 
 def read_table(path: Path) -> dict[str, list[str]]:

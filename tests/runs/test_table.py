@@ -57,6 +57,11 @@ def test_a_new_table_replaces_an_old_one(tmp_path: Path) -> None:
     assert path.read_text() == "step\n1\n"
 
 
+def test_a_disk_that_is_full_is_one_sentence() -> None:
+    with pytest.raises(OSError, match="^/dev/full cannot be written: No space left on device$"):
+        Table(Path("/dev/full"), ("step",))
+
+
 def test_a_table_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.csv cannot be read: No such file or directory"):
         read_table(tmp_path / "a.csv")
