@@ -20,23 +20,24 @@ from typing import Any, Literal
 import numpy as np
 
 from scratchformer.generation import Sampling, generate
-from scratchformer.layers import Trace
 from scratchformer.models import GPT, GPTConfig
-from scratchformer.ops import Backward
 from scratchformer.optim import AdamW, WarmupCosine, WeightAverage
 from scratchformer.runs import (
     Recorder,
     RunFolder,
     check_option,
+    comparable_run,
     describe_environment,
-    describe_options,
     draw_attention,
     draw_losses,
     draw_norms,
     evaluations,
+    next_token_loss,
     one_sentence_errors,
+    options_of,
     parse,
-    read_json,
+    places_of,
+    read_run,
     run_script,
     run_training,
     summarize,
@@ -56,20 +57,6 @@ from scratchformer.training import BEST, Trainer, load
 TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
-def known_targets(config: "Config", corpus: Corpus) -> tuple[float | None, dict[str, float]]:
-    """What the default preset should reach on a text, and what others reached there."""
-    if (
-        describe_options(replace(config, seed=0, threads=2))["options"]
-        != describe_options(PRESETS["default"])["options"]
-    ):
-        return None, {}
-    if corpus.name == "pydoc":
-        return 1.62, {}
-    if corpus.sha256 == TINY_SHAKESPEARE:
-        return 1.90, {"nanoGPT": 1.88}
-    return None, {}
-
-
 @dataclass(frozen=True)
 class Config:
     """Options of the run."""
@@ -81,18 +68,18 @@ class Config:
     out: Path | None = None
     """Folder for the results, new or empty; without one, the next free runs/char_lm-NNN."""
     resume: Path | None = None
-    """Run folder to go on with, where it was stopped or killed and bit for bit; its options hold."""
+    """Run folder to go on with, bit for bit, from its last checkpoint; its own options apply."""
     plot_only: Path | None = None
-    """Run folder whose figures are drawn anew; nothing else is done."""
+    """Run folder whose figures are drawn anew; of the other options only those that concern figures count."""
     reference_run: Path | None = None
     """Run folder whose validation loss is drawn in grey behind this run's."""
     seed: int = 0
-    """Of initialisation, batches, dropout and samples."""
+    """Seed of initialisation, batches, dropout and samples."""
     threads: int = 2
     """Worker threads; each takes a share of every batch."""
 
     layers: int = 4
-    """Blocks."""
+    """Number of Transformer blocks."""
     heads: int = 4
     """Attention heads per block; must divide the width."""
     width: int = 128
@@ -105,7 +92,7 @@ class Config:
     """Whether linear maps and norms have biases."""
 
     steps: int = 2000
-    """Updates."""
+    """Training steps: updates of the weights."""
     batch: int = 12
     """Sequences per micro-batch."""
     accumulate: int = 1
@@ -130,11 +117,11 @@ class Config:
     save_every: int = 250
     """Updates between checkpoints."""
     evaluation_batches: int = 200
-    """At most so many fixed batches of the text's last tenth are evaluated, spread evenly."""
+    """How many fixed batches of the text's last tenth to evaluate at most, spread evenly."""
     sample: int = 500
-    """Characters to sample after training."""
+    """How many characters to sample after training."""
     temperature: float = 0.8
-    """Of the samples; below 1 prefers likely characters."""
+    """Temperature of the samples; below 1 prefers likely characters."""
     top_k: int = 50
     """Samples choose among this many most likely characters."""
     attention_text: str = ""
@@ -144,9 +131,8 @@ class Config:
         """Raises ValueError, naming the option, for the first value out of range."""
         for name in ("seed", "warmup", "final_learning_rate", "weight_decay", "sample"):
             check_option(name, getattr(self, name), at_least=0, below=math.inf)
-        for name in ("threads", "layers", "heads", "width", "context", "steps", "batch", "accumulate", "top_k"):
-            check_option(name, getattr(self, name), at_least=1)
-        for name in ("evaluate_every", "save_every", "evaluation_batches"):
+        sizes = ("layers", "heads", "width", "context", "steps", "batch", "accumulate", "top_k", "evaluation_batches")
+        for name in ("threads", *sizes, "evaluate_every", "save_every"):
             check_option(name, getattr(self, name), at_least=1)
         for name in ("learning_rate", "clip", "temperature"):
             check_option(name, getattr(self, name), above=0, below=math.inf)
@@ -160,6 +146,10 @@ class Config:
             raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
         if self.warmup >= self.steps:
             raise ValueError(f"--warmup {self.warmup} must be less than --steps {self.steps}")
+        if self.resume is not None and self.out is not None:
+            raise ValueError(
+                f"--out {self.out} makes no sense beside --resume {self.resume}, which goes on in its folder"
+            )
         if (length := len(self.attention_text)) > (longest := min(40, self.context)):
             raise ValueError(f"--attention-text has {length} characters, at most {longest} are drawn")
 
@@ -174,7 +164,7 @@ def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors("char_lm.py"):
         config = parse(PRESETS, prog="char_lm.py", description=__doc__, arguments=arguments)
         if config.plot_only is not None:
-            draw(config.plot_only)
+            draw(config.plot_only, config)
             return
         config.check()
         corpus = pydoc_corpus() if config.text is None else read_corpus(config.text)
@@ -187,28 +177,30 @@ def main(arguments: Sequence[str]) -> None:
             model,
             AdamW(model, betas=config.betas, weight_decay=config.weight_decay),
             WarmupCosine(config.learning_rate, config.final_learning_rate, config.warmup, config.steps),
-            next_character_loss,
+            next_token_loss,
             max_norm=config.clip,
             average=WeightAverage(model, config.average),
             num_workers=config.threads,
             seed=config.seed,
         )
         run = {
-            "options": describe_options(config)["options"],
+            "options": options_of(config),
             "corpus": {"characters": len(corpus.text), "sha256": corpus.sha256},
             "tokenizer": asdict(tokenizer),
         }
+        figures = describe_figures(config, corpus, tokenizer)
         if config.resume is None:
-            figures = describe_figures(config, corpus, tokenizer)
             folder = RunFolder(config.out, "char_lm")
-            about = describe_options(config) | {"environment": describe_environment()}
+            about = {"places": places_of(config), "environment": describe_environment()}
             folder.write_json("config", run | about | figures)
         else:
             folder = RunFolder.open(config.resume)
         recorder = Recorder(trainer, folder, run, evaluation_batches[0])
 
     print(f"{corpus.name}: {len(corpus.text):,} characters, {tokenizer.vocabulary_size} distinct")
-    print(f"model: {model.values.size:,} parameters, {config.threads} threads, results in {folder.path}", flush=True)
+    print(f"model: {model.values.size:,} parameters, {config.threads} threads, results in {folder.path}")
+    if config.resume is not None:
+        print(f"it goes on after step {trainer.optimizer.num_steps} of {config.steps}", flush=True)
 
     def batches(step: int) -> list[TokenBatch]:
         return [shuffled(step * config.accumulate + i) for i in range(config.accumulate)]
@@ -222,10 +214,11 @@ def main(arguments: Sequence[str]) -> None:
         sample = sample_text(model, tokenizer, config)
     folder.write_text("sample.txt", sample)
     target, _ = known_targets(config, corpus)
-    summary = summarize("validation_loss", evaluations(folder.path)["losses"][-1], target, seconds)
+    achieved = evaluations(folder.path)["losses"][-1]
+    summary = summarize("validation_loss", achieved, target, seconds if config.resume is None else None)
     folder.write_json("summary", summary)
     print(f"\nA sample at temperature {config.temperature:g}:\n{sample}\n\n{json.dumps(summary)}")
-    draw(folder.path)
+    draw(folder.path, config)
 
 
 def encode(corpus: Corpus, tokenizer: CharacterTokenizer, context: int) -> tuple[np.ndarray, np.ndarray]:
@@ -250,17 +243,24 @@ def make_model(config: Config, vocabulary_size: int) -> GPT:
     return GPT(model_config, generator=np.random.default_rng(config.seed))
 
 
-def next_character_loss(
-    model: GPT, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace | None
-) -> tuple[np.inexact, Backward]:
-    return model.loss(batch.ids, batch.targets, generator=generator, trace=trace)
-
-
 def sample_text(model: GPT, tokenizer: CharacterTokenizer, config: Config) -> str:
     choose = Sampling(np.random.default_rng(config.seed), config.temperature, config.top_k)
     prompt = tokenizer.encode("\n" if "\n" in tokenizer.characters else tokenizer.characters[0])
     ids = generate(model, prompt, config.sample, context_length=config.context, choose=choose)
     return tokenizer.decode(np.array(list(ids), dtype=np.intp)).strip("\n")
+
+
+def known_targets(config: Config, corpus: Corpus) -> tuple[float | None, dict[str, float]]:
+    """What the default preset should reach on a text, whatever its seed, and what others reached there."""
+    presented = ("seed", "threads", "save_every", "evaluate_every", "sample", "temperature", "top_k", "attention_text")
+    same = {name: getattr(PRESETS["default"], name) for name in presented}
+    if options_of(replace(config, **same)) != options_of(PRESETS["default"]):
+        return None, {}
+    if corpus.name == "pydoc":
+        return 1.62, {}
+    if corpus.sha256 == TINY_SHAKESPEARE:
+        return 1.90, {"nanoGPT": 1.88}
+    return None, {}
 
 
 def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokenizer) -> dict[str, Any]:
@@ -273,25 +273,25 @@ def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokeniz
     }
     _, published = known_targets(config, corpus)
     text = config.attention_text or tokenizer.decode(validation[: min(16, config.context)])
-    tokenizer.encode(text)
+    tokenizer.encode(text)  # says now, not after training, what it cannot show
     return {
         "title": f"A character model of {corpus.name}",
         "references": ngrams | published,
-        "reference_run": None if config.reference_run is None else evaluations(config.reference_run),
+        "reference_run": None if config.reference_run is None else comparable_run(config.reference_run, corpus.sha256),
         "attention_text": text,
     }
 
 
-def draw(path: Path) -> None:
-    """Draws everything that a run folder holds the data of."""
-    config = read_json(path / "config.json")
-    title = config["title"]
-    figures = [
-        draw_losses(path, config["references"], config["reference_run"], unit="nats per character", title=title),
-        draw_norms(path, title=title),
-    ]
+def draw(path: Path, config: Config) -> None:
+    """Draws all that a run folder holds the data of, with the text and the reference run of these options if given."""
+    run = read_run(path, "title", "corpus", "references", "reference_run", "tokenizer", "attention_text")
+    title, reference_run = run["title"], run["reference_run"]
+    if config.reference_run is not None:
+        reference_run = comparable_run(config.reference_run, run["corpus"]["sha256"])
+    losses = draw_losses(path, run["references"], reference_run, unit="nats per character", title=title)
+    figures = [losses, draw_norms(path, title=title)]
     if (path / BEST).exists():
-        tokenizer, text = CharacterTokenizer(**config["tokenizer"]), config["attention_text"]
+        tokenizer, text = CharacterTokenizer(**run["tokenizer"]), config.attention_text or run["attention_text"]
         figures.append(draw_attention(path, load(path), tokenizer.encode(text), text, title=title))
     print("figures:", *figures)
 

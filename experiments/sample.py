@@ -24,8 +24,8 @@ class Config:
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder, whose best model is taken, or one of its checkpoints."""
-    prompt: str = "\n"
-    """Text to go on from."""
+    prompt: str = ""
+    """Text to go on from; without one, a line break."""
     tokens: int = 500
     """Characters to add."""
     temperature: float = 0.8
@@ -33,7 +33,7 @@ class Config:
     top_k: int = 50
     """Choose among this many most likely characters."""
     seed: int = 0
-    """Of the sampling."""
+    """Seed of the sampling."""
 
     def check(self) -> None:
         """Raises ValueError, naming the option, for the first value out of range."""
@@ -41,8 +41,6 @@ class Config:
             check_option(name, getattr(self, name), at_least=0)
         check_option("temperature", self.temperature, at_least=0, below=float("inf"))
         check_option("top_k", self.top_k, at_least=1)
-        if not self.prompt:
-            raise ValueError("--prompt is empty, expected at least one character")
 
 
 DEFAULT = Config(run=tyro.MISSING)
@@ -53,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         config = parse({"default": DEFAULT}, prog="sample.py", description=__doc__, arguments=arguments)
         config.check()
         model, tokenizer = load_run(config.run)
-        prompt = tokenizer.encode(config.prompt)
+        prompt = tokenizer.encode(config.prompt or "\n")
     choose: Any = greedy
     if config.temperature:
         choose = Sampling(np.random.default_rng(config.seed), config.temperature, config.top_k)

@@ -35,7 +35,7 @@ from scratchformer.models import GPTConfig
 from scratchformer.runs import check_option, describe_environment, one_sentence_errors, parse, run_script
 
 TOLERANCE = 1e-4
-HEADER = ("", "ours, ms", "PyTorch, ms", "ratio", "tokens/s", "of peak", "memory, MiB", "ratio")
+HEADER = ("ours / PyTorch", "ours, ms", "PyTorch, ms", "time ratio", "tokens/s", "of peak", "memory, MiB", "ratio")
 SIDES = {"ours": "ours", "pytorch": "PyTorch"}
 
 
@@ -104,11 +104,11 @@ class Config:
     attention: bool = True
     """Whether attention alone is timed."""
     lengths: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
-    """Of the sequences of attention alone."""
+    """Sequence lengths at which attention alone is timed."""
     pairs: int = 5
     """Processes of each side per row of the table."""
     threads: int = 2
-    """Of each side."""
+    """Threads of each side."""
     json: Path | None = None
     """File to write every process's figures to."""
     profile: bool = False
@@ -149,7 +149,11 @@ def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors("speed.py"):
         config.check()
     with one_sentence_errors("speed.py", status=1, kind=Failure):
-        figures = profile(config) if config.profile else compare(config)
+        profile(config) if config.profile else compare(config)
+
+
+def write_report(config: Config, figures: dict[str, Any]) -> None:
+    """Everything that was measured, as JSON, if there is a file for it."""
     if config.json is not None:
         environment = describe_environment() | {"torch": torch_version()}
         report = {"options": asdict(config), "environment": environment} | figures
@@ -163,7 +167,7 @@ def torch_version() -> str | None:
         return None
 
 
-def compare(config: Config) -> dict[str, Any]:
+def compare(config: Config) -> None:
     """Checks, then times every task on both sides, and prints the table."""
     sides, differences = list(SIDES), {}
     if torch_version() is None:
@@ -182,13 +186,14 @@ def compare(config: Config) -> dict[str, Any]:
         for _ in range(config.pairs):
             for side in sides:
                 processes[side].append(ask("measure", side=side, threads=config.threads, **task.request()))
-        rows.append(summarize(task, processes, peak) | {"difference": differences.get(task.name)})
+        rows.append(row_of(task, processes, peak) | {"difference": differences.get(task.name)})
         print(f"{task.name}: {', '.join(f'{SIDES[side]} {spread(rows[-1][side])} ms' for side in sides)}", flush=True)
+    figures = {"peak_flops_per_second": peak, "rows": rows}
+    write_report(config, figures)
     print_table([HEADER, *map(cells, rows)])
-    return {"peak_flops_per_second": peak, "rows": rows}
 
 
-def profile(config: Config) -> dict[str, Any]:
+def profile(config: Config) -> None:
     """Prints for every model where the time of our step goes."""
     rows = []
     for task in config.tasks():
@@ -200,7 +205,7 @@ def profile(config: Config) -> dict[str, Any]:
             + [("all", f"{total:.2f}", "")]
         )
         rows.append({"task": asdict(task), "milliseconds": parts})
-    return {"rows": rows}
+    write_report(config, {"rows": rows})
 
 
 def check_agreement(task: Task, threads: int) -> float:
@@ -231,7 +236,7 @@ def ask(job: str, **asked: Any) -> Any:
     return json.loads(done.stdout)
 
 
-def summarize(task: Task, processes: dict[str, list[dict[str, float]]], peak: float) -> dict[str, Any]:
+def row_of(task: Task, processes: dict[str, list[dict[str, float]]], peak: float) -> dict[str, Any]:
     """A row of the table, with the figures of every process; `peak` in FLOPs a second."""
     row: dict[str, Any] = {"task": asdict(task)}
     for side, figures in processes.items():

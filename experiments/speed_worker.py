@@ -5,7 +5,6 @@ import json
 import math
 import platform
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,8 +19,9 @@ from safetensors.numpy import load_file, save_file
 from threadpoolctl import threadpool_limits
 
 from scratchformer.models import GPT, GPTConfig
-from scratchformer.ops import Backward, scaled_dot_product_attention
+from scratchformer.ops import scaled_dot_product_attention
 from scratchformer.optim import AdamW, Constant
+from scratchformer.runs import next_token_loss
 from scratchformer.text import TokenBatch
 from scratchformer.training import Trainer, keep_freed_memory
 
@@ -44,12 +44,6 @@ def make_batches(request: Request) -> list[TokenBatch]:
     shape = (request["warmup"] + request["steps"], request["batch"], request["model"]["context_length"] + 1)
     ids = np.random.default_rng(0).integers(request["model"]["vocabulary_size"], size=shape)
     return [TokenBatch(tokens[:, :-1], tokens[:, 1:]) for tokens in ids]
-
-
-def next_token_loss(
-    model: GPT, batch: TokenBatch, generator: np.random.Generator | None, trace: object = None
-) -> tuple[np.inexact, Backward]:
-    return model.loss(batch.ids, batch.targets, generator=generator)
 
 
 @contextmanager
@@ -212,6 +206,8 @@ def peak_memory() -> int:
     status = Path("/proc/self/status")
     if status.exists() and (high_water := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
         return 1024 * int(high_water[1])
+    import resource  # not there on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if platform.system() == "Darwin" else 1024 * peak
 

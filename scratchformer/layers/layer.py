@@ -71,7 +71,7 @@ class Layer:
         twin._bind(self.values, np.zeros_like(self.grads))
         return twin
 
-    def named(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+    def views_by_name(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         """The parts of a vector that is laid out as `values` is, each a view by the name of its parameter."""
         parts, start = {}, 0
         for name, parameter in self._decayed_first().items():
@@ -85,7 +85,7 @@ class Layer:
 
     def _bind(self, values: np.ndarray, grads: np.ndarray) -> None:
         self.values, self.grads = values, grads
-        value_of, grad_of = self.named(values), self.named(grads)
+        value_of, grad_of = self.views_by_name(values), self.views_by_name(grads)
         for name, parameter in self.parameters().items():
             parameter.value, parameter.grad = value_of[name], grad_of[name]
         self.num_decayed = sum(value.size for value in value_of.values() if value.ndim >= 2)

@@ -1,12 +1,15 @@
+from collections.abc import Iterator, Mapping
 from copy import copy
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from numpy import ndarray
 
 
-class Trace:
+class Trace(Mapping[str, ndarray]):
     """Records intermediates of a forward pass by name, and those of its backward pass with a `d` before the last part.
 
+    It is a mapping from names to arrays, meant for one forward pass and its backward.
     Given to a model's call as `trace=`, it holds afterwards, in the order in which they were computed,
 
     - `embedded`: what enters the first block;
@@ -45,10 +48,16 @@ class Trace:
 
     def __getitem__(self, name: str) -> ndarray:
         if name not in self.arrays:
-            raise KeyError(
-                f"Trace: nothing was recorded as {name!r}, only {', '.join(self.arrays) or 'nothing at all'}"
-            )
+            close = get_close_matches(name, self.arrays, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f" among {len(self.arrays)} names"
+            raise KeyError(f"Trace: nothing was recorded as {name!r}{hint}")
         return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
 
 
 def record(trace: Trace | None, **arrays: ndarray) -> None:

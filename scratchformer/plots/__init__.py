@@ -2,7 +2,7 @@
 
 from scratchformer.plots.attention import attention_maps
 from scratchformer.plots.curves import loss_curve
-from scratchformer.plots.norms import layer_norms
+from scratchformer.plots.norms import norm_curves
 from scratchformer.plots.style import save_figure
 
-__all__ = ["attention_maps", "layer_norms", "loss_curve", "save_figure"]
+__all__ = ["attention_maps", "loss_curve", "norm_curves", "save_figure"]

@@ -15,7 +15,7 @@ LIGHTEST = 0.8
 """Of the colours of depth; beyond, viridis is too light for a line on white."""
 
 
-def layer_norms(
+def norm_curves(
     steps: Integer[ndarray, " n"],
     gradient_norms: Mapping[str, Float[ndarray, " n"]],
     activation_norms: Mapping[str, Float[ndarray, " n"]],
@@ -35,7 +35,7 @@ def layer_norms(
         for name, values in layers.items():
             if len(values) != len(steps):
                 raise ValueError(
-                    f"layer_norms: {len(steps)} steps, but {len(values)} values of {name}'s {quantity}; "
+                    f"norm_curves: {len(steps)} steps, but {len(values)} values of {name}'s {quantity}; "
                     "they must be as many"
                 )
 

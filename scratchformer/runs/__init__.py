@@ -1,12 +1,13 @@
 """What every experiment shares: a typed command line, a run folder, training that can be stopped, figures."""
 
-from scratchformer.runs.command_line import check_option, describe_options, one_sentence_errors, parse
+from scratchformer.runs.command_line import check_option, one_sentence_errors, options_of, parse, places_of
 from scratchformer.runs.environment import describe_environment
-from scratchformer.runs.figures import draw_attention, draw_losses, draw_norms, evaluations
-from scratchformer.runs.folder import RunFolder, read_json
+from scratchformer.runs.figures import comparable_run, draw_attention, draw_losses, draw_norms, evaluations
+from scratchformer.runs.folder import RunFolder, read_json, read_run
+from scratchformer.runs.losses import next_token_loss
 from scratchformer.runs.progress import ProgressBar
 from scratchformer.runs.recorder import Recorder
-from scratchformer.runs.stopping import StopSignals, run_script
+from scratchformer.runs.stopping import Stopped, StopSignals, run_script
 from scratchformer.runs.summary import summarize
 from scratchformer.runs.table import Table, read_table
 from scratchformer.runs.training_run import run_training
@@ -16,17 +17,22 @@ __all__ = [
     "Recorder",
     "RunFolder",
     "StopSignals",
+    "Stopped",
     "Table",
     "check_option",
+    "comparable_run",
     "describe_environment",
-    "describe_options",
     "draw_attention",
     "draw_losses",
     "draw_norms",
     "evaluations",
+    "next_token_loss",
     "one_sentence_errors",
+    "options_of",
     "parse",
+    "places_of",
     "read_json",
+    "read_run",
     "read_table",
     "run_script",
     "run_training",

@@ -3,7 +3,6 @@ import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -12,8 +11,6 @@ import tyro
 from scratchformer.runs.folder import read_json
 
 ConfigT = TypeVar("ConfigT", bound=Any)
-PLACES = ("text", "out", "resume", "plot_only", "reference_run")
-"""Options that say where something is, not what a run does: they may differ when it goes on."""
 
 
 def option_name(field: str) -> str:
@@ -21,11 +18,19 @@ def option_name(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def describe_options(config: Any) -> dict[str, dict[str, Any]]:
-    """A configuration for config.json: under `options` what a run does, under `places` where something is."""
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in vars(config).items()}
-    places = {name: values.pop(name) for name in PLACES if name in values}
-    return {"options": values, "places": places}
+def options_of(config: Any) -> dict[str, Any]:
+    """What a run does, for its config.json: every option but those that say where something is."""
+    return {name: value for name, value in vars(config).items() if name not in places_of(config)}
+
+
+def places_of(config: Any) -> dict[str, str | None]:
+    """Where things are: the options that are paths. They may differ when a run goes on."""
+    hints = get_type_hints(type(config))
+    return {
+        name: None if value is None else str(value)
+        for name, value in vars(config).items()
+        if Path in (hints[name], *get_args(hints[name]))
+    }
 
 
 def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, arguments: Sequence[str]) -> ConfigT:
@@ -79,7 +84,7 @@ def _options_of_run(config_type: type[ConfigT], folder: Path) -> ConfigT:
         stored = {"unknown": None}
     if stored:
         raise ValueError(f"--resume {folder}: its config.json is not of this program in this version")
-    return config_type(**known)
+    return config_type(**known | ({"out": None} if "out" in known else {}))
 
 
 def _from_json(value: Any, hint: Any) -> Any:
@@ -89,13 +94,12 @@ def _from_json(value: Any, hint: Any) -> Any:
     return Path(value) if isinstance(value, str) and Path in (hint, *get_args(hint)) else value
 
 
-def _check_same(stored: ConfigT, config: ConfigT, folder: Path) -> None:
-    places = {name: None for name in PLACES if hasattr(config, name)}
-    stored, config = replace(stored, **places), replace(config, **places)
-    for name, value in vars(config).items():
-        if value != (before := getattr(stored, name)):
+def _check_same(stored: Any, config: Any, folder: Path) -> None:
+    before = options_of(stored)
+    for name, value in options_of(config).items():
+        if value != before[name]:
             raise ValueError(
-                f"{option_name(name)} is {value}, the run in {folder} was started with {before}; "
+                f"{option_name(name)} is {value}, the run in {folder} was started with {before[name]}; "
                 "a run goes on with its own options only"
             )
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.layers import Trace
-from scratchformer.plots import attention_maps, layer_norms, loss_curve, save_figure
+from scratchformer.plots import attention_maps, loss_curve, norm_curves, save_figure
+from scratchformer.runs.folder import read_run
 from scratchformer.runs.norms import ACTIVATION, GRADIENT
 from scratchformer.runs.table import read_table
 
@@ -49,26 +50,42 @@ def evaluations(folder: Path) -> dict[str, Any]:
     return {"name": folder.name, "steps": steps.tolist(), "losses": losses.tolist()}
 
 
+def comparable_run(folder: Path, sha256: str) -> dict[str, Any]:
+    """`evaluations` of a run that learned from the text of this hash. Raises ValueError when it did not."""
+    corpus = read_run(folder, "corpus")["corpus"]
+    if not isinstance(corpus, dict) or corpus.get("sha256") != sha256:
+        raise ValueError(f"{folder} learned from another text, its losses cannot be compared with these")
+    return evaluations(folder)
+
+
 def draw_norms(folder: Path, *, title: str) -> Path:
     """Draws a run's norms.csv as norms.png and norms.svg in its folder; returns the first one's path."""
     table = read_table(folder / "norms.csv")
     norms: dict[str, dict[str, list[float]]] = {GRADIENT: {}, ACTIVATION: {}}
     for quantity, layer, norm in zip(table["quantity"], table["layer"], table["norm"], strict=True):
-        norms[quantity].setdefault(layer, []).append(float(norm))
+        norms[quantity].setdefault(_in_words(layer), []).append(float(norm))
     gradients, activations = (
         {layer: np.array(values) for layer, values in by_layer.items()} for by_layer in norms.values()
     )
     steps = np.array(list(dict.fromkeys(map(int, table["step"]))), dtype=np.int64)
-    return save_figure(layer_norms(steps, gradients, activations, title=title), folder / "norms")
+    return save_figure(norm_curves(steps, gradients, activations, title=title), folder / "norms")
 
 
 def draw_attention(folder: Path, model: Any, ids: ndarray, tokens: Sequence[str], *, title: str) -> Path:
     """Draws the attention maps of a causal model over a text as attention.png and attention.svg; returns the path."""
     trace = Trace("*.attention.weights")
     model(ids, trace=trace)
-    weights = np.stack(list(trace.arrays.values()))
+    weights = np.stack(list(trace.values()))
     allowed = np.tri(len(ids), dtype=bool)
     return save_figure(attention_maps(weights, tokens, allowed=allowed, title=title), folder / "attention")
+
+
+def _in_words(layer: str) -> str:
+    """`blocks.0` is the first layer, as in attention maps, and `norm` the last normalisation."""
+    first, _, index = layer.partition(".")
+    if index.isdigit():
+        return f"layer {int(index) + 1}"
+    return "last norm" if first == "norm" else first.replace("_", " ")
 
 
 def _column(folder: Path, name: str) -> tuple[ndarray, ndarray]:

@@ -32,7 +32,7 @@ class RunFolder:
             self.path = _make_numbered(Path("runs"), name) if path is None else path
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()
-            if any(self.path.iterdir()):
+            if any(not entry.name.endswith(".partial") for entry in self.path.iterdir()):
                 raise ValueError(f"run folder {self.path} is not empty; choose another, nothing was overwritten")
         except OSError as error:
             raise ValueError(f"run folder {error.filename} cannot be made: {error.strerror}") from None
@@ -55,18 +55,22 @@ class RunFolder:
 
     def _lock(self) -> None:
         """Where the system and the file system know such locks; the end of the process lifts it in any case."""
-        self.close: Callable[[], object] = lambda: None
+        self._unlock: Callable[[], object] = lambda: None
         if sys.platform == "win32":
             return
         import fcntl
 
         descriptor = os.open(self.path, os.O_RDONLY)
-        self.close = weakref.finalize(self, os.close, descriptor)
+        self._unlock = weakref.finalize(self, os.close, descriptor)
         with suppress(OSError):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ValueError(f"run folder {self.path} is in use by another run") from None
+
+    def close(self) -> None:
+        """Lets others use the folder."""
+        self._unlock()
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes NAME.json, indented, UTF-8."""
@@ -84,7 +88,10 @@ class RunFolder:
     def _write(self, name: str, content: bytes) -> Path:
         partial = self.path / f".{name}.partial"
         try:
-            partial.write_bytes(content)
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             return partial.replace(self.path / name)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -107,6 +114,14 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def read_run(path: Path, *keys: str) -> dict[str, Any]:
+    """The config.json of a run folder. Raises ValueError when it lacks one of these keys: it is of another program."""
+    config = read_json(path / "config.json")
+    if not isinstance(config, dict) or not set(keys) <= config.keys():
+        raise ValueError(f"{path} is not a run folder of this program")
+    return config
 
 
 def _make_numbered(parent: Path, name: str) -> Path:

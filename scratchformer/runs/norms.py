@@ -9,7 +9,7 @@ from scratchformer.training import Batch, Step, Trainer
 GRADIENT, ACTIVATION = "gradient", "activation"
 
 
-def layer_norms(trainer: Trainer[Any, Any], step: Step, batch: Batch) -> list[tuple[str, str, float]]:
+def norms_by_layer(trainer: Trainer[Any, Any], step: Step, batch: Batch) -> list[tuple[str, str, float]]:
     """(quantity, layer, norm) of every layer after a step.
 
     `gradient` is the Euclidean norm of the gradient of a layer's parameters in that step, before clipping;
@@ -20,18 +20,18 @@ def layer_norms(trainer: Trainer[Any, Any], step: Step, batch: Batch) -> list[tu
     unclip = step.gradient_norm / clipped if clipped else 1.0
     rows = [(GRADIENT, layer, unclip * norm) for layer, norm in _gradient_norms(model).items()]
     trace = Trace("embedded", "*.residual")
-    trainer.loss(model, batch, None, trace)
-    for name, array in trace.arrays.items():
-        rows.append((ACTIVATION, name.removesuffix(".residual"), float(np.sqrt(np.mean(np.square(array))))))
+    with np.errstate(all="ignore"):  # a step that went wild is told of when the next one is made
+        trainer.loss(model, batch, None, trace)
+        for name, array in trace.items():
+            rows.append((ACTIVATION, name.removesuffix(".residual"), float(np.sqrt(np.mean(np.square(array))))))
     return rows
 
 
 def _gradient_norms(model: Layer) -> dict[str, float]:
-    squares: dict[str, float] = {}
-    for name, gradient in model.named(model.grads).items():
-        layer = _layer_of(name)
-        squares[layer] = squares.get(layer, 0.0) + global_norm(gradient.ravel()) ** 2
-    return {_layer: squares[_layer] ** 0.5 for _layer in dict.fromkeys(map(_layer_of, model.parameters()))}
+    squares = {_layer_of(name): 0.0 for name in model.parameters()}  # from the first layer to the last
+    for name, gradient in model.views_by_name(model.grads).items():
+        squares[_layer_of(name)] += global_norm(gradient.ravel()) ** 2
+    return {layer: total**0.5 for layer, total in squares.items()}
 
 
 def _layer_of(parameter_name: str) -> str:

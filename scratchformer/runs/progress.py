@@ -11,7 +11,7 @@ class ProgressBar:
     def __init__(self, num_steps: int, done: int = 0) -> None:
         self.num_steps = num_steps
         self.start = time.perf_counter()
-        self._bar = tqdm(total=num_steps, initial=done, unit="step", disable=not sys.stderr.isatty())
+        self._bar = tqdm(total=num_steps, initial=done, unit=" steps", disable=not sys.stderr.isatty())
 
     def update(self, done: int, training_loss: float, validation_loss: float | None) -> None:
         """Says that `done` steps are done."""

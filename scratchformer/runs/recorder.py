@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from scratchformer.runs.folder import RunFolder
-from scratchformer.runs.norms import layer_norms
+from scratchformer.runs.norms import norms_by_layer
 from scratchformer.training import (
     BEST,
     LAST,
@@ -30,9 +30,9 @@ NORMS = ("step", "quantity", "layer", "norm")
 class Recorder:
     """Writes the tables and checkpoints of a run, and takes its trainer to where the last checkpoint left it.
 
-    Every step goes to metrics.csv, and the norms of layers at each evaluation to norms.csv. `best.safetensors` is the
-    model with the lowest validation loss so far, `last.safetensors` all that is needed to go on. Use it in a `with`
-    block.
+    Every step goes to metrics.csv; the norms of layers, at the first step and at each evaluation, to norms.csv.
+    `best.safetensors` is the model with the lowest validation loss so far, `last.safetensors` all that is needed to go
+    on. Use it in a `with` block.
 
     Args:
         trainer: of the run; it is taken to the folder's last checkpoint if there is one.
@@ -53,17 +53,18 @@ class Recorder:
         self.batch = batch
         start = self._restored()
         positions = start.get("tables", {})
-        self.best: float | None = start.get("best_validation_loss")
+        self.lowest_loss: float | None = start.get("best_validation_loss")
         self.metrics = folder.table("metrics", *METRICS, position=positions.get("metrics"))
         self.norms = folder.table("norms", *NORMS, position=positions.get("norms"))
 
     def _restored(self) -> Mapping[str, Any]:
         path = self.folder.path / LAST
-        if not path.exists():
+        if not path.exists() and (self.folder.path / "config.json").exists():
             started_with = self.folder.read_json("config")
             stored = {name: started_with.get(name) for name in self.description}
             if difference := first_difference(stored, self.description, "config"):
                 raise ValueError(f"{self.folder.path} is of another run: {difference}")
+        if not path.exists():
             return {}
         checkpoint = read_checkpoint(path)
         if difference := first_difference(checkpoint.description.get("run"), self.description, "run"):
@@ -71,26 +72,27 @@ class Recorder:
         restore(self.trainer, checkpoint)
         return checkpoint.description
 
-    def record(self, state: Progress) -> None:
+    def record(self, progress: Progress) -> None:
         """Adds a step to the tables, and keeps its model if it evaluated best."""
-        step, loss = state.step, state.validation_loss
-        self.metrics.add(state.num_steps, step.loss, loss, step.gradient_norm, step.learning_rate)
+        step, loss, num_steps = progress.step, progress.validation_loss, progress.num_steps
+        self.metrics.add(num_steps, step.loss, loss, step.gradient_norm, step.learning_rate)
+        if loss is not None or num_steps == 1:
+            for row in norms_by_layer(self.trainer, step, self.batch):
+                self.norms.add(num_steps, *row)
         if loss is None:
             return
         if not math.isfinite(loss):
-            raise Divergence(f"training diverged: after step {state.num_steps} the validation loss is {loss:g}")
-        for row in layer_norms(self.trainer, step, self.batch):
-            self.norms.add(state.num_steps, *row)
-        if self.best is None or loss < self.best:
-            self.best = loss
+            raise Divergence(f"training diverged: after step {num_steps} the validation loss is {loss:g}")
+        if self.lowest_loss is None or loss < self.lowest_loss:
+            self.lowest_loss = loss
             with self.trainer.evaluated():
-                about = {"num_steps": state.num_steps, "validation_loss": loss, "run": self.description}
+                about = {"after_step": num_steps, "validation_loss": loss, "run": self.description}
                 self._write(BEST, model_checkpoint(self.trainer.model, **about))
 
     def save(self) -> None:
         """Writes the last checkpoint: all rows so far are on disk before it is."""
         tables = {"metrics": self.metrics.mark(), "norms": self.norms.mark()}
-        about = {"tables": tables, "best_validation_loss": self.best, "run": self.description}
+        about = {"tables": tables, "best_validation_loss": self.lowest_loss, "run": self.description}
         self._write(LAST, training_checkpoint(self.trainer, **about))
 
     def _write(self, name: str, checkpoint: Checkpoint) -> None:
@@ -108,7 +110,7 @@ class Recorder:
             message += f"; its batch is in {self.folder.write_arrays('diverged_batch', arrays)}"
         if (self.folder.path / LAST).exists():
             message += f"; the last good checkpoint is {self.folder.path / LAST}"
-        return Divergence(f"{message}; a lower learning rate may help", error.shard)
+        return Divergence(f"{message}; a new run with a lower learning rate may help", error.shard)
 
     def __enter__(self) -> "Recorder":
         return self

@@ -1,8 +1,11 @@
 import os
+import shlex
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -24,6 +27,8 @@ class StopSignals:
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+        if self.received.name == "SIGHUP":
+            _forget_the_terminal()
         os.write(2, b"\nstopping at the end of this step; Ctrl-C stops at once\n")  # print may be busy just now
 
     def __enter__(self) -> "StopSignals":
@@ -38,16 +43,30 @@ class StopSignals:
             signal.signal(number, handler)
 
 
+class Stopped(Exception):
+    """A signal stopped a run; it was saved, and goes on from the folder."""
+
+    def __init__(self, received: signal.Signals, folder: Path, steps: str) -> None:
+        super().__init__(f"{received.name} stopped the run after {steps}")
+        self.received = received
+        self.folder = folder
+
+
 def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
     """Runs an experiment as a program: with the status that shells expect, and no traceback where none is a mistake.
 
-    Ctrl-C ends it with status 130, a reader that closed the pipe with 141, and what the system refuses (a full disk,
-    no more memory) with one sentence and 1.
+    A run that a signal stopped says how it goes on and ends with 128 and the signal's number; so does Ctrl-C elsewhere.
+    A reader that closed the pipe ends it with 141, and what the system refuses (a full disk, no more memory) with one
+    sentence and 1.
     """
     status = 0
     try:
         main(sys.argv[1:])
         sys.stdout.flush()
+    except Stopped as stopped:
+        command = shlex.join([_shortest(sys.executable), sys.argv[0], "--resume", str(stopped.folder)])
+        print(f"{stopped}; it goes on with\n  {command}", file=sys.stderr)
+        status = 128 + stopped.received
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
     except BrokenPipeError:
@@ -57,3 +76,18 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
         print(f"{prog}: error: {error}", file=sys.stderr)
         status = 1
     sys.exit(status)
+
+
+def _forget_the_terminal() -> None:
+    """Where output went to a terminal that is gone, it goes nowhere from now on: to write to it would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+            os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _shortest(path: str) -> str:
+    """As it is typed in the working directory, if it lies there."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

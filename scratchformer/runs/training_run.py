@@ -1,11 +1,9 @@
-import shlex
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from scratchformer.runs.progress import ProgressBar
 from scratchformer.runs.recorder import Recorder
-from scratchformer.runs.stopping import StopSignals
+from scratchformer.runs.stopping import Stopped, StopSignals
 from scratchformer.training import Batch, Divergence, Trainer, train
 
 
@@ -34,9 +32,9 @@ def run_training(
     Raises:
         Divergence: a loss or norm that is not finite; the batch at fault is in diverged_batch.safetensors, and the last
             checkpoint is as it was.
-        SystemExit: after a signal, with the status that shells expect.
+        Stopped: after a signal; `run_script` makes of it the message and the status that users expect.
     """
-    with recorder, trainer, StopSignals() as stop, ProgressBar(num_steps, trainer.optimizer.num_steps) as progress:
+    with recorder, trainer, StopSignals() as stop, ProgressBar(num_steps, trainer.optimizer.num_steps) as bar:
         steps = train(
             trainer,
             batches,
@@ -45,20 +43,18 @@ def run_training(
             evaluate_every=evaluate_every,
         )
         try:
-            for state in steps:
-                recorder.record(state)
-                done = state.num_steps == num_steps
-                if done or stop.received or state.num_steps % save_every == 0:
+            for progress in steps:
+                recorder.record(progress)
+                done = progress.num_steps == num_steps
+                if done or stop.received or progress.num_steps % save_every == 0:
                     recorder.save()
-                progress.update(state.num_steps, state.step.loss, state.validation_loss)
+                bar.update(progress.num_steps, progress.step.loss, progress.validation_loss)
                 if stop.received and not done:
                     break
         except Divergence as error:
             raise recorder.explain(error) from None
-        seconds = progress.seconds
+        seconds = bar.seconds
     if stop.received and trainer.optimizer.num_steps < num_steps:
-        command = shlex.join([sys.executable, sys.argv[0], "--resume", str(recorder.folder.path)])
-        step = f"step {trainer.optimizer.num_steps} of {num_steps}"
-        print(f"{stop.received.name} stopped the run after {step}; it goes on with\n  {command}", file=sys.stderr)
-        raise SystemExit(128 + stop.received)
+        stopped_after = f"step {trainer.optimizer.num_steps} of {num_steps}"
+        raise Stopped(stop.received, recorder.folder.path, stopped_after)
     return seconds

@@ -5,7 +5,7 @@ from scratchformer.training.checkpoint import Checkpoint, read_checkpoint, write
 from scratchformer.training.divergence import Divergence
 from scratchformer.training.loading import BEST, LAST, load, trained_checkpoint
 from scratchformer.training.loop import Progress, train
-from scratchformer.training.state import first_difference, model_checkpoint, restore, training_checkpoint
+from scratchformer.training.state import first_difference, model_checkpoint, restore, save, training_checkpoint
 from scratchformer.training.trainer import Batch, Step, Trainer
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "model_checkpoint",
     "read_checkpoint",
     "restore",
+    "save",
     "train",
     "trained_checkpoint",
     "training_checkpoint",

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 FORMAT = 1
-UNSIGNED = "0" * 64
-SIGNATURE = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
+ZEROS = "0" * 64
+DIGEST = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,24 @@ class Checkpoint:
     description: Mapping[str, Any]
 
 
-def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint in the place of the one before: whatever happens meanwhile, one of the two is there, whole.
 
     The file is in the safetensors format, its description JSON in the header. In it is the SHA-256 of the file with
     zeros in the hash's own place. When the function returns, the file has reached the disk.
 
-    Raises OSError, with the old checkpoint untouched, when it cannot be written.
+    Raises:
+        OSError: it cannot be written; the old checkpoint is untouched.
+        TypeError: a description that JSON cannot hold, or tensors of a dtype that the format lacks.
     """
-    description = {"sha256": UNSIGNED, "format": FORMAT, **checkpoint.description}
+    path = Path(path)
+    content = {"sha256": ZEROS, "format": FORMAT, "description": checkpoint.description}
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
-    data = save(tensors, metadata={"scratchformer": json.dumps(description)})
-    start, stop = _signature_span(data)
+    try:
+        data = save(tensors, metadata={"scratchformer": json.dumps(content)})
+    except SafetensorError as error:
+        raise TypeError(f"write_checkpoint: {error}") from None
+    start, stop = _digest_span(data)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -53,27 +59,27 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         raise OSError(f"checkpoint {path} cannot be written: {error.strerror}; {kept}") from None
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path | str) -> Checkpoint:
     """The checkpoint that `write_checkpoint` wrote.
 
     Raises ValueError when the file cannot be read, is no checkpoint, or differs in any byte from what was written.
     """
+    path = Path(path)
     try:
         if path.exists() and not path.is_file():
             raise ValueError(f"checkpoint {path} cannot be read: it is not a file")
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"checkpoint {path} cannot be read: {error.strerror}") from None
-    start, stop = _signature_span(data)
+    start, stop = _digest_span(data)
     if start == stop:
         raise ValueError(f"{path} is not a checkpoint of scratchformer, or its beginning is damaged")
     if data[start:stop].decode() != _digest(data, start, stop):
         raise ValueError(f"checkpoint {path} is damaged: its content does not match its checksum")
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        description = json.loads(header["__metadata__"]["scratchformer"])
-        written_in = description.pop("format")
-        del description["sha256"]
+        content = json.loads(header["__metadata__"]["scratchformer"])
+        written_in, description = content["format"], content["description"]
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a checkpoint of scratchformer: {error}") from None
@@ -82,15 +88,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(tensors, description)
 
 
-def _signature_span(data: bytes) -> tuple[int, int]:
+def _digest_span(data: bytes) -> tuple[int, int]:
     """Where the hash stands; an empty span where there is none."""
-    match = SIGNATURE.search(data)
+    match = DIGEST.search(data)
     return match.span(1) if match else (0, 0)
 
 
 def _digest(data: bytes, start: int, stop: int) -> str:
     digest = hashlib.sha256(data[:start])
-    digest.update(UNSIGNED.encode())
+    digest.update(ZEROS.encode())
     digest.update(memoryview(data)[stop:])
     return digest.hexdigest()
 

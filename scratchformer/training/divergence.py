@@ -8,7 +8,7 @@ from scratchformer.layers import Layer, Trace
 
 
 class Divergence(FloatingPointError):
-    """A step whose loss or gradient norm was not finite. The update was not made: parameters and state are as before.
+    """Training went non-finite. Where a step finds it, the update was not made: parameters and state are as before.
 
     `shard` is the part of the step's batches that first went non-finite, None if no single one did.
     """

@@ -1,13 +1,23 @@
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
 from scratchformer import models
 from scratchformer.layers import Layer
+from scratchformer.layers.layer import LayerT
 from scratchformer.training.checkpoint import Checkpoint, read_checkpoint
 from scratchformer.training.state import fill
 
 BEST, LAST = "best.safetensors", "last.safetensors"
+
+
+@overload
+def load(path: Path | str) -> Any: ...
+
+
+@overload
+def load(path: Path | str, model: LayerT) -> LayerT: ...
 
 
 def load(path: Path | str, model: Layer | None = None) -> Layer:
@@ -16,7 +26,7 @@ def load(path: Path | str, model: Layer | None = None) -> Layer:
     Of a folder it is the one that evaluated best. Where a moving average of the weights was kept, it is their average.
 
     Args:
-        path: a run folder, or a file of `write_checkpoint` with what `model_checkpoint` or `training_checkpoint` gave.
+        path: a run folder, or a file that `save` or `write_checkpoint` wrote.
         model: to be filled and returned, of the stored sizes and dtype; None to build one of the stored type, which
             must be in `scratchformer.models`.
 
@@ -24,23 +34,33 @@ def load(path: Path | str, model: Layer | None = None) -> Layer:
     """
     path = trained_checkpoint(path)
     checkpoint = read_checkpoint(path)
+    weights = _weights(checkpoint)
+    if model is None:
+        try:
+            model = _build(checkpoint)
+        except KeyError as error:
+            raise ValueError(f"load: {path} holds no model that can be built: its description lacks {error}") from None
+        except (ValueError, TypeError, AttributeError, MemoryError) as error:
+            raise ValueError(f"load: {path} holds no model that can be built: {error}") from None
     try:
-        model = _build(checkpoint) if model is None else model
-        parameters = {name: parameter.value for name, parameter in model.parameters().items()}
-        fill(parameters, _weights(checkpoint))
-    except KeyError as error:
-        raise ValueError(f"load: {path} holds no model that can be built: its description lacks {error}") from None
-    except (ValueError, TypeError, AttributeError, MemoryError) as error:
-        raise ValueError(f"load: {path} holds no model that can be built: {error}") from None
+        fill({name: parameter.value for name, parameter in model.parameters().items()}, weights)
+    except ValueError as error:
+        raise ValueError(f"load: {path} does not fit the model: {error}") from None
     return model
 
 
 def trained_checkpoint(path: Path | str) -> Path:
-    """The checkpoint of a run folder that `load` takes: the best, or the last where there is no best; a file itself."""
+    """The checkpoint of a run folder that `load` takes: the best, or the last where there is no best; a file itself.
+
+    Raises ValueError for a folder without any.
+    """
     path = Path(path)
     if not path.is_dir():
         return path
-    return path / BEST if (path / BEST).exists() else path / LAST
+    for name in (BEST, LAST):
+        if (path / name).exists():
+            return path / name
+    raise ValueError(f"the folder {path} holds no checkpoint")
 
 
 def _build(checkpoint: Checkpoint) -> Layer:

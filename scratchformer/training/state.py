@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,18 +9,25 @@ from numpy import ndarray
 
 import scratchformer
 from scratchformer.layers import Layer
-from scratchformer.training.checkpoint import Checkpoint
+from scratchformer.training.checkpoint import Checkpoint, write_checkpoint
 from scratchformer.training.trainer import Trainer
 
 
-def model_checkpoint(model: Layer, **description: Any) -> Checkpoint:
-    """The parameters of a model by name, and what `load` needs to build it again, beside a description of one's own."""
-    tensors = {f"model.{name}": part for name, part in model.named(model.values).items()}
-    return Checkpoint(tensors, {**_describe_model(model), **description})
+def model_checkpoint(model: Layer, **about: Any) -> Checkpoint:
+    """The parameters of a packed model by name, and what `load` needs to build it, beside what one adds about it."""
+    if "values" not in vars(model):
+        raise ValueError("model_checkpoint: the layer has no vector of values yet; call its pack() first")
+    tensors = {f"model.{name}": part for name, part in model.views_by_name(model.values).items()}
+    return Checkpoint(tensors, _joined(_describe_model(model), about))
 
 
-def training_checkpoint(trainer: Trainer[Any, Any], **description: Any) -> Checkpoint:
-    """All that a trainer needs to go on bit for bit, beside a description of one's own.
+def save(path: Path | str, model: Layer, **about: Any) -> None:
+    """Writes a packed model to a file, from which `load` builds it again."""
+    write_checkpoint(path, model_checkpoint(model, **about))
+
+
+def training_checkpoint(trainer: Trainer[Any, Any], **about: Any) -> Checkpoint:
+    """All that a trainer needs to go on bit for bit, beside what one adds about it.
 
     Parameters, the optimizer's state and the weights' average by name; the number of steps, the schedule, clipping,
     the number of workers, and the seed: with the step it is the state of every generator, as each is made anew from
@@ -32,16 +40,16 @@ def training_checkpoint(trainer: Trainer[Any, Any], **description: Any) -> Check
         vectors["average"] = trainer.average.values
     tensors: dict[str, ndarray] = {}
     for prefix, vector in vectors.items():
-        tensors |= {f"{prefix}.{name}": part for name, part in model.named(vector).items()}
+        tensors |= {f"{prefix}.{name}": part for name, part in model.views_by_name(vector).items()}
     steps = {"num_steps": optimizer.num_steps, "training": _describe_training(trainer)}
-    return Checkpoint(tensors, {**_describe_model(model), **steps, **description})
+    return Checkpoint(tensors, _joined(_describe_model(model) | steps, about))
 
 
 def restore(trainer: Trainer[Any, Any], checkpoint: Checkpoint) -> None:
     """Takes a trainer to where another one, of the same model and settings, was when the checkpoint was taken.
 
     Raises ValueError, before anything is changed, when the model, the optimizer, the schedule or another setting
-    differs; it names the first difference.
+    differs; it names the first difference. Of a schedule that is a plain function nothing is known to compare.
     """
     found = checkpoint.description
     expected = training_checkpoint(trainer)
@@ -81,6 +89,12 @@ def first_difference(stored: Any, current: Any, name: str = "") -> str | None:
                 return difference
         return None
     return None if stored == current else f"{name} is {current!r} now and was {stored!r} then"
+
+
+def _joined(description: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    if taken := description.keys() & about.keys():
+        raise ValueError(f"the name {min(taken)!r} is the checkpoint's own, choose another for what is added")
+    return description | about
 
 
 def _describe_model(model: Layer) -> dict[str, Any]:

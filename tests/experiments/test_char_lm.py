@@ -59,6 +59,14 @@ def test_figures_are_drawn_anew_from_the_folder_alone(smoke: Path, tmp_path: Pat
     assert result.stdout == "figures: copy/loss.png copy/norms.png copy/attention.png\n"
     for name in figures:
         assert (copy / name).read_bytes() == (smoke / name).read_bytes()
+    result = run("char_lm.py", "--plot-only", "copy", "--attention-text", "abba", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert ">b (3)<" in (copy / "attention.svg").read_text()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text("[]")
+    result = run("char_lm.py", "--plot-only", "other", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "char_lm.py: error: other is not a run folder of this program\n"
     result = run("char_lm.py", "--plot-only", "nowhere", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr == "char_lm.py: error: nowhere/config.json cannot be read: No such file or directory\n"
@@ -70,6 +78,13 @@ def test_another_run_can_stand_in_grey_behind_this_one(smoke: Path, tmp_path: Pa
     stored = json.loads((tmp_path / "run" / "config.json").read_text())["reference_run"]
     assert stored["steps"] == [100, 200, 300]
     assert ">validation, smoke<" in (tmp_path / "run" / "loss.svg").read_text()
+
+
+def test_a_run_on_another_text_cannot_be_compared_with(smoke: Path, tmp_path: Path) -> None:
+    (tmp_path / "ode.txt").write_text("Freude, schoener Goetterfunken, Tochter aus Elysium\n" * 40)
+    result = run("char_lm.py", *TINY, "--text", "ode.txt", "--reference-run", str(smoke), cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.endswith("learned from another text, its losses cannot be compared with these\n")
 
 
 def test_the_attention_text_can_be_chosen(tmp_path: Path) -> None:
@@ -135,7 +150,7 @@ def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
             "CharacterTokenizer: '\u4e2d' at position 0 is not in the vocabulary of 103 characters",
         ),
         (["--save-every", "0"], "--save-every must be at least 1, got 0"),
-        (["--reference-run", "full"], "full/metrics.csv cannot be read: No such file or directory"),
+        (["--reference-run", "full"], "full/config.json cannot be read: No such file or directory"),
         (["--resume", "full"], "--resume full: there is no run to go on with, it holds no config.json"),
         (["--out", "full"], "run folder full is not empty; choose another, nothing was overwritten"),
     ],

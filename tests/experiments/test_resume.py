@@ -37,7 +37,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], flo
 
 
 def wait_for(path: Path) -> float:
+    deadline = time.monotonic() + 60
     while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never came"
         time.sleep(0.001)
     return time.monotonic()
 

@@ -139,7 +139,7 @@ def test_the_table_compares_the_medians_and_every_pair() -> None:
         "ours": [process(2.0, 10), process(3.0, 20), process(2.0, 30)],
         "pytorch": [process(4.0, 40), process(2.0, 40), process(4.0, 40)],
     }
-    row = speed.summarize(speed.attention(100), processes, peak=61.44e9)
+    row = speed.row_of(speed.attention(100), processes, peak=61.44e9)
     expected = ("attention 100", "2.0 (2.0-3.0)", "4.0 (2.0-4.0)", "0.50 (0.50-1.50)")
     assert speed.cells(row) == (*expected, "50,000 / 25,000", "50% / 25%", "20 / 40", "0.50")
 

@@ -144,10 +144,13 @@ def test_attention_weights_are_computed_again_only_if_they_are_wanted(monkeypatc
         model(IDS, trace=Trace())
 
 
-def test_a_name_that_was_not_recorded_is_an_error_that_lists_the_others() -> None:
+def test_a_name_that_was_not_recorded_is_an_error_that_offers_another() -> None:
     trace = Trace("embedded")
-    with pytest.raises(KeyError, match="nothing was recorded as 'embedded', only nothing at all"):
+    with pytest.raises(KeyError, match="nothing was recorded as 'embedded' among 0 names"):
         trace["embedded"]
     tiny_gpt()(IDS, trace=trace)
-    with pytest.raises(KeyError, match="nothing was recorded as 'logits', only embedded"):
-        trace["logits"]
+    with pytest.raises(KeyError, match=r"nothing was recorded as 'embeded'; did you mean 'embedded'\?"):
+        trace["embeded"]
+    assert list(trace) == ["embedded"]
+    assert len(trace) == 1
+    assert "logits" not in trace

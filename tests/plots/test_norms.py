@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from scratchformer.plots import layer_norms, save_figure
+from scratchformer.plots import norm_curves, save_figure
 from tests.plots.figures import files_repeat, overlapping
 
 STEPS = np.arange(0, 100, 10)
@@ -20,7 +20,7 @@ def norms(count: int) -> dict[str, ndarray]:
 
 
 def curves(count: int = 3) -> Figure:
-    return layer_norms(STEPS, norms(count), {name: 2 * values for name, values in norms(count).items()}, title="A run")
+    return norm_curves(STEPS, norms(count), {name: 2 * values for name, values in norms(count).items()}, title="A run")
 
 
 def names(axes: Axes) -> set[str]:
@@ -53,7 +53,7 @@ def test_deeper_layers_are_lighter_and_have_one_colour() -> None:
 
 def test_a_layer_of_one_panel_alone_keeps_its_depth() -> None:
     values = np.ones(len(STEPS))
-    figure = layer_norms(STEPS, dict.fromkeys("bcde", values), dict.fromkeys("abxc", values))
+    figure = norm_curves(STEPS, dict.fromkeys("bcde", values), dict.fromkeys("abxc", values))
     gradient, activation = ([line.get_color() for line in axes.lines] for axes in figure.axes)
     a, b, x, c = activation
     assert gradient[:2] == [b, c]
@@ -73,7 +73,7 @@ def test_what_a_logarithm_cannot_show_leaves_a_gap(tmp_path: Path) -> None:
     broken = np.ones(len(STEPS))
     broken[3:7] = 0, np.nan, np.inf, -1
     broken[-1] = np.inf
-    figure = layer_norms(STEPS, {"broken": broken, "zero": np.zeros(len(STEPS))}, {"nan": np.full(len(STEPS), np.nan)})
+    figure = norm_curves(STEPS, {"broken": broken, "zero": np.zeros(len(STEPS))}, {"nan": np.full(len(STEPS), np.nan)})
     gradient, activation = figure.axes
     assert np.array_equal(np.isnan(gradient.lines[0].get_ydata()), [0, 0, 0, 1, 1, 1, 1, 0, 0, 1])
     assert names(gradient) == {"broken", "zero (none above 0)"}
@@ -82,11 +82,11 @@ def test_what_a_logarithm_cannot_show_leaves_a_gap(tmp_path: Path) -> None:
 
 
 def test_nothing_can_be_drawn(tmp_path: Path) -> None:
-    save_figure(layer_norms(np.empty(0, int), {"layer": np.empty(0)}, {}), tmp_path / "norms")
+    save_figure(norm_curves(np.empty(0, int), {"layer": np.empty(0)}, {}), tmp_path / "norms")
 
 
 def test_one_step_can_be_drawn(tmp_path: Path) -> None:
-    save_figure(layer_norms(np.array([1]), {"layer": np.ones(1)}, {"layer": np.ones(1)}), tmp_path / "norms")
+    save_figure(norm_curves(np.array([1]), {"layer": np.ones(1)}, {"layer": np.ones(1)}), tmp_path / "norms")
 
 
 def test_files_repeat_byte_for_byte(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_files_repeat_byte_for_byte(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("unchecked")
 def test_values_must_be_as_many_as_the_steps() -> None:
-    with pytest.raises(ValueError, match="layer_norms: 10 steps, but 9 values of layer 1's gradient norm"):
-        layer_norms(STEPS, {"layer 1": np.ones(9)}, {})
-    with pytest.raises(ValueError, match="layer_norms: 10 steps, but 1 values of layer 2's root mean square"):
-        layer_norms(STEPS, {}, {"layer 2": np.ones(1)})
+    with pytest.raises(ValueError, match="norm_curves: 10 steps, but 9 values of layer 1's gradient norm"):
+        norm_curves(STEPS, {"layer 1": np.ones(9)}, {})
+    with pytest.raises(ValueError, match="norm_curves: 10 steps, but 1 values of layer 2's root mean square"):
+        norm_curves(STEPS, {}, {"layer 2": np.ones(1)})

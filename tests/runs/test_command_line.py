@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchformer.runs import check_option, describe_options, one_sentence_errors, parse
+from scratchformer.runs import check_option, one_sentence_errors, options_of, parse, places_of
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,10 @@ class Resumable:
     resume: Path | None = None
 
 
+def stored(config: Resumable) -> dict[str, dict]:
+    return {"options": options_of(config), "places": places_of(config)}
+
+
 def resumed(*arguments: str) -> Resumable:
     presets = {"long": Resumable(), "short": Resumable(preset="short", num_steps=5)}
     return parse(presets, prog="run.py", description="A run.", arguments=arguments)
@@ -95,12 +99,12 @@ def resumed(*arguments: str) -> Resumable:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     started = Resumable("short", 7, (0.5, 0.75), Path("a.txt"), tmp_path / "out")
-    (tmp_path / "config.json").write_text(json.dumps(describe_options(started) | {"corpus": "x"}))
+    (tmp_path / "config.json").write_text(json.dumps(stored(started) | {"corpus": "x"}))
     return tmp_path
 
 
 def test_a_run_goes_on_with_its_own_options(run: Path) -> None:
-    again = Resumable("short", 7, (0.5, 0.75), Path("a.txt"), run / "out", run)
+    again = Resumable("short", 7, (0.5, 0.75), Path("a.txt"), None, run)  # it goes on where it is, not elsewhere
     assert resumed("--resume", str(run)) == again
     assert resumed(f"--resume={run}", "--num-steps", "7", "--preset", "short") == again
     moved = resumed("--resume", str(run), "--text", "b.txt")
@@ -126,11 +130,10 @@ def test_other_options_than_those_of_the_run_are_refused(run: Path, typed: list[
 def test_a_folder_that_holds_no_such_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--resume .*: there is no run to go on with, it holds no config\.json"):
         resumed("--resume", str(tmp_path))
-    stored = describe_options(Resumable())
-    del stored["options"]["betas"]
-    more = describe_options(Resumable())
+    fewer, more = stored(Resumable()), stored(Resumable())
+    del fewer["options"]["betas"]
     more["options"]["quality"] = 3
-    for content in ([], {}, {"options": {}, "places": None}, {"options": [], "places": {}}, stored, more):
+    for content in ([], {}, {"options": {}, "places": None}, {"options": [], "places": {}}, fewer, more):
         (tmp_path / "config.json").write_text(json.dumps(content))
         with pytest.raises(ValueError, match=r"its config\.json is not of this program in this version"):
             resumed("--resume", str(tmp_path))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from scratchformer.optim import Constant
-from scratchformer.runs.norms import layer_norms
+from scratchformer.runs.norms import norms_by_layer
 from scratchformer.training import Trainer
 from tests.runs.setting import EVALUATION, trainer
 from tests.training.setting import loss, ragged_batches
@@ -12,13 +12,12 @@ from tests.training.setting import loss, ragged_batches
 def test_norms_are_those_of_each_layer_before_clipping(max_norm: float | None) -> None:
     template = trainer()
     model = template.model
-    model.dropout.probability = 0.0
     trained = Trainer(model, template.optimizer, Constant(0.0), loss, max_norm=max_norm)
     with trained:
         trained.gradient(ragged_batches(0, 2))
         expected = {name: parameter.grad.copy() for name, parameter in model.parameters().items()}
         step = trained.step(ragged_batches(0, 2))
-    rows = layer_norms(trained, step, EVALUATION[0])
+    rows = norms_by_layer(trained, step, EVALUATION[0])
     gradients = {layer: norm for quantity, layer, norm in rows if quantity == "gradient"}
     layers = ["token_embedding", "position_embedding", "blocks.0", "blocks.1", "norm"]
     assert list(gradients) == layers
@@ -32,7 +31,7 @@ def test_activations_are_root_mean_squares_of_the_residual_stream() -> None:
     trained = trainer()
     with trained:
         step = trained.step(ragged_batches(0, 2))
-    rows = layer_norms(trained, step, EVALUATION[0])
+    rows = norms_by_layer(trained, step, EVALUATION[0])
     activations = {layer: norm for quantity, layer, norm in rows if quantity == "activation"}
     assert list(activations) == ["embedded", "blocks.0", "blocks.1"]
     model, ids = trained.model, EVALUATION[0].ids
@@ -49,4 +48,6 @@ def test_a_step_without_a_gradient_has_norms_of_zero() -> None:
     batch.targets[...] = -100
     with trained:
         step = trained.step([batch])
-    assert all(norm == 0 for quantity, _, norm in layer_norms(trained, step, EVALUATION[0]) if quantity == "gradient")
+    assert all(
+        norm == 0 for quantity, _, norm in norms_by_layer(trained, step, EVALUATION[0]) if quantity == "gradient"
+    )

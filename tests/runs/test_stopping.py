@@ -77,8 +77,9 @@ def test_a_script_ends_with_the_status_that_shells_expect(body: str, status: int
     assert said or result.stderr == ""
 
 
-def script(body: str, **options: object) -> subprocess.CompletedProcess[str]:
-    program = f"from scratchformer.runs import run_script\ndef main(arguments):\n    {body}\nrun_script(main, 'run.py')"
+def script(body: str, before: str = "", **options: object) -> subprocess.CompletedProcess[str]:
+    program = f"{before}\nfrom scratchformer.runs import run_script\n"
+    program += f"def main(arguments):\n    {body}\nrun_script(main, 'run.py')"
     options = {"capture_output": True} | options
     return subprocess.run([sys.executable, "-c", program], text=True, check=False, **options)
 
@@ -96,3 +97,31 @@ def test_a_closed_pipe_is_no_error_to_speak_of(tmp_path: Path) -> None:
         result = script("print('x' * 100000)", capture_output=False, stdout=closed, stderr=subprocess.PIPE)
     assert result.returncode == 141
     assert result.stderr == ""
+
+
+def test_a_run_that_was_stopped_says_how_it_goes_on(tmp_path: Path) -> None:
+    body = "raise Stopped(signal.SIGTERM, Path('my run'), 'step 7 of 12')"
+    result = script(
+        body, cwd=tmp_path, before="import signal; from pathlib import Path\nfrom scratchformer.runs import Stopped"
+    )
+    assert result.returncode == 143
+    first, command = result.stderr.splitlines()
+    assert first == "SIGTERM stopped the run after step 7 of 12; it goes on with"
+    assert command == f"  {sys.executable} -c --resume 'my run'"
+
+
+def test_a_terminal_that_was_closed_is_no_longer_written_to() -> None:
+    """The hangup comes with every write to the terminal failing; the run must be saved all the same."""
+    master, slave = os.openpty()
+    program = "import os, sys, time\nfrom scratchformer.runs import StopSignals\n"
+    program += "with StopSignals() as stop:\n    print('ready', flush=True)\n"
+    program += "    while not stop.received: time.sleep(0.01)\n"
+    program += "print('gone', flush=True)\nprint('gone', file=sys.stderr, flush=True)\nos._exit(5)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    )
+    os.close(slave)
+    assert b"ready" in os.read(master, 100)
+    os.close(master)
+    process.send_signal(signal.SIGHUP)  # this is not its controlling terminal, which would send it
+    assert process.wait(timeout=30) == 5

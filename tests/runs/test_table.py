@@ -58,7 +58,7 @@ def test_a_new_table_replaces_an_old_one(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_is_one_sentence() -> None:
-    with pytest.raises(OSError, match="^/dev/full cannot be written: No space left on device$"):
+    with pytest.raises(OSError, match=r"^/dev/full cannot be written: No space left on device$"):
         Table(Path("/dev/full"), ("step",))
 
 

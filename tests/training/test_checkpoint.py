@@ -14,7 +14,13 @@ from scratchformer.training import Checkpoint, load, model_checkpoint, read_chec
 from tests.training.setting import tiny_gpt
 
 TENSORS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(4), "none": np.ones((0, 2), np.float16)}
-DESCRIPTION = {"text": 'ä "sha256": "' + "1" * 64, "large": 2**200, "nested": {"list": [1.5, None, True]}}
+DESCRIPTION = {
+    "sha256": "x",
+    "format": 7,
+    "text": 'ä "sha256": "' + "1" * 64,
+    "large": 2**200,
+    "nested": {"list": [1.5, None, True]},
+}
 
 
 def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
@@ -45,7 +51,7 @@ def test_the_same_checkpoint_gives_the_same_bytes_and_any_safetensors_reader_rea
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     with safe_open(tmp_path / "a", "numpy") as file:
         np.testing.assert_array_equal(file.get_tensor("a"), TENSORS["a"])
-        assert json.loads(file.metadata()["scratchformer"])["nested"] == DESCRIPTION["nested"]
+        assert json.loads(file.metadata()["scratchformer"])["description"] == DESCRIPTION
 
 
 def test_no_mutation_of_a_file_goes_unnoticed(tmp_path: Path) -> None:
@@ -104,6 +110,14 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="pipe cannot be read: it is not a file"):
         read_checkpoint(tmp_path / "pipe")
+
+
+def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"write_checkpoint: .*complex128"):
+        write_checkpoint(tmp_path / "a", Checkpoint({"a": np.ones(2, np.complex128)}, {}))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_checkpoint(tmp_path / "a", Checkpoint({}, {"path": tmp_path}))
+    assert os.listdir(tmp_path) == []
 
 
 def test_another_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

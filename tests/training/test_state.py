@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scratchformer.layers import FeedForward
 from scratchformer.models import GPT
 from scratchformer.optim import SGD, AdamW, Constant, WarmupCosine, WeightAverage
 from scratchformer.training import (
     Checkpoint,
     Trainer,
     first_difference,
+    model_checkpoint,
     read_checkpoint,
     restore,
     training_checkpoint,
@@ -139,6 +141,14 @@ def test_tensors_that_do_not_fit_are_refused_before_anything_is_changed() -> Non
         with pytest.raises(ValueError, match=message):
             restore(trainer, Checkpoint(tensors, stored.description))
         assert whole_state(trainer) == before
+
+
+def test_names_that_are_the_checkpoint_s_own_cannot_be_taken() -> None:
+    for name in ("model", "num_steps", "training"):
+        with pytest.raises(ValueError, match=f"the name '{name}' is the checkpoint's own"):
+            training_checkpoint(tiny_trainer(tiny_gpt()), **{name: 1})
+    with pytest.raises(ValueError, match=r"the layer has no vector of values yet; call its pack\(\) first"):
+        model_checkpoint(FeedForward(2, 3, generator=np.random.default_rng(0)))
 
 
 def test_the_checkpoint_of_a_model_alone_is_refused() -> None:
