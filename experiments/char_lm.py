@@ -32,6 +32,7 @@ from scratchformer.runs import (
     draw_losses,
     draw_norms,
     evaluations,
+    load_run,
     next_token_loss,
     one_sentence_errors,
     options_of,
@@ -52,7 +53,7 @@ from scratchformer.text import (
     pydoc_corpus,
     read_corpus,
 )
-from scratchformer.training import BEST, Trainer, load
+from scratchformer.training import BEST, Trainer
 
 TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str]) -> None:
             folder.write_json("config", run | about | figures)
         else:
             folder = RunFolder.open(config.resume)
-        recorder = Recorder(trainer, folder, run, evaluation_batches[0])
+        recorder = Recorder(trainer, folder, run, evaluation_batches)
 
     print(f"{corpus.name}: {len(corpus.text):,} characters, {tokenizer.vocabulary_size} distinct")
     print(f"model: {model.values.size:,} parameters, {config.threads} threads, results in {folder.path}")
@@ -207,10 +208,8 @@ def main(arguments: Sequence[str]) -> None:
 
     every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
     with one_sentence_errors("char_lm.py", status=1, kind=FloatingPointError):
-        seconds = run_training(
-            trainer, batches, recorder, num_steps=config.steps, evaluation_batches=evaluation_batches, **every
-        )
-    with trainer.evaluated():
+        seconds = run_training(trainer, batches, recorder, num_steps=config.steps, **every)
+    with trainer.evaluated(), np.errstate(all="ignore"):
         sample = sample_text(model, tokenizer, config)
     folder.write_text("sample.txt", sample)
     target, _ = known_targets(config, corpus)
@@ -218,7 +217,8 @@ def main(arguments: Sequence[str]) -> None:
     summary = summarize("validation_loss", achieved, target, seconds if config.resume is None else None)
     folder.write_json("summary", summary)
     print(f"\nA sample at temperature {config.temperature:g}:\n{sample}\n\n{json.dumps(summary)}")
-    draw(folder.path, config)
+    with one_sentence_errors("char_lm.py"):
+        draw(folder.path, config)
 
 
 def encode(corpus: Corpus, tokenizer: CharacterTokenizer, context: int) -> tuple[np.ndarray, np.ndarray]:
@@ -231,15 +231,8 @@ def encode(corpus: Corpus, tokenizer: CharacterTokenizer, context: int) -> tuple
 
 
 def make_model(config: Config, vocabulary_size: int) -> GPT:
-    model_config = GPTConfig(
-        vocabulary_size=vocabulary_size,
-        context_length=config.context,
-        num_layers=config.layers,
-        num_heads=config.heads,
-        d_model=config.width,
-        dropout=config.dropout,
-        bias=config.bias,
-    )
+    sizes = (config.context, config.layers, config.heads, config.width)
+    model_config = GPTConfig(vocabulary_size, *sizes, dropout=config.dropout, bias=config.bias)
     return GPT(model_config, generator=np.random.default_rng(config.seed))
 
 
@@ -284,15 +277,19 @@ def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokeniz
 
 def draw(path: Path, config: Config) -> None:
     """Draws all that a run folder holds the data of, with the text and the reference run of these options if given."""
-    run = read_run(path, "title", "corpus", "references", "reference_run", "tokenizer", "attention_text")
-    title, reference_run = run["title"], run["reference_run"]
+    run = read_run(path, "options", "title", "corpus", "references", "reference_run", "tokenizer", "attention_text")
+    try:
+        references = {str(name): float(level) for name, level in run["references"].items()}
+        text, tokenizer = str(config.attention_text or run["attention_text"]), CharacterTokenizer(**run["tokenizer"])
+        title, reference_run, sha256 = str(run["title"]), run["reference_run"], run["corpus"]["sha256"]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path / 'config.json'} is damaged: {error}") from None
     if config.reference_run is not None:
-        reference_run = comparable_run(config.reference_run, run["corpus"]["sha256"])
-    losses = draw_losses(path, run["references"], reference_run, unit="nats per character", title=title)
+        reference_run = comparable_run(config.reference_run, sha256)
+    losses = draw_losses(path, references, reference_run, unit="nats per character", title=title)
     figures = [losses, draw_norms(path, title=title)]
-    if (path / BEST).exists():
-        tokenizer, text = CharacterTokenizer(**run["tokenizer"]), config.attention_text or run["attention_text"]
-        figures.append(draw_attention(path, load(path), tokenizer.encode(text), text, title=title))
+    if (path / BEST).exists():  # else it was killed before it evaluated
+        figures.append(draw_attention(path, load_run(path), tokenizer.encode(text), text, title=title))
     print("figures:", *figures)
 
 

@@ -13,7 +13,7 @@ import tyro
 
 from scratchformer.generation import Sampling, generate, greedy
 from scratchformer.models import GPT
-from scratchformer.runs import check_option, one_sentence_errors, parse, run_script
+from scratchformer.runs import check_option, load_run, one_sentence_errors, parse, run_script
 from scratchformer.text import CharacterTokenizer
 from scratchformer.training import load, read_checkpoint, trained_checkpoint
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors("sample.py"):
         config = parse({"default": DEFAULT}, prog="sample.py", description=__doc__, arguments=arguments)
         config.check()
-        model, tokenizer = load_run(config.run)
+        model, tokenizer = load_model(config.run)
         prompt = tokenizer.encode(config.prompt or "\n")
     choose: Any = greedy
     if config.temperature:
@@ -61,9 +61,9 @@ def main(arguments: Sequence[str]) -> None:
     print()
 
 
-def load_run(path: Path) -> tuple[GPT, CharacterTokenizer]:
+def load_model(path: Path) -> tuple[GPT, CharacterTokenizer]:
     """The model and the tokenizer of a run. Raises ValueError when it is not one of a character model."""
-    model = load(path)
+    model = load_run(path) if path.is_dir() else load(path)
     run = read_checkpoint(trained_checkpoint(path)).description.get("run", {})
     if not isinstance(model, GPT) or "tokenizer" not in run:
         raise ValueError(f"{path} is not of a character model")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -80,9 +80,10 @@ def _options_of_run(config_type: type[ConfigT], folder: Path) -> ConfigT:
     try:
         stored = content["options"] | content["places"]
         known = {name: _from_json(stored.pop(name), hints[name]) for name in hints}
+        fits = not stored and all(_fits(known[name], hints[name]) for name in hints)
     except (KeyError, TypeError):
-        stored = {"unknown": None}
-    if stored:
+        fits = False
+    if not fits:
         raise ValueError(f"--resume {folder}: its config.json is not of this program in this version")
     return config_type(**known | ({"out": None} if "out" in known else {}))
 
@@ -92,6 +93,20 @@ def _from_json(value: Any, hint: Any) -> Any:
     if isinstance(value, list):
         return tuple(value)
     return Path(value) if isinstance(value, str) and Path in (hint, *get_args(hint)) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type that an option can have."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in inner
+    if kind is tuple:
+        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
+    if inner:
+        return any(_fits(value, option) for option in inner)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is hint or (hint is Path and isinstance(value, Path))
 
 
 def _check_same(stored: Any, config: Any, folder: Path) -> None:
@@ -114,7 +129,7 @@ def one_sentence_errors(prog: str, status: int = 2, kind: type[Exception] = Valu
     try:
         yield
     except (kind, MemoryError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        print(f"{prog}: error: {str(error) or 'not enough memory'}", file=sys.stderr)
         raise SystemExit(status) from None
 
 

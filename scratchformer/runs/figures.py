@@ -9,6 +9,7 @@ from scratchformer.layers import Trace
 from scratchformer.plots import attention_maps, loss_curve, norm_curves, save_figure
 from scratchformer.runs.folder import read_run
 from scratchformer.runs.norms import ACTIVATION, GRADIENT
+from scratchformer.runs.recorder import NORMS
 from scratchformer.runs.table import read_table
 
 
@@ -60,21 +61,29 @@ def comparable_run(folder: Path, sha256: str) -> dict[str, Any]:
 
 def draw_norms(folder: Path, *, title: str) -> Path:
     """Draws a run's norms.csv as norms.png and norms.svg in its folder; returns the first one's path."""
-    table = read_table(folder / "norms.csv")
-    norms: dict[str, dict[str, list[float]]] = {GRADIENT: {}, ACTIVATION: {}}
-    for quantity, layer, norm in zip(table["quantity"], table["layer"], table["norm"], strict=True):
-        norms[quantity].setdefault(_in_words(layer), []).append(float(norm))
+    path = folder / "norms.csv"
+    table = read_table(path)
+    norms: dict[str, dict[str, dict[int, float]]] = {GRADIENT: {}, ACTIVATION: {}}
+    try:
+        for step, quantity, layer, norm in zip(*(table[column] for column in NORMS), strict=True):
+            norms[quantity].setdefault(_in_words(layer), {})[int(step)] = float(norm)
+        every_step = list(dict.fromkeys(map(int, table["step"])))
+    except (KeyError, ValueError):
+        raise ValueError(f"{path} does not hold the norms of a run") from None
+    layers = [values for by_layer in norms.values() for values in by_layer.values()]
+    steps = [step for step in every_step if all(step in values for values in layers)]  # not one that was cut off
     gradients, activations = (
-        {layer: np.array(values) for layer, values in by_layer.items()} for by_layer in norms.values()
+        {layer: np.array([values[step] for step in steps], float) for layer, values in by_layer.items()}
+        for by_layer in norms.values()
     )
-    steps = np.array(list(dict.fromkeys(map(int, table["step"]))), dtype=np.int64)
-    return save_figure(norm_curves(steps, gradients, activations, title=title), folder / "norms")
+    return save_figure(norm_curves(np.array(steps, np.int64), gradients, activations, title=title), folder / "norms")
 
 
 def draw_attention(folder: Path, model: Any, ids: ndarray, tokens: Sequence[str], *, title: str) -> Path:
     """Draws the attention maps of a causal model over a text as attention.png and attention.svg; returns the path."""
     trace = Trace("*.attention.weights")
-    model(ids, trace=trace)
+    with np.errstate(all="ignore"):
+        model(ids, trace=trace)
     weights = np.stack(list(trace.values()))
     allowed = np.tri(len(ids), dtype=bool)
     return save_figure(attention_maps(weights, tokens, allowed=allowed, title=title), folder / "attention")
@@ -90,6 +99,10 @@ def _in_words(layer: str) -> str:
 
 def _column(folder: Path, name: str) -> tuple[ndarray, ndarray]:
     """The steps, and the values of a column of metrics.csv, where it has a value."""
-    table = read_table(folder / "metrics.csv")
-    pairs = [(int(step), float(value)) for step, value in zip(table["step"], table[name], strict=True) if value]
+    path = folder / "metrics.csv"
+    table = read_table(path)
+    try:
+        pairs = [(int(step), float(value)) for step, value in zip(table["step"], table[name], strict=True) if value]
+    except (KeyError, ValueError):
+        raise ValueError(f"{path} does not hold the metrics of a run") from None
     return np.array([step for step, _ in pairs], dtype=np.int64), np.array([value for _, value in pairs], dtype=float)

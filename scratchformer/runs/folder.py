@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from scratchformer.runs.environment import describe_environment
 from scratchformer.runs.table import Position, Table
-from scratchformer.training import first_difference
+from scratchformer.training import check_is_file, first_difference, load, read_checkpoint, trained_checkpoint
 
 
 class RunFolder:
@@ -94,7 +94,8 @@ class RunFolder:
                 os.fsync(file.fileno())
             return partial.replace(self.path / name)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise OSError(f"{self.path / name} cannot be written: {error.strerror}") from None
 
     def read_json(self, name: str) -> Any:
@@ -109,10 +110,15 @@ class RunFolder:
 def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises ValueError when it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        check_is_file(path)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
@@ -122,6 +128,15 @@ def read_run(path: Path, *keys: str) -> dict[str, Any]:
     if not isinstance(config, dict) or not set(keys) <= config.keys():
         raise ValueError(f"{path} is not a run folder of this program")
     return config
+
+
+def load_run(path: Path) -> Any:
+    """The best model of a run folder. Raises ValueError when the checkpoint is damaged, or of another run."""
+    checkpoint = read_checkpoint(trained_checkpoint(path))
+    stored = checkpoint.description.get("run")
+    if not isinstance(stored, dict) or stored.get("options") != read_run(path, "options")["options"]:
+        raise ValueError(f"{trained_checkpoint(path)} is not of the run in its folder")
+    return load(path)
 
 
 def _make_numbered(parent: Path, name: str) -> Path:

@@ -20,10 +20,10 @@ def norms_by_layer(trainer: Trainer[Any, Any], step: Step, batch: Batch) -> list
     unclip = step.gradient_norm / clipped if clipped else 1.0
     rows = [(GRADIENT, layer, unclip * norm) for layer, norm in _gradient_norms(model).items()]
     trace = Trace("embedded", "*.residual")
-    with np.errstate(all="ignore"):  # a step that went wild is told of when the next one is made
-        trainer.loss(model, batch, None, trace)
-        for name, array in trace.items():
-            rows.append((ACTIVATION, name.removesuffix(".residual"), float(np.sqrt(np.mean(np.square(array))))))
+    trainer.loss(model, batch, None, trace)
+    for name, array in trace.items():
+        mean_square = np.mean(np.square(array, dtype=np.float64))
+        rows.append((ACTIVATION, name.removesuffix(".residual"), float(np.sqrt(mean_square))))
     return rows
 
 

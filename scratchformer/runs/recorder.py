@@ -1,6 +1,7 @@
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,22 @@ class Recorder:
         folder: of the run.
         description: what the run depends on besides the trainer (options, tokenizer, corpus). It is kept in every
             checkpoint, and only a run of the same description can go on.
-        batch: on which the norms of activations are measured.
+        evaluation_batches: what the validation loss is measured on, and on the first the norms of activations.
 
     Raises ValueError for a checkpoint that is damaged or of another run, naming the difference.
     """
 
     def __init__(
-        self, trainer: Trainer[Any, Any], folder: RunFolder, description: Mapping[str, Any], batch: Batch
+        self,
+        trainer: Trainer[Any, Any],
+        folder: RunFolder,
+        description: Mapping[str, Any],
+        evaluation_batches: Sequence[Batch],
     ) -> None:
         self.trainer = trainer
         self.folder = folder
         self.description = json.loads(json.dumps(description))
-        self.batch = batch
+        self.evaluation_batches = evaluation_batches
         start = self._restored()
         positions = start.get("tables", {})
         self.lowest_loss: float | None = start.get("best_validation_loss")
@@ -59,30 +64,45 @@ class Recorder:
 
     def _restored(self) -> Mapping[str, Any]:
         path = self.folder.path / LAST
-        if not path.exists() and (self.folder.path / "config.json").exists():
+        exists = os.path.lexists(path)  # a link that leads nowhere is an error, not a run that has just begun
+        if not exists and (self.folder.path / "config.json").exists():
             started_with = self.folder.read_json("config")
             stored = {name: started_with.get(name) for name in self.description}
             if difference := first_difference(stored, self.description, "config"):
                 raise ValueError(f"{self.folder.path} is of another run: {difference}")
-        if not path.exists():
+        if not exists:
             return {}
         checkpoint = read_checkpoint(path)
         if difference := first_difference(checkpoint.description.get("run"), self.description, "run"):
             raise ValueError(f"{path} is of another run: {difference}")
-        restore(self.trainer, checkpoint)
+        try:
+            restore(self.trainer, checkpoint)
+        except ValueError as error:
+            raise ValueError(f"{path} does not fit: {error}") from None
+        if (lowest := checkpoint.description["best_validation_loss"]) is not None:
+            self._check_best(lowest)
         return checkpoint.description
+
+    def _check_best(self, lowest: float) -> None:
+        """After a kill between the two it may be later than the last checkpoint, but never worse or of another run."""
+        path = self.folder.path / BEST
+        found = read_checkpoint(path).description
+        if found.get("run") != self.description or not found.get("validation_loss", math.inf) <= lowest:
+            raise ValueError(f"{path} is not the best model of this run")
 
     def record(self, progress: Progress) -> None:
         """Adds a step to the tables, and keeps its model if it evaluated best."""
         step, loss, num_steps = progress.step, progress.validation_loss, progress.num_steps
         self.metrics.add(num_steps, step.loss, loss, step.gradient_norm, step.learning_rate)
         if loss is not None or num_steps == 1:
-            for row in norms_by_layer(self.trainer, step, self.batch):
+            for row in norms_by_layer(self.trainer, step, self.evaluation_batches[0]):
                 self.norms.add(num_steps, *row)
         if loss is None:
             return
         if not math.isfinite(loss):
-            raise Divergence(f"training diverged: after step {num_steps} the validation loss is {loss:g}")
+            first = self.trainer.first_non_finite(self.evaluation_batches)
+            cause = f"; the first to go non-finite was {first}" if first else ""
+            raise Divergence(f"training diverged: after step {num_steps} the validation loss is {loss:g}{cause}")
         if self.lowest_loss is None or loss < self.lowest_loss:
             self.lowest_loss = loss
             with self.trainer.evaluated():
@@ -107,7 +127,10 @@ class Recorder:
         message = str(error)
         if error.shard is not None:
             arrays = {name: array for name, array in vars(error.shard).items() if isinstance(array, np.ndarray)}
-            message += f"; its batch is in {self.folder.write_arrays('diverged_batch', arrays)}"
+            try:
+                message += f"; its batch is in {self.folder.write_arrays('diverged_batch', arrays)}"
+            except OSError as failure:
+                message += f"; {failure}"
         if (self.folder.path / LAST).exists():
             message += f"; the last good checkpoint is {self.folder.path / LAST}"
         return Divergence(f"{message}; a new run with a lower learning rate may help", error.shard)

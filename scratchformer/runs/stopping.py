@@ -5,6 +5,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -29,7 +30,8 @@ class StopSignals:
         self.received = signal.Signals(number)
         if self.received.name == "SIGHUP":
             _forget_the_terminal()
-        os.write(2, b"\nstopping at the end of this step; Ctrl-C stops at once\n")  # print may be busy just now
+        with suppress(OSError):  # nobody may be there to read it
+            os.write(2, b"\nstopping at the end of this step; Ctrl-C stops at once\n")  # print may be busy just now
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # others may not set handlers
@@ -40,7 +42,8 @@ class StopSignals:
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            is_hung_up = self.received == number and number.name == "SIGHUP"
+            signal.signal(number, signal.SIG_IGN if is_hung_up else handler)  # more hangups follow the first
 
 
 class Stopped(Exception):
@@ -60,12 +63,15 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
     sentence and 1.
     """
     status = 0
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 for as long as the program runs
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere  # as they are where a shell closed them
     try:
         main(sys.argv[1:])
         sys.stdout.flush()
     except Stopped as stopped:
         command = shlex.join([_shortest(sys.executable), sys.argv[0], "--resume", str(stopped.folder)])
-        print(f"{stopped}; it goes on with\n  {command}", file=sys.stderr)
+        with suppress(OSError):
+            print(f"{stopped}; it goes on with\n  {command}", file=sys.stderr)
         status = 128 + stopped.received
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
@@ -73,7 +79,7 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails once more
         status = CLOSED_PIPE
     except (OSError, MemoryError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        print(f"{prog}: error: {str(error) or 'not enough memory'}", file=sys.stderr)
         status = 1
     sys.exit(status)
 

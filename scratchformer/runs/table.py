@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
 
+from scratchformer.training import check_is_file
+
 
 class Position(TypedDict):
     """How much of a table was written, and the SHA-256 of it."""
@@ -81,10 +83,15 @@ class Table:
 def read_table(path: Path) -> dict[str, list[str]]:
     """The cells of a table by column. Raises ValueError when it cannot be read."""
     try:
+        check_is_file(path)
         with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-            return {name: [row[place] for row in rows] for place, name in enumerate(header)}
+            header, *rows = list(csv.reader(file)) or [[]]
+        if not header:
+            raise csv.Error
+        if rows and len(rows[-1]) != len(header):
+            del rows[-1]  # a run that was killed, or still writes
+        return {name: [row[place] for row in rows] for place, name in enumerate(header)}
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, IndexError, csv.Error):
+    except (UnicodeDecodeError, IndexError, csv.Error):
         raise ValueError(f"{path} is not a table with equal rows") from None

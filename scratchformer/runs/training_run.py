@@ -13,7 +13,6 @@ def run_training(
     recorder: Recorder,
     *,
     num_steps: int,
-    evaluation_batches: Sequence[Batch],
     evaluate_every: int,
     save_every: int,
 ) -> float:
@@ -22,8 +21,8 @@ def run_training(
     Ctrl-C, SIGTERM and a closed terminal take effect at the end of a step, which is saved.
 
     Args:
-        trainer, batches, num_steps, evaluation_batches, evaluate_every: as for `train`.
-        recorder: of the same trainer.
+        trainer, batches, num_steps, evaluate_every: as for `train`.
+        recorder: of the same trainer; its batches are evaluated.
         save_every: updates between checkpoints; there is also one when a signal stops the run, and at its end.
 
     Returns:
@@ -39,17 +38,17 @@ def run_training(
             trainer,
             batches,
             num_steps=num_steps,
-            evaluation_batches=evaluation_batches,
+            evaluation_batches=recorder.evaluation_batches,
             evaluate_every=evaluate_every,
         )
         try:
             for progress in steps:
                 recorder.record(progress)
-                done = progress.num_steps == num_steps
-                if done or stop.received or progress.num_steps % save_every == 0:
+                done, stopping = progress.num_steps == num_steps, stop.received is not None
+                if done or stopping or progress.num_steps % save_every == 0:
                     recorder.save()
                 bar.update(progress.num_steps, progress.step.loss, progress.validation_loss)
-                if stop.received and not done:
+                if stopping:
                     break
         except Divergence as error:
             raise recorder.explain(error) from None

@@ -1,7 +1,7 @@
 """The training loop, data-parallel over threads, and checkpoints to go on from."""
 
 from scratchformer.training.allocator import keep_freed_memory
-from scratchformer.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from scratchformer.training.checkpoint import Checkpoint, check_is_file, read_checkpoint, write_checkpoint
 from scratchformer.training.divergence import Divergence
 from scratchformer.training.loading import BEST, LAST, load, trained_checkpoint
 from scratchformer.training.loop import Progress, train
@@ -17,6 +17,7 @@ __all__ = [
     "Progress",
     "Step",
     "Trainer",
+    "check_is_file",
     "first_difference",
     "keep_freed_memory",
     "load",

@@ -3,6 +3,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     """
     path = Path(path)
     content = {"sha256": ZEROS, "format": FORMAT, "description": checkpoint.description}
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in checkpoint.tensors.items()}
     try:
         data = save(tensors, metadata={"scratchformer": json.dumps(content)})
     except SafetensorError as error:
@@ -54,7 +55,8 @@ def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
         partial.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         kept = "the one before is untouched" if path.exists() else "there is none before it"
         raise OSError(f"checkpoint {path} cannot be written: {error.strerror}; {kept}") from None
 
@@ -66,8 +68,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError(f"checkpoint {path} cannot be read: it is not a file")
+        check_is_file(path)
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"checkpoint {path} cannot be read: {error.strerror}") from None
@@ -86,6 +87,12 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     if written_in != FORMAT:
         raise ValueError(f"checkpoint {path} is in format {written_in}, this version of scratchformer reads {FORMAT}")
     return Checkpoint(tensors, description)
+
+
+def check_is_file(path: Path) -> None:
+    """Raises ValueError for what is there but is no file: to read a pipe would wait for ever."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} cannot be read: it is not a file")
 
 
 def _digest_span(data: bytes) -> tuple[int, int]:

@@ -55,8 +55,11 @@ def trained_checkpoint(path: Path | str) -> Path:
     Raises ValueError for a folder without any.
     """
     path = Path(path)
-    if not path.is_dir():
-        return path
+    try:
+        if not path.is_dir():
+            return path
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     for name in (BEST, LAST):
         if (path / name).exists():
             return path / name

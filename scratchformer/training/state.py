@@ -53,11 +53,11 @@ def restore(trainer: Trainer[Any, Any], checkpoint: Checkpoint) -> None:
     """
     found = checkpoint.description
     expected = training_checkpoint(trainer)
+    if not isinstance(found.get("num_steps"), int):
+        raise ValueError("restore: this is the checkpoint of a model alone, it holds no number of steps")
     for part in ("model", "training"):
         if difference := first_difference(found.get(part), expected.description[part], part):
             raise ValueError(f"restore: {difference}")
-    if not isinstance(found.get("num_steps"), int):
-        raise ValueError("restore: this is the checkpoint of a model alone, it holds no number of steps")
     fill(expected.tensors, checkpoint.tensors)
     trainer.optimizer.num_steps = found["num_steps"]
 

@@ -52,7 +52,8 @@ class Trainer(Generic[ModelT, BatchT]):
     BLAS runs single-threaded beside them. Gradients are added in a fixed order, and each worker draws its dropout
     from (seed, step, micro-batch, worker), so that a run repeats bit for bit with the same number of workers.
 
-    Use it as a context manager: the threads, and BLAS's limit, last as long as the `with` block.
+    Use it as a context manager: the threads, and BLAS's limit, last as long as the `with` block. In it NumPy does not
+    warn of overflows: what is not finite shows in the loss or the gradient's norm, and is then explained.
 
     Args:
         model: a packed model.
@@ -101,8 +102,10 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def __enter__(self) -> "Trainer[ModelT, BatchT]":
         self._resources.enter_context(threadpool_limits(1, user_api="blas"))
+        self._resources.enter_context(np.errstate(all="ignore"))
         if len(self.replicas) > 1:
-            pool = self._resources.enter_context(ThreadPoolExecutor(len(self.replicas)))
+            silent = partial(np.seterr, all="ignore")  # the threads do not inherit it
+            pool = self._resources.enter_context(ThreadPoolExecutor(len(self.replicas), initializer=silent))
             self._map = pool.map
         return self
 
@@ -149,9 +152,8 @@ class Trainer(Generic[ModelT, BatchT]):
         key = (self.optimizer.num_steps, index, worker)
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
         share = shard.num_targets / total
-        with np.errstate(all="ignore"):  # what is not finite shows in the loss or the gradient's norm
-            loss, backward = self.loss(self.replicas[worker], shard, generator, trace)
-            backward(share)
+        loss, backward = self.loss(self.replicas[worker], shard, generator, trace)
+        backward(share)
         return share * float(loss)
 
     def _reduce(self) -> None:
@@ -174,6 +176,14 @@ class Trainer(Generic[ModelT, BatchT]):
                     return Divergence(f"{prefix}; the first to go non-finite was {first}", shard)
         return Divergence(f"{prefix}, though every intermediate and gradient is finite: a sum over all of them is not")
 
+    def first_non_finite(self, batches: Sequence[BatchT]) -> str | None:
+        """What goes non-finite first when the batches are evaluated, None if nothing does."""
+        with self.evaluated():
+            for batch in batches:
+                if first := first_non_finite(self.model, partial(self.loss, self.model, batch, None)):
+                    return first
+        return None
+
     def evaluated(self) -> AbstractContextManager[None]:
         """Within its `with` block the model holds the weights that are evaluated: their average if there is one."""
         return nullcontext() if self.average is None else self.average.applied()
@@ -187,8 +197,7 @@ class Trainer(Generic[ModelT, BatchT]):
         total = sum(shard.num_targets for shard in shards)
 
         def share_of_loss(shard: BatchT) -> float:
-            with np.errstate(all="ignore"):
-                loss, _ = self.loss(self.replicas[0], shard, None, None)
+            loss, _ = self.loss(self.replicas[0], shard, None, None)
             return shard.num_targets / total * float(loss)
 
         with self.evaluated():

@@ -23,7 +23,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_prompt_is_continued_by_the_best_model(trained: Path) -> None:
     result = run("sample.py", "run", "--prompt", "The", "--tokens", "20", "--temperature", "0", cwd=trained.parent)
     assert result.returncode == 0, result.stderr
-    model, tokenizer = sample.load_run(trained)
+    model, tokenizer = sample.load_model(trained)
     ids = list(generate(load(trained), tokenizer.encode("The"), 20, context_length=64, choose=greedy))
     assert result.stdout == "The" + tokenizer.decode(np.array(ids)) + "\n"
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scratchformer.layers import Trace, multi_head_attention
+from scratchformer.layers import MultiHeadAttention, Trace, multi_head_attention
 from scratchformer.models import GPT
 from scratchformer.ops import attention_weights, gelu
 from tests.derivatives import assert_close
@@ -154,3 +154,27 @@ def test_a_name_that_was_not_recorded_is_an_error_that_offers_another() -> None:
     assert list(trace) == ["embedded"]
     assert len(trace) == 1
     assert "logits" not in trace
+
+
+def test_the_backward_pass_is_recorded_in_the_order_of_the_computation() -> None:
+    gradients = [name for name in traced(tiny_gpt()).arrays if name.rpartition(".")[2].startswith("d")]
+    names = ["dresidual", "feed_forward.doutput", "feed_forward.dactivations", "feed_forward.dhidden"]
+    names += ["dfeed_forward_norm", "dresidual_after_attention"]
+    names += [f"attention.{name}" for name in ("doutput", "dheads", "dquery", "dkey", "dvalue")]
+    assert gradients == [
+        "dlogits",
+        "dnormed",
+        *(f"blocks.0.{name}" for name in [*names, "dattention_norm"]),
+        "dembedded",
+    ]
+
+
+def test_traced_weights_obey_the_mask() -> None:
+    generator = np.random.default_rng(0)
+    layer = MultiHeadAttention(4, 2, generator=generator)
+    mask = np.array([[True, False, True], [False, False, False], [True, True, True]])
+    trace = Trace()
+    layer(generator.standard_normal((2, 3, 4)).astype(np.float32), mask=mask, trace=trace)
+    weights = trace["weights"]
+    assert not weights[..., ~mask].any()
+    np.testing.assert_allclose(weights.sum(axis=-1), np.broadcast_to([1, 0, 1], (2, 2, 3)), atol=1e-6)

@@ -29,8 +29,8 @@ def started(path: Path) -> RunFolder:
 
 
 def train_into(folder: RunFolder, trained: Trainer, batches=lambda step: ragged_batches(step, 2), **options) -> float:
-    settings = {"num_steps": 12, "evaluation_batches": EVALUATION, "evaluate_every": 4, "save_every": 5} | options
-    return run_training(trained, batches, Recorder(trained, folder, RUN, EVALUATION[0]), **settings)
+    settings = {"num_steps": 12, "evaluate_every": 4, "save_every": 5} | options
+    return run_training(trained, batches, Recorder(trained, folder, RUN, EVALUATION), **settings)
 
 
 def contents(path: Path) -> dict[str, str]:

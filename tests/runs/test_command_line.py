@@ -61,6 +61,9 @@ def test_a_value_error_becomes_one_line(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit, match="2"), one_sentence_errors("run.py"):
         raise ValueError("width must be even, got 3")
     assert capsys.readouterr().err == "run.py: error: width must be even, got 3\n"
+    with pytest.raises(SystemExit, match="2"), one_sentence_errors("run.py"):
+        raise MemoryError
+    assert capsys.readouterr().err == "run.py: error: not enough memory\n"
     with pytest.raises(KeyError), one_sentence_errors("run.py"):
         raise KeyError("a mistake of ours keeps its traceback")
 
@@ -80,6 +83,7 @@ def test_options_out_of_range_are_named_as_they_are_typed() -> None:
 @dataclass(frozen=True)
 class Resumable:
     preset: str = "long"
+    seed: int = 0
     num_steps: int = 100
     betas: tuple[float, float] = (0.9, 0.99)
     text: Path | None = None
@@ -98,13 +102,13 @@ def resumed(*arguments: str) -> Resumable:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    started = Resumable("short", 7, (0.5, 0.75), Path("a.txt"), tmp_path / "out")
+    started = Resumable("short", 0, 7, (0.5, 0.75), Path("a.txt"), tmp_path / "out")
     (tmp_path / "config.json").write_text(json.dumps(stored(started) | {"corpus": "x"}))
     return tmp_path
 
 
 def test_a_run_goes_on_with_its_own_options(run: Path) -> None:
-    again = Resumable("short", 7, (0.5, 0.75), Path("a.txt"), None, run)  # it goes on where it is, not elsewhere
+    again = Resumable("short", 0, 7, (0.5, 0.75), Path("a.txt"), None, run)  # it goes on where it is, not elsewhere
     assert resumed("--resume", str(run)) == again
     assert resumed(f"--resume={run}", "--num-steps", "7", "--preset", "short") == again
     moved = resumed("--resume", str(run), "--text", "b.txt")
@@ -118,6 +122,7 @@ def test_a_run_goes_on_with_its_own_options(run: Path) -> None:
             ["--num-steps", "8"],
             "--num-steps is 8, the run in RUN was started with 7; a run goes on with its own options only",
         ),
+        (["--seed", "1"], "--seed is 1, the run in RUN was started with 0; a run"),
         (["--preset", "long"], "--preset is long, the run in RUN was started with short; a run"),
         (["--betas", "0.5", "0.8"], r"--betas is \(0.5, 0.8\), the run in RUN was started with \(0.5, 0.75\); a run"),
     ],
@@ -136,6 +141,22 @@ def test_a_folder_that_holds_no_such_run_is_refused(tmp_path: Path) -> None:
     for content in ([], {}, {"options": {}, "places": None}, {"options": [], "places": {}}, fewer, more):
         (tmp_path / "config.json").write_text(json.dumps(content))
         with pytest.raises(ValueError, match=r"its config\.json is not of this program in this version"):
+            resumed("--resume", str(tmp_path))
+    for name, value in (
+        ("num_steps", "7"),
+        ("num_steps", None),
+        ("num_steps", True),
+        ("betas", [0.9]),
+        ("betas", "ab"),
+    ):
+        wrong = stored(Resumable())
+        wrong["options"][name] = value
+        (tmp_path / "config.json").write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=r"its config\.json is not of this program in this version"):
+            resumed("--resume", str(tmp_path))
+    for content in ("{", "[" * 100_000):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ValueError, match=r"config\.json is damaged"):
             resumed("--resume", str(tmp_path))
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is damaged"):

@@ -49,3 +49,18 @@ def test_a_run_that_was_killed_before_it_evaluated_can_be_drawn(tmp_path: Path) 
     (tmp_path / "norms.csv").write_text("step,quantity,layer,norm\n")
     assert draw_losses(tmp_path, {}, unit="nats", title="").exists()
     assert draw_norms(tmp_path, title="").exists()
+
+
+def test_a_table_of_something_else_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "norms.csv").write_text("step,quantity,layer,norm\n1,foo,norm,2.0\n")
+    with pytest.raises(ValueError, match=r"metrics\.csv does not hold the metrics of a run"):
+        draw_losses(tmp_path, {}, unit="nats", title="")
+    with pytest.raises(ValueError, match=r"norms\.csv does not hold the norms of a run"):
+        draw_norms(tmp_path, title="")
+
+
+def test_an_evaluation_that_was_cut_off_is_left_out(run: Path, tmp_path: Path) -> None:
+    rows = (run / "norms.csv").read_text().splitlines()
+    (tmp_path / "norms.csv").write_text("\n".join(rows[:-3]))
+    assert draw_norms(tmp_path, title="").exists()

@@ -55,6 +55,16 @@ def test_json_is_readable_and_takes_paths(tmp_path: Path) -> None:
     assert "äß" in text
 
 
+def test_json_has_no_word_for_what_is_not_finite(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        RunFolder(tmp_path / "run", "sort").write_json("summary", {"loss": float("nan")})
+
+
+def test_what_a_killed_write_left_does_not_make_a_folder_full(tmp_path: Path) -> None:
+    (tmp_path / ".config.json.partial").touch()
+    assert RunFolder(tmp_path, "sort").path == tmp_path
+
+
 def test_json_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.json cannot be read: No such file or directory"):
         read_json(tmp_path / "a.json")

@@ -17,7 +17,8 @@ def test_a_signal_is_noted_and_the_handlers_come_back(number: signal.Signals, ca
         assert stop.received is None
         os.kill(os.getpid(), number)
         assert stop.received == number
-    assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is (signal.SIG_IGN if number == signal.SIGHUP else before)
+    signal.signal(number, before)
     assert "stopping at the end of this step; Ctrl-C stops at once" in capfd.readouterr().err
 
 
@@ -125,3 +126,20 @@ def test_a_terminal_that_was_closed_is_no_longer_written_to() -> None:
     os.close(master)
     process.send_signal(signal.SIGHUP)  # this is not its controlling terminal, which would send it
     assert process.wait(timeout=30) == 5
+
+
+def test_a_little_output_to_a_closed_pipe_is_no_error_either() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as closed:
+        result = script("print('x')", capture_output=False, stdout=closed, stderr=subprocess.PIPE)
+    assert result.returncode == 141
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_output_that_a_shell_closed_is_no_error(closed: str) -> None:
+    body = "import sys; sys.stdout.write('x'); sys.stderr.write('y'); sys.stdout.flush()"
+    program = f"from scratchformer.runs import run_script\ndef main(arguments):\n    {body}\nrun_script(main, 'run.py')"
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}>&-', sys.executable, program]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -26,7 +26,9 @@ def test_a_table_goes_on_from_a_mark_and_drops_what_came_after_it(tmp_path: Path
             table.add(step, "größer, und so")
         position = table.mark()
         table.add(99, "lost")
+    prefix = stopped.read_bytes()[: position["num_bytes"]]
     with Table(stopped, ("step", "name"), position) as table:
+        assert stopped.read_bytes() == prefix
         assert table.mark() == position
         for step in range(3, 5):
             table.add(step, "größer, und so")
@@ -62,10 +64,15 @@ def test_a_disk_that_is_full_is_one_sentence() -> None:
         Table(Path("/dev/full"), ("step",))
 
 
+def test_a_row_that_was_cut_off_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("step,loss\n1,2.5\n2")
+    assert read_table(tmp_path / "a.csv") == {"step": ["1"], "loss": ["2.5"]}
+
+
 def test_a_table_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.csv cannot be read: No such file or directory"):
         read_table(tmp_path / "a.csv")
-    for content in (b"", b"step,loss\n1\n", b"\xff\xfe"):
+    for content in (b"", b"step,loss\n1\n2,3\n", b"\xff\xfe"):
         (tmp_path / "a.csv").write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.csv is not a table with equal rows"):
             read_table(tmp_path / "a.csv")

@@ -10,9 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from scratchformer.runs import Recorder, RunFolder, Stopped, read_table
+from scratchformer.runs import ProgressBar, Recorder, RunFolder, Stopped, read_table
 from scratchformer.text import TokenBatch
-from scratchformer.training import BEST, LAST, Divergence, load, read_checkpoint, training_checkpoint
+from scratchformer.training import (
+    BEST,
+    LAST,
+    Checkpoint,
+    Divergence,
+    load,
+    read_checkpoint,
+    training_checkpoint,
+    write_checkpoint,
+)
 from tests.runs.setting import EVALUATION, RUN, contents, started, train_into, trainer
 from tests.training.setting import ragged_batches
 
@@ -160,7 +169,7 @@ def test_another_run_is_refused_and_the_folder_left_as_it_is(
 ) -> None:
     train_into(started(tmp_path / "run"), trainer())
     with pytest.raises(ValueError, match=r"then$") as caught:
-        Recorder(trainer(**options), RunFolder.open(tmp_path / "run"), run, EVALUATION[0])
+        Recorder(trainer(**options), RunFolder.open(tmp_path / "run"), run, EVALUATION)
     assert difference in str(caught.value)
     assert contents(tmp_path / "run") == whole
 
@@ -168,7 +177,7 @@ def test_another_run_is_refused_and_the_folder_left_as_it_is(
 def test_another_run_is_refused_before_the_first_checkpoint_too(tmp_path: Path) -> None:
     folder = started(tmp_path / "run")
     with pytest.raises(ValueError, match=r"run is of another run: config\.options\.batch is 3 now and was 2 then"):
-        Recorder(trainer(), folder, RUN | {"options": {"batch": 3}}, EVALUATION[0])
+        Recorder(trainer(), folder, RUN | {"options": {"batch": 3}}, EVALUATION)
 
 
 def test_a_divergence_writes_its_batch_and_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
@@ -220,3 +229,74 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> N
         train_into(started(tmp_path / "run"), trained)
     assert not (tmp_path / "run" / LAST).exists()
     assert not (tmp_path / "run" / BEST).exists()
+
+
+def test_rows_are_on_disk_before_the_checkpoint_that_counts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    fsync, replace = os.fsync, Path.replace
+
+    def recording_fsync(descriptor: int) -> None:
+        events.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    def recording_replace(self: Path, target: Path) -> Path:
+        events.append(f"replace {target.name}")
+        return replace(self, target)
+
+    folder = started(tmp_path / "run")
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(Path, "replace", recording_replace)
+    train_into(folder, trainer(), evaluate_every=12, save_every=12)
+    assert {"metrics.csv", "norms.csv"} <= set(events[: events.index(f"replace {LAST}")])
+
+
+def test_the_first_of_equally_good_models_is_kept(tmp_path: Path) -> None:
+    trained = trainer()
+    trained.evaluate = lambda batches: 1.5
+    train_into(started(tmp_path / "run"), trained)
+    assert read_checkpoint(tmp_path / "run" / BEST).description["after_step"] == 4
+
+
+def test_a_signal_while_the_progress_is_shown_waits_for_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = ProgressBar.update
+
+    def signalled_update(self: ProgressBar, done: int, *losses: float | None) -> None:
+        update(self, done, *losses)
+        if done == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(ProgressBar, "update", signalled_update)
+    with pytest.raises(Stopped, match="after step 10 of 12"):
+        train_into(started(tmp_path / "run"), trainer())
+    assert read_checkpoint(tmp_path / "run" / LAST).description["num_steps"] == 10
+
+
+@pytest.mark.parametrize("spoiled", ["missing", "damaged", "another run's", "worse"])
+def test_a_best_model_that_is_not_this_run_s_is_refused(spoiled: str, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    folder = started(path)
+    train_into(folder, trainer())
+    folder.close()
+    best = read_checkpoint(path / BEST)
+    match spoiled:
+        case "missing":
+            (path / BEST).unlink()
+        case "damaged":
+            (path / BEST).write_bytes(b"")
+        case "another run's":
+            write_checkpoint(path / BEST, Checkpoint(best.tensors, {**best.description, "run": {}}))
+        case "worse":
+            write_checkpoint(path / BEST, Checkpoint(best.tensors, {**best.description, "validation_loss": 9.0}))
+    with pytest.raises(ValueError, match=r"best\.safetensors (cannot be read|is not )"):
+        Recorder(trainer(), RunFolder.open(path), RUN, EVALUATION)
+
+
+def test_a_last_checkpoint_that_is_a_link_to_nowhere_is_no_new_run(tmp_path: Path) -> None:
+    folder = started(tmp_path / "run")
+    (tmp_path / "run" / LAST).symlink_to(tmp_path / "gone")
+    with pytest.raises(ValueError, match=r"last\.safetensors cannot be read"):
+        Recorder(trainer(), folder, RUN, EVALUATION)

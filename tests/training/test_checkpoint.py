@@ -1,6 +1,8 @@
 import errno
+import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,28 @@ def test_the_same_checkpoint_gives_the_same_bytes_and_any_safetensors_reader_rea
     with safe_open(tmp_path / "a", "numpy") as file:
         np.testing.assert_array_equal(file.get_tensor("a"), TENSORS["a"])
         assert json.loads(file.metadata()["scratchformer"])["description"] == DESCRIPTION
+
+
+def test_the_checksum_is_that_of_every_byte(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_checkpoint(path, Checkpoint({"x": np.arange(3.0), "scalar": np.ones(())}, {}))
+    data = path.read_bytes()
+    digest = read_digest(data)
+    assert hashlib.sha256(data.replace(digest, b"0" * 64)).hexdigest().encode() == digest
+    for place in (0, 7, 8, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(ValueError, match=r"is damaged|is not a checkpoint"):
+            read_checkpoint(path)
+
+
+def read_digest(data: bytes) -> bytes:
+    (found,) = re.findall(rb"[0-9a-f]{64}", data)
+    return found
+
+
+def test_a_number_is_no_array_of_one(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a", Checkpoint({"scalar": np.full((), 2.5)}, {}))
+    assert read_checkpoint(tmp_path / "a").tensors["scalar"].shape == ()
 
 
 def test_no_mutation_of_a_file_goes_unnoticed(tmp_path: Path) -> None:
@@ -156,10 +180,11 @@ def test_a_write_that_fails_leaves_the_one_before(
 def test_the_content_reaches_the_disk_before_the_name_and_the_name_before_the_return(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events = []
+    events, sizes = [], []
     fsync, replace = os.fsync, Path.replace
 
     def recording_fsync(descriptor: int) -> None:
+        sizes.append(os.fstat(descriptor).st_size)
         events.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
         fsync(descriptor)
 
@@ -171,3 +196,4 @@ def test_the_content_reaches_the_disk_before_the_name_and_the_name_before_the_re
     monkeypatch.setattr(Path, "replace", recording_replace)
     write_checkpoint(tmp_path / "a", Checkpoint(TENSORS, {}))
     assert events == ["file", "replace", "folder"]
+    assert sizes[0] == (tmp_path / "a").stat().st_size

@@ -142,3 +142,55 @@ def test_what_counts_nowhere_cannot_be_at_fault() -> None:
     model = tiny_gpt()
     with tiny_trainer(model, num_workers=3) as trainer:
         assert np.isfinite(trainer.step(ragged_batches(0, 3)).loss)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_an_evaluation_that_is_not_finite_can_be_explained_and_warns_of_nothing(num_workers: int) -> None:
+    model = tiny_gpt(num_layers=2)
+    with tiny_trainer(model, num_workers=num_workers) as trainer, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert trainer.first_non_finite([BATCH]) is None
+        model.blocks[1].feed_forward.up.weight.value[...] = 1e308
+        assert not np.isfinite(trainer.evaluate([BATCH, BATCH]))
+        first = trainer.first_non_finite([BATCH])
+    assert first is not None
+    assert first.startswith("blocks.1.feed_forward.")
+
+
+def test_dropout_is_drawn_from_seed_step_micro_batch_and_worker() -> None:
+    """Resumed runs, and runs of later versions, depend on it."""
+    draws = []
+
+    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace | None) -> tuple:
+        draws.append(generator.random())
+        return loss(model, batch, generator, trace)
+
+    template = tiny_trainer(tiny_gpt())
+    with Trainer(
+        template.model, template.optimizer, template.schedule, recording_loss, num_workers=2, seed=7
+    ) as trainer:
+        for _ in range(2):
+            trainer.step([BATCH, BATCH])
+    keys = [(step, index, worker) for step in range(2) for index in range(2) for worker in range(2)]
+    expected = [np.random.default_rng(np.random.SeedSequence(7, spawn_key=key)).random() for key in keys]
+    assert sorted(draws) == sorted(expected)
+
+
+def test_the_worker_at_fault_is_looked_into_with_its_own_dropout() -> None:
+    draws: dict[int, list[float]] = {0: [], 1: []}
+
+    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace | None) -> tuple:
+        row = int(batch.ids[0, 0] > 0)
+        draws[row].append(generator.random())
+        value = np.float64(np.nan if row else 1.0)
+        if trace is not None:
+            trace.record("value", np.asarray(value))
+        return value, lambda dloss: None
+
+    template = tiny_trainer(tiny_gpt())
+    trainer = Trainer(template.model, template.optimizer, template.schedule, recording_loss, num_workers=2)
+    error = diverged(trainer, [BATCH])
+    assert error.shard.ids[0, 0] == 3
+    for drawn in draws.values():
+        assert len(drawn) == 2
+        assert drawn[0] == drawn[1]
