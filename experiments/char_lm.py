@@ -33,7 +33,6 @@ from scratchformer.runs import (
     draw_norms,
     evaluations,
     load_run,
-    next_token_loss,
     one_sentence_errors,
     options_of,
     parse,
@@ -53,7 +52,7 @@ from scratchformer.text import (
     pydoc_corpus,
     read_corpus,
 )
-from scratchformer.training import BEST, Trainer
+from scratchformer.training import BEST, Trainer, next_token_loss
 
 TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 

@@ -21,9 +21,8 @@ from threadpoolctl import threadpool_limits
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.ops import scaled_dot_product_attention
 from scratchformer.optim import AdamW, Constant
-from scratchformer.runs import next_token_loss
 from scratchformer.text import TokenBatch
-from scratchformer.training import Trainer, keep_freed_memory
+from scratchformer.training import Trainer, keep_freed_memory, next_token_loss
 
 LEARNING_RATE, BETAS, WEIGHT_DECAY, MAX_NORM = 1e-3, (0.9, 0.99), 0.1, 1.0
 

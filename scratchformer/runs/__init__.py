@@ -4,7 +4,6 @@ from scratchformer.runs.command_line import check_option, one_sentence_errors, o
 from scratchformer.runs.environment import describe_environment
 from scratchformer.runs.figures import comparable_run, draw_attention, draw_losses, draw_norms, evaluations
 from scratchformer.runs.folder import RunFolder, load_run, read_json, read_run
-from scratchformer.runs.losses import next_token_loss
 from scratchformer.runs.progress import ProgressBar
 from scratchformer.runs.recorder import Recorder
 from scratchformer.runs.stopping import Stopped, StopSignals, run_script
@@ -27,7 +26,6 @@ __all__ = [
     "draw_norms",
     "evaluations",
     "load_run",
-    "next_token_loss",
     "one_sentence_errors",
     "options_of",
     "parse",

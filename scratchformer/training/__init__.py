@@ -5,6 +5,7 @@ from scratchformer.training.checkpoint import Checkpoint, check_is_file, read_ch
 from scratchformer.training.divergence import Divergence
 from scratchformer.training.loading import BEST, LAST, load, trained_checkpoint
 from scratchformer.training.loop import Progress, train
+from scratchformer.training.losses import next_token_loss
 from scratchformer.training.state import first_difference, model_checkpoint, restore, save, training_checkpoint
 from scratchformer.training.trainer import Batch, Step, Trainer
 
@@ -22,6 +23,7 @@ __all__ = [
     "keep_freed_memory",
     "load",
     "model_checkpoint",
+    "next_token_loss",
     "read_checkpoint",
     "restore",
     "save",

@@ -7,7 +7,7 @@ from scratchformer.layers import Trace
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.optim import AdamW, Constant
 from scratchformer.text.batches import TokenBatch
-from scratchformer.training import Trainer
+from scratchformer.training import Trainer, next_token_loss
 
 VOCABULARY_SIZE, CONTEXT_LENGTH = 7, 6
 
@@ -23,7 +23,7 @@ def tiny_gpt(*, seed: int = 0, dropout: float = 0.0, dtype: type = np.float64, *
 def loss(
     model: GPT, batch: TokenBatch, generator: np.random.Generator | None = None, trace: Trace | None = None
 ) -> tuple:
-    return model.loss(batch.ids, batch.targets, generator=generator, trace=trace)
+    return next_token_loss(model, batch, generator, trace)
 
 
 def tiny_trainer(model: GPT, *, rate: float = 0.01, **options: object) -> Trainer:
