@@ -11,20 +11,28 @@ from beartype import BeartypeConf, beartype
 check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
+DRAWN_FROM = ("scratchformer.gradcheck.strategies", "scratchformer.catalogue")
+
+
 def check_annotations(package: str) -> None:
     """From now on, checks every call of the package's functions and methods against their annotations.
 
     Functions inside functions are left out: each call of the outer one would decorate them anew, which takes fifty
-    times as long as the call.
+    times as long as the call. So is what Hypothesis draws from: the checker looks at random items, which Hypothesis
+    takes for randomness of the strategy's own.
     """
     decorator = jaxtyping.jaxtyped
 
     def jaxtyped(*, typechecker: Any) -> Callable[[Callable], Callable]:
         decorate = decorator(typechecker=typechecker)
-        return lambda function: function if "<locals>" in function.__qualname__ else decorate(function)
+        return lambda function: function if _is_left_out(function) else decorate(function)
 
     jaxtyping.jaxtyped = jaxtyped
     jaxtyping.install_import_hook(package, f"{__name__}.check")
+
+
+def _is_left_out(function: Callable) -> bool:
+    return "<locals>" in function.__qualname__ or function.__module__.startswith(DRAWN_FROM)
 
 
 @contextmanager

@@ -1,0 +1,119 @@
+"""Every op, with a strategy that draws its arguments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from numpy import ndarray
+
+from scratchformer import ops
+from scratchformer.catalogue.entry import op_entry
+from scratchformer.gradcheck.strategies import (
+    ORDINARY,
+    Draw,
+    Regime,
+    any_arrays,
+    arrays,
+    attention_inputs,
+    batch_shapes,
+    dimensions,
+    masks,
+    seeds,
+    shapes,
+    token_ids,
+)
+
+
+def one_array(regimes: Sequence[Regime]) -> SearchStrategy[Sequence[Any]]:
+    return any_arrays(1, 3, regimes).map(lambda x: (x,))
+
+
+@st.composite
+def linear_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
+    batch, d_in, d_out = draw(batch_shapes), draw(dimensions), draw(dimensions)
+    inputs = [draw(arrays(shape, regimes)) for shape in ((*batch, d_in), (d_in, d_out), (d_out,))]
+    return inputs if draw(st.booleans()) else inputs[:2]
+
+
+@st.composite
+def norm_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
+    batch, n = draw(batch_shapes), draw(dimensions)
+    return [draw(arrays((*batch, n), regimes)), *(draw(arrays((n,), ORDINARY)) for _ in range(draw(st.integers(0, 2))))]
+
+
+@st.composite
+def embedding_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
+    n = draw(dimensions)
+    return [draw(token_ids(draw(shapes()), n)), draw(arrays((n, draw(dimensions)), regimes))]
+
+
+@st.composite
+def entropy_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
+    batch, n = draw(shapes()), draw(dimensions)
+    targets = draw(token_ids(batch, 2 * n))
+    targets[np.random.default_rng(draw(seeds)).random(batch) < draw(st.sampled_from((0, 0.3)))] = -100
+    return [draw(arrays((*batch, n), regimes)), targets]
+
+
+@st.composite
+def error_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
+    shape = draw(shapes())
+    return [draw(arrays(shape, regimes)), draw(arrays(shape, regimes))]
+
+
+@st.composite
+def masked_attention_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
+    inputs = draw(attention_inputs(regimes))
+    return [*inputs, draw(masks(inputs.query.shape[-2], inputs.key.shape[-2]))]
+
+
+def causal_attention(query: ndarray, key: ndarray, value: ndarray) -> Any:
+    return ops.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+def attention_with_dropout(query: ndarray, key: ndarray, value: ndarray) -> Any:
+    generator = np.random.default_rng(5)
+    return ops.scaled_dot_product_attention(query, key, value, scale=0.7, dropout=0.3, generator=generator)
+
+
+def smoothed_cross_entropy(logits: ndarray, targets: ndarray) -> Any:
+    return ops.cross_entropy(logits, targets, label_smoothing=0.2)
+
+
+def tanh_gelu(x: ndarray) -> Any:
+    return ops.gelu(x, approximate="tanh")
+
+
+def seeded_dropout(x: ndarray) -> Any:
+    return ops.dropout(x, 0.4, np.random.default_rng(5))
+
+
+OPS = [
+    op_entry("linear", ops.linear, linear_inputs),
+    op_entry("embedding", ops.embedding, embedding_inputs),
+    op_entry("relu", ops.relu, one_array),
+    op_entry("gelu", ops.gelu, one_array),
+    op_entry("gelu (tanh)", tanh_gelu, one_array),
+    op_entry("silu", ops.silu, one_array),
+    op_entry("softmax", ops.softmax, one_array),
+    op_entry("log_softmax", ops.log_softmax, one_array),
+    op_entry("layer_norm", ops.layer_norm, norm_inputs),
+    op_entry("dropout", seeded_dropout, one_array),
+    op_entry("cross_entropy", ops.cross_entropy, entropy_inputs),
+    op_entry("cross_entropy (smoothed)", smoothed_cross_entropy, entropy_inputs),
+    op_entry("mean_squared_error", ops.mean_squared_error, error_inputs),
+    op_entry(
+        "attention_weights", ops.attention_weights, lambda regimes: attention_inputs(regimes).map(lambda x: x[:2])
+    ),
+    op_entry(
+        "attention_weights (mask)",
+        ops.attention_weights,
+        lambda regimes: masked_attention_inputs(regimes).map(lambda x: [x[0], x[1], x[3]]),
+    ),
+    op_entry("attention", ops.scaled_dot_product_attention, attention_inputs),
+    op_entry("attention (mask)", ops.scaled_dot_product_attention, masked_attention_inputs),
+    op_entry("attention (causal)", causal_attention, attention_inputs),
+    op_entry("attention (dropout)", attention_with_dropout, attention_inputs),
+]

@@ -1,0 +1,153 @@
+"""Checks every gradient of the library, or one of them in detail, with oracles that do not look at backward passes.
+
+For each op, layer, model and optimizer: the worst relative error against central differences and against the complex
+step, the median order of the Taylor remainder (2 when right, 1 when wrong), and the verdict over all examples.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from hypothesis import HealthCheck, Phase, given, settings
+
+from scratchformer.catalogue import CATALOGUE, Entry
+from scratchformer.gradcheck import Report
+from scratchformer.gradcheck.steps import step_study
+from scratchformer.gradcheck.strategies import ORDINARY, REGIMES, Regime
+from scratchformer.gradcheck.tally import Line, Tally, tally
+from scratchformer.plots import error_by_step, save_figure
+from scratchformer.runs.command_line import check_option, one_sentence_errors, parse
+
+EXAMPLES = {"ops": 30, "layers": 10, "models": 2, "optim": 30}
+HEADER = ("", "examples", "central", "complex step", "Taylor", "verdict")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the check."""
+
+    name: Annotated[str, tyro.conf.Positional] = ""
+    """What to check in detail, such as softmax; without it, everything."""
+    examples: int = 0
+    """How many examples of each; 0 for as many as end within two minutes in all."""
+    regimes: bool = False
+    """Draw huge, tiny, saturated, tied and other extreme values too, not only ordinary ones."""
+    plot: Path | None = None
+    """PNG file for the errors of the named op by the size of the step."""
+
+    def check(self) -> None:
+        """Raises ValueError for what does not go together or is out of range."""
+        check_option("examples", self.examples, at_least=0)
+        if self.plot is not None and not self.name:
+            raise ValueError("--plot draws one op: name it, as in `gradcheck softmax --plot softmax.png`")
+
+
+def main(arguments: Sequence[str]) -> None:
+    prog = "python -m scratchformer gradcheck"
+    with one_sentence_errors(prog):
+        config = parse({"default": Config()}, prog=prog, description=__doc__, arguments=arguments)
+        config.check()
+        entries = [entry for entry in CATALOGUE if config.name in ("", entry.name)]
+        if not entries:
+            raise ValueError(f"there is no {config.name!r}; there are {', '.join(entry.name for entry in CATALOGUE)}")
+    start = time.perf_counter()
+    width = max(len(entry.name) for entry in entries)
+    print_row(HEADER, width)
+    failed = []
+    for entry in entries:
+        found = run_entry(entry, config.examples or EXAMPLES[entry.room], REGIMES if config.regimes else ORDINARY)
+        print_row(row_of(found), width)
+        if config.name:
+            print_details(found)
+        if found.verdict != "right":
+            failed.append(found)
+    for found in failed:
+        explain(found)
+    print(f"{len(entries) - len(failed)} of {len(entries)} right, {time.perf_counter() - start:.0f} s")
+    if config.plot is not None:
+        draw_steps(found, config.plot)
+    if failed:
+        sys.exit(1)
+
+
+def run_entry(entry: Entry, examples: int, regimes: Sequence[Regime]) -> Tally:
+    """Checks an entry on so many examples, the same ones each time."""
+    reports: list[Report] = []
+    options = settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
+
+    @options
+    @given(check=entry.checks(regimes))
+    def collect(check: object) -> None:
+        reports.append(check())  # type: ignore[operator]
+
+    collect()
+    return tally(entry.name, reports)
+
+
+def row_of(found: Tally) -> tuple[str, ...]:
+    judged = [line for line in found.lines if line.verdict not in ("zero", "vacuous")] or found.lines
+    exact = [line.exact for line in judged if line.exact is not None]
+    orders = [line.taylor for line in judged if line.taylor is not None]
+    zeros = [line.tensor for line in found.lines if line.verdict == "zero"]
+    verdict: str = found.verdict
+    if zeros and verdict == "right":
+        verdict += f", zero by mathematics: {', '.join(zeros)}"
+    return (
+        found.name,
+        str(found.num_examples),
+        f"{max(line.central for line in judged):.0e}",
+        f"{max(exact):.0e}" if exact else "-",
+        f"{min(orders):.1f}" if orders else "-",
+        verdict,
+    )
+
+
+def print_row(row: Sequence[str], width: int) -> None:
+    name, *numbers, verdict = row
+    print(f"{name:<{width}}", *(f"{number:>12}" for number in numbers), f" {verdict}", flush=True)
+
+
+def print_details(found: Tally) -> None:
+    for line in found.lines:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in line.counts.most_common())
+        print(f"  {line.tensor}: {line.verdict} ({counts}); {errors_of(line)}")
+        if line.reason:
+            print(f"    {line.reason}")
+
+
+def errors_of(line: Line) -> str:
+    exact = "" if line.exact is None else f", complex step {line.exact:.0e}"
+    order = "" if line.taylor is None else f", Taylor order {line.taylor:.1f}"
+    return f"central {line.central:.0e}{exact}{order}"
+
+
+def draw_steps(found: Tally, path: Path) -> None:
+    """Draws the errors of the three oracles on one example, by the size of their steps."""
+    subject = found.sample.subject
+    if subject is None:
+        raise ValueError(f"{found.name} has no gradient whose error could be drawn by step")
+    tensor = found.sample.findings[0].tensor
+    study = step_study(subject, tensor)
+    title = f"The gradient of {tensor} in {found.name}"
+    figure = error_by_step(study.steps, study.central, study.complex_step, study.taylor, title=title)
+    print(f"figure: {save_figure(figure, path)}")
+
+
+def explain(found: Tally) -> None:
+    """Why something is not right: the first failure in full, or what no example could prove."""
+    if found.first_failure is not None:
+        print(f"\n{found.first_failure}")
+    vacuous = [line.tensor for line in found.lines if line.verdict == "vacuous"]
+    if vacuous:
+        print(f"\n{found.name}: no example proves anything of {', '.join(vacuous)}")

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.gradcheck import strategies
+from scratchformer.gradcheck.strategies import REGIMES, Regime, regime_array
+
+
+def found(strategy: st.SearchStrategy, condition, examples: int = 200) -> bool:
+    """Whether some example meets the condition."""
+    seen = []
+
+    @given(value=strategy)
+    @settings(max_examples=examples, database=None, derandomize=True, deadline=None)
+    def look(value: object) -> None:
+        seen.append(bool(condition(value)))
+
+    look()
+    return any(seen)
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_a_regime_is_what_its_name_says(regime: Regime) -> None:
+    x = regime_array(regime, (40, 6), 1)
+    assert x.shape == (40, 6)
+    assert x.dtype == np.float64
+    assert np.isfinite(x).all()
+    np.testing.assert_array_equal(x, regime_array(regime, (40, 6), 1))
+    match regime:
+        case "ordinary":
+            assert 0.8 < x.std() < 1.2
+        case "tiny":
+            assert 0 < np.abs(x).max() < 1e-5
+        case "huge":
+            assert np.abs(x).max() > 1e6
+        case "saturated":
+            assert 0.2 < (np.abs(x) == 1e3).mean() < 0.4
+        case "tied maxima":
+            assert ((x == x.max(axis=-1, keepdims=True)).sum(axis=-1) > 1).mean() > 0.8
+        case "near-constant rows":
+            assert 0 < np.ptp(x, axis=-1).max() < 1e-4
+        case "zeros":
+            assert not x.any()
+        case "subnormal":
+            assert 0 < np.abs(x).max() < np.finfo(np.float64).tiny
+        case "small integers":
+            assert set(np.unique(x)) == {-2, -1, 0, 1, 2}
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_every_regime_has_arrays_of_every_shape(regime: Regime) -> None:
+    for shape in ((), (1,), (0, 2), (2, 1, 3)):
+        assert regime_array(regime, shape, 0).shape == shape
+
+
+def test_dimensions_of_1_and_more_are_drawn() -> None:
+    assert found(strategies.shapes(), lambda shape: 1 in shape)
+    assert found(strategies.shapes(), lambda shape: min(shape) >= 2)
+    assert found(strategies.batch_shapes, lambda shape: shape == ())
+
+
+@given(x=strategies.any_arrays(1, 3, REGIMES))
+def test_arrays_are_float64(x: ndarray) -> None:
+    assert x.dtype == np.float64
+    assert 1 <= x.ndim <= 3
+
+
+@given(ids=strategies.token_ids((3, 4), 6))
+def test_token_ids_repeat(ids: ndarray) -> None:
+    assert ids.dtype.kind == "i"
+    assert 0 <= ids.min() <= ids.max() < 3
+    assert len(np.unique(ids)) < ids.size
+
+
+@given(mask=strategies.masks(3, 4))
+def test_masks_are_boolean_or_additive(mask: ndarray) -> None:
+    assert mask.shape == (3, 4)
+    assert mask.dtype == bool or not np.isin(mask, (0, 1)).all()
+    assert not np.isnan(mask.astype(float)).any()
+
+
+def test_every_kind_of_mask_is_drawn() -> None:
+    boolean = strategies.masks(3, 4, additive=False)
+    assert found(boolean, lambda mask: (mask == np.tri(3, 4, 1, dtype=bool)).all())
+    assert found(boolean, lambda mask: (mask == mask[0]).all() and not mask.all() and mask.any())
+    assert found(boolean, lambda mask: (~mask.any(axis=1)).any())
+    assert found(strategies.masks(3, 4, additive=True), lambda mask: np.isneginf(mask).any())
+
+
+def test_attention_inputs_tell_lengths_and_widths_apart() -> None:
+    drawn = strategies.attention_inputs()
+    assert found(drawn, lambda x: x.query.shape[-2] != x.key.shape[-2])
+    assert found(drawn, lambda x: x.key.shape[-1] != x.value.shape[-1])
+    assert found(drawn, lambda x: x.query.ndim == 4)
+
+
+@given(dy=strategies.cotangents((2, 3)))
+def test_cotangents_are_never_constant(dy: ndarray) -> None:
+    assert len(np.unique(dy)) == 6
+
+
+@given(layout=strategies.layouts, seed=strategies.seeds)
+def test_layouts_change_no_value(layout, seed: int) -> None:
+    x = regime_array("ordinary", (2, 3, 4), seed)
+    np.testing.assert_array_equal(layout(x), x)
