@@ -4,23 +4,32 @@ from typing import Any
 
 import pytest
 
+from tests.annotations import unchecked
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 EXCERPTS = {"def softmax(x)": "scratchformer/ops/softmax.py", "dnormed_h = ": "scratchformer/layers/block.py"}
 
 
-def test_every_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)  # some write files
-    assert len(FENCES) == 6
+    assert len(FENCES) == 8
     namespace: dict[str, Any] = {}
-    for fence in FENCES:
-        exec(fence, namespace)
+    with unchecked():
+        for fence in FENCES:
+            exec(fence, namespace)
     assert namespace["dquery"].shape == namespace["query"].shape
     assert namespace["loss"] < 4.0
     assert (namespace["same_model"].values == namespace["model"].values).all()
     assert namespace["weights"].shape == (8, 4, 64, 64)
     assert namespace["dresidual"].shape == (8, 64, 32)
+    printed = capsys.readouterr().out
+    assert printed.startswith("softmax_by_batch: WRONG")
+    assert f"```text\n{printed}```" in README
+    namespace["test_squash"]()
 
 
 @pytest.mark.parametrize(("start", "file"), EXCERPTS.items())

@@ -55,7 +55,7 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {'right' if self.passed else 'WRONG'}"]
-        width = max(len(finding.tensor) for finding in self.findings)
+        width = max((len(finding.tensor) for finding in self.findings), default=0)
         for finding in self.findings:
             errors = f"central {finding.central:.0e}"
             if finding.exact is not None:
@@ -65,7 +65,7 @@ class Report:
             lines.append(f"  {finding.tensor:<{width}}  {finding.verdict:<7}  {errors}")
             lines += [f"    {line}" for line in finding.message.splitlines()]
         lines += [f"  contract broken: {promise}" for promise in self.broken_promises]
-        if not self.passed:
+        if not self.passed and self.example:
             lines.append(f"  again: {self.example}")
         return "\n".join(lines)
 

@@ -1,0 +1,258 @@
+"""Bugs that people make in hand-written backward passes. Each must be killed by the tests that it names."""
+
+from tests.mutants.mutant import Mutant, mutant
+
+SOFTMAX, ENTROPY, NORM = "ops/softmax.py", "ops/cross_entropy.py", "ops/normalization.py"
+ATTENTION, HEADS, ACTIVATIONS = "ops/attention.py", "layers/multi_head_attention.py", "ops/activations.py"
+PUBLIC = "public NumPy Transformers"
+
+OPS = [
+    mutant(
+        "softmax: the term that makes rows add up to zero is dropped",
+        SOFTMAX,
+        "return y * (dy - row_dot(dy, y))",
+        "return y * dy",
+        "softmax",
+    ),
+    mutant(
+        "softmax: divided by the batch size, right for a batch of one",
+        SOFTMAX,
+        "return y * (dy - row_dot(dy, y))",
+        "return y * (dy - row_dot(dy, y)) / len(y)",
+        "softmax",
+        seen_in=PUBLIC,
+    ),
+    mutant(
+        "softmax: zeros, which a cotangent of all ones expects",
+        SOFTMAX,
+        "return y * (dy - row_dot(dy, y))",
+        "return 0 * y * dy",
+        "softmax",
+        seen_in=PUBLIC,
+    ),
+    mutant("log_softmax: probabilities forgotten", SOFTMAX, "np.exp(y) * row_sum(dy)", "row_sum(dy)", "log_softmax"),
+    mutant("log_softmax: mean for sum", SOFTMAX, "* row_sum(dy)", "* row_sum(dy) / dy.shape[-1]", "log_softmax"),
+    mutant(
+        "cross_entropy: divided by B where the mean is over B x T",
+        ENTROPY,
+        "dtype.type(dloss / len(rows))",
+        "dtype.type(dloss / len(targets))",
+        "cross_entropy",
+        seen_in=PUBLIC,
+    ),
+    mutant(
+        "cross_entropy: ignored positions counted in the mean",
+        ENTROPY,
+        "dtype.type(dloss / len(rows))",
+        "dtype.type(dloss / targets.size)",
+        "cross_entropy",
+    ),
+    mutant(
+        "cross_entropy: smoothing forgotten at the target",
+        ENTROPY,
+        "-= share * (1 - label_smoothing)",
+        "-= share",
+        "cross_entropy (smoothed)",
+    ),
+    Mutant(
+        "layer_norm: weight left outside of the two means, right while it is 1",
+        NORM,
+        (
+            ("dz = dy if weight is None else dy * weight", "dz = dy"),
+            ("dx *= inverse_std", "dx *= inverse_std if weight is None else inverse_std * weight"),
+        ),
+        ("layer_norm",),
+        PUBLIC,
+    ),
+    mutant("layer_norm: mean not differentiated", NORM, "dx = dz - row_mean(dz)", "dx = dz.copy()", "layer_norm"),
+    mutant("layer_norm: variance not differentiated", NORM, "dx -= z * (row_dot(dz, z) / n)", "pass", "layer_norm"),
+    mutant("layer_norm: sum for mean", NORM, "(row_dot(dz, z) / n)", "row_dot(dz, z)", "layer_norm"),
+    mutant(
+        "layer_norm: eps outside of the square root",
+        NORM,
+        "1 / np.sqrt(row_mean(z * z) + float(eps))",
+        "1 / (np.sqrt(row_mean(z * z)) + float(eps))",
+        "layer_norm",
+    ),
+    mutant(
+        "layer_norm: no eps at all",
+        NORM,
+        "row_mean(z * z) + float(eps)",
+        "row_mean(z * z)",
+        "tests/ops/test_normalization.py::test_an_equal_row_gives_the_bias_and_a_finite_gradient",
+    ),
+    mutant("layer_norm: variance divides by n - 1", NORM, "row_mean(z * z)", "row_sum(z * z) / (n - 1)", "layer_norm"),
+    mutant("layer_norm: dweight from x", NORM, "column_sum(dy * z)", "column_sum(dy * x)", "layer_norm"),
+    mutant(
+        "embedding: repeated ids dropped",
+        "ops/embedding.py",
+        "table[sorted_ids[starts]] += np.add.reduceat(rows.reshape(-1, table.shape[1])[order], starts, axis=0)",
+        "table[ids.ravel()] += rows.reshape(-1, table.shape[1])",
+        "embedding",
+        "Embedding",
+        seen_in=PUBLIC,
+    ),
+    mutant("linear: transpose forgotten", "ops/linear.py", "drows @ weight.T", "drows @ weight", "linear"),
+    mutant("linear: bias gradient a mean", "ops/linear.py", "column_sum(dy)", "column_sum(dy) / len(drows)", "linear"),
+    mutant("linear: bias gradient of the first row", "ops/linear.py", "column_sum(dy)", "drows[0].copy()", "linear"),
+    mutant("relu: sign of the cotangent", ACTIVATIONS, "dy * (x > 0)", "dy * (dy > 0)", "relu"),
+    mutant("gelu: density forgotten", ACTIVATIONS, "dy * (phi + x * density)", "dy * phi", "gelu"),
+    mutant("gelu (tanh): 3 of the cube forgotten", ACTIVATIONS, "1.5 * SQRT", "0.5 * SQRT", "gelu (tanh)"),
+    mutant("silu: one factor forgotten", ACTIVATIONS, "(1 + x * (1 - s))", "(1 + x)", "silu"),
+    mutant("dropout: scale forgotten", "ops/dropout.py", "else dy * scaled_keep", "else dy * keep", "dropout"),
+    mutant(
+        "mean_squared_error: 2 forgotten", "ops/mean_squared_error.py", "2 * dloss", "1 * dloss", "mean_squared_error"
+    ),
+    mutant(
+        "mean_squared_error: sign of the target",
+        "ops/mean_squared_error.py",
+        "dprediction, -dprediction",
+        "dprediction, dprediction",
+        "mean_squared_error",
+    ),
+    mutant("attention: scale forgotten in dquery", ATTENTION, "dquery *= scale", "pass", "attention"),
+    mutant(
+        "attention: scale forgotten in dkey",
+        ATTENTION,
+        "_product(dscores.swapaxes(-1, -2), q, like=key)",
+        "_product(dscores.swapaxes(-1, -2), query, like=key)",
+        "attention",
+    ),
+    mutant(
+        "attention: softmax's term dropped",
+        ATTENTION,
+        "dscores = dweights - row_dot(dweights, weights)",
+        "dscores = dweights.copy()",
+        "attention",
+    ),
+    mutant(
+        "attention: dvalue from the weights before dropout",
+        ATTENTION,
+        "dvalue = _product(dropped.swapaxes(-1, -2), dy, like=value)",
+        "dvalue = _product(weights.swapaxes(-1, -2), dy, like=value)",
+        "attention (dropout)",
+        seen_in=PUBLIC,
+    ),
+    mutant(
+        "attention: dropout forgotten on the way back",
+        ATTENTION,
+        "dropout_backward(dy @ value.swapaxes(-1, -2))",
+        "dy @ value.swapaxes(-1, -2)",
+        "attention (dropout)",
+    ),
+    Mutant(
+        "attention: additive mask before the scale",
+        ATTENTION,
+        (
+            ("q = query * scale", "q = query"),
+            (
+                "    if allowed is not None:\n        np.copy",
+                "    scores *= scale\n    if allowed is not None:\n        np.copy",
+            ),
+        ),
+        ("attention (mask)",),
+    ),
+    mutant(
+        "attention: works on an output that it keeps",
+        ATTENTION,
+        "        dscores = dweights - row_dot(dweights, weights)\n        dscores *= weights",
+        "        dscores = dweights\n        dscores -= row_dot(dweights, weights)\n        dscores *= weights",
+        "attention_weights",
+    ),
+    mutant(
+        "attention: causal mask lets the next position in",
+        "ops/masks.py",
+        "num_keys - num_queries, dtype",
+        "num_keys - num_queries + 1, dtype",
+        "tests/ops/test_attention_semantics.py::test_is_causal_aligns_the_last_query_with_the_last_key",
+    ),
+]
+
+LAYERS = [
+    mutant(
+        "heads: the projection skipped on the way back",
+        HEADS,
+        "self._split(output_backward(dy))",
+        "self._split((output_backward(dy), dy)[1])",
+        "MultiHeadAttention",
+        seen_in=PUBLIC,
+    ),
+    mutant(
+        "heads: keys' and values' part of dx forgotten", HEADS, "dx + dmemory, None", "dx, None", "MultiHeadAttention"
+    ),
+    mutant(
+        "heads: keys and values swapped, which gradients cannot see",
+        HEADS,
+        "key, value = np.split(key_value, 2, axis=-1)",
+        "value, key = np.split(key_value, 2, axis=-1)",
+        "tests/layers/test_multi_head_attention.py::test_it_equals_one_head_after_another",
+        seen_in=PUBLIC,
+    ),
+    mutant(
+        "block: residual forgotten on the way back",
+        "layers/block.py",
+        "dh = dy + feed_forward_norm_backward(dnormed_h)",
+        "dh = feed_forward_norm_backward(dnormed_h)",
+        "TransformerBlock",
+    ),
+    mutant(
+        "layer: gradient overwritten",
+        "layers/linear.py",
+        "self.weight.grad += dweight",
+        "self.weight.grad[...] = dweight",
+        "Linear",
+    ),
+    mutant(
+        "tied head: gradient of the embedding overwritten",
+        "layers/linear.py",
+        "self.table.grad += dweight.T",
+        "self.table.grad[...] = dweight.T",
+        "TiedLinear",
+    ),
+    mutant(
+        "GPT: position gradient of the first sequence alone",
+        "models/gpt.py",
+        "dx.sum(axis=tuple(range(dx.ndim - 2)))",
+        "dx[0]",
+        "GPT",
+    ),
+]
+
+OPTIMIZERS = [
+    mutant(
+        "Adam: bias correction of the square left out",
+        "optim/adam.py",
+        "1 / math.sqrt(1 - b2**self.num_steps)",
+        "1.0",
+        "Adam",
+    ),
+    mutant(
+        "Adam: bias correction of the mean left out",
+        "optim/adam.py",
+        "learning_rate / (1 - b1**self.num_steps)",
+        "learning_rate",
+        "Adam",
+    ),
+    Mutant(
+        "Adam: eps inside of the square root",
+        "optim/adam.py",
+        (("denominator = np.sqrt(v)", "denominator = np.sqrt(v + self.eps**2)"), ("denominator += self.eps", "pass")),
+        ("Adam",),
+    ),
+    mutant(
+        "AdamW: decay of everything",
+        "optim/adam.py",
+        "p[: max(0, num_decayed - span.start)]",
+        "p[:]",
+        "AdamW",
+    ),
+    mutant(
+        "SGD: Nesterov without the gradient",
+        "optim/sgd.py",
+        "g + self.momentum * u",
+        "self.momentum * u",
+        "SGD (Nesterov)",
+    ),
+]
+
+CATALOGUE: list[Mutant] = [*OPS, *LAYERS, *OPTIMIZERS]
