@@ -27,7 +27,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Tally:
-    """Many reports on the same subject, in one; `sample` is one that was right throughout, if there is any."""
+    """Many reports on the same subject, in one; `sample` is the largest that was right throughout, if there is any."""
 
     name: str
     num_examples: int
@@ -61,7 +61,12 @@ def tally(name: str, reports: Sequence[Report]) -> Tally:
     ]
     lines = [_line(tensor, findings) for tensor, findings in by_tensor.items()]
     right = [report for report in reports if all(finding.verdict == "right" for finding in report.findings)]
-    return Tally(name, len(reports), lines, promises, failed[0] if failed else None, (right or list(reports))[0])
+    sample = max(right or reports, key=_size)
+    return Tally(name, len(reports), lines, promises, failed[0] if failed else None, sample)
+
+
+def _size(report: Report) -> int:
+    return 0 if report.subject is None else sum(x.size for x in report.subject.tensors.values())
 
 
 def _line(tensor: str, findings: Sequence[Finding]) -> Line:
