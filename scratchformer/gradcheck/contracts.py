@@ -9,6 +9,8 @@ from scratchformer.gradcheck.subject import Subject
 
 LINEAR, LAYOUT, FLOAT32 = 1e-10, 1e-10, 1e-3
 """Differences, relative to the largest gradient, that are rounding where the gradient is well conditioned."""
+ORDINARY = 100
+"""The size of inputs up to which float32 is compared."""
 CONDITION = 100
 """How many times the effect of rounding its inputs a gradient may differ by where it is not."""
 
@@ -66,8 +68,11 @@ def _rounding(subject: Subject, dy: Any, seed: int, epsilon: float) -> float:
 
 def _smallest(subject: Subject, dy: Any, epsilon: float) -> float:
     """What rounding leaves of numbers that cancel: of the cotangent, and of its products with the inputs."""
-    finite = (np.abs(x[np.isfinite(x)]).max(initial=0) for x in subject.tensors.values())
-    return CONDITION * epsilon * float(np.abs(dy).max(initial=0)) * max(1.0, *map(float, finite))
+    return CONDITION * epsilon * float(np.abs(dy).max(initial=0)) * max(1.0, _largest_input(subject))
+
+
+def _largest_input(subject: Subject) -> float:
+    return max(float(np.abs(x[np.isfinite(x)]).max(initial=0)) for x in subject.tensors.values())
 
 
 def _repeats(subject: Subject, dy: Any, seed: int) -> bool:
@@ -97,7 +102,7 @@ def _is_linear(subject: Subject, dy: Any, seed: int) -> bool:
     first, second, both = (_copied(backward(d)) for d in (dy, other, 2 * dy - 3 * other))
     expected = {name: 2 * first[name] - 3 * second[name] for name in first}
     largest = max(np.abs(dx).max(initial=0) for dx in (*first.values(), *second.values()))
-    limit = LINEAR * largest + _smallest(subject, dy, float(np.finfo(np.float64).eps))
+    limit = LINEAR * largest + _smallest(subject, 2 * np.abs(dy) + 3 * np.abs(other), float(np.finfo(np.float64).eps))
     return all((np.abs(both[name] - dx) <= limit).all() for name, dx in expected.items())
 
 
@@ -142,6 +147,9 @@ def _keeps_dtype(subject: Subject, dy: Any, seed: int) -> bool:
 
 
 def _agrees_in_float32(subject: Subject, dy: Any, seed: int) -> bool:
+    """Judged on inputs of ordinary size: where huge numbers cancel, float32 has no digits left to compare."""
+    if _largest_input(subject) > ORDINARY:
+        return True
     single, rounded = subject.astype(np.float32), subject.astype(np.float64)
     for name, x in single.tensors.items():
         rounded.tensors[name][...] = x

@@ -15,6 +15,7 @@ STEPS = [2.0**-k for k in range(4, 29, 2)]
 CONVERGED = 1e-11
 FEWEST_STEPS = 4  # with fewer a kink cannot be told from a bend
 COMPLEX_STEP = 1e-30
+SMALL_STEP = 1e-12  # too small for a bend to show
 
 Direction = ndarray | tuple[int, ...]
 """Through a tensor: an array of its shape, or the index of an element to move alone."""
@@ -61,7 +62,22 @@ def moved_along(x: ndarray, direction: Direction) -> Iterator[Callable[[complex]
         x[...] = kept
 
 
-def central_difference(phi: Path, scale: float = 1.0) -> Slope:
+def rounding_of(phi: Path, scale: float = 1.0) -> float:
+    """How much of phi is rounding: what is left of its values close to 0 when a straight line is taken out of them.
+
+    One line to either side of 0, where there may be a kink.
+    """
+    largest = 0.0
+    for side in (-1, 1):
+        steps = side * np.arange(1, 6) * SMALL_STEP * max(1.0, scale)
+        values = np.array([float(phi(step)) for step in steps])
+        line = np.polynomial.Polynomial.fit(steps, values, 1)
+        off = float(np.abs(values - line(steps)).max())
+        largest = max(largest, off + 4 * EPSILON * float(np.abs(values).max()))
+    return largest
+
+
+def central_difference(phi: Path, scale: float = 1.0, rounding: float = 0.0) -> Slope:
     """phi'(0) by central differences at falling steps, extrapolated to a step of 0 (Ridders' method).
 
     Of all extrapolations the one that disagrees least with its neighbours is taken; that disagreement, and the
@@ -70,28 +86,28 @@ def central_difference(phi: Path, scale: float = 1.0) -> Slope:
     Args:
         phi: a function of one number.
         scale: the size of what is moved; steps are proportional to it where it is above 1.
+        rounding: of phi, by `rounding_of`; that of its values themselves is always counted.
     """
     at_zero = float(phi(0.0))
-    magnitude = abs(at_zero)
+    rounding = max(rounding, 4 * EPSILON * abs(at_zero))
     best, noise = np.nan, np.inf
     previous: list[float] = []
     sides: list[tuple[float, float, float]] = []
     for step in STEPS:
         h = step * max(1.0, scale)
         above, below = float(phi(h)), float(phi(-h))
-        magnitude = max(magnitude, abs(above), abs(below))
+        rounding = max(rounding, 4 * EPSILON * abs(above), 4 * EPSILON * abs(below))
         sides.append((h, (at_zero - below) / h, (above - at_zero) / h))
         row = [(above - below) / (2 * h)]
-        rounding = 4 * EPSILON * magnitude / h
         for order, coarse in enumerate(previous, start=1):
             row.append(row[-1] + (row[-1] - coarse) / (16.0**order - 1))
-            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + rounding
+            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + rounding / h
             if error < noise:
                 best, noise = row[-1], error
-        if noise <= CONVERGED * abs(best) and len(sides) >= FEWEST_STEPS and _closes(sides, 4 * EPSILON * magnitude):
+        if noise <= CONVERGED * abs(best) and len(sides) >= FEWEST_STEPS and _closes(sides, rounding):
             break
         previous = row
-    return Slope(best, noise, sides[-1][1], sides[-1][2], _is_kink(sides, best, 4 * EPSILON * magnitude))
+    return Slope(best, noise, sides[-1][1], sides[-1][2], _is_kink(sides, best, rounding))
 
 
 Sides = list[tuple[float, float, float]]
@@ -118,7 +134,7 @@ def complex_step(phi: ComplexPath) -> float:
     return complex(phi(COMPLEX_STEP * 1j)).imag / COMPLEX_STEP
 
 
-def taylor_slope(phi: Path, derivative: float) -> float | None:
+def taylor_slope(phi: Path, derivative: float, rounding: float = 0.0) -> float | None:
     """The order of the remainder |phi(h) - phi(0) - h derivative| in h: 2 for the right derivative, 1 for a wrong one.
 
     None where the remainder drowns in rounding at every step, as it does for the right derivative of a linear phi.
@@ -128,7 +144,7 @@ def taylor_slope(phi: Path, derivative: float) -> float | None:
     for h in (2.0**-k for k in range(2, 16)):
         value = phi(h)
         remainder = abs(value - at_zero - h * derivative)
-        if remainder > 1e3 * EPSILON * max(abs(value), abs(at_zero), abs(h * derivative)):
+        if remainder > 1e3 * max(rounding, EPSILON * max(abs(value), abs(at_zero), abs(h * derivative))):
             remainders.append((np.log2(h), np.log2(remainder)))
     if len(remainders) < 3:
         return None

@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.oracles import Direction, central_difference, complex_step, moved_along, taylor_slope
+from scratchformer.gradcheck.oracles import (
+    EPSILON,
+    Direction,
+    central_difference,
+    complex_step,
+    moved_along,
+    rounding_of,
+    taylor_slope,
+)
 from scratchformer.gradcheck.subject import Subject
 
 ELEMENTWISE = 32
@@ -90,9 +98,12 @@ def _probe(
     x = subject.tensors[name]
     size = float(np.abs(x[np.isfinite(x)]).max(initial=0))
     slopes, exact = [], []
+    with loss_along(subject, dy, name, np.where(np.isfinite(x), generator.standard_normal(x.shape), 0.0)) as phi:
+        terms = float(np.abs(dy * subject.forward()[0]).sum())  # which may cancel in the loss
+        rounding = rounding_of(phi, size) + 4 * EPSILON * terms
     for place in places:
         with loss_along(subject, dy, name, place) as phi:
-            slopes.append(central_difference(phi, size))
+            slopes.append(central_difference(phi, size, rounding))
         if twin is not None:
             with loss_along(twin, dy, name, place) as phi:
                 exact.append(complex_step(phi))
@@ -100,7 +111,7 @@ def _probe(
     taylor = None
     for place, derivative in zip(places[:1], along, strict=False):
         with loss_along(subject, dy, name, place) as phi:
-            taylor = taylor_slope(phi, derivative)
+            taylor = taylor_slope(phi, derivative, rounding)
     columns = ("value", "noise", "left", "right")
     numeric, noise, left, right = (np.array([getattr(slope, column) for slope in slopes], float) for column in columns)
     is_kink = np.array([slope.is_kink for slope in slopes], bool)

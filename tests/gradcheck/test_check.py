@@ -147,6 +147,15 @@ def test_at_a_kink_every_slope_between_both_sides_is_right(choice: float) -> Non
     assert finding.verdict == "kink"
 
 
+def test_kinks_of_very_different_size_are_all_seen() -> None:
+    (finding,) = check_op(relu_without_checks, np.zeros((2, 2)), seed=98, contract=False).findings
+    assert finding.verdict == "kink"
+
+
+def relu_without_checks(x: ndarray) -> tuple[ndarray, Callable]:
+    return np.maximum(x, 0), lambda dy: dy * (x > 0)
+
+
 def test_at_a_kink_a_slope_beyond_both_sides_is_wrong() -> None:
     def ramp(x: ndarray) -> tuple[ndarray, Callable]:
         return np.maximum(x, 0), lambda dy: dy * np.where(x == 0, 1.5, x > 0)

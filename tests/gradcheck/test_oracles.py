@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchformer.gradcheck.oracles import central_difference, complex_step, moved_along, taylor_slope
+from scratchformer.gradcheck.oracles import central_difference, complex_step, moved_along, rounding_of, taylor_slope
 
 SMOOTH = {
     "exp": (np.exp, np.exp),
@@ -58,6 +58,14 @@ def test_the_taylor_remainder_has_order_2_for_the_right_slope_and_1_for_a_wrong_
     assert wrong < 1.7
     assert taylor_slope(lambda t: 3 * t + 1, 3.0) is None
     assert taylor_slope(lambda t: 3 * t + 1, 3.1) == pytest.approx(1, abs=1e-6)
+
+
+def test_rounding_is_measured_and_a_kink_is_none() -> None:
+    assert rounding_of(lambda t: 0.0) == 0
+    assert rounding_of(lambda t: 3 * abs(t)) < 1e-21
+    generator = np.random.default_rng(0)
+    noisy = rounding_of(lambda t: 1 + t + 1e-9 * generator.standard_normal())
+    assert 1e-10 < noisy < 1e-8
 
 
 def test_what_is_moved_is_put_back() -> None:
