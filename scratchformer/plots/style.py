@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 # Okabe and Ito, "Color Universal Design", 2008.
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 GREY = "#767676"
 
 STYLE: dict[Any, Any] = {

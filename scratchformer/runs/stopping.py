@@ -88,8 +88,9 @@ def _forget_the_terminal() -> None:
     """Where output went to a terminal that is gone, it goes nowhere from now on: to write to it would be an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
-        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
-            os.dup2(nowhere, descriptor)
+        with suppress(OSError):  # it may be closed
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 

@@ -39,7 +39,7 @@ def first_non_finite(model: Layer, run: Callable[[Trace], object]) -> str | None
     trace = FirstNonFinite()
     model.grads[...] = 0
     run(trace)
-    for name, array in trace.arrays.items():
+    for name, array in trace.items():
         return f"{_in_words(name)} ({_share(array)})"
     for name, parameter in reversed(parameters.items()):
         if not np.isfinite(parameter.grad).all():

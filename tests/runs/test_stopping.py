@@ -91,11 +91,12 @@ def test_a_mistake_of_ours_keeps_its_traceback() -> None:
     assert "Traceback" in result.stderr
 
 
-def test_a_closed_pipe_is_no_error_to_speak_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 100_000])
+def test_a_closed_pipe_is_no_error_to_speak_of(count: int) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as closed:
-        result = script("print('x' * 100000)", capture_output=False, stdout=closed, stderr=subprocess.PIPE)
+        result = script(f"print('x' * {count})", capture_output=False, stdout=closed, stderr=subprocess.PIPE)
     assert result.returncode == 141
     assert result.stderr == ""
 
@@ -126,15 +127,6 @@ def test_a_terminal_that_was_closed_is_no_longer_written_to() -> None:
     os.close(master)
     process.send_signal(signal.SIGHUP)  # this is not its controlling terminal, which would send it
     assert process.wait(timeout=30) == 5
-
-
-def test_a_little_output_to_a_closed_pipe_is_no_error_either() -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w") as closed:
-        result = script("print('x')", capture_output=False, stdout=closed, stderr=subprocess.PIPE)
-    assert result.returncode == 141
-    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("closed", ["1", "2"])
