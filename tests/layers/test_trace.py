@@ -4,7 +4,7 @@ import pytest
 from scratchformer.layers import MultiHeadAttention, Trace, multi_head_attention
 from scratchformer.models import GPT
 from scratchformer.ops import attention_weights, gelu
-from tests.derivatives import assert_close
+from tests.closeness import assert_close
 from tests.training.setting import tiny_gpt
 
 IDS = np.array([[0, 1, 2, 3], [4, 5, 6, 0], [1, 1, 2, 6]])

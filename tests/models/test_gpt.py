@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scratchformer.layers import Layer, LayerNorm, TransformerBlock
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.ops import cross_entropy, dropout
-from tests.derivatives import assert_close
-from tests.layers.checks import with_random_values
+from tests.closeness import assert_close
+from tests.gradients import with_random_values
 from tests.models.test_gpt_gradients import tiny_gpt
 from tests.strategies import seeds
 

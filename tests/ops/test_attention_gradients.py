@@ -7,37 +7,26 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.ops import attention_weights, scaled_dot_product_attention
-from tests.derivatives import assert_close, check_op
+from tests.closeness import assert_close
+from tests.gradients import SHIFT, check_op
 from tests.ops.naive_attention import AttentionCase, attention_cases, naive_attention, naive_weights
 from tests.strategies import cotangent, normal, seeds
 
 
 def check_attention(op: Callable, arrays: list[ndarray], case: AttentionCase) -> None:
     """Checks `op(*arrays, mask)`; its last gradient is the mask's."""
-    mask, seed = case.mask, case.seed
     if not case.has_additive_mask:
-        check_op(lambda *arrays: op(*arrays, mask), arrays, seed)
-    elif mask.shape[-1:] == case.key.shape[-2:-1]:
-        check_op(op, [*arrays, mask], seed)
+        check_op(lambda *arrays: op(*arrays, case.mask), *arrays, seed=case.seed)
     else:
-        # A mask that is the same for all keys shifts whole rows of scores, so its gradient is zero but for rounding.
-        def without_mask(*arrays: ndarray) -> tuple[ndarray, Callable]:
-            y, backward = op(*arrays, mask)
-            return y, lambda dy: backward(dy)[:-1]
-
-        check_op(without_mask, arrays, seed)
-        y, backward = op(*arrays, mask)
-        dmask = backward(cotangent(seed, y.shape))[-1]
-        assert dmask.shape == mask.shape
-        assert np.abs(dmask).max() < 1e-14
+        is_equal_for_all_keys = case.mask.shape[-1:] in ((), (1,))
+        zero = {f"argument {len(arrays)}": SHIFT} if is_equal_for_all_keys else None
+        check_op(op, *arrays, case.mask, seed=case.seed, zero=zero)
 
 
 @settings(max_examples=20)
 @given(case=attention_cases())
 def test_gradients_of_the_weights(case: AttentionCase) -> None:
-    check_attention(
-        lambda query, key, mask: attention_weights(query, key, mask, **case.options), [case.query, case.key], case
-    )
+    check_attention(lambda *arrays: attention_weights(*arrays, **case.options), [case.query, case.key], case)
 
 
 @settings(max_examples=15)
@@ -75,7 +64,7 @@ def test_gradient_of_an_additive_mask_is_summed_to_its_shape(
         y, backward = scaled_dot_product_attention(*arrays, mask, is_causal=is_causal)
         return y, lambda dy: backward(dy)[3]
 
-    check_op(op, [mask], seed)
+    check_op(op, mask, seed=seed)
     y, backward = op(mask)
     dy = cotangent(seed, y.shape)
     _, full_backward = op(np.broadcast_to(mask, (2, 2, 3, 4)))

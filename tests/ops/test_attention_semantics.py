@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.ops import attention_weights, scaled_dot_product_attention
-from tests.derivatives import assert_close
+from tests.closeness import assert_close
 from tests.ops.naive_attention import AttentionCase, attention_cases, naive_attention, naive_weights
 from tests.strategies import cotangent, normal, seeds
 

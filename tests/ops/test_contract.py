@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from numpy import ndarray
 
-from tests.derivatives import assert_close
+from tests.closeness import assert_close
 from tests.ops.every_op import MASKED, OPS, Maker, Op, assert_identical, copies, cotangent_of, entries, every_op, run
 from tests.strategies import seeds
 

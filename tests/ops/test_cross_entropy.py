@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.ops import cross_entropy
-from tests.derivatives import assert_close, check_op
+from tests.closeness import assert_close
+from tests.gradients import check_op
 from tests.strategies import batch_shapes, normal, seeds
 
 ignore_indices = st.sampled_from([-100, -1, 0])
@@ -43,8 +44,8 @@ def test_gradients(batch: tuple[int, ...], classes: int, ignore_index: int, smoo
     targets = draw_targets(seed, classes, batch, ignore_index)
     check_op(
         lambda logits: cross_entropy(logits, targets, ignore_index=ignore_index, label_smoothing=smoothing),
-        normal(seed, (*batch, classes)),
-        seed,
+        *normal(seed, (*batch, classes)),
+        seed=seed,
     )
 
 

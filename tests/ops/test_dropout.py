@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.ops import dropout
-from tests.derivatives import assert_close, check_op
+from tests.closeness import assert_close
+from tests.gradients import check_op
 from tests.strategies import normal, seeds
 
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
@@ -13,7 +14,7 @@ probabilities = st.sampled_from([0.1, 0.5, 0.8])
 
 @given(shape=shapes, p=st.sampled_from([0.0, 0.1, 0.5, 0.8]), seed=seeds)
 def test_gradients(shape: tuple[int, ...], p: float, seed: int) -> None:
-    check_op(lambda x: dropout(x, p, np.random.default_rng(seed)), normal(seed, shape), seed)
+    check_op(lambda x: dropout(x, p, np.random.default_rng(seed)), *normal(seed, shape), seed=seed)
 
 
 @given(shape=shapes, p=probabilities, seed=seeds)

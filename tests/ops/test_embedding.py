@@ -6,7 +6,8 @@ from numpy import ndarray
 
 from scratchformer.ops import embedding
 from scratchformer.ops.embedding import add_rows
-from tests.derivatives import assert_close, check_op
+from tests.closeness import assert_close
+from tests.gradients import check_op
 from tests.strategies import batch_shapes, dimensions, normal, seeds
 
 integer_types = st.sampled_from([np.int8, np.int32, np.int64, np.uint8, np.uint32])
@@ -19,7 +20,7 @@ def draw_ids(seed: int, rows: int, batch: tuple[int, ...], dtype: type = np.int6
 @given(batch=batch_shapes, rows=dimensions, d=dimensions, seed=seeds)
 def test_gradients(batch: tuple[int, ...], rows: int, d: int, seed: int) -> None:
     ids = draw_ids(seed, rows, batch)
-    check_op(lambda table: embedding(ids, table), normal(seed, (rows, d)), seed)
+    check_op(lambda table: embedding(ids, table), *normal(seed, (rows, d)), seed=seed)
 
 
 @given(batch=batch_shapes, rows=dimensions, d=dimensions, seed=seeds, dtype=integer_types)

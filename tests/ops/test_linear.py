@@ -4,14 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.ops import linear
-from tests.derivatives import assert_close, check_op
+from tests.closeness import assert_close
+from tests.gradients import check_op
 from tests.strategies import batch_shapes, dimensions, normal, seeds
 
 
 @given(batch=batch_shapes, d_in=dimensions, d_out=dimensions, has_bias=st.booleans(), seed=seeds)
 def test_gradients(batch: tuple[int, ...], d_in: int, d_out: int, has_bias: bool, seed: int) -> None:
     shapes = [(*batch, d_in), (d_in, d_out)] + [(d_out,)] * has_bias
-    check_op(linear, normal(seed, *shapes), seed)
+    check_op(linear, *normal(seed, *shapes), seed=seed)
 
 
 @given(batch=batch_shapes, d_in=dimensions, d_out=dimensions, seed=seeds)

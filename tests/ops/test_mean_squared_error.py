@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.ops import mean_squared_error
-from tests.derivatives import assert_close, check_op
+from tests.closeness import assert_close
+from tests.gradients import check_op
 from tests.strategies import normal, seeds
 
 shapes = st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple)
@@ -12,7 +13,7 @@ shapes = st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple)
 
 @given(shape=shapes, seed=seeds)
 def test_gradients(shape: tuple[int, ...], seed: int) -> None:
-    check_op(mean_squared_error, normal(seed, shape, shape), seed)
+    check_op(mean_squared_error, *normal(seed, shape, shape), seed=seed)
 
 
 @given(shape=shapes, seed=seeds)

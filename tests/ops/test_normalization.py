@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.ops import layer_norm
-from tests.derivatives import assert_close, check_op
+from tests.closeness import assert_close
+from tests.gradients import check_op
 from tests.strategies import batch_shapes, dimensions, normal, seeds
 
 
@@ -34,7 +35,7 @@ def with_parameters(has_weight: bool, has_bias: bool, eps: float) -> Callable:
 
 @given(
     batch=batch_shapes,
-    n=st.integers(3, 6),
+    n=st.integers(1, 6),
     has_weight=st.booleans(),
     has_bias=st.booleans(),
     eps=st.sampled_from([1e-5, 0.1, 1.0]),
@@ -42,18 +43,7 @@ def with_parameters(has_weight: bool, has_bias: bool, eps: float) -> Callable:
 )
 def test_gradients(batch: tuple[int, ...], n: int, has_weight: bool, has_bias: bool, eps: float, seed: int) -> None:
     arrays = normal(seed, (*batch, n), *[(n,)] * (has_weight + has_bias))
-    # With a small variance the function bends within the difference steps, so rows are spread evenly.
-    arrays[0] = arrays[0] + 2 * np.random.default_rng(seed).permuted(
-        np.broadcast_to(np.arange(n), (*batch, n)), axis=-1
-    )
-    check_op(with_parameters(has_weight, has_bias, eps), arrays, seed)
-
-
-@given(batch=batch_shapes, n=st.integers(1, 2), has_weight=st.booleans(), has_bias=st.booleans(), seed=seeds)
-def test_gradients_of_narrow_rows(batch: tuple[int, ...], n: int, has_weight: bool, has_bias: bool, seed: int) -> None:
-    arrays = normal(seed, (*batch, n), *[(n,)] * (has_weight + has_bias))
-    # Two normalised features are +1 and -1 but for eps, so only a large eps leaves a gradient to compare.
-    check_op(with_parameters(has_weight, has_bias, eps=1.0), arrays, seed)
+    check_op(with_parameters(has_weight, has_bias, eps), *arrays, seed=seed)
 
 
 @given(batch=batch_shapes, n=dimensions, eps=st.sampled_from([1e-5, 0.3]), seed=seeds)
@@ -83,7 +73,7 @@ def test_eps_stands_inside_the_square_root(exponent: int, seed: int) -> None:
     (x,) = normal(seed, (2, 4), scale=10.0**exponent)
     expected = naive_layer_norm(x, np.ones(4), np.zeros(4), 1e-5)
     assert_close(layer_norm(x)[0], expected, 1e-13)
-    check_op(lambda x: layer_norm(x, eps=1e-2), [x], seed)
+    check_op(lambda x: layer_norm(x, eps=1e-2), x, seed=seed)
 
 
 def test_an_equal_row_gives_the_bias_and_a_finite_gradient() -> None:

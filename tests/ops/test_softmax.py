@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.ops import log_softmax, softmax
-from tests.derivatives import assert_close, check_op
+from tests.closeness import assert_close
+from tests.gradients import check_op
 from tests.strategies import batch_shapes, dimensions, normal, seeds
 
 both = pytest.mark.parametrize("op", [softmax, log_softmax])
@@ -27,7 +28,7 @@ def naive_softmax(x: ndarray) -> ndarray:
 @both
 @given(batch=batch_shapes, n=dimensions, scale=scales, seed=seeds)
 def test_gradients(op: Callable, batch: tuple[int, ...], n: int, scale: float, seed: int) -> None:
-    check_op(op, normal(seed, (*batch, n), scale=scale), seed)
+    check_op(op, *normal(seed, (*batch, n), scale=scale), seed=seed)
 
 
 @both

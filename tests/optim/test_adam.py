@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scratchformer.optim import Adam, AdamW
 from scratchformer.optim.spans import SPAN
-from tests.derivatives import assert_close
+from tests.closeness import assert_close
 from tests.optim.vectors import BORDERS, around_borders, random_vector
 from tests.strategies import seeds
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.optim import SGD
-from tests.derivatives import assert_close
+from tests.closeness import assert_close
 from tests.optim.vectors import BORDERS, around_borders, random_vector
 from tests.strategies import seeds
 

@@ -11,7 +11,7 @@ from scratchformer.models import GPT
 from scratchformer.optim import SGD, AdamW, Constant, WarmupCosine, WeightAverage, clip_global_norm, global_norm
 from scratchformer.text.batches import TokenBatch
 from scratchformer.training import Trainer
-from tests.derivatives import assert_close
+from tests.closeness import assert_close
 from tests.strategies import seeds
 from tests.training.setting import joined, loss, ragged_batches, tiny_gpt, tiny_trainer
 
