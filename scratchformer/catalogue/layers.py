@@ -1,7 +1,7 @@
-"""Every layer and model, drawn with its inputs from a generator."""
+"""Every layer, drawn with its inputs from a generator."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy import ndarray
@@ -16,11 +16,14 @@ from scratchformer.layers import (
     Linear,
     MultiHeadAttention,
     Parameter,
+    RelativeBias,
+    RMSNorm,
+    Rotary,
+    SelfAttention,
     TiedLinear,
     TransformerBlock,
 )
 from scratchformer.layers.feed_forward import Activation
-from scratchformer.models import GPT, GPTConfig
 
 Drawn = tuple[Layer, Sequence[Any]]
 Generator = np.random.Generator
@@ -96,48 +99,98 @@ def attend_causally(layer: Any, x: ndarray) -> Any:
     return layer(x, is_causal=True, generator=np.random.default_rng(5))
 
 
-def block(generator: Generator) -> Drawn:
-    layer = TransformerBlock(4, 2, 5, dropout=0.2, generator=generator)
-    return layer, [normal(generator, 2, int(generator.integers(2, 4)), 4)]
+def grouped_attention(generator: Generator) -> Drawn:
+    """Groups of queries, rotary positions, keys and values of widths of their own, tile by tile."""
+    num_kv_heads = int(generator.integers(1, 3))
+    layer = MultiHeadAttention(
+        3,
+        2 * num_kv_heads,
+        num_kv_heads=num_kv_heads,
+        d_key=2,
+        d_value=3,
+        dropout=0.2,
+        rotary=Rotary(base=10.0),
+        method="blockwise",
+        generator=generator,
+    )
+    return layer, [normal(generator, 2, int(generator.integers(2, 5)), 3)]
 
 
-def gpt(*, tied_head: bool) -> Callable[[Generator], Drawn]:
+def single_head(generator: Generator) -> Drawn:
+    d_model, d_key, d_value = sizes(generator, 3)
+    return SelfAttention(d_model, d_key, d_value, generator=generator), [normal(generator, 2, 3, d_model)]
+
+
+def rms_norm(generator: Generator) -> Drawn:
+    batch, width = sizes(generator, 2)
+    return RMSNorm(width), [normal(generator, batch, width)]
+
+
+def relative_bias(generator: Generator) -> Drawn:
+    return RelativeBias(2, num_buckets=4, max_distance=6, generator=generator), []
+
+
+def bias_of_seven_and_five(layer: Any) -> Any:
+    return layer(5, 7)
+
+
+def block(**options: Any) -> Callable[[Generator], Drawn]:
     def draw(generator: Generator) -> Drawn:
-        config = GPTConfig(5, context_length=4, num_layers=1, num_heads=2, d_model=4, dropout=0.2, tied_head=tied_head)
-        ids, targets = generator.integers(0, 5, (2, 2, 4))
-        targets[0, 1] = -100
-        return GPT(config, generator=generator), [ids, targets]
+        layer = TransformerBlock(4, 2, 5, dropout=0.2, **options, generator=generator)
+        return layer, [normal(generator, 2, int(generator.integers(2, 4)), 4)]
 
     return draw
 
 
-def smoothed_loss(model: GPT, ids: ndarray, targets: ndarray) -> Any:
-    return model.loss(ids, targets, label_smoothing=0.1, generator=np.random.default_rng(5))
+def decoder_block(*, norm_first: bool) -> Callable[[Generator], Drawn]:
+    def draw(generator: Generator) -> Drawn:
+        options: dict[str, Any] = {"norm_first": norm_first, "cross_attention": True, "d_memory": 3}
+        layer = TransformerBlock(4, 2, 5, dropout=0.2, **options, generator=generator)
+        mask = generator.random((2, 1, 1, 4)) < 0.8
+        mask[..., 0] = True
+        return layer, [normal(generator, 2, 3, 4), None, normal(generator, 2, 4, 3), mask]
+
+    return draw
 
 
-def halves(prefix: str = "") -> dict[str, Any]:
-    """The joint projection to keys and values is judged by halves, and of its bias the half of the keys is zero."""
-    bias = f"{prefix}key_value.bias"
-    return {"split": {bias: 2, f"{prefix}key_value.weight": 2}, "zero": {f"{bias}, part 1 of 2": KEY_BIAS}}
+def attend_causally_and_across(layer: Any, x: ndarray, mask: None, memory: ndarray, memory_mask: ndarray) -> Any:
+    return layer(x, mask, memory, memory_mask, is_causal=True, generator=np.random.default_rng(5))
 
 
-IN_BLOCK, IN_GPT = halves("attention."), halves("blocks.0.attention.")
+def halves(*prefixes: str) -> dict[str, Any]:
+    """Joint projections to keys and values are judged by halves, and of their biases the half of the keys is zero."""
+    names = [f"{prefix}key_value" for prefix in prefixes]
+    split = {f"{name}.{tensor}": 2 for name in names for tensor in ("weight", "bias")}
+    return {"split": split, "zero": {f"{name}.bias, part 1 of 2": KEY_BIAS for name in names}}
+
 
 LAYERS = [
     layer_entry("Linear", linear),
     layer_entry("TiedLinear", tied_linear),
     layer_entry("Embedding", embedding),
     layer_entry("LayerNorm", layer_norm),
+    layer_entry("RMSNorm", rms_norm),
+    layer_entry("RelativeBias", relative_bias, call=bias_of_seven_and_five),
     layer_entry("Dropout", dropout, call=drop_with_a_seed),
-    *(
-        layer_entry(f"FeedForward ({activation})", feed_forward(activation))
-        for activation in ("gelu", "gelu_tanh", "relu", "silu")
+    *(layer_entry(f"FeedForward ({activation})", feed_forward(activation)) for activation in get_args(Activation)),
+    layer_entry("SelfAttention", single_head, zero={"key.bias": KEY_BIAS}),
+    layer_entry("MultiHeadAttention", self_attention, call=attend_causally, **halves("")),
+    layer_entry("MultiHeadAttention (cross, mask)", cross_attention, **halves("")),
+    layer_entry("MultiHeadAttention (grouped, rotary)", grouped_attention, call=attend_causally),
+    layer_entry("TransformerBlock", block(), call=attend_causally, **halves("attention.")),
+    layer_entry("TransformerBlock (post-norm)", block(norm_first=False), call=attend_causally, **halves("attention.")),
+    layer_entry(
+        "TransformerBlock (RMS, SwiGLU, rotary)",
+        block(norm="rms", activation="swiglu", num_kv_heads=1, rotary=Rotary(base=10.0), bias=False),
+        call=attend_causally,
     ),
-    layer_entry("MultiHeadAttention", self_attention, call=attend_causally, **halves()),
-    layer_entry("MultiHeadAttention (cross, mask)", cross_attention, **halves()),
-    layer_entry("TransformerBlock", block, call=attend_causally, **IN_BLOCK),
-]
-MODELS = [
-    layer_entry("GPT", gpt(tied_head=True), "models", call=smoothed_loss, **IN_GPT),
-    layer_entry("GPT (untied head)", gpt(tied_head=False), "models", call=smoothed_loss, **IN_GPT),
+    *(
+        layer_entry(
+            f"TransformerBlock (decoder, {norm}-norm)",
+            decoder_block(norm_first=norm == "pre"),
+            call=attend_causally_and_across,
+            **halves("attention.", "cross_attention."),
+        )
+        for norm in ("pre", "post")
+    ),
 ]

@@ -90,6 +90,26 @@ def seeded_dropout(x: ndarray) -> Any:
     return ops.dropout(x, 0.4, np.random.default_rng(5))
 
 
+@st.composite
+def rotary_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
+    batch, t, half = draw(batch_shapes), draw(dimensions), draw(dimensions)
+    positions = np.random.default_rng(draw(seeds)).integers(0, 100, t)
+    return [draw(arrays((*batch, t, 2 * half), regimes)), positions]
+
+
+def rotary_in_pairs(x: ndarray, positions: ndarray) -> Any:
+    return ops.rotary(x, positions, base=100.0, scaling=2.0, layout="pairs")
+
+
+def causal_blockwise_attention(query: ndarray, key: ndarray, value: ndarray) -> Any:
+    return ops.blockwise_attention(query, key, value, is_causal=True)
+
+
+def blockwise_attention_with_dropout(query: ndarray, key: ndarray, value: ndarray) -> Any:
+    generator = np.random.default_rng(5)
+    return ops.blockwise_attention(query, key, value, scale=0.7, dropout=0.3, generator=generator)
+
+
 OPS = [
     op_entry("linear", ops.linear, linear_inputs),
     op_entry("embedding", ops.embedding, embedding_inputs),
@@ -97,9 +117,13 @@ OPS = [
     op_entry("gelu", ops.gelu, one_array),
     op_entry("gelu (tanh)", tanh_gelu, one_array),
     op_entry("silu", ops.silu, one_array),
+    op_entry("tanh", ops.tanh, one_array),
     op_entry("softmax", ops.softmax, one_array),
     op_entry("log_softmax", ops.log_softmax, one_array),
     op_entry("layer_norm", ops.layer_norm, norm_inputs),
+    op_entry("rms_norm", ops.rms_norm, lambda regimes: norm_inputs(regimes).map(lambda x: x[:2])),
+    op_entry("rotary", ops.rotary, rotary_inputs),
+    op_entry("rotary (pairs)", rotary_in_pairs, rotary_inputs),
     op_entry("dropout", seeded_dropout, one_array),
     op_entry("cross_entropy", ops.cross_entropy, entropy_inputs),
     op_entry("cross_entropy (smoothed)", smoothed_cross_entropy, entropy_inputs),
@@ -116,4 +140,8 @@ OPS = [
     op_entry("attention (mask)", ops.scaled_dot_product_attention, masked_attention_inputs),
     op_entry("attention (causal)", causal_attention, attention_inputs),
     op_entry("attention (dropout)", attention_with_dropout, attention_inputs),
+    op_entry("blockwise_attention", ops.blockwise_attention, attention_inputs),
+    op_entry("blockwise_attention (mask)", ops.blockwise_attention, masked_attention_inputs),
+    op_entry("blockwise_attention (causal)", causal_blockwise_attention, attention_inputs),
+    op_entry("blockwise_attention (dropout)", blockwise_attention_with_dropout, attention_inputs),
 ]

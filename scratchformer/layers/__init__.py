@@ -1,25 +1,33 @@
 """Parameters wrapped around ops. A layer's backward adds to its parameters' gradients."""
 
 from scratchformer.layers.block import TransformerBlock
+from scratchformer.layers.cache import KeyValueCache
 from scratchformer.layers.dropout import Dropout
 from scratchformer.layers.embedding import Embedding
 from scratchformer.layers.feed_forward import FeedForward
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear, TiedLinear
 from scratchformer.layers.multi_head_attention import MultiHeadAttention
-from scratchformer.layers.normalization import LayerNorm
+from scratchformer.layers.normalization import LayerNorm, RMSNorm
 from scratchformer.layers.parameter import Parameter
+from scratchformer.layers.positions import RelativeBias, Rotary
+from scratchformer.layers.self_attention import SelfAttention
 from scratchformer.layers.trace import Trace
 
 __all__ = [
     "Dropout",
     "Embedding",
     "FeedForward",
+    "KeyValueCache",
     "Layer",
     "LayerNorm",
     "Linear",
     "MultiHeadAttention",
     "Parameter",
+    "RMSNorm",
+    "RelativeBias",
+    "Rotary",
+    "SelfAttention",
     "TiedLinear",
     "Trace",
     "TransformerBlock",

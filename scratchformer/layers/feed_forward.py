@@ -10,20 +10,29 @@ from scratchformer.layers.linear import Linear
 from scratchformer.layers.trace import Trace, record
 from scratchformer.ops import Backward, gelu, relu, silu
 
-Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "geglu", "swiglu"]
 
 ACTIVATIONS = {
     "gelu": gelu,
     "gelu_tanh": lambda x: gelu(x, approximate="tanh"),
     "relu": relu,
     "silu": silu,
+    "geglu": gelu,
+    "swiglu": silu,
 }
+GATED = ("geglu", "swiglu")
 
 
 class FeedForward(Layer):
     """Two linear maps with an activation between: y = activation(x W_up + b_up) W_down + b_down.
 
+    The gated activations "geglu" and "swiglu" have twice as many features in between, [g u] = x W_up + b_up, and
+    y = (activation(g) u) W_down + b_down, with GELU and SiLU.
+
     Raises ValueError for sizes below 1 or an unknown activation.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.3; gates: Shazeer, "GLU Variants Improve
+    Transformer", 2020, equation 6.
     """
 
     def __init__(
@@ -38,7 +47,8 @@ class FeedForward(Layer):
     ) -> None:
         if activation not in ACTIVATIONS:
             raise ValueError(f"FeedForward: activation must be one of {sorted(ACTIVATIONS)}, got {activation!r}")
-        self.up = Linear(d_model, d_hidden, bias=bias, generator=generator, dtype=dtype)
+        d_up = 2 * d_hidden if activation in GATED else d_hidden
+        self.up = Linear(d_model, d_up, bias=bias, generator=generator, dtype=dtype)
         self.activation = activation
         self.down = Linear(d_hidden, d_model, bias=bias, generator=generator, dtype=dtype)
 
@@ -47,14 +57,19 @@ class FeedForward(Layer):
     ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
         """Returns y, and `backward(dy)` giving dx; a trace records `hidden`, `activations` and `output`."""
         h, up_backward = self.up(x)
-        a, activation_backward = ACTIVATIONS[self.activation](h)
-        y, down_backward = self.down(a)
-        record(trace, hidden=h, activations=a, output=y)
+        gate, u = np.split(h, 2, axis=-1) if self.activation in GATED else (h, None)
+        a, activation_backward = ACTIVATIONS[self.activation](gate)
+        gated = a if u is None else a * u
+        y, down_backward = self.down(gated)
+        record(trace, hidden=h, activations=gated, output=y)
 
         def backward(dy: ndarray) -> ndarray:
-            da = down_backward(dy)
-            dh = activation_backward(da)
-            record(trace, doutput=dy, dactivations=da, dhidden=dh)
+            dgated = down_backward(dy)
+            if u is None:
+                dh = activation_backward(dgated)
+            else:
+                dh = np.concatenate([activation_backward(dgated * u), dgated * a], axis=-1)
+            record(trace, doutput=dy, dactivations=dgated, dhidden=dh)
             return up_backward(dh)
 
         return y, backward

@@ -1,3 +1,5 @@
+from typing import Any, Literal
+
 import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
@@ -6,7 +8,9 @@ from numpy.typing import DTypeLike
 from scratchformer.layers.checks import check_size
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
-from scratchformer.ops import Backward, layer_norm
+from scratchformer.ops import Backward, layer_norm, rms_norm
+
+Norm = Literal["layer", "rms"]
 
 
 class LayerNorm(Layer):
@@ -33,3 +37,35 @@ class LayerNorm(Layer):
             return dx
 
         return y, backward
+
+
+class RMSNorm(Layer):
+    """Root mean square normalisation of the last axis with a learned weight, started at 1.
+
+    Raises ValueError for a width below 1.
+    """
+
+    def __init__(self, width: int, *, eps: float = 1e-6, dtype: DTypeLike = np.float32) -> None:
+        check_size("RMSNorm", width=width)
+        self.weight = Parameter(np.ones(width, dtype))
+        self.eps = eps
+
+    def __call__(self, x: Inexact[ndarray, "*batch n"]) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
+        y, norm_backward = rms_norm(x, self.weight.value, eps=self.eps)
+
+        def backward(dy: ndarray) -> ndarray:
+            dx, dweight = norm_backward(dy)
+            self.weight.grad += dweight
+            return dx
+
+        return y, backward
+
+
+def make_norm(norm: Norm, width: int, *, bias: bool, eps: float | None, dtype: DTypeLike) -> LayerNorm | RMSNorm:
+    """The norm of this name; `bias` is the layer norm's alone, an `eps` of None stands for the norm's own."""
+    options: dict[str, Any] = {"dtype": dtype} if eps is None else {"dtype": dtype, "eps": eps}
+    if norm == "layer":
+        return LayerNorm(width, bias=bias, **options)
+    if norm == "rms":
+        return RMSNorm(width, **options)
+    raise ValueError(f"norm must be 'layer' or 'rms', got {norm!r}")

@@ -2,6 +2,7 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from numpy import ndarray
 
@@ -67,6 +68,14 @@ def record(trace: Trace | None, **arrays: ndarray) -> None:
             trace.record(name, array)
 
 
-def within(trace: Trace | None, name: str) -> Trace | None:
-    """The trace for a part of the model, if there is one."""
-    return None if trace is None else trace.within(name)
+@runtime_checkable
+class _HasParts(Protocol):
+    def within(self, name: str) -> Any: ...
+
+
+PartsT = TypeVar("PartsT", bound=_HasParts)
+
+
+def within(whole: PartsT | None, name: str) -> PartsT | None:
+    """A trace, or a key-value cache, for a part of the model, if there is one."""
+    return None if whole is None else whole.within(name)

@@ -1,5 +1,8 @@
 """Whole networks."""
 
+from scratchformer.models.bert import BERT, BERTConfig
 from scratchformer.models.gpt import GPT, GPTConfig
+from scratchformer.models.llama import Llama, LlamaConfig
+from scratchformer.models.transformer import Transformer, TransformerConfig
 
-__all__ = ["GPT", "GPTConfig"]
+__all__ = ["BERT", "GPT", "BERTConfig", "GPTConfig", "Llama", "LlamaConfig", "Transformer", "TransformerConfig"]

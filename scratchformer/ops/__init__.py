@@ -1,19 +1,32 @@
 """Pure functions with hand-derived gradients. Each returns its output and its backward."""
 
-from scratchformer.ops.activations import gelu, relu, silu
+from scratchformer.ops.activations import gelu, relu, silu, tanh
 from scratchformer.ops.attention import attention_weights, scaled_dot_product_attention
+from scratchformer.ops.blockwise_attention import blockwise_attention
 from scratchformer.ops.contract import Backward
 from scratchformer.ops.cross_entropy import cross_entropy
 from scratchformer.ops.dropout import dropout
 from scratchformer.ops.embedding import embedding
 from scratchformer.ops.linear import linear
+from scratchformer.ops.mask_builders import (
+    causal_mask,
+    combine_masks,
+    packed_mask,
+    padding_mask,
+    sliding_window_mask,
+)
 from scratchformer.ops.mean_squared_error import mean_squared_error
-from scratchformer.ops.normalization import layer_norm
+from scratchformer.ops.normalization import layer_norm, rms_norm
+from scratchformer.ops.positions import alibi_bias, relative_buckets, rotary, sinusoidal_positions
 from scratchformer.ops.softmax import log_softmax, softmax
 
 __all__ = [
     "Backward",
+    "alibi_bias",
     "attention_weights",
+    "blockwise_attention",
+    "causal_mask",
+    "combine_masks",
     "cross_entropy",
     "dropout",
     "embedding",
@@ -22,8 +35,16 @@ __all__ = [
     "linear",
     "log_softmax",
     "mean_squared_error",
+    "packed_mask",
+    "padding_mask",
+    "relative_buckets",
     "relu",
+    "rms_norm",
+    "rotary",
     "scaled_dot_product_attention",
     "silu",
+    "sinusoidal_positions",
+    "sliding_window_mask",
     "softmax",
+    "tanh",
 ]

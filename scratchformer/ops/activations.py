@@ -90,6 +90,29 @@ def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
     return y, backward
 
 
+def tanh(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Backward]:
+    """Hyperbolic tangent: y = tanh(x).
+
+    Returns:
+        y (read-only, backward keeps it), and `backward(dy)` giving dx = dy (1 - y^2).
+
+    Raises:
+        TypeError: an x that is not floating.
+        ValueError: an x without axes.
+    """
+    check_floating("tanh", x=x)
+    check_dimensions("tanh", "x", x, 1)
+    y = np.tanh(x)
+    y.flags.writeable = False
+    check = cotangent_check("tanh", y)
+
+    def backward(dy: ndarray) -> ndarray:
+        check(dy)
+        return dy * (1 - y * y)
+
+    return y, backward
+
+
 def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Backward]:
     """Sigmoid linear unit (swish): y = x s, with s = 1 / (1 + exp(-x)).
 

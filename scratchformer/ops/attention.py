@@ -42,7 +42,7 @@ def attention_weights(
     Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1.
     """
     op = "attention_weights"
-    _check(op, query, key, None, mask)
+    check_attention(op, query, key, None, mask)
     (t_query, d_k), t_key = query.shape[-2:], key.shape[-2]
     scale = 1 / math.sqrt(d_k) if scale is None else float(scale)
     allowed = may_attend(mask, is_causal, t_query, t_key)
@@ -114,7 +114,7 @@ def scaled_dot_product_attention(
     Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1.
     """
     op = "scaled_dot_product_attention"
-    _check(op, query, key, value, mask)
+    check_attention(op, query, key, value, mask)
     if mask is not None:
         value = _zero_unless(may_attend(mask, is_causal, query.shape[-2], key.shape[-2]), value, over_axis=-2)
 
@@ -145,7 +145,8 @@ def _zero_unless(allowed: ndarray | None, x: ndarray, over_axis: int) -> ndarray
     return x if used.all() else np.where(used, x, x.dtype.type(0))
 
 
-def _check(op: str, query: ndarray, key: ndarray, value: ndarray | None, mask: ndarray | None) -> None:
+def check_attention(op: str, query: ndarray, key: ndarray, value: ndarray | None, mask: ndarray | None) -> None:
+    """Raises TypeError or ValueError unless the arguments of an attention op go together."""
     check_floating(op, query=query, key=key, value=value)
     check_dimensions(op, "query", query, 2)
     for name, array in (("key", key), ("value", value)):

@@ -27,8 +27,7 @@ def dropout(
     """
     check_floating("dropout", x=x)
     check_dimensions("dropout", "x", x, 1)
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout: p must lie in [0, 1), got {p}")
+    check_dropout("dropout", p)
     if p == 0 or generator is None:
         y = x.view()
         y.flags.writeable = False
@@ -44,3 +43,9 @@ def dropout(
         return dy if scaled_keep is None else dy * scaled_keep
 
     return y, backward
+
+
+def check_dropout(op: str, p: float) -> None:
+    """Raises ValueError unless p can be a probability of dropping."""
+    if not 0 <= p < 1:
+        raise ValueError(f"{op}: p must lie in [0, 1), got {p}")

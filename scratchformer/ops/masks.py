@@ -25,6 +25,14 @@ def check_mask(op: str, mask: ndarray, scores_shape: tuple[int, ...]) -> None:
         )
 
 
+def keys_up_to_query(num_queries: int, num_keys: int, before: int = 0) -> Bool[ndarray, "t_query t_key"]:
+    """True for the keys up to each query (`before` = 0), or up to the one so many places before it.
+
+    The last query is aligned with the last key.
+    """
+    return np.tri(num_queries, num_keys, num_keys - num_queries - before, dtype=bool)
+
+
 def may_attend(mask: ndarray | None, is_causal: bool, num_queries: int, num_keys: int) -> Bool[ndarray, "..."] | None:
     """True where a query may attend to a key, in a shape that broadcasts to the scores; None when all may.
 
@@ -34,6 +42,6 @@ def may_attend(mask: ndarray | None, is_causal: bool, num_queries: int, num_keys
     if mask is not None:
         allowed = mask if mask.dtype == bool else np.asarray(mask.real != -np.inf)
     if is_causal:
-        causal = np.tri(num_queries, num_keys, num_keys - num_queries, dtype=bool)
+        causal = keys_up_to_query(num_queries, num_keys)
         allowed = causal if allowed is None else allowed & causal
     return allowed

@@ -30,14 +30,7 @@ def layer_norm(
 
     Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3.
     """
-    check_floating("layer_norm", x=x, weight=weight, bias=bias)
-    check_dimensions("layer_norm", "x", x, 1)
-    for name, parameter in (("weight", weight), ("bias", bias)):
-        if parameter is not None:
-            check_shape("layer_norm", name, parameter, x.shape[-1:])
-    if not eps >= 0:
-        raise ValueError(f"layer_norm: eps must not be negative, got {eps}")
-
+    _check("layer_norm", eps, x, weight=weight, bias=bias)
     n = x.shape[-1]
     z = x - row_mean(x)
     inverse_std = 1 / np.sqrt(row_mean(z * z) + float(eps))
@@ -60,3 +53,54 @@ def layer_norm(
         return dx, dweight, dbias
 
     return y, backward
+
+
+def rms_norm(
+    x: Inexact[ndarray, "*batch n"], weight: Inexact[ndarray, " n"] | None = None, *, eps: float = 1e-6
+) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
+    """Root mean square normalisation over the last axis: y = weight z, z = x / sqrt(mean(x^2) + eps).
+
+    Args:
+        x: (..., n); the mean of squares is taken over the n features of each row.
+        weight: one number per feature; None stands for 1.
+        eps: added to the mean of squares, inside the square root.
+
+    Returns:
+        y, and `backward(dy)` giving `(dx, dweight)`, None for a weight that was not given; with dz = weight dy,
+        dx = (dz - z mean(dz z)) / sqrt(mean(x^2) + eps) and dweight = sum of dy z over rows.
+
+    Raises:
+        TypeError: arguments that are not floating or differ in dtype.
+        ValueError: shapes that do not match, or a negative eps.
+
+    Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, section 3 (there without eps).
+    """
+    _check("rms_norm", eps, x, weight=weight)
+    n = x.shape[-1]
+    inverse_rms = 1 / np.sqrt(row_mean(x * x) + float(eps))
+    z = x * inverse_rms
+    y = z if weight is None else z * weight
+    if y is z:
+        y.flags.writeable = False
+    check = cotangent_check("rms_norm", y)
+
+    def backward(dy: ndarray) -> tuple[ndarray, ndarray | None]:
+        check(dy)
+        dz = dy if weight is None else dy * weight
+        dx = z * (row_dot(dz, z) / -n)
+        dx += dz
+        dx *= inverse_rms
+        dweight = None if weight is None else column_sum(dy * z)
+        return dx, dweight
+
+    return y, backward
+
+
+def _check(op: str, eps: float, x: ndarray, **parameters: ndarray | None) -> None:
+    check_floating(op, x=x, **parameters)
+    check_dimensions(op, "x", x, 1)
+    for name, parameter in parameters.items():
+        if parameter is not None:
+            check_shape(op, name, parameter, x.shape[-1:])
+    if not eps >= 0:
+        raise ValueError(f"{op}: eps must not be negative, got {eps}")

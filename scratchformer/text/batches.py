@@ -1,10 +1,13 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
 IGNORE_INDEX = -100
+
+BatchT = TypeVar("BatchT", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,15 @@ class TokenBatch:
         """How many positions count in the mean loss."""
         return int(np.count_nonzero(self.targets != IGNORE_INDEX))
 
-    def split(self, num_shards: int) -> "list[TokenBatch]":
+    def split(self: BatchT, num_shards: int) -> list[BatchT]:
         """The sequences in `num_shards` parts of nearly equal size, in order; the last ones may be empty."""
-        ids, targets = np.array_split(self.ids, num_shards), np.array_split(self.targets, num_shards)
-        return [TokenBatch(*shard) for shard in zip(ids, targets, strict=True)]
+        return shards(self, num_shards)
+
+
+def shards(batch: BatchT, num_shards: int) -> list[BatchT]:
+    """The rows of a dataclass of arrays in `num_shards` parts of nearly equal size, in order; the last may be empty."""
+    arrays = [np.array_split(getattr(batch, field.name), num_shards) for field in fields(batch)]
+    return [type(batch)(*shard) for shard in zip(*arrays, strict=True)]
 
 
 def fixed_batches(
@@ -54,3 +62,14 @@ def check_sizes(name: str, ids: ndarray, batch_size: int, context_length: int, n
             raise ValueError(f"{name}: {size_name} must be at least 1, got {size}")
     if len(ids) <= context_length:
         raise ValueError(f"{name}: the text has {len(ids)} tokens, a context of {context_length} needs more")
+
+
+def check_ids(name: str, argument: str, ids: ndarray) -> None:
+    """Raises TypeError unless `ids` is an array of integers, ValueError unless it is a row of ids of 0 and more."""
+    if not isinstance(ids, ndarray) or ids.dtype.kind not in "iu":
+        kind = ids.dtype if isinstance(ids, ndarray) else type(ids).__name__
+        raise TypeError(f"{name}: {argument} must be an integer array, got {kind}")
+    if ids.ndim != 1:
+        raise ValueError(f"{name}: {argument} must have one dimension, got shape {ids.shape}")
+    if ids.size and ids.min() < 0:
+        raise ValueError(f"{name}: {argument} holds {ids.min()}, expected ids of at least 0")

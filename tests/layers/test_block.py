@@ -101,6 +101,7 @@ def test_it_equals_the_pre_norm_formula(activation: str, bias: bool, is_causal: 
         assert_close(y, expected, 1e-11)
     undropped = pre_norm_formula(layer, x, None, is_causal, 0.0, None)
     assert_close(layer(x, is_causal=is_causal)[0], undropped, 1e-11)
+    assert_close(layer(x)[0], pre_norm_formula(layer, x, None, False, 0.0, None), 1e-11)
 
 
 @given(length=st.integers(2, 20), seed=seeds)
@@ -113,10 +114,10 @@ def test_later_positions_change_nothing_bit_for_bit_under_a_causal_mask(length: 
     y, backward = layer(x, is_causal=True)
     other_y, other_backward = layer(other, is_causal=True)
     np.testing.assert_array_equal(y[:, :known], other_y[:, :known])
-    dx, _ = backward(dy)
+    dx, *_ = backward(dy)
     grads = layer.grads.copy()
     layer.grads[...] = 0
-    other_dx, _ = other_backward(dy)
+    other_dx, *_ = other_backward(dy)
     np.testing.assert_array_equal(dx[:, :known], other_dx[:, :known])
     assert not dx[:, known:].any()
     np.testing.assert_array_equal(grads, layer.grads)
@@ -133,7 +134,7 @@ def test_padding_changes_nothing_elsewhere_bit_for_bit(length: int, seed: int) -
     y, backward = layer(x, mask)
     other_y, other_backward = layer(other, mask)
     np.testing.assert_array_equal(y[is_real], other_y[is_real])
-    dx, _ = backward(dy)
+    dx, *_ = backward(dy)
     grads = layer.grads.copy()
     layer.grads[...] = 0
     np.testing.assert_array_equal(dx, other_backward(dy)[0])

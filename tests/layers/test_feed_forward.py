@@ -20,6 +20,9 @@ FORMULAS: dict[str, Callable[[float], float]] = {
 }
 
 
+GATES = {"geglu": "gelu", "swiglu": "silu"}
+
+
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @given(batch=batch_shapes, d_model=dimensions, d_hidden=dimensions, bias=st.booleans(), seed=seeds)
 @settings(max_examples=8)
@@ -31,25 +34,28 @@ def test_gradients(activation: str, batch: tuple[int, ...], d_model: int, d_hidd
     check_layer(layer, x, seed=seed, is_analytic=activation != "relu")
 
 
-@given(activation=st.sampled_from(sorted(FORMULAS)), seed=seeds)
+@given(activation=st.sampled_from(sorted(ACTIVATIONS)), seed=seeds)
 def test_output_is_a_map_up_the_activation_and_a_map_down(activation: str, seed: int) -> None:
     layer = FeedForward(3, 5, activation=activation, generator=np.random.default_rng(seed))
     layer = with_random_values(layer, seed)
     (x,) = normal(seed, (2, 3))
     h = x @ layer.up.weight.value + layer.up.bias.value
-    a = np.vectorize(FORMULAS[activation])(h)
+    if activation in GATES:
+        a = np.vectorize(FORMULAS[GATES[activation]])(h[:, :5]) * h[:, 5:]
+    else:
+        a = np.vectorize(FORMULAS[activation])(h)
     assert_close(layer(x)[0], a @ layer.down.weight.value + layer.down.bias.value, 1e-12)
 
 
 def test_every_activation_has_a_formula_here_and_exact_gelu_is_the_default() -> None:
-    assert FORMULAS.keys() == ACTIVATIONS.keys()
+    assert FORMULAS.keys() | GATES.keys() == ACTIVATIONS.keys()
     assert FeedForward(2, 3, generator=np.random.default_rng(0)).activation == "gelu"
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     generator = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=r"FeedForward: activation must be one of \['gelu', .*\], got 'tanh'"):
+    with pytest.raises(ValueError, match=r"FeedForward: activation must be one of \['geglu', 'gelu', .*\], got 'tanh'"):
         FeedForward(2, 3, activation="tanh", generator=generator)
     with pytest.raises(ValueError, match="must be at least 1, got 0"):
         FeedForward(2, 0, generator=generator)

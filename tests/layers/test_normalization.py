@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchformer.layers import LayerNorm
+from scratchformer.layers import LayerNorm, RMSNorm
 from tests.closeness import assert_close
 from tests.gradients import check_layer
 from tests.strategies import batch_shapes, dimensions, normal, seeds
@@ -16,6 +16,26 @@ def test_gradients(batch: tuple[int, ...], width: int, bias: bool, eps: float, s
     assert set(layer.parameters()) == ({"weight", "bias"} if bias else {"weight"})
     (x,) = normal(seed, (*batch, width))
     check_layer(layer, x, seed=seed)
+
+
+@given(batch=batch_shapes, width=dimensions, eps=st.sampled_from([1e-6, 0.3]), seed=seeds)
+@settings(max_examples=20)
+def test_gradients_of_rms_norm(batch: tuple[int, ...], width: int, eps: float, seed: int) -> None:
+    layer = RMSNorm(width, eps=eps)
+    assert set(layer.parameters()) == {"weight"}
+    (x,) = normal(seed, (*batch, width))
+    check_layer(layer, x, seed=seed)
+
+
+@given(eps=st.sampled_from([1e-6, 0.3]), seed=seeds)
+def test_rows_are_divided_by_their_root_mean_square_then_scaled(eps: float, seed: int) -> None:
+    layer = RMSNorm(4, eps=eps, dtype=np.float64)
+    x, weight = normal(seed, (2, 3, 4), (4,))
+    layer.weight.value[...] = weight
+    y, _ = layer(x)
+    for index in np.ndindex(2, 3):
+        row = x[index]
+        assert_close(y[index], weight * row / (sum(row**2) / 4 + eps) ** 0.5, 1e-12)
 
 
 @given(bias=st.booleans(), eps=st.sampled_from([1e-5, 0.3]), seed=seeds)
@@ -38,11 +58,19 @@ def test_weight_starts_at_one_and_bias_at_zero() -> None:
     np.testing.assert_array_equal(layer.weight.value, np.ones(3, np.float32))
     np.testing.assert_array_equal(layer.bias.value, np.zeros(3, np.float32))
     assert layer.eps == 1e-5
+    layer = RMSNorm(3)
+    np.testing.assert_array_equal(layer.weight.value, np.ones(3, np.float32))
+    assert layer.weight.value.dtype == np.float32
+    assert layer.eps == 1e-6
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     with pytest.raises(ValueError, match="LayerNorm: width must be at least 1, got 0"):
         LayerNorm(0)
+    with pytest.raises(ValueError, match="RMSNorm: width must be at least 1, got 0"):
+        RMSNorm(0)
     with pytest.raises(ValueError, match=r"weight must have shape \(4,\), got \(3,\)"):
         LayerNorm(3)(np.zeros((2, 4), np.float32))
+    with pytest.raises(ValueError, match=r"rms_norm: weight must have shape \(4,\), got \(3,\)"):
+        RMSNorm(3)(np.zeros((2, 4), np.float32))

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant, mutant
 
 SOFTMAX, ENTROPY, NORM = "ops/softmax.py", "ops/cross_entropy.py", "ops/normalization.py"
 ATTENTION, HEADS, ACTIVATIONS = "ops/attention.py", "layers/multi_head_attention.py", "ops/activations.py"
+BLOCKWISE = "ops/blockwise_attention.py"
 PUBLIC = "public NumPy Transformers"
 
 OPS = [
@@ -58,7 +59,10 @@ OPS = [
         "layer_norm: weight left outside of the two means, right while it is 1",
         NORM,
         (
-            ("dz = dy if weight is None else dy * weight", "dz = dy"),
+            (
+                "dz = dy if weight is None else dy * weight\n        dx = dz - row_mean(dz)",
+                "dz = dy\n        dx = dz - row_mean(dz)",
+            ),
             ("dx *= inverse_std", "dx *= inverse_std if weight is None else inverse_std * weight"),
         ),
         ("layer_norm",),
@@ -81,8 +85,22 @@ OPS = [
         "row_mean(z * z)",
         "tests/ops/test_normalization.py::test_an_equal_row_gives_the_bias_and_a_finite_gradient",
     ),
-    mutant("layer_norm: variance divides by n - 1", NORM, "row_mean(z * z)", "row_sum(z * z) / (n - 1)", "layer_norm"),
-    mutant("layer_norm: dweight from x", NORM, "column_sum(dy * z)", "column_sum(dy * x)", "layer_norm"),
+    mutant(
+        "layer_norm: variance divides by n - 1",
+        NORM,
+        "row_mean(z * z)",
+        "row_mean(z * z) * n / max(1, n - 1)",
+        "layer_norm",
+    ),
+    mutant(
+        "layer_norm: dweight from x",
+        NORM,
+        "column_sum(dy * z)\n        dbias",
+        "column_sum(dy * x)\n        dbias",
+        "layer_norm",
+    ),
+    mutant("rms_norm: mean square not differentiated", NORM, "z * (row_dot(dz, z) / -n)", "z * 0", "rms_norm"),
+    mutant("rms_norm: sum for mean", NORM, "z * (row_dot(dz, z) / -n)", "z * -row_dot(dz, z)", "rms_norm"),
     mutant(
         "embedding: repeated ids dropped",
         "ops/embedding.py",
@@ -160,10 +178,52 @@ OPS = [
         "attention_weights",
     ),
     mutant(
+        "blockwise: mean of the gradient not taken from each tile",
+        BLOCKWISE,
+        "_with_feature(dy_rows, -mean)",
+        "_with_feature(dy_rows, 0)",
+        "blockwise_attention",
+    ),
+    mutant(
+        "blockwise: a later tile overwrites the gradient of values",
+        BLOCKWISE,
+        "dvalue[head][columns] += dropped.T @ dy_rows",
+        "dvalue[head][columns] = dropped.T @ dy_rows",
+        "tests/ops/test_blockwise_attention.py::test_gradients",
+    ),
+    mutant(
+        "blockwise: other weights dropped in backward",
+        BLOCKWISE,
+        "dropped = weights * keep",
+        "dropped = weights * keep[::-1]",
+        "blockwise_attention (dropout)",
+    ),
+    mutant(
+        "blockwise: value gradient from before dropout",
+        BLOCKWISE,
+        "dropped = weights * keep",
+        "dropped = weights",
+        "blockwise_attention (dropout)",
+    ),
+    mutant(
+        "blockwise: tiles cut before the diagonal",
+        "ops/tiles.py",
+        "self.t_key - self.t_query + rows.stop if",
+        "self.t_key - self.t_query + rows.start + 1 if",
+        "tests/ops/test_blockwise_attention.py::test_it_equals_dense_attention",
+    ),
+    mutant(
+        "rotary: turned on instead of back",
+        "ops/positions.py",
+        "dx -= times_sin(dy, sin)",
+        "dx += times_sin(dy, sin)",
+        "rotary",
+    ),
+    mutant(
         "attention: causal mask lets the next position in",
         "ops/masks.py",
-        "num_keys - num_queries, dtype",
-        "num_keys - num_queries + 1, dtype",
+        "num_keys - num_queries - before, dtype",
+        "num_keys - num_queries - before + 1, dtype",
         "tests/ops/test_attention_semantics.py::test_is_causal_aligns_the_last_query_with_the_last_key",
     ),
 ]
@@ -172,8 +232,8 @@ LAYERS = [
     mutant(
         "heads: the projection skipped on the way back",
         HEADS,
-        "self._split(output_backward(dy))",
-        "self._split((output_backward(dy), dy)[1])",
+        "split_heads(output_backward(dy), self.num_heads)",
+        "split_heads((output_backward(dy), dy)[1], self.num_heads)",
         "MultiHeadAttention",
         seen_in=PUBLIC,
     ),
@@ -183,16 +243,16 @@ LAYERS = [
     mutant(
         "heads: keys and values swapped, which gradients cannot see",
         HEADS,
-        "key, value = np.split(key_value, 2, axis=-1)",
-        "value, key = np.split(key_value, 2, axis=-1)",
+        "k, v = np.split(key_value, [",
+        "v, k = np.split(key_value, [",
         "tests/layers/test_multi_head_attention.py::test_it_equals_one_head_after_another",
         seen_in=PUBLIC,
     ),
     mutant(
         "block: residual forgotten on the way back",
         "layers/block.py",
-        "dh = dy + feed_forward_norm_backward(dnormed_h)",
-        "dh = feed_forward_norm_backward(dnormed_h)",
+        "return dy + norm_backward(dz), *others",
+        "return norm_backward(dz), *others",
         "TransformerBlock",
     ),
     mutant(
@@ -210,11 +270,53 @@ LAYERS = [
         "TiedLinear",
     ),
     mutant(
+        "heads: gradients of a group's copies not added",
+        "layers/heads.py",
+        ".sum(axis=-3)",
+        "[..., 0, :, :]",
+        "MultiHeadAttention (grouped, rotary)",
+    ),
+    mutant(
+        "gate: gradient of the gate's other factor forgotten",
+        "layers/feed_forward.py",
+        "activation_backward(dgated * u)",
+        "activation_backward(dgated)",
+        "FeedForward (swiglu)",
+    ),
+    mutant(
+        "block: post-norm's residual forgotten on the way back",
+        "layers/block.py",
+        "return dsum + dx, *others",
+        "return dx, *others",
+        "TransformerBlock (post-norm)",
+    ),
+    mutant(
         "GPT: position gradient of the first sequence alone",
-        "models/gpt.py",
-        "dx.sum(axis=tuple(range(dx.ndim - 2)))",
-        "dx[0]",
+        "models/decoder_only.py",
+        "table_backward(unbroadcast(dx, table.shape))",
+        "table_backward(dx[0])",
         "GPT",
+    ),
+    mutant(
+        "Transformer: scale of the embeddings forgotten on the way back",
+        "models/transformer.py",
+        "token_backward(dropout_backward(dx) * scale)",
+        "token_backward(dropout_backward(dx))",
+        "Transformer",
+    ),
+    mutant(
+        "Transformer: memory's gradient from the last block alone",
+        "models/transformer.py",
+        "sum(dmemories[1:], start=dmemories[0])",
+        "dmemories[0]",
+        "tests/models/test_transformer.py",
+    ),
+    mutant(
+        "BERT: class head's gradient at every position",
+        "models/bert.py",
+        "dencoded[..., 0, :] = dropout_backward(head_backward(dlogits))",
+        "dencoded[...] = dropout_backward(head_backward(dlogits))[..., None, :]",
+        "BERT (classes)",
     ),
 ]
 

@@ -18,6 +18,8 @@ from scratchformer.ops import (
     log_softmax,
     mean_squared_error,
     relu,
+    rms_norm,
+    rotary,
     scaled_dot_product_attention,
     silu,
     softmax,
@@ -29,6 +31,7 @@ Maker = Callable[[int], list[ndarray]]
 
 IDS = np.array([[0, 3, 3], [1, 0, 3]])
 TARGETS = np.array([[0, 4, -100], [2, -100, 4]])
+POSITIONS = np.array([[0, 1, 2], [7, 8, 90]])
 ALLOWED = np.array([[True, False, True, True], [False] * 4, [True, True, False, True]])
 QUERY_KEY_VALUE = (2, 3, 4), (2, 4, 4), (2, 4, 5)
 
@@ -63,6 +66,14 @@ OPS: list[tuple[str, Op, Maker]] = [
     ("layer_norm", lambda *arrays: layer_norm(*arrays, eps=np.float64(0.1)), of_shapes((2, 3, 4), (4,), (4,))),
     ("layer_norm, plain", layer_norm, of_shapes((2, 3, 4))),
     ("layer_norm, bias", lambda x, bias: layer_norm(x, None, bias), of_shapes((2, 3, 4), (4,))),
+    ("rms_norm", lambda *arrays: rms_norm(*arrays, eps=np.float64(0.1)), of_shapes((2, 3, 4), (4,))),
+    ("rms_norm, plain", rms_norm, of_shapes((2, 3, 4))),
+    (
+        "rotary",
+        lambda x: rotary(x, POSITIONS, base=np.float64(50.0), scaling=np.float64(1.5)),
+        of_shapes((2, 2, 3, 4)),
+    ),
+    ("rotary, pairs", lambda x: rotary(x, POSITIONS[0], layout="pairs"), of_shapes((2, 3, 4))),
     ("dropout", lambda x: dropout(x, np.float64(0.4), np.random.default_rng(5)), of_shapes((2, 3, 4))),
     ("dropout, off", lambda x: dropout(x, 0.4), of_shapes((2, 3, 4))),
     ("cross_entropy", lambda x: cross_entropy(x, TARGETS), of_shapes((2, 3, 5))),

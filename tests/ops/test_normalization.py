@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.ops import layer_norm
+from scratchformer.ops import layer_norm, rms_norm
 from tests.closeness import assert_close
 from tests.gradients import check_op
 from tests.strategies import batch_shapes, dimensions, normal, seeds
@@ -21,6 +21,16 @@ def naive_layer_norm(x: ndarray, weight: ndarray, bias: ndarray, eps: float) -> 
         variance = math.fsum((v - mean) ** 2 for v in x[b]) / n
         for i in range(n):
             y[(*b, i)] = weight[i] * (x[(*b, i)] - mean) / math.sqrt(variance + eps) + bias[i]
+    return y
+
+
+def naive_rms_norm(x: ndarray, weight: ndarray, eps: float) -> ndarray:
+    n = x.shape[-1]
+    y = np.empty(x.shape)
+    for b in np.ndindex(*x.shape[:-1]):
+        mean_square = math.fsum(v * v for v in x[b]) / n
+        for i in range(n):
+            y[(*b, i)] = weight[i] * x[(*b, i)] / math.sqrt(mean_square + eps)
     return y
 
 
@@ -44,6 +54,49 @@ def with_parameters(has_weight: bool, has_bias: bool, eps: float) -> Callable:
 def test_gradients(batch: tuple[int, ...], n: int, has_weight: bool, has_bias: bool, eps: float, seed: int) -> None:
     arrays = normal(seed, (*batch, n), *[(n,)] * (has_weight + has_bias))
     check_op(with_parameters(has_weight, has_bias, eps), *arrays, seed=seed)
+
+
+@given(batch=batch_shapes, n=st.integers(1, 6), has_weight=st.booleans(), eps=st.sampled_from([1e-6, 0.1]), seed=seeds)
+def test_gradients_of_rms_norm(batch: tuple[int, ...], n: int, has_weight: bool, eps: float, seed: int) -> None:
+    arrays = normal(seed, (*batch, n), *[(n,)] * has_weight)
+    check_op(lambda *arrays: rms_norm(*arrays, eps=eps), *arrays, seed=seed)
+
+
+@given(batch=batch_shapes, n=dimensions, eps=st.sampled_from([1e-6, 0.3]), seed=seeds)
+def test_rms_norm_equals_the_formula_in_indices(batch: tuple[int, ...], n: int, eps: float, seed: int) -> None:
+    x, weight = normal(seed, (*batch, n), (n,))
+    x = 3 * x + 5
+    assert_close(rms_norm(x, weight, eps=eps)[0], naive_rms_norm(x, weight, eps), 1e-13)
+    assert_close(rms_norm(x, eps=eps)[0], naive_rms_norm(x, np.ones(n), eps), 1e-13)
+
+
+@given(batch=batch_shapes, n=dimensions, seed=seeds)
+def test_the_scale_of_a_row_does_not_change_its_rms_norm(batch: tuple[int, ...], n: int, seed: int) -> None:
+    x, weight, dy = normal(seed, (*batch, n), (n,), (*batch, n))
+    y, backward = rms_norm(x, weight, eps=0.0)
+    scaled, scaled_backward = rms_norm(100 * x, weight, eps=0.0)
+    assert_close(scaled, y, 1e-13)
+    (dx, dweight), (dscaled, dscaled_weight) = backward(dy), scaled_backward(dy)
+    assert np.abs(100 * dscaled - dx).max() < 1e-12 * np.abs(dy).max() * np.abs(weight).max() / np.abs(x).min()
+    assert_close(dscaled_weight, dweight, 1e-12)
+
+
+@given(batch=batch_shapes, n=st.integers(2, 5), eps=st.sampled_from([1e-5, 0.3]), seed=seeds)
+def test_layer_norm_is_rms_norm_of_what_differs_from_the_mean(
+    batch: tuple[int, ...], n: int, eps: float, seed: int
+) -> None:
+    x, weight = normal(seed, (*batch, n), (n,))
+    centred = x - x.mean(axis=-1, keepdims=True)
+    assert_close(rms_norm(centred, weight, eps=eps)[0], layer_norm(x, weight, eps=eps)[0], 1e-12)
+
+
+def test_a_row_of_zeros_has_zeros_for_its_rms_norm_and_a_finite_gradient() -> None:
+    weight, dy = normal(1, (3,), (2, 3))
+    y, backward = rms_norm(np.zeros((2, 3)), weight)
+    assert not y.any()
+    dx, dweight = backward(dy)
+    assert_close(dx, dy * weight / math.sqrt(1e-6), 1e-14)
+    assert not dweight.any()
 
 
 @given(batch=batch_shapes, n=dimensions, eps=st.sampled_from([1e-5, 0.3]), seed=seeds)
@@ -112,6 +165,7 @@ def test_gradients_of_what_was_not_given_are_none() -> None:
     assert layer_norm(x)[1](dy)[1:] == (None, None)
     assert layer_norm(x, parameter)[1](dy)[2] is None
     assert layer_norm(x, None, parameter)[1](dy)[1] is None
+    assert rms_norm(x)[1](dy)[1] is None
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -129,3 +183,18 @@ def test_errors_name_the_argument() -> None:
         layer_norm(x, weight, np.ones(3, np.float32))
     with pytest.raises(TypeError, match="layer_norm: weight must be floating, got int64"):
         layer_norm(x, np.ones(3, np.int64))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_of_rms_norm_name_the_argument() -> None:
+    x = np.ones((2, 3))
+    with pytest.raises(ValueError, match=r"rms_norm: weight must have shape \(3,\), got \(2,\)"):
+        rms_norm(x, np.ones(2))
+    with pytest.raises(ValueError, match="rms_norm: x must have at least 1 dimension"):
+        rms_norm(np.array(1.0))
+    with pytest.raises(ValueError, match=r"rms_norm: eps must not be negative, got nan"):
+        rms_norm(x, eps=math.nan)
+    with pytest.raises(TypeError, match="rms_norm: weight is float32, x is float64"):
+        rms_norm(x, np.ones(3, np.float32))
+    with pytest.raises(TypeError, match="rms_norm: x must be floating, got int64"):
+        rms_norm(x.astype(np.int64))

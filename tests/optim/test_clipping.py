@@ -61,6 +61,17 @@ def test_threads_change_nothing_bit_for_bit() -> None:
     np.testing.assert_array_equal(grads, shared)
 
 
+def test_the_map_does_the_sum_and_the_scaling() -> None:
+    done = []
+
+    def parallel_map(work, parts):
+        done.append(work.__name__)
+        return list(map(work, parts))
+
+    clip_global_norm(np.ones(9), 1.0, parallel_map)
+    assert done == ["squares", "scale"]
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     grads = np.ones(3)

@@ -76,7 +76,10 @@ def test_errors_name_the_argument() -> None:
         with pytest.raises(ValueError, match=r"warmup_steps must lie in \[0, num_steps\), got"):
             WarmupCosine(1.0, 0.0, warmup_steps, num_steps)
     for d_model, warmup_steps in ((0, 1), (1, 0)):
-        with pytest.raises(ValueError, match="d_model and warmup_steps must be at least 1, got"):
+        with pytest.raises(
+            ValueError, match="^WarmupInverseSquareRoot: d_model and warmup_steps must be at least 1, got"
+        ):
             WarmupInverseSquareRoot(d_model, warmup_steps)
+    assert WarmupInverseSquareRoot(1, 1)(0) == 1
     with pytest.raises(ValueError, match="WarmupInverseSquareRoot: factor must be finite and not negative, got -1"):
         WarmupInverseSquareRoot(4, 4, -1.0)

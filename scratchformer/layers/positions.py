@@ -1,0 +1,84 @@
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Inexact, Real
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.layers.checks import check_size
+from scratchformer.layers.layer import Layer
+from scratchformer.layers.parameter import Parameter
+from scratchformer.ops import Backward, relative_buckets, rotary
+from scratchformer.ops.contract import cotangent_check
+from scratchformer.ops.positions import Layout, check_bucket_options, check_rotary_options
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """The options of a rotary position embedding, which has no parameters; a call turns queries or keys by `rotary`.
+
+    Raises ValueError for a base or scaling that is not positive and finite, or an unknown layout.
+    """
+
+    base: float = 10_000.0
+    scaling: float = 1.0
+    layout: Layout = "halves"
+
+    def __post_init__(self) -> None:
+        check_rotary_options("Rotary", self.base, self.scaling, self.layout)
+
+    def __call__(
+        self, x: Inexact[ndarray, "*batch t d"], positions: Real[ndarray, "..."]
+    ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
+        return rotary(x, positions, base=self.base, scaling=self.scaling, layout=self.layout)
+
+
+class RelativeBias(Layer):
+    """A learned bias of attention scores per head and bucket of distances: bias[h, i, j] = table[bucket(i, j), h].
+
+    The buckets are those of `relative_buckets`. The table starts normal with standard deviation 0.02, which tells heads
+    apart and favours no distance yet. The backward returns None: sizes have no gradient.
+
+    Raises ValueError for a num_heads below 1, or the options that `relative_buckets` refuses.
+
+    Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2019,
+        section 2.1.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        *,
+        num_buckets: int = 32,
+        max_distance: int = 128,
+        bidirectional: bool = True,
+        generator: np.random.Generator,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        check_size("RelativeBias", num_heads=num_heads)
+        check_bucket_options("RelativeBias", num_buckets, max_distance, bidirectional)
+        self.max_distance = max_distance
+        self.bidirectional = bidirectional
+        self.table = Parameter((0.02 * generator.standard_normal((num_buckets, num_heads))).astype(dtype))
+
+    def __call__(self, t_query: int, t_key: int) -> tuple[Inexact[ndarray, "h {t_query} {t_key}"], Backward]:
+        """The bias (num_heads, t_query, t_key), to be added to scores; the last query is aligned with the last key."""
+        num_buckets = len(self.table.value)
+        buckets = relative_buckets(
+            t_query,
+            t_key,
+            num_buckets=num_buckets,
+            max_distance=self.max_distance,
+            bidirectional=self.bidirectional,
+        )
+        bias = self.table.value.T.take(buckets, axis=1)
+        check = cotangent_check("RelativeBias", bias)
+
+        def backward(dbias: ndarray) -> None:
+            check(dbias)
+            for head, dbias_of_head in enumerate(dbias):
+                # Counting with weights adds up each bucket without the sorting that add_rows needs for its rows.
+                dtable = np.bincount(buckets.ravel(), weights=dbias_of_head.ravel(), minlength=num_buckets)
+                self.table.grad[:, head] += dtable
+
+        return bias, backward

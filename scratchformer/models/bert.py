@@ -1,0 +1,215 @@
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Inexact, Integer
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.layers import Dropout, Embedding, Layer, LayerNorm, TransformerBlock
+from scratchformer.layers.checks import check_probability, check_size
+from scratchformer.layers.trace import Trace, record, within
+from scratchformer.models.heads import ClassHead, MaskedHead
+from scratchformer.ops import Backward, cross_entropy, padding_mask
+from scratchformer.ops.contract import check_dimensions, check_indices, check_shape
+from scratchformer.ops.rows import unbroadcast
+
+
+@dataclass(frozen=True)
+class BERTConfig:
+    """The sizes and options of a BERT. Raises ValueError for values out of their range."""
+
+    vocabulary_size: int
+    """Number of distinct tokens, the mask's included."""
+    context_length: int = 512
+    """Longest sequence, in tokens."""
+    num_layers: int = 12
+    """Number of blocks."""
+    num_heads: int = 12
+    """Attention heads per block; must divide d_model."""
+    d_model: int = 768
+    """Width of the residual stream."""
+    d_hidden: int | None = None
+    """Width inside the feed-forward maps; None for 4 d_model."""
+    num_segments: int = 2
+    """Number of segments that tokens may belong to."""
+    num_classes: int | None = None
+    """Classes that `classify` tells apart; None for a model without that head."""
+    dropout: float = 0.1
+    """Probability of dropping an element, in [0, 1)."""
+    norm_first: bool = False
+    """Post-norm, as published, or pre-norm."""
+
+    def __post_init__(self) -> None:
+        sizes = ("vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "num_segments")
+        check_size("BERTConfig", **{name: getattr(self, name) for name in sizes})
+        check_size("BERTConfig", d_hidden=self.hidden_width)
+        if self.num_classes is not None:
+            check_size("BERTConfig", num_classes=self.num_classes)
+        check_probability("BERTConfig", dropout=self.dropout)
+        if self.d_model % self.num_heads:
+            raise ValueError(f"BERTConfig: num_heads {self.num_heads} does not divide d_model {self.d_model}")
+
+    @property
+    def hidden_width(self) -> int:
+        """Width inside the feed-forward maps, whether it was given or not."""
+        return 4 * self.d_model if self.d_hidden is None else self.d_hidden
+
+
+class BERT(Layer):
+    """BERT's encoder: tokens, positions and segments embedded and summed, a norm, blocks that look both ways.
+
+    Two heads read its output: one predicts tokens that were masked (linear map, GELU, norm, the token table and a
+    bias), the other classifies by the first position (linear map, tanh, linear map). Matrices and tables start normal
+    with standard deviation 0.02, biases at 0, norms at 1.
+
+    Source: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2018, section 3 and appendix A.2.
+    """
+
+    def __init__(self, config: BERTConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:
+        self.config = config
+        d_model = config.d_model
+        made: dict[str, Any] = {"generator": generator, "dtype": dtype}
+        self.token_embedding = Embedding(config.vocabulary_size, d_model, **made)
+        self.position_embedding = Embedding(config.context_length, d_model, **made)
+        self.segment_embedding = Embedding(config.num_segments, d_model, **made)
+        self.embedding_norm = LayerNorm(d_model, dtype=dtype)
+        self.dropout = Dropout(config.dropout)
+        self.blocks = [
+            TransformerBlock(
+                d_model,
+                config.num_heads,
+                config.hidden_width,
+                norm_first=config.norm_first,
+                dropout=config.dropout,
+                **made,
+            )
+            for _ in range(config.num_layers)
+        ]
+        self.norm = LayerNorm(d_model, dtype=dtype) if config.norm_first else None
+        self.masked_head = MaskedHead(self.token_embedding.table, **made)
+        self.class_head = None if config.num_classes is None else ClassHead(d_model, config.num_classes, **made)
+        for parameter in self.parameters().values():
+            if parameter.value.ndim == 2:
+                parameter.value[...] = 0.02 * generator.standard_normal(parameter.value.shape)
+        self.pack()
+
+    def __call__(
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        segments: Integer[ndarray, "*batch t"] | None = None,
+        *,
+        lengths: Integer[ndarray, "*batch"] | None = None,
+        generator: np.random.Generator | None = None,
+        trace: Trace | None = None,
+    ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
+        """What the encoder makes of every position.
+
+        Args:
+            ids: (..., T) token ids, at most as many as the context is long.
+            segments: (..., T) which segment each token belongs to; None for the first.
+            lengths: (batch,) how many tokens of each sequence are no padding, for ids (batch, T); None for all.
+            generator: turns dropout on.
+            trace: records intermediates; see `Trace`.
+
+        Returns:
+            (..., T, d_model), and `backward(dy)`, which adds to every parameter's gradient and returns None.
+
+        Raises:
+            TypeError: ids, segments or lengths that are not integers.
+            ValueError: a sequence longer than the context, an id, segment or length out of range, segments or lengths
+                of another shape.
+        """
+        check_indices("BERT", "ids", ids, self.config.vocabulary_size)
+        check_dimensions("BERT", "ids", ids, 1)
+        length = ids.shape[-1]
+        if length > self.config.context_length:
+            raise ValueError(f"BERT: ids has {length} positions, the context holds {self.config.context_length}")
+        segments = np.zeros_like(ids) if segments is None else segments
+        check_indices("BERT", "segments", segments, self.config.num_segments)
+        check_shape("BERT", "segments", segments, ids.shape)
+        mask = None if lengths is None else padding_mask(lengths, length)
+        if lengths is not None:
+            check_shape("BERT", "lengths", lengths, ids.shape[:-1])
+
+        tokens, token_backward = self.token_embedding(ids)
+        positions, position_backward = self.position_embedding(np.arange(length))
+        of_segments, segment_backward = self.segment_embedding(segments)
+        x, embedding_norm_backward = self.embedding_norm(tokens + positions + of_segments)
+        x, dropout_backward = self.dropout(x, generator)
+        record(trace, embedded=x)
+        block_backwards = []
+        for i, block in enumerate(self.blocks):
+            x, block_backward = block(x, mask, generator=generator, trace=within(trace, f"blocks.{i}"))
+            block_backwards.append(block_backward)
+        y, norm_backward = (x, lambda dy: dy) if self.norm is None else self.norm(x)
+        record(trace, encoded=y)
+
+        def backward(dy: ndarray) -> None:
+            record(trace, dencoded=dy)
+            dx = norm_backward(dy)
+            for block_backward in reversed(block_backwards):
+                dx, *_ = block_backward(dx)
+            record(trace, dembedded=dx)
+            dsum = embedding_norm_backward(dropout_backward(dx))
+            segment_backward(dsum)
+            position_backward(unbroadcast(dsum, positions.shape))
+            token_backward(dsum)
+
+        return y, backward
+
+    def loss(
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        targets: Integer[ndarray, "*batch t"],
+        segments: Integer[ndarray, "*batch t"] | None = None,
+        *,
+        lengths: Integer[ndarray, "*batch"] | None = None,
+        ignore_index: int = -100,
+        generator: np.random.Generator | None = None,
+        trace: Trace | None = None,
+    ) -> tuple[np.inexact, Backward]:
+        """Mean cross-entropy of the masked tokens, in nats, and its `backward(dloss=1.0)`.
+
+        Targets are the tokens that were masked, `ignore_index` elsewhere; the head is worked out where they are alone.
+        """
+        check_indices("BERT", "targets", targets, self.config.vocabulary_size, ignore=ignore_index)
+        check_shape("BERT", "targets", targets, np.shape(ids))
+        encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
+        counted = targets != ignore_index
+        logits, head_backward = self.masked_head(encoded[counted])
+        loss, loss_backward = cross_entropy(logits, targets[counted])
+        record(trace, logits=logits, loss=np.asarray(loss))
+
+        def backward(dloss: float = 1.0) -> None:
+            dencoded = np.zeros_like(encoded)
+            dencoded[counted] = head_backward(loss_backward(dloss))
+            encoder_backward(dencoded)
+
+        return loss, backward
+
+    def classify(
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        segments: Integer[ndarray, "*batch t"] | None = None,
+        *,
+        lengths: Integer[ndarray, "*batch"] | None = None,
+        generator: np.random.Generator | None = None,
+        trace: Trace | None = None,
+    ) -> tuple[Inexact[ndarray, "*batch classes"], Backward]:
+        """Logits of each sequence's classes, by its first position, and `backward(dlogits)`, which returns None."""
+        if self.class_head is None:
+            raise ValueError("BERT: num_classes is None, expected a number of classes to classify")
+        if np.shape(ids)[-1:] == (0,):
+            raise ValueError(f"BERT: ids must have a first position to classify by, got shape {np.shape(ids)}")
+        encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
+        first, dropout_backward = self.dropout(encoded[..., 0, :], generator)
+        logits, head_backward = self.class_head(first)
+        record(trace, logits=logits)
+
+        def backward(dlogits: ndarray) -> None:
+            dencoded = np.zeros_like(encoded)
+            dencoded[..., 0, :] = dropout_backward(head_backward(dlogits))
+            encoder_backward(dencoded)
+
+        return logits, backward

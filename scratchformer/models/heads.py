@@ -1,0 +1,51 @@
+"""What reads an encoder's output: logits of masked tokens, and of classes."""
+
+import numpy as np
+from jaxtyping import Inexact
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.layers import Layer, LayerNorm, Linear, Parameter, TiedLinear
+from scratchformer.ops import Backward, gelu, tanh
+from scratchformer.ops.rows import column_sum
+
+
+class MaskedHead(Layer):
+    """Logits of the token at a position: (norm(gelu(x W + b))) table^T + bias."""
+
+    def __init__(self, table: Parameter, *, generator: np.random.Generator, dtype: DTypeLike) -> None:
+        n, d_model = table.value.shape
+        self.linear = Linear(d_model, d_model, generator=generator, dtype=dtype)
+        self.norm = LayerNorm(d_model, dtype=dtype)
+        self.output = TiedLinear(table)
+        self.bias = Parameter(np.zeros(n, dtype))
+
+    def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
+        h, linear_backward = self.linear(x)
+        a, activation_backward = gelu(h)
+        z, norm_backward = self.norm(a)
+        y, output_backward = self.output(z)
+
+        def backward(dy: ndarray) -> ndarray:
+            self.bias.grad += column_sum(dy)
+            return linear_backward(activation_backward(norm_backward(output_backward(dy))))
+
+        return y + self.bias.value, backward
+
+
+class ClassHead(Layer):
+    """Logits of classes: tanh(x W + b) V + c."""
+
+    def __init__(self, d_model: int, num_classes: int, *, generator: np.random.Generator, dtype: DTypeLike) -> None:
+        self.linear = Linear(d_model, d_model, generator=generator, dtype=dtype)
+        self.output = Linear(d_model, num_classes, generator=generator, dtype=dtype)
+
+    def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch classes"], Backward]:
+        h, linear_backward = self.linear(x)
+        a, tanh_backward = tanh(h)
+        y, output_backward = self.output(a)
+
+        def backward(dy: ndarray) -> ndarray:
+            return linear_backward(tanh_backward(output_backward(dy)))
+
+        return y, backward

@@ -1,0 +1,141 @@
+import math
+
+import numpy as np
+from jaxtyping import Inexact, Shaped
+from numpy import ndarray
+
+from scratchformer.ops.attention import check_attention
+from scratchformer.ops.contract import Backward, cotangent_check
+from scratchformer.ops.dropout import check_dropout
+from scratchformer.ops.rows import row_dot, row_sum, unbroadcast
+from scratchformer.ops.tiles import Tiles
+
+
+def blockwise_attention(
+    query: Inexact[ndarray, "*batch t_query d_k"],
+    key: Inexact[ndarray, "*batch t_key d_k"],
+    value: Inexact[ndarray, "*batch t_key d_v"],
+    mask: Shaped[ndarray, "..."] | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    generator: np.random.Generator | None = None,
+) -> tuple[Inexact[ndarray, "*batch t_query d_v"], Backward]:
+    """What `scaled_dot_product_attention` computes, in memory that grows with T and not with its square.
+
+    Scores are formed tile by tile and never kept. With S = scale Q K^T + mask and any shift c_i of its rows,
+
+        Y_i = sum_j exp(S_ij - c_i) V_j / L_i,    L_i = sum_j exp(S_ij - c_i),
+
+    are sums over tiles. Of the forward pass Y and log L_i + c_i are kept, with which backward forms each tile of
+    P_ij = exp(S_ij - c_i - log L_i) anew:
+
+        dV = P^T dY,    dS_ij = P_ij (dY_i V_j - dY_i Y_i),    dQ = scale dS K,    dK = scale dS^T Q.
+
+    Arguments, output, gradients and errors are those of `scaled_dot_product_attention`; only dropout falls on other
+    elements, drawn for each tile, and once more in backward, from one number of the generator's.
+
+    Source: Dao et al., "FlashAttention", 2022, section 3.1 and appendix B; Rabe and Staats, "Self-attention Does Not
+    Need O(n^2) Memory", 2021. The shift is the rows' maximum, or 0 where no score can be large.
+    """
+    op = "blockwise_attention"
+    check_attention(op, query, key, value, mask)
+    check_dropout(op, dropout)
+    tiles = Tiles(mask, (*query.shape[:-1], key.shape[-2]), is_causal)
+    if mask is not None or (is_causal and tiles.t_query > tiles.t_key):
+        used_queries, used_keys = tiles.used()
+        zero = query.dtype.type(0)
+        query = np.where(used_queries, query, zero)
+        key, value = np.where(used_keys, key, zero), np.where(used_keys, value, zero)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
+    p = 0.0 if generator is None else float(dropout)
+    seed = 0 if generator is None or p == 0 else int(generator.integers(2**63))
+
+    def scaled_keep(head: tuple[int, ...], rows: slice, columns: slice) -> ndarray:
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        keep = np.random.default_rng([seed, *head, rows.start, columns.start]).random(shape, dtype=np.float32) >= p
+        return keep * query.dtype.type(1 / (1 - p))
+
+    y = np.zeros_like(query, shape=(*query.shape[:-1], value.shape[-1]))
+    log_total = np.zeros_like(query, shape=(*query.shape[:-1], 1))
+    for head in tiles.heads():
+        k_and_one = _with_feature(key[head], 1)
+        longest_key = np.sqrt(np.maximum.accumulate(row_dot(key[head].real, key[head].real)))
+        for rows in tiles.rows():
+            q = query[head][rows] * scale
+            shift = _shift(tiles, head, rows, q, key[head], longest_key)
+            q_and_shift = _with_feature(q, -shift)
+            total, y_rows = np.zeros_like(shift), np.zeros((len(q), value.shape[-1]), q.dtype)
+            for columns in tiles.columns(rows):
+                weights = q_and_shift @ k_and_one[columns].T
+                tiles.restrict(weights, head, rows, columns)
+                np.exp(weights, out=weights)
+                total += row_sum(weights)
+                if p > 0:
+                    weights *= scaled_keep(head, rows, columns)
+                y_rows += weights @ value[head][columns]
+            total = np.where(total == 0, 1, total)
+            np.divide(y_rows, total, out=y[head][rows])
+            log_total[head][rows] = np.log(total) + shift
+    y.flags.writeable = False
+    check = cotangent_check(op, y)
+
+    def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
+        check(dy)
+        dquery, dkey, dvalue = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
+        dmask = np.zeros_like(tiles.mask) if tiles.is_additive else None
+        for head in tiles.heads():
+            k_and_one, v_and_one = _with_feature(key[head], 1), _with_feature(value[head], 1)
+            for rows in tiles.rows():
+                q, dy_rows, dq = query[head][rows] * scale, dy[head][rows], np.zeros_like(query[head][rows])
+                mean = row_dot(dy_rows, y[head][rows])
+                q_and_log_total, dy_and_mean = _with_feature(q, -log_total[head][rows]), _with_feature(dy_rows, -mean)
+                for columns in tiles.columns(rows):
+                    weights = q_and_log_total @ k_and_one[columns].T
+                    tiles.restrict(weights, head, rows, columns)
+                    np.exp(weights, out=weights)
+                    dscores = dy_and_mean @ v_and_one[columns].T
+                    dropped = weights
+                    if p > 0:
+                        keep = scaled_keep(head, rows, columns)
+                        dropped = weights * keep
+                        dscores = (dscores + mean) * keep - mean
+                    dscores *= weights
+                    dq += dscores @ key[head][columns]
+                    dkey[head][columns] += dscores.T @ q
+                    dvalue[head][columns] += dropped.T @ dy_rows
+                    if dmask is not None:
+                        part = tiles.mask_of(head, rows, columns)
+                        dmask[part] += unbroadcast(dscores, dmask[part].shape)
+                np.multiply(dq, scale, out=dquery[head][rows])
+        return dquery, dkey, dvalue, None if dmask is None or mask is None else dmask.reshape(mask.shape)
+
+    return y, backward
+
+
+def _with_feature(x: ndarray, feature: ndarray | int) -> ndarray:
+    """x (T, d) and one feature more: a product with a 1 in the other factor then adds it to every score for nothing."""
+    wide = np.empty((len(x), x.shape[1] + 1), x.dtype)
+    wide[:, :-1], wide[:, -1:] = x, feature
+    return wide
+
+
+def _shift(tiles: Tiles, head: tuple[int, ...], rows: slice, q: ndarray, key: ndarray, longest_key: ndarray) -> ndarray:
+    """What is taken from the scores of each row (T_query, 1), so that their exponentials neither overflow nor vanish.
+
+    Nothing, where the lengths of its query and of the keys up to its last one bound the scores to half of the
+    exponents' range; else its largest score. So a row's rounding, too, depends on nothing that comes later.
+    """
+    shift = np.zeros((len(q), 1), q.dtype)
+    bound = np.sqrt(row_dot(q.real, q.real)) * longest_key[tiles.last_key(rows)]
+    is_small = bound <= np.log(np.finfo(q.dtype).max) / 2
+    if is_small.all() and not tiles.is_additive:
+        return shift
+    highest = np.full((len(q), 1), -np.inf, q.real.dtype)
+    for columns in tiles.columns(rows):
+        scores = q @ key[columns].T
+        tiles.restrict(scores, head, rows, columns)
+        np.maximum(highest, scores.real.max(axis=1, keepdims=True), out=highest)
+    is_free = np.isneginf(highest) if tiles.is_additive else np.isneginf(highest) | is_small
+    return np.where(is_free, shift, highest.astype(q.dtype))

@@ -1,0 +1,240 @@
+"""How attention learns of order: by turned queries and keys, by a table that is added, or by biased scores."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Inexact, Integer, Real
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.ops.contract import Backward, check_dimensions, check_floating, cotangent_check
+from scratchformer.ops.sizes import check_at_least
+
+Layout = Literal["halves", "pairs"]
+"""Which two features rotary turns together: i and i + d / 2, or 2i and 2i + 1."""
+
+
+def rotary(
+    x: Inexact[ndarray, "*batch t d"],
+    positions: Real[ndarray, "..."],
+    *,
+    base: float = 10_000.0,
+    scaling: float = 1.0,
+    layout: Layout = "halves",
+) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
+    """Rotary position embedding: turns each pair of features (a, b) by an angle that grows with the position.
+
+    (a, b) becomes (a cos t - b sin t, a sin t + b cos t), with the angle t = position / scaling * base^(-2i / d) for
+    pair i = 0 ... d / 2 - 1, so that the scores of turned queries and keys depend on differences of positions alone.
+
+    Args:
+        x: (..., T, d), d even, such as queries or keys (batch, heads, T, d).
+        positions: integer or floating. Either (T,), for all of x; or one axis for every leading axis of x but the last
+            of these, which is that of the heads: (batch, T) for an x of (batch, heads, T, d). There, 1 broadcasts.
+        base: the wavelength of the slowest pair is nearly 2 pi base.
+        scaling: what positions are divided by, to squeeze long texts into the positions that were trained.
+        layout: "halves" pairs feature i with i + d / 2, "pairs" 2i with 2i + 1. Weights trained with one need it.
+
+    Returns:
+        y, and `backward(dy)` giving dx, which is dy turned by the negative angles. Positions get no gradient.
+
+    Angles are computed in float64 and only their cosines and sines rounded to the dtype of x, so that float32 stays
+    as exact at position 100,000 as at 1.
+
+    Raises:
+        TypeError: an x that is not floating, positions that are neither integer nor floating.
+        ValueError: an odd d, positions that do not align with x, a base or scaling that is not positive and finite, an
+            unknown layout.
+
+    Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, section 3.2.2 (pairs);
+        scaling: Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023,
+        equation 4.
+    """
+    check_floating("rotary", x=x)
+    check_dimensions("rotary", "x", x, 2)
+    check_rotary_options("rotary", base, scaling, layout)
+    _check_positions("rotary", positions)
+    d = x.shape[-1]
+    if d % 2:
+        raise ValueError(f"rotary: x has {d} features, expected an even number")
+    _check_alignment(positions, x.shape)
+
+    first, second = (slice(d // 2), slice(d // 2, d)) if layout == "halves" else (slice(0, d, 2), slice(1, d, 2))
+    cos, sin = np.empty((2, *positions.shape, d), x.real.dtype)
+    cos[..., first], sin[..., second] = _cos_and_sin(positions, d, float(base), float(scaling))
+    cos[..., second], sin[..., first] = cos[..., first], -sin[..., second]
+    if positions.ndim > 1:
+        cos, sin = cos[..., None, :, :], sin[..., None, :, :]
+
+    # Products over whole rows: on half rows, NumPy's inner loops are so short that they take twice as long.
+    def times_sin(x: ndarray, sin: ndarray) -> ndarray:
+        partner = np.empty_like(x)
+        partner[..., first], partner[..., second] = x[..., second], x[..., first]
+        partner *= sin
+        return partner
+
+    y = x * cos
+    y += times_sin(x, sin)
+    check = cotangent_check("rotary", y)
+
+    def backward(dy: ndarray) -> ndarray:
+        check(dy)
+        dx = dy * cos
+        dx -= times_sin(dy, sin)
+        return dx
+
+    return y, backward
+
+
+def sinusoidal_positions(
+    positions: Real[ndarray, "*shape"], d_model: int, *, base: float = 10_000.0, dtype: DTypeLike = np.float32
+) -> Inexact[ndarray, "*shape {d_model}"]:
+    """Sines and cosines of positions, to be added to token embeddings.
+
+    Feature 2i is sin(position / base^(2i / d_model)) and feature 2i + 1 the cosine of the same angle.
+
+    Args:
+        positions: integer or floating, any shape.
+        d_model: even.
+
+    Returns:
+        A table (..., d_model) of the given dtype, computed in float64.
+
+    Raises:
+        TypeError: positions that are neither integer nor floating, a dtype that is not floating.
+        ValueError: a d_model that is odd or below 2, a base that is not positive and finite.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
+    """
+    op = "sinusoidal_positions"
+    _check_positions(op, positions)
+    _check_dtype(op, dtype)
+    _check_positive(op, base=base)
+    check_at_least(op, 2, d_model=d_model)
+    if d_model % 2:
+        raise ValueError(f"{op}: d_model must be even, got {d_model}")
+    table = np.empty((*positions.shape, d_model), dtype)
+    table[..., 1::2], table[..., 0::2] = _cos_and_sin(positions, d_model, float(base))
+    return table
+
+
+def alibi_bias(
+    num_heads: int, t_query: int, t_key: int, *, dtype: DTypeLike = np.float32
+) -> Inexact[ndarray, "{num_heads} {t_query} {t_key}"]:
+    """Attention with linear biases: minus a slope per head times the distance of query and key, added to scores.
+
+    With a power of two of heads H the slope of head h = 1 ... H is 2^(-8h / H). Else the largest power of two below H
+    gives the first slopes, and twice that power the others: its first, third, fifth slope and so on.
+
+    The bias is symmetric, so that it serves encoders too; a causal mask hides the later keys of a decoder. The last
+    query is aligned with the last key.
+
+    Raises:
+        TypeError: a dtype that is not floating.
+        ValueError: a size below 1.
+
+    Source: Press, Smith and Lewis, "Train Short, Test Long: Attention with Linear Biases Enables Input Length
+        Extrapolation", 2021, section 3; other head counts as in the code published with it.
+    """
+    check_at_least("alibi_bias", 1, num_heads=num_heads, t_query=t_query, t_key=t_key)
+    _check_dtype("alibi_bias", dtype)
+    power = 2 ** (int(num_heads).bit_length() - 1)
+    steps = np.concatenate([np.arange(1, power + 1), np.arange(1, 2 * (num_heads - power), 2) / 2])
+    slopes = 2.0 ** (-8 / power * steps)
+    distance = np.abs(_key_minus_query(t_query, t_key))
+    return -slopes.astype(dtype)[:, None, None] * distance.astype(dtype)
+
+
+def relative_buckets(
+    t_query: int, t_key: int, *, num_buckets: int = 32, max_distance: int = 128, bidirectional: bool = True
+) -> Integer[ndarray, "{t_query} {t_key}"]:
+    """The bucket, 0 to num_buckets - 1, of every query's distance to every key, for biases that are learned per bucket.
+
+    The first half of B buckets holds one distance each, E = B / 2 distances from 0 on; the others grow
+    logarithmically: distance n falls into bucket E + floor((B - E) log(n / E) / log(max_distance / E)), at most B - 1.
+    If bidirectional, B is half of num_buckets, and keys after the query take the second half; else B is num_buckets,
+    and keys after the query count as distance 0. The last query is aligned with the last key.
+
+    Raises ValueError for a size below 1, a num_buckets that is too small or cannot be halved, or a max_distance within
+    the distances that have a bucket of their own.
+
+    Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2019,
+        section 2.1; the formula as in the code published with it.
+    """
+    check_at_least("relative_buckets", 1, t_query=t_query, t_key=t_key)
+    check_bucket_options("relative_buckets", num_buckets, max_distance, bidirectional)
+    per_direction = num_buckets // 2 if bidirectional else num_buckets
+    exact = per_direction // 2
+    growth = np.arange(per_direction - exact) / (per_direction - exact)
+    # Each bucket's first distance. Rounded before ceil: 4 * 32**0.8 comes out a little above 64.
+    first = np.concatenate([np.arange(exact), np.ceil(np.round(exact * (max_distance / exact) ** growth, 9))])
+    bucket_of_distance = np.searchsorted(first, np.arange(max(t_query, t_key)), side="right") - 1
+
+    key_minus_query = _key_minus_query(t_query, t_key)
+    if bidirectional:
+        return bucket_of_distance[np.abs(key_minus_query)] + per_direction * (key_minus_query > 0)
+    return bucket_of_distance[np.maximum(-key_minus_query, 0)]
+
+
+def check_rotary_options(op: str, base: float, scaling: float, layout: str) -> None:
+    """Raises ValueError unless base and scaling are positive and finite, and the layout is known."""
+    _check_positive(op, base=base, scaling=scaling)
+    if layout not in ("halves", "pairs"):
+        raise ValueError(f"{op}: layout must be 'halves' or 'pairs', got {layout!r}")
+
+
+def check_bucket_options(op: str, num_buckets: int, max_distance: int, bidirectional: bool) -> None:
+    """Raises ValueError unless each direction has two buckets or more, and the last ones hold several distances."""
+    if bidirectional and num_buckets % 2:
+        raise ValueError(f"{op}: num_buckets must be even, half of them for each direction, got {num_buckets}")
+    check_at_least(op, 4 if bidirectional else 2, num_buckets=num_buckets)
+    exact = num_buckets // 4 if bidirectional else num_buckets // 2
+    if max_distance <= exact:
+        raise ValueError(
+            f"{op}: max_distance must be more than the {exact} distances with a bucket of their own, got {max_distance}"
+        )
+
+
+def _cos_and_sin(positions: ndarray, d: int, base: float, scaling: float = 1.0) -> tuple[ndarray, ndarray]:
+    """Cosine and sine, each (..., d / 2), of position / scaling * base^(-2i / d), in float64."""
+    frequencies = base ** (-np.arange(0, d, 2) / d) / scaling
+    if positions.ndim < 2:
+        angles = np.asarray(positions, np.float64)[..., None] * frequencies
+        return np.cos(angles), np.sin(angles)
+    # The rows of a batch mostly hold the same positions, and sines cost more than all the rest.
+    distinct, place = np.unique(positions, return_inverse=True)
+    cos, sin = _cos_and_sin(distinct, d, base, scaling)
+    place = place.reshape(positions.shape)
+    return cos[place], sin[place]
+
+
+def _key_minus_query(t_query: int, t_key: int) -> ndarray:
+    """Position of each key minus that of each query, where the last query stands at the last key."""
+    return np.arange(t_key) - np.arange(t_key - t_query, t_key)[:, None]
+
+
+def _check_positions(op: str, positions: ndarray) -> None:
+    if not isinstance(positions, ndarray) or positions.dtype.kind not in "iuf":
+        kind = positions.dtype if isinstance(positions, ndarray) else type(positions).__name__
+        raise TypeError(f"{op}: positions must be an integer or floating array, got {kind}")
+
+
+def _check_alignment(positions: ndarray, shape: tuple[int, ...]) -> None:
+    whole, by_row = shape[-2:-1], (*shape[:-3], shape[-2])
+    fits = len(positions.shape) == len(by_row) and positions.shape[-1] == by_row[-1]
+    fits = fits and all(n in (1, expected) for n, expected in zip(positions.shape[:-1], by_row[:-1], strict=True))
+    if positions.shape != whole and not fits:
+        expected = " or ".join(str(one) for one in dict.fromkeys((whole, by_row)))
+        raise ValueError(f"rotary: positions has shape {positions.shape}, x has {shape}; expected {expected}")
+
+
+def _check_positive(op: str, **options: float) -> None:
+    for name, option in options.items():
+        if not 0 < option < math.inf:
+            raise ValueError(f"{op}: {name} must be positive and finite, got {option}")
+
+
+def _check_dtype(op: str, dtype: DTypeLike) -> None:
+    if np.dtype(dtype).kind not in "fc":
+        raise TypeError(f"{op}: dtype must be floating, got {np.dtype(dtype)}")

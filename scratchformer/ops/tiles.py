@@ -1,0 +1,79 @@
+"""The scores of attention tile by tile: which tiles there are, and what a mask does to one."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy import ndarray
+
+QUERIES, KEYS = 256, 512
+"""Size of a tile: its scores stay in the second-level cache, and its products run near the speed of large ones."""
+
+
+class Tiles:
+    """The scores (..., T_query, T_key) as a sequence of tiles, of which causality leaves out those above the diagonal.
+
+    Args:
+        mask: boolean or additive, broadcasts to `shape`; None for no mask.
+        shape: (..., T_query, T_key) of the scores.
+        is_causal: whether keys after the query are forbidden; the last query is aligned with the last key.
+    """
+
+    def __init__(self, mask: ndarray | None, shape: tuple[int, ...], is_causal: bool) -> None:
+        self.batch, (self.t_query, self.t_key) = shape[:-2], shape[-2:]
+        self.is_causal = is_causal
+        self.is_masked, mask = mask is not None, np.ones((), bool) if mask is None else mask
+        self.is_additive = mask.dtype != bool
+        self.mask = mask.reshape((1,) * (len(shape) - mask.ndim) + mask.shape)
+
+    def heads(self) -> Iterator[tuple[int, ...]]:
+        """The index of every head: of every matrix of scores."""
+        return np.ndindex(self.batch)
+
+    def rows(self) -> list[slice]:
+        """Consecutive queries that may attend to something, as far as causality says."""
+        if self.t_key == 0:
+            return []
+        first = max(0, self.t_query - self.t_key) if self.is_causal else 0
+        return [slice(i, min(i + QUERIES, self.t_query)) for i in range(first, self.t_query, QUERIES)]
+
+    def columns(self, rows: slice) -> list[slice]:
+        """The keys that these queries may attend to, as far as causality says."""
+        end = self.t_key - self.t_query + rows.stop if self.is_causal else self.t_key
+        return [slice(j, min(j + KEYS, end)) for j in range(0, end, KEYS)]
+
+    def last_key(self, rows: slice) -> ndarray:
+        """The last key that each of these queries may attend to, as far as causality says."""
+        last = self.t_key - 1 + np.zeros(rows.stop - rows.start, int)
+        return last - self.t_query + 1 + np.arange(rows.start, rows.stop) if self.is_causal else last
+
+    def mask_of(self, head: tuple[int, ...], rows: slice, columns: slice) -> tuple[int | slice, ...]:
+        """Where the mask of a tile stands: axes of length 1 serve all."""
+        *batch, num_rows, num_columns = self.mask.shape
+        place = (i if n > 1 else 0 for i, n in zip(head, batch, strict=True))
+        return *place, rows if num_rows > 1 else slice(None), columns if num_columns > 1 else slice(None)
+
+    def restrict(self, scores: ndarray, head: tuple[int, ...], rows: slice, columns: slice) -> None:
+        """Adds the mask to the scores of a tile, in place, and makes forbidden ones -inf."""
+        if self.is_additive:
+            mask = self.mask[self.mask_of(head, rows, columns)]
+            scores += mask.astype(scores.dtype, copy=False)
+            np.copyto(scores, -np.inf, where=mask.real == -np.inf)
+        elif self.is_masked:
+            np.copyto(scores, -np.inf, where=~self.mask[self.mask_of(head, rows, columns)])
+        if self.is_causal and (first := self.t_key - self.t_query + rows.start - columns.start) < columns.stop:
+            np.copyto(scores, -np.inf, where=~np.tri(len(scores), scores.shape[1], first, dtype=bool))
+
+    def used(self) -> tuple[ndarray, ndarray]:
+        """Which queries (..., T_query, 1) attend to something, and to which keys (..., T_key, 1) anything attends."""
+        queries = np.zeros((*self.batch, self.t_query, 1), bool)
+        keys = np.zeros((*self.batch, self.t_key, 1), bool)
+        for rows in (slice(i, i + QUERIES) for i in range(0, self.t_query, QUERIES)):
+            mask = self.mask[..., rows if self.mask.shape[-2] > 1 else slice(None), :]
+            allowed = mask.real != -np.inf if self.is_additive else mask
+            if self.is_causal:
+                num_rows = len(range(*rows.indices(self.t_query)))
+                after = self.t_key - self.t_query + rows.start
+                allowed = allowed & np.tri(num_rows, self.t_key, after, dtype=bool)
+            queries[..., rows, 0] = allowed.any(axis=-1)
+            keys[..., 0] |= allowed.any(axis=-2)
+        return queries, keys

@@ -1,0 +1,66 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Integer
+from numpy import ndarray
+
+from scratchformer.text.batches import IGNORE_INDEX, BatchT, shards
+from scratchformer.text.sequences import check_sequences, check_special_ids, padded
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """What an encoder-decoder reads and predicts, one pair of sequences per row, padded on the right.
+
+    Of a target sequence y_1 ... y_n the decoder reads `target_ids` = begin, y_1, ..., y_n and predicts `targets`
+    = y_1, ..., y_n, end (-100 in padding); its entry in `target_lengths` is n + 1.
+    """
+
+    source: Integer[ndarray, "b s"]
+    source_lengths: Integer[ndarray, " b"]
+    target_ids: Integer[ndarray, "b t"]
+    targets: Integer[ndarray, "b t"]
+    target_lengths: Integer[ndarray, " b"]
+
+    @property
+    def num_targets(self) -> int:
+        """How many positions count in the mean loss."""
+        return int(np.count_nonzero(self.targets != IGNORE_INDEX))
+
+    def split(self: BatchT, num_shards: int) -> list[BatchT]:
+        """The pairs in `num_shards` parts of nearly equal size, in order; the last ones may be empty."""
+        return shards(self, num_shards)
+
+
+def pair_batch(
+    sources: Sequence[Integer[ndarray, " _"]],
+    targets: Sequence[Integer[ndarray, " _"]],
+    *,
+    begin_id: int,
+    end_id: int,
+    padding_id: int = 0,
+) -> PairBatch:
+    """Pairs for teacher forcing, in order: the decoder reads the right tokens, each one position late.
+
+    Sources are taken as they are, without `begin_id` or `end_id`.
+
+    Raises TypeError for ids that are not integers; ValueError for no sequence, an empty one, one of several
+    dimensions, a negative id, or not as many targets as sources.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.1 (outputs offset by one position).
+    """
+    check_sequences("pair_batch", "sources", sources)
+    check_sequences("pair_batch", "targets", targets)
+    check_special_ids("pair_batch", begin_id=begin_id, end_id=end_id, padding_id=padding_id)
+    if len(targets) != len(sources):
+        raise ValueError(f"pair_batch: targets must be as many as sources, got {len(targets)} for {len(sources)}")
+    read = [np.concatenate(([begin_id], target)) for target in targets]
+    predicted = [np.append(target, end_id) for target in targets]
+    return PairBatch(
+        source=padded(sources, padding_id),
+        source_lengths=np.array([len(source) for source in sources]),
+        target_ids=padded(read, padding_id),
+        targets=padded(predicted, IGNORE_INDEX),
+        target_lengths=np.array([len(target) for target in read]),
+    )

@@ -1,0 +1,258 @@
+"""What `MultiHeadAttention` does beside the plain case: groups, widths, rotary positions, tiles, the cache."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.layers import KeyValueCache, Layer, MultiHeadAttention, Rotary, SelfAttention, Trace
+from scratchformer.layers import multi_head_attention as module
+from scratchformer.layers.heads import merge_heads, repeat_heads, split_heads, sum_repeated_heads
+from tests.closeness import assert_close
+from tests.gradients import check_layer, with_random_values
+from tests.strategies import dimensions, normal, seeds
+
+GENERATOR = np.random.default_rng(0)
+
+
+def attention(d_model: int, num_heads: int, **options: object) -> MultiHeadAttention:
+    return MultiHeadAttention(d_model, num_heads, generator=np.random.default_rng(0), **options)
+
+
+@given(
+    groups=st.sampled_from([(1, 1), (1, 3), (2, 2), (3, 1)]),
+    d_key=st.sampled_from([2, 4]),
+    d_value=dimensions,
+    is_rotary=st.booleans(),
+    method=st.sampled_from(["dense", "blockwise"]),
+    is_causal=st.booleans(),
+    seed=seeds,
+)
+@settings(max_examples=12)
+def test_gradients(
+    groups: tuple[int, int], d_key: int, d_value: int, is_rotary: bool, method: str, is_causal: bool, seed: int
+) -> None:
+    num_kv_heads, group = groups
+    rotary = Rotary(base=10.0, layout="pairs") if is_rotary else None
+    sizes = {"num_kv_heads": num_kv_heads, "d_key": d_key, "d_value": d_value}
+    layer = attention(3, num_kv_heads * group, **sizes, rotary=rotary, method=method, dropout=0.2)
+    x, mask = normal(seed, (2, 3, 3), (3, 3))
+
+    def call(layer: Layer, x: ndarray, mask: ndarray) -> tuple:
+        y, backward = layer(x, None, mask, is_causal=is_causal, generator=np.random.default_rng(seed))
+        return y, lambda dy: backward(dy)[::2]
+
+    check_layer(layer, x, mask, seed=seed, call=call)
+
+
+@given(width=dimensions, d_memory=dimensions, seed=seeds)
+@settings(max_examples=6)
+def test_gradients_to_a_memory_of_another_width(width: int, d_memory: int, seed: int) -> None:
+    layer = attention(2 * width, 2, d_memory=d_memory, method="blockwise")
+    x, memory = normal(seed, (2, 3, 2 * width), (2, 4, d_memory))
+    check_layer(layer, x, memory, seed=seed, key_bias="key_value.bias")
+
+
+@given(groups=st.sampled_from([(1, 4), (2, 2), (2, 3)]), is_causal=st.booleans(), seed=seeds)
+def test_grouped_heads_equal_repeated_keys_and_values(groups: tuple[int, int], is_causal: bool, seed: int) -> None:
+    num_kv_heads, group = groups
+    num_heads = num_kv_heads * group
+    grouped = with_random_values(attention(6, num_heads, num_kv_heads=num_kv_heads, d_key=2, d_value=3), seed)
+    whole = with_random_values(attention(6, num_heads, d_key=2, d_value=3), seed)
+
+    def repeated(tensor: ndarray) -> ndarray:
+        key, value = np.split(tensor, [2 * num_kv_heads], axis=-1)
+        parts = [np.repeat(part.reshape(*tensor.shape[:-1], num_kv_heads, -1), group, -2) for part in (key, value)]
+        return np.concatenate([part.reshape(*tensor.shape[:-1], -1) for part in parts], axis=-1)
+
+    for name, parameter in whole.parameters().items():
+        value = grouped.parameters()[name].value
+        parameter.value[...] = repeated(value) if name.startswith("key_value") else value
+    x, dy = normal(seed, (2, 5, 6), (2, 5, 6))
+    y, backward = grouped(x, is_causal=is_causal)
+    whole_y, whole_backward = whole(x, is_causal=is_causal)
+    assert_close(y, whole_y, 1e-12)
+    assert_close(backward(dy)[0], whole_backward(dy)[0], 1e-11)
+    assert_close(grouped.query.weight.grad, whole.query.weight.grad, 1e-11)
+
+
+@given(heads=dimensions, group=dimensions, t=dimensions, d=dimensions, seed=seeds)
+def test_heads_are_cut_repeated_and_summed_as_their_names_say(
+    heads: int, group: int, t: int, d: int, seed: int
+) -> None:
+    x, dy = normal(seed, (2, t, heads * d), (2, heads * group, t, d))
+    cut = split_heads(x, heads)
+    assert np.array_equal(cut[1, heads - 1], x[1, :, (heads - 1) * d :])
+    assert np.array_equal(merge_heads(cut), x)
+    repeated = repeat_heads(cut, group)
+    for head in range(heads * group):
+        assert np.array_equal(repeated[:, head], cut[:, head // group])
+    summed = sum_repeated_heads(dy, group)
+    assert_close(np.sum(repeated * dy), np.sum(cut * summed), 1e-12)
+
+
+@given(shift=st.integers(1, 1000), layout=st.sampled_from(["halves", "pairs"]), seed=seeds)
+def test_rotary_attention_depends_on_relative_positions_alone(shift: int, layout: str, seed: int) -> None:
+    layer = with_random_values(attention(8, 2, rotary=Rotary(layout=layout)), seed)
+    (x,) = normal(seed, (2, 5, 8))
+    y, _ = layer(x)
+    assert_close(layer(x, positions=np.arange(5) + shift)[0], y, 1e-10)
+    rows = np.stack([np.arange(5), np.arange(5) + shift])
+    assert_close(layer(x, positions=rows)[0], y, 1e-10)
+    assert np.abs(layer(x, positions=2 * np.arange(5))[0] - y).max() > 1e-3 * np.abs(y).max()
+
+
+@given(seed=seeds, kind=st.sampled_from(["none", "boolean", "additive"]), is_causal=st.booleans())
+def test_both_methods_give_the_same(seed: int, kind: str, is_causal: bool) -> None:
+    dense, blockwise = (with_random_values(attention(6, 2, method=m), seed) for m in ("dense", "blockwise"))
+    x, scores, dy = normal(seed, (2, 7, 6), (2, 1, 7, 7), (2, 7, 6))
+    mask = {"none": None, "boolean": scores < 0.8, "additive": scores}[kind]
+    y, backward = dense(x, None, mask, is_causal=is_causal)
+    other_y, other_backward = blockwise(x, None, mask, is_causal=is_causal)
+    assert_close(other_y, y, 1e-12)
+    for dx, other in zip(backward(dy), other_backward(dy), strict=True):
+        if dx is not None:
+            assert_close(other, dx, 1e-11)
+    assert_close(blockwise.grads, dense.grads, 1e-11)
+
+
+def test_auto_turns_to_tiles_where_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    def spy(*arguments: object, **options: object) -> object:
+        used.append(arguments[1].shape[-2])
+        return module.scaled_dot_product_attention(*arguments, **options)
+
+    monkeypatch.setattr(module, "blockwise_attention", spy)
+    x = np.zeros((1, module.BLOCKWISE_FROM, 2), np.float32)
+    for method in ("auto", "dense"):
+        layer = attention(2, 1, method=method)
+        layer(x[:, 1:])
+        layer(x, is_causal=True)
+    attention(2, 1, method="blockwise")(x[:, :3])
+    assert used == [module.BLOCKWISE_FROM, 3]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    is_rotary=st.booleans(),
+    num_kv_heads=st.sampled_from([1, 2]),
+    seed=seeds,
+)
+def test_what_goes_through_a_cache_in_parts_equals_the_whole(
+    lengths: list[int], is_rotary: bool, num_kv_heads: int, seed: int
+) -> None:
+    rotary = Rotary() if is_rotary else None
+    layer = with_random_values(attention(4, 2, num_kv_heads=num_kv_heads, rotary=rotary), seed)
+    (x,) = normal(seed, (2, sum(lengths), 4))
+    whole, _ = layer(x, is_causal=True)
+    cache = KeyValueCache(capacity=12)
+    parts = np.split(x, np.cumsum(lengths)[:-1], axis=1)
+    assert_close(np.concatenate([layer(part, is_causal=True, cache=cache)[0] for part in parts], axis=1), whole, 1e-12)
+    assert cache.length == sum(lengths)
+
+
+@given(seed=seeds)
+def test_a_memory_is_projected_once_and_rows_follow_a_selection(seed: int) -> None:
+    layer = with_random_values(attention(4, 2), seed)
+    x, memory = normal(seed, (3, 2, 4), (3, 5, 4))
+    expected, _ = layer(x, memory)
+    cache = KeyValueCache(capacity=4, memory=memory, memory_mask=np.ones((3, 1, 1, 5), bool))
+    assert_close(layer(x, memory, cache=cache)[0], expected, 1e-13)
+    assert_close(layer(x, np.full_like(memory, np.nan), cache=cache)[0], expected, 1e-13)
+    rows = np.array([2, 0, 0])
+    cache.select(rows)
+    assert_close(layer(x, memory, cache=cache)[0], layer(x, memory[rows])[0], 1e-13)
+    assert np.array_equal(cache.memory, memory[rows])
+    assert cache.memory_mask.shape == (3, 1, 1, 5)
+
+
+@given(seed=seeds)
+def test_rows_of_a_cache_can_be_repeated_and_reordered(seed: int) -> None:
+    layer = with_random_values(attention(4, 2), seed)
+    x, new = normal(seed, (2, 3, 4), (4, 1, 4))
+    cache = KeyValueCache(capacity=4)
+    layer(x, is_causal=True, cache=cache)
+    rows = np.array([1, 1, 0, 1])
+    cache.select(rows)
+    y, _ = layer(new, is_causal=True, cache=cache)
+    whole, _ = layer(np.concatenate([x[rows], new], axis=1), is_causal=True)
+    assert_close(y, whole[:, -1:], 1e-12)
+
+
+def test_parts_of_a_model_have_entries_of_their_own() -> None:
+    cache = KeyValueCache(capacity=5)
+    key = np.ones((1, 1, 2, 3))
+    first, second = cache.within("blocks.0").within("attention"), cache.within("blocks.1").within("attention")
+    first.extend(key, key)
+    assert (cache.length, first.length, second.length) == (2, 2, 0)
+    second.extend(2 * key, key)
+    keys, values = first.extend(key, 3 * key)
+    assert keys.shape == values.shape == (1, 1, 4, 3)
+    assert values[0, 0, :, 0].tolist() == [1, 1, 3, 3]
+    assert (cache.length, first.length, second.length) == (2, 4, 2)
+    with pytest.raises(ValueError, match="read-only"):
+        keys[...] = 0
+
+
+@given(t=dimensions, d_model=dimensions, d_key=dimensions, d_value=dimensions, seed=seeds)
+@settings(max_examples=10)
+def test_gradients_of_the_single_head(t: int, d_model: int, d_key: int, d_value: int, seed: int) -> None:
+    layer = SelfAttention(d_model, d_key, d_value, generator=np.random.default_rng(0))
+    x, mask = normal(seed, (2, t, d_model), (t, t))
+    mask[np.triu_indices(t, 1)] = -np.inf
+    check_layer(layer, x, mask, seed=seed)
+
+
+@given(is_causal=st.booleans(), bias=st.booleans(), seed=seeds)
+def test_the_single_head_is_one_head_of_many(is_causal: bool, bias: bool, seed: int) -> None:
+    single = with_random_values(SelfAttention(4, 3, 4, bias=bias, generator=np.random.default_rng(0)), seed)
+    many = attention(4, 1, d_key=3, d_value=4, bias=bias).astype(np.float64)
+    many.query.weight.value[...] = single.query.weight.value
+    many.key_value.weight.value[...] = np.hstack([single.key.weight.value, single.value.weight.value])
+    many.output.weight.value[...] = np.eye(4)
+    if bias:
+        many.query.bias.value[...] = single.query.bias.value
+        many.key_value.bias.value[...] = np.hstack([single.key.bias.value, single.value.bias.value])
+    (x,) = normal(seed, (2, 5, 4))
+    assert_close(single(x, is_causal=is_causal)[0], many(x, is_causal=is_causal)[0], 1e-12)
+
+
+def test_a_trace_records_keys_and_values_of_the_groups_and_the_weights_of_all_heads() -> None:
+    layer, trace = attention(4, 4, num_kv_heads=2), Trace()
+    layer(np.ones((2, 3, 4), np.float32), trace=trace)
+    shapes = {name: trace[name].shape for name in ("query", "key", "value", "weights")}
+    assert shapes == {"query": (2, 4, 3, 1), "key": (2, 2, 3, 1), "value": (2, 2, 3, 1), "weights": (2, 4, 3, 3)}
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_name_the_argument() -> None:
+    with pytest.raises(ValueError, match="MultiHeadAttention: num_kv_heads 3 does not divide num_heads 4"):
+        attention(4, 4, num_kv_heads=3)
+    with pytest.raises(ValueError, match="MultiHeadAttention: num_kv_heads must be at least 1, got 0"):
+        attention(4, 4, num_kv_heads=0)
+    with pytest.raises(ValueError, match="MultiHeadAttention: d_value must be at least 1, got 0"):
+        attention(4, 4, d_value=0)
+    with pytest.raises(ValueError, match="MultiHeadAttention: num_heads 3 does not divide d_model 4"):
+        attention(4, 3, d_value=2)
+    assert attention(4, 3, d_key=2, d_value=2).query.weight.value.shape == (4, 6)
+    with pytest.raises(ValueError, match="MultiHeadAttention: method must be 'auto', 'dense' or 'blockwise', got 'x'"):
+        attention(4, 4, method="x")
+    x = np.zeros((2, 3, 4), np.float32)
+    with pytest.raises(ValueError, match="MultiHeadAttention: memory has no positions to turn by; rotary is for self"):
+        attention(4, 2, rotary=Rotary())(x, x)
+    with pytest.raises(ValueError, match="KeyValueCache: capacity must be at least 1, got 0"):
+        KeyValueCache(0)
+    layer, cache = attention(4, 2), KeyValueCache(capacity=4)
+    _, backward = layer(x, is_causal=True, cache=cache)
+    with pytest.raises(TypeError, match="cache: a forward pass through a key-value cache has no backward"):
+        backward(x)
+    with pytest.raises(ValueError, match="cache: holds 3 of 4 positions, has no room for 2 more"):
+        layer(x[:, :2], is_causal=True, cache=cache)
+    expected = r"cache: keys have shape \(1, 2, 1, 2\) and dtype float32, expected \(2, 2, 1, 2\) and float32"
+    with pytest.raises(ValueError, match=expected):
+        layer(x[:1, :1], is_causal=True, cache=cache)
+    with pytest.raises(ValueError, match="cache: keys have shape .* and dtype float64"):
+        layer.astype(np.float64)(np.zeros((2, 1, 4)), cache=cache)
+    assert cache.length == 3

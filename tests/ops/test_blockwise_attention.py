@@ -1,0 +1,178 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.ops import blockwise_attention, scaled_dot_product_attention, tiles
+from tests.closeness import assert_close
+from tests.gradients import SHIFT, check_op
+from tests.ops.naive_attention import AttentionCase, attention_cases
+from tests.strategies import cotangent, normal, seeds
+
+Attend = Callable[..., tuple[ndarray, Callable]]
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sizes that small arrays have several of, and that do not divide them."""
+    monkeypatch.setattr(tiles, "QUERIES", 3)
+    monkeypatch.setattr(tiles, "KEYS", 2)
+
+
+def results(attend: Attend, case: AttentionCase, dy: ndarray) -> dict[str, Any]:
+    y, backward = attend(case.query, case.key, case.value, case.mask, **case.options)
+    return dict(zip(("y", "dquery", "dkey", "dvalue", "dmask"), (y, *backward(dy)), strict=True))
+
+
+@settings(max_examples=150)
+@given(case=attention_cases(largest=8), scale=st.sampled_from([1.0, 12.0]))
+def test_it_equals_dense_attention(case: AttentionCase, scale: float) -> None:
+    case = case._replace(query=scale * case.query)
+    dy = cotangent(case.seed, (*case.query.shape[:-1], case.value.shape[-1]))
+    dense = results(scaled_dot_product_attention, case, dy)
+    found = results(blockwise_attention, case, dy)
+    largest = max(np.abs(dx).max() for dx in dense.values() if dx is not None)
+    for name, expected in dense.items():
+        if expected is None:
+            assert found[name] is None
+        else:
+            assert found[name].shape == expected.shape
+            assert np.abs(found[name] - expected).max() <= 1e-12 * largest * scale, name
+
+
+@settings(max_examples=15)
+@given(case=attention_cases(largest=5), dropout=st.sampled_from([0.0, 0.4]))
+def test_gradients(case: AttentionCase, dropout: float) -> None:
+    options = case.options | {"dropout": dropout}
+
+    def op(*arrays: ndarray) -> tuple[ndarray, Callable]:
+        mask = () if case.has_additive_mask else (case.mask,)
+        return blockwise_attention(*arrays, *mask, **options, generator=np.random.default_rng(case.seed))
+
+    arrays = [case.query, case.key, case.value]
+    if not case.has_additive_mask:
+        check_op(op, *arrays, seed=case.seed)
+    else:
+        shifts_rows = case.mask.shape[-1:] in ((), (1,)) and dropout == 0
+        check_op(op, *arrays, case.mask, seed=case.seed, zero={"argument 3": SHIFT} if shifts_rows else None)
+
+
+@given(seed=seeds, t_query=st.integers(1, 9), t_key=st.integers(1, 9), is_causal=st.booleans())
+def test_what_stands_where_nobody_may_attend_changes_nothing_bit_for_bit(
+    seed: int, t_query: int, t_key: int, is_causal: bool
+) -> None:
+    query, key, value, dy = normal(seed, (2, t_query, 3), (2, t_key, 3), (2, t_key, 2), (2, t_query, 2))
+    is_real = np.random.default_rng(seed).random((2, t_key)) < 0.6
+    mask = is_real[:, None, :]
+    reach = np.tri(t_query, t_key, t_key - t_query, dtype=bool) if is_causal else np.ones((t_query, t_key), bool)
+    used = (mask & reach).any(axis=1)
+    y, backward = blockwise_attention(query, key, value, mask, is_causal=is_causal)
+    for junk in (np.nan, np.inf, 1e300):
+        other_key, other_value = (np.where(used[..., None], x, junk) for x in (key, value))
+        other_y, other_backward = blockwise_attention(query, other_key, other_value, mask, is_causal=is_causal)
+        assert np.array_equal(other_y, y)
+        for dx, other_dx in zip(backward(dy)[:3], other_backward(dy)[:3], strict=True):
+            assert np.array_equal(other_dx, dx)
+            assert np.isfinite(dx).all()
+    assert not backward(dy)[1][~used].any()
+    assert not backward(dy)[2][~used].any()
+
+
+@given(t=st.integers(2, 9), seed=seeds)
+def test_later_positions_change_nothing_bit_for_bit_under_causality(t: int, seed: int) -> None:
+    query, key, value, dy = normal(seed, (2, t, 3), (2, t, 3), (2, t, 2), (2, t, 2))
+    known = int(np.random.default_rng(seed).integers(1, t))
+    y, _ = blockwise_attention(query, key, value, is_causal=True)
+    dy[:, known:] = 0
+    for size in (7.0, 1e3):
+        later = [x.copy() for x in (query, key, value)]
+        for x in later:
+            x[:, known:] = size
+        other_y, _ = blockwise_attention(*later, is_causal=True)
+        assert np.array_equal(other_y[:, :known], y[:, :known])
+    dquery, dkey, dvalue, _ = blockwise_attention(query, key, value, is_causal=True)[1](dy)
+    for dx in (dquery, dkey, dvalue):
+        assert not dx[:, known:].any()
+
+
+def test_no_keys_or_no_queries_give_zeros_and_nothing() -> None:
+    for t_query, t_key in ((3, 0), (0, 3)):
+        query, key, value, dy = normal(0, (2, t_query, 4), (2, t_key, 4), (2, t_key, 5), (2, t_query, 5))
+        y, backward = blockwise_attention(query, key, value)
+        assert np.array_equal(y, np.zeros((2, t_query, 5)))
+        assert not any(dx.any() for dx in backward(dy)[:3])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1.0, 1e2, 1e4])
+def test_scores_of_any_size_neither_overflow_nor_vanish(dtype: type, size: float) -> None:
+    query, key, value, dy = (x.astype(dtype) for x in normal(3, (7, 4), (8, 4), (8, 3), (7, 3)))
+    query, key = query * dtype(size**0.5), key * dtype(size**0.5)
+    exact = [x.astype(np.float64) for x in (query, key, value)]
+    expected, expected_backward = scaled_dot_product_attention(*exact, is_causal=True)
+    y, backward = blockwise_attention(query, key, value, is_causal=True)
+    tolerance = 20 * np.finfo(dtype).eps * size
+    assert_close(y.astype(np.float64), expected, tolerance)
+    assert_close(backward(dy)[2].astype(np.float64), expected_backward(dy.astype(np.float64))[2], tolerance)
+
+
+@given(p=st.sampled_from([0.3, 0.7]), seed=seeds)
+def test_dropout_keeps_or_scales_each_weight_and_backward_drops_the_same(p: float, seed: int) -> None:
+    query, key, dy = normal(seed, (2, 7, 3), (2, 5, 3), (2, 7, 5))
+    value = np.broadcast_to(np.eye(5), (2, 5, 5))  # so that the output is the weights
+    weights, _ = blockwise_attention(query, key, value)
+    dropped, backward = blockwise_attention(query, key, value, dropout=p, generator=np.random.default_rng(seed))
+    kept = dropped != 0
+    assert_close(dropped[kept], (weights / (1 - p))[kept], 1e-12)
+    assert_close(backward(dy)[2], dropped.swapaxes(-1, -2) @ dy, 1e-12)
+    again, _ = blockwise_attention(query, key, value, dropout=p, generator=np.random.default_rng(seed))
+    assert np.array_equal(again, dropped)
+    other, _ = blockwise_attention(query, key, value, dropout=p, generator=np.random.default_rng(seed + 1))
+    assert not np.array_equal(other != 0, kept)
+    assert not np.array_equal(kept[0], kept[1])
+    assert np.array_equal(blockwise_attention(query, key, value, dropout=p)[0], weights)
+
+
+def test_the_share_that_is_dropped_is_p() -> None:
+    query, key = normal(0, (40, 1, 3, 3), (40, 1, 50, 3))
+    value = np.broadcast_to(np.eye(50), (40, 1, 50, 50))
+    dropped, _ = blockwise_attention(query, key, value, dropout=0.2, generator=np.random.default_rng(1))
+    assert abs((dropped == 0).mean() - 0.2) < 0.02
+
+
+def test_memory_grows_with_the_length_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    import tracemalloc
+
+    peaks = []
+    for t in (1024, 2048):
+        arrays = normal(0, *[(1, t, 8)] * 4, dtype=np.float32)
+        tracemalloc.start()
+        _, backward = blockwise_attention(*arrays[:3], is_causal=True)
+        backward(arrays[3])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]  # dense scores would be four times as large
+    assert peaks[1] < 2048 * 2048 * 4 / 3
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_are_those_of_dense_attention() -> None:
+    query, key, value = normal(0, (2, 3, 4), (2, 5, 4), (2, 5, 6))
+    with pytest.raises(ValueError, match="blockwise_attention: key has 3 features, query has 4"):
+        blockwise_attention(query, key[..., :3], value)
+    with pytest.raises(TypeError, match="blockwise_attention: value is float32, query is float64"):
+        blockwise_attention(query, key, value.astype(np.float32))
+    with pytest.raises(ValueError, match=r"blockwise_attention: mask has shape \(7,\), which does not broadcast"):
+        blockwise_attention(query, key, value, np.ones(7, bool))
+    with pytest.raises(ValueError, match=r"blockwise_attention: p must lie in \[0, 1\), got 1.0"):
+        blockwise_attention(query, key, value, dropout=1.0)
+    y, backward = blockwise_attention(query, key, value)
+    with pytest.raises(ValueError, match=r"blockwise_attention: the gradient of the output has shape \(2, 3, 5\)"):
+        backward(y[..., :5])
+    with pytest.raises(ValueError, match="read-only"):
+        y[...] = 0

@@ -1,0 +1,206 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.ops import rotary, sinusoidal_positions
+from tests.closeness import assert_close
+from tests.gradients import check_op
+from tests.strategies import dimensions, normal, seeds
+
+layouts = st.sampled_from(["halves", "pairs"])
+options = {"base": st.sampled_from([10_000.0, 7.5]), "scaling": st.sampled_from([1.0, 2.5]), "layout": layouts}
+
+
+def naive_rotary(
+    x: ndarray, positions: ndarray, base: float = 10_000.0, scaling: float = 1.0, layout: str = "halves"
+) -> ndarray:
+    """For an x of (batch, heads, T, d) and positions of (batch, T)."""
+    d = x.shape[-1]
+    y = np.empty(x.shape)
+    for b, h, t in np.ndindex(*x.shape[:-1]):
+        for i in range(d // 2):
+            j, k = (i, i + d // 2) if layout == "halves" else (2 * i, 2 * i + 1)
+            angle = positions[b, t] / scaling / base ** (2 * i / d)
+            y[b, h, t, j] = x[b, h, t, j] * math.cos(angle) - x[b, h, t, k] * math.sin(angle)
+            y[b, h, t, k] = x[b, h, t, j] * math.sin(angle) + x[b, h, t, k] * math.cos(angle)
+    return y
+
+
+@st.composite
+def shapes_with_positions(draw: st.DrawFn) -> tuple[tuple[int, ...], ndarray]:
+    """A shape (..., T, d), and positions for all of it or for every leading axis but the heads'."""
+    leading = draw(st.lists(st.integers(1, 3), max_size=3))
+    t, d = draw(dimensions), 2 * draw(st.integers(1, 3))
+    by_row = tuple(n if draw(st.booleans()) else 1 for n in leading[:-1])
+    shape = draw(st.sampled_from([(t,), (*by_row, t)]))
+    positions = np.random.default_rng(draw(seeds)).integers(-50, 200, shape)
+    return (*leading, t, d), positions if draw(st.booleans()) else positions / 3
+
+
+@given(drawn=shapes_with_positions(), seed=seeds, **options)
+def test_gradients_of_rotary(drawn: tuple, seed: int, base: float, scaling: float, layout: str) -> None:
+    shape, positions = drawn
+    (x,) = normal(seed, shape)
+    check_op(lambda x: rotary(x, positions, base=base, scaling=scaling, layout=layout), x, seed=seed)
+
+
+@given(batch=dimensions, heads=dimensions, t=dimensions, half=st.integers(1, 3), seed=seeds, **options)
+def test_rotary_equals_the_formula_in_indices(
+    batch: int, heads: int, t: int, half: int, seed: int, base: float, scaling: float, layout: str
+) -> None:
+    (x,) = normal(seed, (batch, heads, t, 2 * half))
+    positions = np.random.default_rng(seed).integers(-5, 1000, (batch, t))
+    for given_positions in (positions, positions / 3, positions[:1], positions[0], positions[0].astype(np.int16)):
+        y, _ = rotary(x, given_positions, base=base, scaling=scaling, layout=layout)
+        by_row = np.broadcast_to(given_positions, (batch, t))
+        assert_close(y, naive_rotary(x, by_row, base, scaling, layout), 1e-12)
+
+
+@given(seed=seeds)
+def test_positions_align_with_all_leading_axes_but_that_of_the_heads(seed: int) -> None:
+    (x,) = normal(seed, (2, 3, 5, 4, 6))
+    positions = np.random.default_rng(seed).integers(0, 9, (2, 3, 4))
+    y, _ = rotary(x, positions)
+    for b in range(2):
+        assert_close(y[b], naive_rotary(x[b], positions[b]), 1e-12)
+    assert_close(rotary(x[0, 0, 0], positions[0, 0])[0], y[0, 0, 0], 1e-12)
+    assert_close(rotary(x[0, 0], positions[0, 0])[0], y[0, 0], 1e-12)
+
+
+@given(seed=seeds, shift=st.integers(-300, 300), scaling=st.sampled_from([1.0, 2.5]), layout=layouts)
+def test_scores_depend_on_differences_of_positions_alone(seed: int, shift: int, scaling: float, layout: str) -> None:
+    query, key = normal(seed, (2, 3, 8), (2, 5, 8))
+    at = np.random.default_rng(seed).integers(0, 50, 8)
+
+    def scores(shift: int) -> ndarray:
+        q, _ = rotary(query, at[:3] + shift, scaling=scaling, layout=layout)
+        k, _ = rotary(key, at[3:] + shift, scaling=scaling, layout=layout)
+        return q @ k.swapaxes(-1, -2)
+
+    assert_close(scores(shift), scores(0), 1e-11)
+
+
+@given(drawn=shapes_with_positions(), seed=seeds, layout=layouts)
+def test_norms_are_kept_and_position_zero_changes_nothing(drawn: tuple, seed: int, layout: str) -> None:
+    shape, positions = drawn
+    (x,) = normal(seed, shape)
+    y, backward = rotary(x, positions, layout=layout)
+    assert_close(np.linalg.norm(y, axis=-1), np.linalg.norm(x, axis=-1), 1e-13)
+    assert_close(backward(y), x, 1e-13)
+    assert np.array_equal(rotary(x, 0 * positions, layout=layout)[0], x)
+
+
+@given(t=dimensions, half=st.integers(1, 4), seed=seeds)
+def test_layouts_agree_up_to_an_order_of_features(t: int, half: int, seed: int) -> None:
+    x, dy = normal(seed, (2, t, 2 * half), (2, t, 2 * half))
+    positions = np.arange(t) + 3
+    interleaved = np.stack([np.arange(half), np.arange(half) + half], axis=-1).ravel()
+    y, backward = rotary(x, positions, layout="halves")
+    pairs, pairs_backward = rotary(x[..., interleaved], positions, layout="pairs")
+    assert np.array_equal(pairs, y[..., interleaved])
+    assert np.array_equal(pairs_backward(dy[..., interleaved]), backward(dy)[..., interleaved])
+
+
+@given(seed=seeds, layout=layouts)
+def test_scaling_divides_positions(seed: int, layout: str) -> None:
+    (x,) = normal(seed, (2, 4, 6))
+    positions = np.arange(4)
+    squeezed, _ = rotary(x, 8 * positions, scaling=8.0, layout=layout)
+    assert_close(squeezed, rotary(x, positions, layout=layout)[0], 1e-13)
+
+
+def test_float32_is_as_exact_far_away_as_near() -> None:
+    (x,) = normal(3, (6, 16), dtype=np.float32)
+    for start in (0, 100_000):
+        positions = np.arange(start, start + 6)
+        for given_positions in (positions, positions.astype(np.float32)):
+            y, _ = rotary(x, given_positions)
+            assert y.dtype == np.float32
+            assert_close(y, naive_rotary(x[None, None].astype(np.float64), positions[None])[0, 0], 3e-7)
+
+
+def test_heads_that_are_a_view_keep_their_order_in_memory() -> None:
+    x, dy = (array.swapaxes(1, 2) for array in normal(4, (2, 5, 3, 8), (2, 5, 3, 8)))
+    for positions in (np.arange(5), np.tile(np.arange(5), (2, 1))):
+        y, backward = rotary(x, positions)
+        assert y.strides == x.strides
+        assert backward(dy).strides == x.strides
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_of_rotary_name_the_argument() -> None:
+    x, positions = np.ones((2, 3, 4, 6)), np.arange(4)
+    with pytest.raises(ValueError, match="rotary: x has 5 features, expected an even number"):
+        rotary(x[..., :5], positions)
+    with pytest.raises(ValueError, match="rotary: x must have at least 2 dimension"):
+        rotary(np.ones(4), positions)
+    with pytest.raises(TypeError, match="rotary: x must be floating, got int64"):
+        rotary(x.astype(np.int64), positions)
+    for wrong in (np.arange(3), np.arange(1), np.ones((3, 4)), np.ones((2, 3)), np.ones((2, 1)), np.ones((2, 3, 4))):
+        with pytest.raises(ValueError, match=r"rotary: positions has shape .*, x has .*; expected \(4,\) or \(2, 4\)"):
+            rotary(x, wrong)
+    with pytest.raises(ValueError, match=r"rotary: positions has shape \(3, 4\), x has \(3, 4, 6\); expected \(4,\)$"):
+        rotary(x[0], np.ones((3, 4)))
+    with pytest.raises(ValueError, match=r"positions has shape \(\), x has \(4, 6\); expected \(4,\)$"):
+        rotary(x[0, 0], np.array(1))
+    for dtype in (bool, np.complex128):
+        with pytest.raises(TypeError, match=f"positions must be an integer or floating array, got {np.dtype(dtype)}"):
+            rotary(x, positions.astype(dtype))
+    with pytest.raises(TypeError, match="rotary: positions must be an integer or floating array, got list"):
+        rotary(x, [0, 1, 2, 3])
+    for wrong in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"rotary: base must be positive and finite, got {wrong}"):
+            rotary(x, positions, base=wrong)
+        with pytest.raises(ValueError, match=f"rotary: scaling must be positive and finite, got {wrong}"):
+            rotary(x, positions, scaling=wrong)
+    with pytest.raises(ValueError, match="rotary: layout must be 'halves' or 'pairs', got 'thirds'"):
+        rotary(x, positions, layout="thirds")
+
+
+@given(
+    shape=st.lists(st.integers(1, 3), max_size=2).map(tuple),
+    half=st.integers(1, 3),
+    base=st.sampled_from([10_000.0, 7.5]),
+    dtype=st.sampled_from([np.float32, np.float64, np.complex128]),
+    seed=seeds,
+)
+def test_sinusoidal_positions_equal_the_formula_in_indices(
+    shape: tuple[int, ...], half: int, base: float, dtype: type, seed: int
+) -> None:
+    positions = np.random.default_rng(seed).integers(0, 100_000, shape)
+    table = sinusoidal_positions(positions, 2 * half, base=base, dtype=dtype)
+    assert table.dtype == dtype
+    assert table.shape == (*shape, 2 * half)
+    tolerance = 1e-7 if dtype is np.float32 else 1e-10
+    for p in np.ndindex(*shape):
+        for i in range(half):
+            angle = positions[p] / base ** (2 * i / (2 * half))
+            assert abs(table[(*p, 2 * i)] - math.sin(angle)) < tolerance
+            assert abs(table[(*p, 2 * i + 1)] - math.cos(angle)) < tolerance
+
+
+def test_sinusoidal_positions_start_with_zeros_and_ones_in_float32() -> None:
+    table = sinusoidal_positions(np.arange(3), 4)
+    assert table.dtype == np.float32
+    assert np.array_equal(table[0], [0, 1, 0, 1])
+    assert_close(table[2], np.float32([math.sin(2), math.cos(2), math.sin(0.02), math.cos(0.02)]), 1e-7)
+    assert np.array_equal(sinusoidal_positions(np.array(2.0), 4), table[2])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_errors_of_sinusoidal_positions_name_the_argument() -> None:
+    positions = np.arange(3)
+    with pytest.raises(ValueError, match="sinusoidal_positions: d_model must be even, got 5"):
+        sinusoidal_positions(positions, 5)
+    with pytest.raises(ValueError, match="sinusoidal_positions: d_model must be at least 2, got 0"):
+        sinusoidal_positions(positions, 0)
+    with pytest.raises(ValueError, match="sinusoidal_positions: base must be positive and finite, got 0"):
+        sinusoidal_positions(positions, 4, base=0)
+    with pytest.raises(TypeError, match="sinusoidal_positions: dtype must be floating, got int64"):
+        sinusoidal_positions(positions, 4, dtype=np.int64)
+    with pytest.raises(TypeError, match="sinusoidal_positions: positions must be an integer or floating array, got"):
+        sinusoidal_positions(3, 4)
