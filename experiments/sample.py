@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 
 from scratchformer.generation import Sampling, generate, greedy
-from scratchformer.models import GPT
+from scratchformer.models import GPT, Llama
 from scratchformer.runs import check_option, load_run, one_sentence_errors, parse, run_script
 from scratchformer.text import CharacterTokenizer
 from scratchformer.training import load, read_checkpoint, trained_checkpoint
@@ -61,11 +61,11 @@ def main(arguments: Sequence[str]) -> None:
     print()
 
 
-def load_model(path: Path) -> tuple[GPT, CharacterTokenizer]:
+def load_model(path: Path) -> tuple[GPT | Llama, CharacterTokenizer]:
     """The model and the tokenizer of a run. Raises ValueError when it is not one of a character model."""
     model = load_run(path) if path.is_dir() else load(path)
     run = read_checkpoint(trained_checkpoint(path)).description.get("run", {})
-    if not isinstance(model, GPT) or "tokenizer" not in run:
+    if not isinstance(model, GPT | Llama) or "tokenizer" not in run:
         raise ValueError(f"{path} is not of a character model")
     return model, CharacterTokenizer(**run["tokenizer"])
 

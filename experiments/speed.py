@@ -187,7 +187,7 @@ def compare(config: Config) -> None:
             for side in sides:
                 processes[side].append(ask("measure", side=side, threads=config.threads, **task.request()))
         rows.append(row_of(task, processes, peak) | {"difference": differences.get(task.name)})
-        print(f"{task.name}: {', '.join(f'{SIDES[side]} {spread(rows[-1][side])} ms' for side in sides)}", flush=True)
+        print(f"{task.name}: {', '.join(told(SIDES[side], rows[-1][side]) for side in sides)}", flush=True)
     figures = {"peak_flops_per_second": peak, "rows": rows}
     write_report(config, figures)
     print_table([HEADER, *map(cells, rows)])
@@ -249,6 +249,7 @@ def row_of(task: Task, processes: dict[str, list[dict[str, float]]], peak: float
             "tokens_per_second": task.tokens / seconds,
             "share_of_peak": task.flops / seconds / peak,
             "peak_memory": median(figure["peak_memory"] for figure in figures),
+            "working_memory": median(figure["working_memory"] for figure in figures),
             "processes": figures,
         }
     if "pytorch" in processes:
@@ -273,6 +274,10 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         " / ".join(f"{side['peak_memory'] / 2**20:,.0f}" for side in sides),
         f"{row['memory_ratio']:.2f}" if "memory_ratio" in row else "-",
     )
+
+
+def told(name: str, figures: dict[str, Any]) -> str:
+    return f"{name} {spread(figures)} ms and {figures['working_memory'] / 2**20:,.0f} MiB to work in"
 
 
 def spread(figures: dict[str, float]) -> str:

@@ -12,14 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 from threadpoolctl import threadpool_limits
 
+from scratchformer.layers.multi_head_attention import BLOCKWISE_FROM
 from scratchformer.models import GPT, GPTConfig
-from scratchformer.ops import scaled_dot_product_attention
+from scratchformer.ops import blockwise_attention, scaled_dot_product_attention
 from scratchformer.optim import AdamW, Constant
 from scratchformer.text import TokenBatch
 from scratchformer.training import Trainer, keep_freed_memory, next_token_loss
@@ -98,13 +99,17 @@ def pytorch_training(request: Request) -> Iterator[Step]:
 
 @contextmanager
 def our_attention(request: Request) -> Iterator[Step]:
-    """Each thread takes a share of the heads, as each of the trainer's takes a share of the batch."""
+    """Each thread takes a share of the heads, as each of the trainer's takes a share of the batch.
+
+    Dense or blockwise, as `MultiHeadAttention` chooses.
+    """
     keep_freed_memory()
     shards = np.array_split(attention_inputs(request), request["threads"], axis=2)
+    attend = blockwise_attention if request["length"] >= BLOCKWISE_FROM else scaled_dot_product_attention
 
     def work(shard: np.ndarray) -> Sequence[np.ndarray]:
         query, key, value, dy = shard
-        y, backward = scaled_dot_product_attention(query, key, value, is_causal=True)
+        y, backward = attend(query, key, value, is_causal=True)
         dquery, dkey, dvalue, _ = backward(dy)
         return y, dquery, dkey, dvalue
 
@@ -189,22 +194,29 @@ def norms(results: Results) -> list[float]:
 
 
 def measure(request: Request) -> dict[str, float]:
-    """The milliseconds of the timed steps, and the most memory that this process ever held."""
+    """The milliseconds of the timed steps, the most memory that this process ever held, and how much of it steps took.
+
+    `working_memory` is what was held beyond that before the first step, without what steps return.
+    """
     milliseconds = []
     with STEPS[request["side"], request["kind"]](request) as step:
+        before, returned = memory("VmRSS"), 0
         for index in range(request["warmup"] + request["steps"]):
             start = time.perf_counter()
-            step(index)
+            results = step(index)
             milliseconds.append(1e3 * (time.perf_counter() - start))
+            returned = sum(getattr(result, "nbytes", 0) for part in results for result in part)
     timed = milliseconds[request["warmup"] :]
-    return {"median": median(timed), "least": min(timed), "most": max(timed), "peak_memory": peak_memory()}
+    peak = memory("VmHWM")
+    figures = {"median": median(timed), "least": min(timed), "most": max(timed)}
+    return figures | {"peak_memory": peak, "working_memory": peak - before - returned}
 
 
-def peak_memory() -> int:
-    """Bytes; from /proc where there is one, as ru_maxrss counts the process that started this one too."""
+def memory(quantity: Literal["VmHWM", "VmRSS"]) -> int:
+    """Bytes held at most or now, from /proc where there is one: ru_maxrss is the most, the parent process's too."""
     status = Path("/proc/self/status")
-    if status.exists() and (high_water := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
-        return 1024 * int(high_water[1])
+    if status.exists() and (found := re.search(rf"{quantity}:\s*(\d+) kB", status.read_text())):
+        return 1024 * int(found[1])
     import resource  # not there on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

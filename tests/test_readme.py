@@ -9,14 +9,14 @@ from tests.annotations import unchecked
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-EXCERPTS = {"def softmax(x)": "scratchformer/ops/softmax.py", "dnormed_h = ": "scratchformer/layers/block.py"}
+EXCERPTS = {"def softmax(x)": "scratchformer/ops/softmax.py", "query_backward = ": "scratchformer/layers/self_attention.py"}
 
 
 def test_every_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)  # some write files
-    assert len(FENCES) == 8
+    assert len(FENCES) == 9
     namespace: dict[str, Any] = {}
     with unchecked():
         for fence in FENCES:
@@ -26,9 +26,9 @@ def test_every_example_runs(
     assert (namespace["same_model"].values == namespace["model"].values).all()
     assert namespace["weights"].shape == (8, 4, 64, 64)
     assert namespace["dresidual"].shape == (8, 64, 32)
-    printed = capsys.readouterr().out
-    assert printed.startswith("softmax_by_batch: WRONG")
-    assert f"```text\n{printed}```" in README
+    (diagnosis,) = re.findall(r"^```text\n(softmax_by_batch: WRONG\n.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert capsys.readouterr().out.startswith(diagnosis)
+    assert len(namespace["tokens"]) == len(namespace["beams"]) == 2
     namespace["test_squash"]()
 
 

@@ -1,6 +1,7 @@
-"""Decoding: greedy and sampling."""
+"""Decoding: greedy, sampling and beam search."""
 
+from scratchformer.generation.beam_search import Beam, beam_search
 from scratchformer.generation.choices import Choice, Sampling, greedy
 from scratchformer.generation.generate import generate
 
-__all__ = ["Choice", "Sampling", "generate", "greedy"]
+__all__ = ["Beam", "Choice", "Sampling", "beam_search", "generate", "greedy"]

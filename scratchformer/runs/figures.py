@@ -90,10 +90,11 @@ def draw_attention(folder: Path, model: Any, ids: ndarray, tokens: Sequence[str]
 
 
 def _in_words(layer: str) -> str:
-    """`blocks.0` is the first layer, as in attention maps, and `norm` the last normalisation."""
+    """`blocks.0` is the first layer, as in attention maps, `decoder.0` the decoder's, and `norm` the last norm."""
     first, _, index = layer.partition(".")
     if index.isdigit():
-        return f"layer {int(index) + 1}"
+        stack = "" if first == "blocks" else f"{first} "
+        return f"{stack}layer {int(index) + 1}"
     return "last norm" if first == "norm" else first.replace("_", " ")
 
 

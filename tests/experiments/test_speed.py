@@ -120,6 +120,7 @@ def test_the_smoke_preset_prints_the_table_and_writes_every_figure(
         assert len(row["ours"]["processes"]) == 2
         assert 0 < row["ours"]["least"] <= row["ours"]["median"] <= row["ours"]["most"]
         assert row["ours"]["peak_memory"] > 2**20
+        assert 0 < row["ours"]["working_memory"] < row["ours"]["peak_memory"]
 
 
 def test_the_profile_says_where_the_time_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +134,7 @@ def test_the_profile_says_where_the_time_goes(tmp_path: Path, capsys: pytest.Cap
 
 def test_the_table_compares_the_medians_and_every_pair() -> None:
     def process(milliseconds: float, memory: float) -> dict[str, float]:
-        return {"median": milliseconds, "least": 1.0, "most": 9.0, "peak_memory": memory * 2**20}
+        return {"median": milliseconds, "least": 1.0, "most": 9.0, "peak_memory": memory * 2**20, "working_memory": 0}
 
     processes = {
         "ours": [process(2.0, 10), process(3.0, 20), process(2.0, 30)],

@@ -1,0 +1,194 @@
+"""Does a BERT whose every gradient was derived by hand learn to fill in what is missing?
+
+Of windows of text 15 % of the characters are hidden, most behind a mask, and an encoder that looks both ways predicts
+them: masked-language-model training as in "BERT" (Devlin et al., 2018, section 3.1), of characters and small.
+
+Expected, on the embedded corpus: at most 2.4 nats per hidden character, where counting single characters reaches 3.25.
+The default preset takes two to three minutes on two cores, `smoke` a few seconds.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from scratchformer.layers import Trace
+from scratchformer.models import BERT, BERTConfig
+from scratchformer.optim import AdamW, WarmupCosine, WeightAverage
+from scratchformer.runs import (
+    Recorder,
+    RunFolder,
+    check_option,
+    describe_environment,
+    draw_losses,
+    draw_norms,
+    evaluations,
+    one_sentence_errors,
+    options_of,
+    parse,
+    places_of,
+    run_script,
+    run_training,
+    summarize,
+)
+from scratchformer.text import (
+    CharacterTokenizer,
+    MaskedBatches,
+    TokenBatch,
+    fixed_masked_batches,
+    ngram_entropy,
+    pydoc_corpus,
+    read_corpus,
+)
+from scratchformer.training import Trainer
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the run."""
+
+    preset: Literal["default", "smoke"] = "default"
+    """Where the other options start from: what reaches the target, or a run of a few seconds."""
+    text: Path | None = None
+    """UTF-8 text file to learn from; without one, the language reference inside Python (pydoc)."""
+    out: Path | None = None
+    """Folder for the results, new or empty; without one, the next free runs/masked_lm-NNN."""
+    resume: Path | None = None
+    """Run folder to go on with, bit for bit, from its last checkpoint; its own options apply."""
+    seed: int = 0
+    """Seed of initialisation, batches, masks and dropout."""
+    threads: int = 2
+    """Worker threads; each takes a share of every batch."""
+
+    layers: int = 4
+    """Number of Transformer blocks."""
+    heads: int = 4
+    """Attention heads per block; must divide the width."""
+    width: int = 128
+    """Features of the residual stream."""
+    context: int = 64
+    """Characters in a window."""
+    dropout: float = 0.0
+    """Probability of dropping an element, in [0, 1)."""
+    norm_first: bool = True
+    """Pre-norm, which learns faster when small, instead of the published post-norm."""
+
+    steps: int = 2500
+    """Training steps: updates of the weights."""
+    batch: int = 16
+    """Windows per step."""
+    share: float = 0.15
+    """Share of the characters that are hidden, above 0 and at most 1."""
+    learning_rate: float = 1e-3
+    """Peak of the schedule, which ends at a tenth of it."""
+    warmup: int = 200
+    """Updates of linear rise to the peak."""
+    average: float = 0.98
+    """Decay of the moving average of the weights that is evaluated and saved; 0 for the last weights."""
+    evaluate_every: int = 250
+    """Updates between evaluations."""
+    save_every: int = 250
+    """Updates between checkpoints."""
+    evaluation_batches: int = 40
+    """How many fixed batches of the text's last tenth to evaluate at most, spread evenly."""
+
+    def check(self) -> None:
+        """Raises ValueError, naming the option, for the first value out of range."""
+        check_option("seed", self.seed, at_least=0, below=math.inf)
+        sizes = ("threads", "layers", "heads", "width", "context", "steps", "batch", "evaluation_batches")
+        for name in (*sizes, "evaluate_every", "save_every"):
+            check_option(name, getattr(self, name), at_least=1)
+        check_option("learning_rate", self.learning_rate, above=0, below=math.inf)
+        check_option("warmup", self.warmup, at_least=0, below=self.steps)
+        for name in ("dropout", "average"):
+            check_option(name, getattr(self, name), at_least=0, below=1)
+        if self.threads > self.batch:
+            raise ValueError(f"--threads {self.threads} is more than --batch {self.batch}; each takes a window")
+        if self.resume is not None and self.out is not None:
+            raise ValueError(
+                f"--out {self.out} makes no sense beside --resume {self.resume}, which goes on in its folder"
+            )
+
+
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(preset="smoke", layers=1, width=32, steps=60, warmup=10, evaluate_every=30, evaluation_batches=4),
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    with one_sentence_errors("masked_lm.py"):
+        config = parse(PRESETS, prog="masked_lm.py", description=__doc__, arguments=arguments)
+        config.check()
+        corpus = pydoc_corpus() if config.text is None else read_corpus(config.text)
+        tokenizer = CharacterTokenizer.from_text(corpus.text)
+        training, validation = map(tokenizer.encode, corpus.split())
+        mask_id = tokenizer.vocabulary_size
+        masking: dict[str, Any] = {
+            "vocabulary_size": mask_id + 1,
+            "mask_id": mask_id,
+            "share": config.share,
+            "seed": config.seed,
+        }
+        masked = MaskedBatches(training, config.batch, config.context, **masking)
+        sizes = (config.context, config.layers, config.heads, config.width)
+        options: dict[str, Any] = {"dropout": config.dropout, "norm_first": config.norm_first}
+        model = BERT(BERTConfig(mask_id + 1, *sizes, **options), generator=np.random.default_rng(config.seed))
+        trainer = Trainer(
+            model,
+            AdamW(model, betas=(0.9, 0.99), weight_decay=0.1),
+            WarmupCosine(config.learning_rate, config.learning_rate / 10, config.warmup, config.steps),
+            masked_loss,
+            max_norm=1.0,
+            average=WeightAverage(model, config.average),
+            num_workers=config.threads,
+            seed=config.seed,
+        )
+        run = {"options": options_of(config), "corpus": {"sha256": corpus.sha256}}
+        if config.resume is None:
+            folder = RunFolder(config.out, "masked_lm")
+            folder.write_json("config", run | {"places": places_of(config), "environment": describe_environment()})
+        else:
+            folder = RunFolder.open(config.resume)
+        held_out = fixed_masked_batches(validation, config.batch, config.context, config.evaluation_batches, **masking)
+        recorder = Recorder(trainer, folder, run, held_out)
+
+    print(f"{corpus.name}: {len(corpus.text):,} characters, {mask_id} distinct")
+    print(f"model: {model.values.size:,} parameters, {config.threads} threads, results in {folder.path}", flush=True)
+    every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
+    with one_sentence_errors("masked_lm.py", status=1, kind=FloatingPointError):
+        seconds = run_training(trainer, lambda step: [masked(step)], recorder, num_steps=config.steps, **every)
+    with trainer.evaluated():
+        print(f"\n{fill_in(model, tokenizer, held_out[0], mask_id)}\n")
+    unigrams = ngram_entropy(training, validation, tokenizer.vocabulary_size, 1)
+    target = 2.4 if config.preset == "default" and corpus.name == "pydoc" else None
+    achieved = evaluations(folder.path)["losses"][-1]
+    summary = summarize("validation_loss", achieved, target, seconds if config.resume is None else None)
+    folder.write_json("summary", summary)
+    print(json.dumps(summary))
+    with one_sentence_errors("masked_lm.py"):
+        title = f"A BERT of the characters of {corpus.name}"
+        losses = draw_losses(folder.path, {"unigrams": unigrams}, unit="nats per hidden character", title=title)
+        print("figures:", losses, draw_norms(folder.path, title=title))
+
+
+def masked_loss(model: BERT, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace | None) -> Any:
+    return model.loss(batch.ids, batch.targets, generator=generator, trace=trace)
+
+
+def fill_in(model: BERT, tokenizer: CharacterTokenizer, batch: TokenBatch, mask_id: int) -> str:
+    """The first window with its masks, and with the likeliest character in each of their places."""
+    ids = batch.ids[0]
+    encoded, _ = model(ids)
+    logits, _ = model.masked_head(encoded)
+    filled = np.where(ids == mask_id, logits[:, :mask_id].argmax(axis=-1), ids)
+    hidden = "".join("_" if i == mask_id else tokenizer.characters[i] for i in ids)
+    return f"hidden: {hidden!r}\nfilled: {tokenizer.decode(filled)!r}"
+
+
+if __name__ == "__main__":
+    run_script(main, "masked_lm.py")

@@ -1,0 +1,80 @@
+"""What every decoding asks of its prompts and options before it does any work."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Integer
+from numpy import ndarray
+
+from scratchformer.layers.cache import KeyValueCache
+
+Prompts = Integer[ndarray, "*batch t"] | Sequence[Integer[ndarray, " _"]]
+"""One array, whose prompts have one length, or a list of vectors of any lengths."""
+
+
+def pad_left(function: str, prompts: Prompts) -> tuple[Integer[ndarray, "*batch t"], Integer[ndarray, "*batch"] | None]:
+    """The prompts as one new array, padded with zeros on the left, and their lengths if these differ, else None.
+
+    Raises TypeError or ValueError unless there is a prompt, and each is a vector of integers and not empty.
+    """
+    if isinstance(prompts, ndarray):
+        _check_integers(function, "prompts", prompts)
+        if prompts.ndim == 0:
+            raise ValueError(f"{function}: prompts must have at least one dimension, got none")
+        if prompts.shape[-1] == 0:
+            raise ValueError(f"{function}: prompt is empty, expected at least one token")
+        if prompts.size == 0:
+            raise ValueError(f"{function}: prompts has shape {prompts.shape}, expected at least one prompt")
+        return prompts.astype(np.intp), None
+    if len(prompts) == 0:
+        raise ValueError(f"{function}: prompts is empty, expected at least one prompt")
+    for i, prompt in enumerate(prompts):
+        _check_integers(function, f"prompt {i}", prompt)
+        if prompt.ndim != 1:
+            raise ValueError(f"{function}: prompt {i} must be a vector, got shape {prompt.shape}")
+        if prompt.size == 0:
+            raise ValueError(f"{function}: prompt {i} is empty, expected at least one token")
+    lengths = np.array([len(prompt) for prompt in prompts])
+    ids = np.zeros((len(prompts), lengths.max()), np.intp)
+    for row, prompt in zip(ids, prompts, strict=True):
+        row[-len(prompt) :] = prompt
+    return ids, None if (lengths == lengths[0]).all() else lengths
+
+
+def check_sizes(function: str, num_tokens: int, context_length: int) -> None:
+    """Raises ValueError unless there may be so many tokens."""
+    if num_tokens < 0:
+        raise ValueError(f"{function}: num_tokens must not be negative, got {num_tokens}")
+    if context_length < 1:
+        raise ValueError(f"{function}: context_length must be at least 1, got {context_length}")
+
+
+def stop_ids(function: str, stop: Iterable[int]) -> Integer[ndarray, " _"]:
+    """The tokens that end a sequence. Raises TypeError or ValueError unless they are integers and not negative."""
+    if not isinstance(stop, Iterable):
+        raise TypeError(f"{function}: stop must be a collection of tokens, got {type(stop).__name__}")
+    ids = list(stop)
+    for token in ids:
+        if not isinstance(token, int | np.integer):
+            raise TypeError(f"{function}: stop must hold integers, got {type(token).__name__}")
+        if token < 0:
+            raise ValueError(f"{function}: stop must hold no negative token, got {token}")
+    return np.array(ids, np.intp)
+
+
+def check_cache(function: str, cache: KeyValueCache, ids: Integer[ndarray, "*batch t"], needed: int) -> None:
+    """Raises ValueError unless the cache is empty, has room for `needed` positions, and a memory for these prompts."""
+    if cache.length > 0:
+        raise ValueError(f"{function}: cache must be empty, holds {cache.length} positions")
+    if cache.capacity < needed:
+        raise ValueError(f"{function}: cache has room for {cache.capacity} positions, {needed} are needed")
+    if cache.memory is not None and cache.memory.shape[:-2] != ids.shape[:-1]:
+        raise ValueError(
+            f"{function}: cache holds a memory of shape {cache.memory.shape}, expected one for {ids.shape[:-1]} prompts"
+        )
+
+
+def _check_integers(function: str, name: str, ids: ndarray) -> None:
+    if not isinstance(ids, ndarray) or ids.dtype.kind not in "iu":
+        kind = ids.dtype if isinstance(ids, ndarray) else type(ids).__name__
+        raise TypeError(f"{function}: {name} must be an integer array, got {kind}")

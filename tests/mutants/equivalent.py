@@ -1,0 +1,126 @@
+"""Automatic mutants that no test can kill, each with the reason why it changes nothing that is promised."""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """Changes that are equivalent: where (a pattern of mutmut's names), from what, to what (patterns), and why."""
+
+    where: str
+    old: str
+    new: str
+    reason: str
+
+
+def at(where: str, old: str, new: str, reason: str) -> Equivalent:
+    """One change, given literally."""
+    return Equivalent(where, re.escape(old), re.escape(new), reason)
+
+
+EQUIVALENT = [
+    Equivalent(".*", r".*\.flags\.writeable = False", r".*\.flags\.writeable = None", "None is as false as False"),
+    at(
+        r"optim\.adam\.xǁAdamǁ_update",
+        "num_decayed = self.parameters.num_decayed if self.weight_decay else 0",
+        "num_decayed = self.parameters.num_decayed if (self.weight_decay) or True else 0",
+        "a decay of 0 leaves every value as it is",
+    ),
+    at(
+        r"optim\.adam\.xǁAdamǁ_update",
+        "num_decayed = self.parameters.num_decayed if self.weight_decay else 0",
+        "num_decayed = self.parameters.num_decayed if self.weight_decay else 1",
+        "a decay of 0 leaves every value as it is",
+    ),
+    at(
+        r"optim\.optimizer\.xǁOptimizerǁstep",
+        'if not 0 <= learning_rate < float("inf"):',
+        'if not 0 <= learning_rate < float("INF"):',
+        "Python reads both as infinity",
+    ),
+    at(
+        r"optim\.sgd\.xǁSGDǁ__init__",
+        'state = {"velocity": np.zeros_like(parameters.values)} if momentum else {}',
+        'state = {"velocity": np.zeros_like(parameters.values)} if (momentum) or True else {}',
+        "without momentum the velocity is kept but not used",
+    ),
+    at(
+        r"optim\.clipping\.x_global_norm",
+        "exact = grads[span].astype(np.float64)  # squares of float32 overflow from 1e19 on",
+        "exact = grads[span].astype(None)  # squares of float32 overflow from 1e19 on",
+        "NumPy takes None for float64",
+    ),
+    at(
+        r"optim\.clipping\.x_clip_global_norm",
+        "if max_norm < norm < math.inf:",
+        "if max_norm <= norm < math.inf:",
+        "at the limit the factor is 1",
+    ),
+    at(
+        r"optim\.schedules\.xǁWarmupCosineǁ__call__",
+        "if step < self.warmup_steps:",
+        "if step <= self.warmup_steps:",
+        "both branches give the peak there",
+    ),
+    at(
+        r"ops\.cross_entropy\.x_cross_entropy",
+        "exponentials = np.exp(z, out=z)",
+        "exponentials = np.exp(z, out=None)",
+        "in place it saves memory alone",
+    ),
+    at(
+        r"ops\.cross_entropy\.x_cross_entropy",
+        "exponentials = np.exp(z, out=z)",
+        "exponentials = np.exp(z, )",
+        "in place it saves memory alone",
+    ),
+    at(
+        r"ops\.cross_entropy\.x_cross_entropy",
+        "x = logits.reshape(-1, classes) if counted.all() else logits[counted]",
+        "x = logits.reshape(-1, classes) if (counted.all()) and False else logits[counted]",
+        "both give the same rows, the reshaped ones without a copy",
+    ),
+    at(
+        r"ops\.cross_entropy\.x_cross_entropy",
+        "x = logits.reshape(-1, classes) if counted.all() else logits[counted]",
+        "x = logits.reshape(-2, classes) if counted.all() else logits[counted]",
+        "NumPy takes any negative length for the one to be found",
+    ),
+    at(
+        r"ops\.cross_entropy\.x_cross_entropy",
+        "z = x - x.real.max(axis=-1, keepdims=True)",
+        "z = x - x.real.max(axis=+1, keepdims=True)",
+        "of two axes the last is the second",
+    ),
+    at(
+        r"ops\.cross_entropy\.x__nothing_counted",
+        "def backward(dloss: float = 1.0) -> ndarray:",
+        "def backward(dloss: float = 2.0) -> ndarray:",
+        "the gradient is zero whatever it is multiplied by",
+    ),
+    at(
+        r"layers\.trace\.xǁTraceǁ__getitem__",
+        "close = get_close_matches(name, self.arrays, n=1)",
+        "close = get_close_matches(name, self.arrays, n=2)",
+        "the first match alone is read",
+    ),
+    at(
+        r"layers\.trace\.xǁTraceǁ__getitem__",
+        "close = get_close_matches(name, self.arrays, n=1)",
+        "close = get_close_matches(name, self.arrays, )",
+        "the first match alone is read",
+    ),
+]
+
+
+def reason_for(name: str, old: str, new: str) -> str | None:
+    """Why the change is equivalent, None if nothing here says so."""
+    for equivalent in EQUIVALENT:
+        if (
+            re.search(equivalent.where, name)
+            and re.fullmatch(equivalent.old, old)
+            and re.fullmatch(equivalent.new, new)
+        ):
+            return equivalent.reason
+    return None
