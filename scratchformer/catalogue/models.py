@@ -84,9 +84,7 @@ def translation_loss(model: Transformer, source: ndarray, ids: ndarray, targets:
 
 
 IN_BLOCK = halves("blocks.0.attention.")
-IN_TRANSFORMER = halves(
-    "encoder_blocks.0.attention.", "decoder_blocks.0.attention.", "decoder_blocks.0.cross_attention."
-)
+IN_TRANSFORMER = halves("encoder.0.attention.", "decoder.0.attention.", "decoder.0.cross_attention.")
 UNREAD = "the head that is not read"
 MASKED_HEAD = ("linear.weight", "linear.bias", "norm.weight", "norm.bias", "bias")
 UNREAD_HEAD = {f"masked_head.{name}": UNREAD for name in MASKED_HEAD}

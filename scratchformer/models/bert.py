@@ -88,7 +88,11 @@ class BERT(Layer):
         ]
         self.norm = LayerNorm(d_model, dtype=dtype) if config.norm_first else None
         self.masked_head = MaskedHead(self.token_embedding.table, **made)
-        self.class_head = None if config.num_classes is None else ClassHead(d_model, config.num_classes, **made)
+        self.class_head = (
+            None
+            if config.num_classes is None
+            else ClassHead(d_model, config.num_classes, dropout=config.dropout, **made)
+        )
         for parameter in self.parameters().values():
             if parameter.value.ndim == 2:
                 parameter.value[...] = 0.02 * generator.standard_normal(parameter.value.shape)
@@ -182,8 +186,10 @@ class BERT(Layer):
         record(trace, logits=logits, loss=np.asarray(loss))
 
         def backward(dloss: float = 1.0) -> None:
+            dlogits = loss_backward(dloss)
+            record(trace, dlogits=dlogits)
             dencoded = np.zeros_like(encoded)
-            dencoded[counted] = head_backward(loss_backward(dloss))
+            dencoded[counted] = head_backward(dlogits)
             encoder_backward(dencoded)
 
         return loss, backward
@@ -203,13 +209,13 @@ class BERT(Layer):
         if np.shape(ids)[-1:] == (0,):
             raise ValueError(f"BERT: ids must have a first position to classify by, got shape {np.shape(ids)}")
         encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
-        first, dropout_backward = self.dropout(encoded[..., 0, :], generator)
-        logits, head_backward = self.class_head(first)
+        logits, head_backward = self.class_head(encoded[..., 0, :], generator)
         record(trace, logits=logits)
 
         def backward(dlogits: ndarray) -> None:
+            record(trace, dlogits=dlogits)
             dencoded = np.zeros_like(encoded)
-            dencoded[..., 0, :] = dropout_backward(head_backward(dlogits))
+            dencoded[..., 0, :] = head_backward(dlogits)
             encoder_backward(dencoded)
 
         return logits, backward

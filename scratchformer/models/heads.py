@@ -5,7 +5,7 @@ from jaxtyping import Inexact
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
-from scratchformer.layers import Layer, LayerNorm, Linear, Parameter, TiedLinear
+from scratchformer.layers import Dropout, Layer, LayerNorm, Linear, Parameter, TiedLinear
 from scratchformer.ops import Backward, gelu, tanh
 from scratchformer.ops.rows import column_sum
 
@@ -34,18 +34,24 @@ class MaskedHead(Layer):
 
 
 class ClassHead(Layer):
-    """Logits of classes: tanh(x W + b) V + c."""
+    """Logits of classes: dropout(tanh(x W + b)) V + c."""
 
-    def __init__(self, d_model: int, num_classes: int, *, generator: np.random.Generator, dtype: DTypeLike) -> None:
+    def __init__(
+        self, d_model: int, num_classes: int, *, dropout: float, generator: np.random.Generator, dtype: DTypeLike
+    ) -> None:
+        self.dropout = Dropout(dropout)
         self.linear = Linear(d_model, d_model, generator=generator, dtype=dtype)
         self.output = Linear(d_model, num_classes, generator=generator, dtype=dtype)
 
-    def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch classes"], Backward]:
+    def __call__(
+        self, x: Inexact[ndarray, "*batch d"], generator: np.random.Generator | None = None
+    ) -> tuple[Inexact[ndarray, "*batch classes"], Backward]:
         h, linear_backward = self.linear(x)
         a, tanh_backward = tanh(h)
-        y, output_backward = self.output(a)
+        dropped, dropout_backward = self.dropout(a, generator)
+        y, output_backward = self.output(dropped)
 
         def backward(dy: ndarray) -> ndarray:
-            return linear_backward(tanh_backward(output_backward(dy)))
+            return linear_backward(tanh_backward(dropout_backward(output_backward(dy))))
 
         return y, backward

@@ -93,9 +93,9 @@ class Transformer(Layer):
                 make_norm(config.norm, d_model, bias=config.bias, eps=None, dtype=dtype) if config.norm_first else None
             )
 
-        self.encoder_blocks = [new_block(cross_attention=False) for _ in range(config.num_layers)]
+        self.encoder = [new_block(cross_attention=False) for _ in range(config.num_layers)]
         self.encoder_norm = last_norm()
-        self.decoder_blocks = [new_block(cross_attention=True) for _ in range(config.num_layers)]
+        self.decoder = [new_block(cross_attention=True) for _ in range(config.num_layers)]
         self.decoder_norm = last_norm()
         self.head = TiedLinear(self.token_embedding.table)
         self.pack()
@@ -177,7 +177,7 @@ class Transformer(Layer):
         """
         x, embedding_backward = self._embed("source", source, 0, generator)
         backwards = []
-        for i, block in enumerate(self.encoder_blocks):
+        for i, block in enumerate(self.encoder):
             x, block_backward = block(x, mask, generator=generator, trace=within(trace, f"encoder.{i}"))
             backwards.append(block_backward)
         memory, norm_backward = (x, _as_it_is) if self.encoder_norm is None else self.encoder_norm(x)
@@ -213,7 +213,7 @@ class Transformer(Layer):
             raise ValueError("Transformer: memory is None, expected the encoder's output or a cache that holds it")
         x, embedding_backward = self._embed("ids", ids, 0 if cache is None else cache.length, generator, positions)
         backwards = []
-        for i, block in enumerate(self.decoder_blocks):
+        for i, block in enumerate(self.decoder):
             parts: dict[str, Any] = {"trace": within(trace, f"decoder.{i}"), "cache": within(cache, f"decoder.{i}")}
             x, block_backward = block(x, mask, memory, memory_mask, is_causal=True, generator=generator, **parts)
             backwards.append(block_backward)

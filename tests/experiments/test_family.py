@@ -1,4 +1,4 @@
-"""The experiments that train what is not a GPT: they end, repeat, go on after a stop, and refuse what makes no sense."""
+"""The experiments that train what is not a GPT: they end, go on after a stop, and refuse what makes no sense."""
 
 import json
 import math
@@ -55,7 +55,11 @@ def test_the_layers_have_names_of_their_own_in_the_figure(script: str, tmp_path:
         ("masked_lm.py", ["--text", "nowhere.txt"], "nowhere.txt"),
         ("masked_lm.py", ["--warmup", "2500"], "--warmup must be"),
         ("char_lm.py", ["--model", "llama", "--bias"], "--model llama has no --bias, and heads of an even width"),
-        ("char_lm.py", ["--model", "llama", "--width", "12"], "--model llama has no --bias, and heads of an even width"),
+        (
+            "char_lm.py",
+            ["--model", "llama", "--width", "12"],
+            "--model llama has no --bias, and heads of an even width",
+        ),
     ],
 )
 def test_bad_options_are_one_sentence(script: str, arguments: list[str], sentence: str, tmp_path: Path) -> None:

@@ -253,6 +253,6 @@ def test_errors_name_the_argument() -> None:
     expected = r"cache: keys have shape \(1, 2, 1, 2\) and dtype float32, expected \(2, 2, 1, 2\) and float32"
     with pytest.raises(ValueError, match=expected):
         layer(x[:1, :1], is_causal=True, cache=cache)
-    with pytest.raises(ValueError, match="cache: keys have shape .* and dtype float64"):
+    with pytest.raises(ValueError, match=r"cache: keys have shape .* and dtype float64"):
         layer.astype(np.float64)(np.zeros((2, 1, 4)), cache=cache)
     assert cache.length == 3

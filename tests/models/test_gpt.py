@@ -1,15 +1,18 @@
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchformer.layers import Layer, LayerNorm, TransformerBlock
+from scratchformer.layers import LayerNorm, Rotary, TransformerBlock
 from scratchformer.models import GPT, GPTConfig
-from scratchformer.ops import cross_entropy, dropout
+from scratchformer.models.gpt import Positions
+from scratchformer.ops import alibi_bias, cross_entropy, dropout, relative_buckets, sinusoidal_positions
 from tests.closeness import assert_close
 from tests.gradients import with_random_values
+from tests.models.every_model import with_values_of
 from tests.models.test_gpt_gradients import tiny_gpt
 from tests.strategies import seeds
 
@@ -21,27 +24,65 @@ def gpt(*, seed: int = 0, dtype: type = np.float32, **options: object) -> GPT:
     return GPT(GPTConfig(**sizes | options), generator=np.random.default_rng(seed), dtype=dtype)
 
 
+@pytest.mark.parametrize("positions", get_args(Positions))
 @given(bias=st.booleans(), tied_head=st.booleans(), p=st.sampled_from([0.0, 0.3]), seed=seeds)
 @few
-def test_logits_are_blocks_between_embeddings_and_head(bias: bool, tied_head: bool, p: float, seed: int) -> None:
-    model = with_random_values(tiny_gpt(bias=bias, tied_head=tied_head, num_layers=2, dropout=p), seed)
+def test_logits_are_blocks_between_embeddings_and_head(
+    positions: Positions, bias: bool, tied_head: bool, p: float, seed: int
+) -> None:
+    made = tiny_gpt(bias=bias, tied_head=tied_head, num_layers=2, dropout=p, positions=positions, context_length=20)
+    model = with_random_values(made, seed)
     value = {name: parameter.value for name, parameter in model.parameters().items()}
-
-    def with_values_of(layer: Layer, name: str) -> Layer:
-        layer = layer.astype(np.float64)
-        for own_name, parameter in layer.parameters().items():
-            parameter.value[...] = value[f"{name}.{own_name}"]
-        return layer
-
     generator, fresh = np.random.default_rng(seed), np.random.default_rng(0)
-    ids = fresh.integers(0, 5, (2, 3))
-    x, _ = dropout(value["token_embedding.table"][ids] + value["position_embedding.table"][:3], p, generator)
+    ids = fresh.integers(0, 5, (2, 18))  # so long that distances share buckets
+    x, mask, turned = value["token_embedding.table"][ids], None, None
+    if positions == "learned":
+        x = x + value["position_embedding.table"][:18]
+    elif positions == "sinusoidal":
+        x = x + sinusoidal_positions(np.arange(18), 4, dtype=np.float64)
+    elif positions == "rotary":
+        turned = Rotary()
+    elif positions == "alibi":
+        mask = alibi_bias(2, 18, 18, dtype=np.float64)
+    else:
+        mask = value["relative_bias.table"].T[:, relative_buckets(18, 18, bidirectional=False)]
+    x, _ = dropout(x, p, generator)
     for i in range(2):
-        block = TransformerBlock(4, 2, 16, activation="gelu_tanh", dropout=p, bias=bias, generator=fresh)
-        x, _ = with_values_of(block, f"blocks.{i}")(x, is_causal=True, generator=generator)
-    x, _ = with_values_of(LayerNorm(4, bias=bias), "norm")(x)
+        block = TransformerBlock(4, 2, 16, activation="gelu_tanh", dropout=p, bias=bias, rotary=turned, generator=fresh)
+        x, _ = with_values_of(model, f"blocks.{i}", block)(x, mask, is_causal=True, generator=generator)
+    x, _ = with_values_of(model, "norm", LayerNorm(4, bias=bias))(x)
     head = value["token_embedding.table"].T if tied_head else value["head.weight"]
     assert_close(model(ids, generator=np.random.default_rng(seed))[0], x @ head, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("positions", "own"),
+    [
+        ("learned", {"position_embedding.table": (4, 4)}),
+        ("sinusoidal", {}),
+        ("rotary", {}),
+        ("alibi", {}),
+        ("relative", {"relative_bias.table": (32, 2)}),
+    ],
+)
+def test_parameters_are_those_of_the_blocks_and_of_the_positions(
+    positions: Positions, own: dict[str, tuple[int, int]]
+) -> None:
+    model = tiny_gpt(positions=positions, bias=False)
+    shapes = {name: parameter.value.shape for name, parameter in model.parameters().items()}
+    assert shapes == {
+        "token_embedding.table": (5, 4),
+        **own,
+        "blocks.0.attention_norm.weight": (4,),
+        "blocks.0.attention.query.weight": (4, 4),
+        "blocks.0.attention.key_value.weight": (4, 8),
+        "blocks.0.attention.output.weight": (4, 4),
+        "blocks.0.feed_forward_norm.weight": (4,),
+        "blocks.0.feed_forward.up.weight": (4, 16),
+        "blocks.0.feed_forward.down.weight": (16, 4),
+        "norm.weight": (4,),
+    }
+    assert model.values.size == sum(math.prod(shape) for shape in shapes.values())
 
 
 @given(p=st.sampled_from([0.1, 0.5]), seed=seeds)
@@ -104,8 +145,9 @@ def test_loss_is_the_cross_entropy_of_the_logits(smoothing: float, ignore_index:
         assert loss == cross_entropy(logits, targets, **options)[0]
 
 
-def test_initialisation_is_that_of_gpt_2() -> None:
-    model = gpt(tied_head=False)
+@pytest.mark.parametrize("positions", ["learned", "relative"])
+def test_initialisation_is_that_of_gpt_2(positions: Positions) -> None:
+    model = gpt(tied_head=False, positions=positions)
     for name, parameter in model.parameters().items():
         value = parameter.value.astype(np.float64)
         if name.endswith("bias"):
@@ -115,7 +157,7 @@ def test_initialisation_is_that_of_gpt_2() -> None:
         else:
             is_last_of_branch = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
             std = 0.02 / math.sqrt(2 * 3) if is_last_of_branch else 0.02
-            assert abs(value.std() / std - 1) < 0.06, name
+            assert abs(value.std() / std - 1) < (0.06 if value.size > 1000 else 0.3), name
             assert abs(value.mean()) < 5 * std / math.sqrt(value.size), name
     first, second = (model.parameters()[f"blocks.{i}.attention.query.weight"].value for i in (0, 1))
     assert (first != second).any()
@@ -182,6 +224,13 @@ def test_errors_name_the_argument() -> None:
         tiny_gpt(num_heads=3)
     with pytest.raises(ValueError, match=r"GPTConfig: dropout must lie in \[0, 1\), got 1.0"):
         tiny_gpt(dropout=1.0)
+    known = r"\['learned', 'sinusoidal', 'rotary', 'alibi', 'relative'\]"
+    with pytest.raises(ValueError, match=rf"^GPTConfig: positions must be one of {known}, got 'absolute'$"):
+        tiny_gpt(positions="absolute")
+    with pytest.raises(ValueError, match=r"^GPTConfig: d_model must be even for sinusoidal positions, got 3$"):
+        tiny_gpt(positions="sinusoidal", d_model=3, num_heads=1)
+    with pytest.raises(ValueError, match=r"^GPTConfig: num_heads 2 does not divide d_model 6 into even widths$"):
+        tiny_gpt(positions="rotary", d_model=6)
     model = tiny_gpt()
     with pytest.raises(ValueError, match="GPT: ids has 5 positions, the context holds 4"):
         model(np.zeros((2, 5), np.int64))

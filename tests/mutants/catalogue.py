@@ -314,8 +314,8 @@ LAYERS = [
     mutant(
         "BERT: class head's gradient at every position",
         "models/bert.py",
-        "dencoded[..., 0, :] = dropout_backward(head_backward(dlogits))",
-        "dencoded[...] = dropout_backward(head_backward(dlogits))[..., None, :]",
+        "dencoded[..., 0, :] = head_backward(dlogits)",
+        "dencoded[...] = head_backward(dlogits)[..., None, :]",
         "BERT (classes)",
     ),
 ]

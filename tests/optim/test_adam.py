@@ -122,5 +122,5 @@ def test_errors_name_the_argument() -> None:
             kind(vector, eps=-1.0)
     with pytest.raises(ValueError, match=r"AdamW: weight_decay must lie in \[0, inf\), got -0.1"):
         AdamW(vector, weight_decay=-0.1)
-    with pytest.raises(ValueError, match="^Adam: learning_rate must be finite and not negative, got -1"):
+    with pytest.raises(ValueError, match=r"^Adam: learning_rate must be finite and not negative, got -1"):
         Adam(vector).step(-1.0)

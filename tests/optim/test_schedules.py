@@ -77,7 +77,7 @@ def test_errors_name_the_argument() -> None:
             WarmupCosine(1.0, 0.0, warmup_steps, num_steps)
     for d_model, warmup_steps in ((0, 1), (1, 0)):
         with pytest.raises(
-            ValueError, match="^WarmupInverseSquareRoot: d_model and warmup_steps must be at least 1, got"
+            ValueError, match=r"^WarmupInverseSquareRoot: d_model and warmup_steps must be at least 1, got"
         ):
             WarmupInverseSquareRoot(d_model, warmup_steps)
     assert WarmupInverseSquareRoot(1, 1)(0) == 1

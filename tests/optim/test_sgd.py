@@ -61,12 +61,12 @@ def test_errors_name_the_argument() -> None:
     for momentum in (-0.1, 1.0, float("nan")):
         with pytest.raises(ValueError, match=r"SGD: momentum must lie in \[0, 1\), got"):
             SGD(vector, momentum=momentum)
-    with pytest.raises(ValueError, match="^SGD: nesterov needs a momentum above 0, got 0$"):
+    with pytest.raises(ValueError, match=r"^SGD: nesterov needs a momentum above 0, got 0$"):
         SGD(vector, nesterov=True)
     optimizer, before = SGD(vector), vector.values.copy()
     vector.grads[...] = 1
     for rate in (-1e-9, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="^SGD: learning_rate must be finite and not negative, got"):
+        with pytest.raises(ValueError, match=r"^SGD: learning_rate must be finite and not negative, got"):
             optimizer.step(rate)
     assert optimizer.num_steps == 0
     np.testing.assert_array_equal(vector.values, before)

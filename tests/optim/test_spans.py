@@ -18,5 +18,5 @@ def test_spans_cover_every_element_once_and_in_order(size: int) -> None:
 
 
 def test_the_base_class_updates_nothing() -> None:
-    with pytest.raises(TypeError, match="^Optimizer is a base class: use SGD, Adam or AdamW$"):
+    with pytest.raises(TypeError, match=r"^Optimizer is a base class: use SGD, Adam or AdamW$"):
         Optimizer(random_vector(3, 0, 0), m=np.zeros(3)).step(0.1)

@@ -41,14 +41,14 @@ class TransformerCase(NamedTuple):
         zero = set()
         for i in range(self.config.num_layers):
             for attention, leaves_one_key in (
-                (f"encoder_blocks.{i}.attention.", reads_one),
-                (f"decoder_blocks.{i}.attention.", writes_one),
-                (f"decoder_blocks.{i}.cross_attention.", reads_one),
+                (f"encoder.{i}.attention.", reads_one),
+                (f"decoder.{i}.attention.", writes_one),
+                (f"decoder.{i}.cross_attention.", reads_one),
             ):
                 zero |= zero_in_attention(attention, bias=self.config.bias, leaves_one_key=leaves_one_key)
             if reads_one and self.config.norm_first:  # this norm feeds nothing but queries
                 kinds = ("weight", "bias") if self.config.bias else ("weight",)
-                zero |= {f"decoder_blocks.{i}.cross_attention_norm.{kind}" for kind in kinds}
+                zero |= {f"decoder.{i}.cross_attention_norm.{kind}" for kind in kinds}
         return zero
 
 

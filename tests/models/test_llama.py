@@ -1,0 +1,177 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.models import Llama, LlamaConfig
+from scratchformer.ops import dropout, rms_norm, rotary, scaled_dot_product_attention, silu
+from tests.closeness import assert_close
+from tests.gradients import with_random_values
+from tests.models.every_model import assert_starts_normal
+from tests.strategies import seeds
+
+few = settings(max_examples=8)
+
+
+def llama(seed: int = 0, **options: Any) -> Llama:
+    sizes = {"vocabulary_size": 7, "context_length": 6, "num_layers": 2, "num_heads": 4, "d_model": 8}
+    return Llama(LlamaConfig(**sizes | options), generator=np.random.default_rng(seed))
+
+
+def formula(model: Llama, ids: ndarray, generator: np.random.Generator | None) -> ndarray:
+    config, value = model.config, {name: parameter.value for name, parameter in model.parameters().items()}
+    width = config.d_model // config.num_heads
+    kv_heads = config.num_kv_heads or config.num_heads
+    positions = np.arange(ids.shape[-1])
+
+    def heads(z: ndarray) -> ndarray:
+        return np.stack(np.split(z, z.shape[-1] // width, axis=-1), axis=-3)
+
+    def normed(x: ndarray, name: str) -> ndarray:
+        return rms_norm(x, value[f"{name}.weight"], eps=config.eps)[0]
+
+    def turned(x: ndarray) -> ndarray:
+        return rotary(x, positions, base=config.rotary_base, scaling=config.rotary_scaling)[0]
+
+    def dropped(x: ndarray) -> ndarray:
+        return dropout(x, config.dropout, generator)[0]
+
+    x = dropped(value["token_embedding.table"][ids])
+    for i in range(config.num_layers):
+        z = normed(x, f"blocks.{i}.attention_norm")
+        key_value = z @ value[f"blocks.{i}.attention.key_value.weight"]
+        query = turned(heads(z @ value[f"blocks.{i}.attention.query.weight"]))
+        key = turned(heads(key_value[..., : kv_heads * width]))
+        attended, _ = scaled_dot_product_attention(
+            query,
+            np.repeat(key, config.num_heads // kv_heads, axis=-3),
+            np.repeat(heads(key_value[..., kv_heads * width :]), config.num_heads // kv_heads, axis=-3),
+            is_causal=True,
+            dropout=config.dropout,
+            generator=generator,
+        )
+        attended = np.concatenate([attended[..., head, :, :] for head in range(config.num_heads)], axis=-1)
+        x = x + dropped(attended @ value[f"blocks.{i}.attention.output.weight"])
+        up = normed(x, f"blocks.{i}.feed_forward_norm") @ value[f"blocks.{i}.feed_forward.up.weight"]
+        gate, u = np.split(up, 2, axis=-1)
+        x = x + dropped((silu(gate)[0] * u) @ value[f"blocks.{i}.feed_forward.down.weight"])
+    head = value["token_embedding.table"].T if config.tied_head else value["head.weight"]
+    return normed(x, "norm") @ head
+
+
+@given(
+    num_kv_heads=st.sampled_from([None, 1, 2, 4]),
+    tied_head=st.booleans(),
+    p=st.sampled_from([0.0, 0.3]),
+    batch=st.sampled_from([(), (2,), (2, 1)]),
+    seed=seeds,
+)
+@few
+def test_logits_are_those_of_the_formula(
+    num_kv_heads: int | None, tied_head: bool, p: float, batch: tuple[int, ...], seed: int
+) -> None:
+    options = {"rotary_base": 50.0, "rotary_scaling": 2.0, "eps": 0.2, "d_hidden": 5}
+    model = llama(seed, num_kv_heads=num_kv_heads, tied_head=tied_head, dropout=p, **options)
+    model = with_random_values(model, seed)
+    ids = np.random.default_rng(seed).integers(0, 7, (*batch, 5))
+    assert_close(model(ids)[0], formula(model, ids, None), 1e-12)
+    logits, _ = model(ids, generator=np.random.default_rng(seed))
+    assert_close(logits, formula(model, ids, np.random.default_rng(seed)), 1e-12)
+
+
+@given(num_kv_heads=st.sampled_from([1, 2]), seed=seeds)
+@few
+def test_grouped_heads_equal_repeated_ones(num_kv_heads: int, seed: int) -> None:
+    grouped = with_random_values(llama(seed, num_kv_heads=num_kv_heads), seed)
+    repeated = llama(seed).astype(np.float64)
+    group = 4 // num_kv_heads
+    for name, parameter in repeated.parameters().items():
+        value = grouped.parameters()[name].value
+        if name.endswith("key_value.weight"):
+            value = value.reshape(8, 2, num_kv_heads, 2).repeat(group, axis=2).reshape(8, 16)
+        parameter.value[...] = value
+    ids, targets = np.random.default_rng(seed).integers(0, 7, (2, 2, 5))
+    (loss, backward), (repeated_loss, repeated_backward) = grouped.loss(ids, targets), repeated.loss(ids, targets)
+    assert_close(np.array(loss), np.array(repeated_loss), 1e-12)
+    backward()
+    repeated_backward()
+    for name, parameter in repeated.parameters().items():
+        grad = parameter.grad
+        if name.endswith("key_value.weight"):
+            grad = grad.reshape(8, 2, num_kv_heads, group, 2).sum(axis=3).reshape(8, -1)
+        assert_close(grouped.parameters()[name].grad, grad, 1e-11, name)
+
+
+@given(d_model=st.integers(1, 5000))
+def test_the_hidden_width_is_eight_thirds_rounded_up_to_eights(d_model: int) -> None:
+    width = LlamaConfig(5, num_heads=1, d_model=2 * d_model).hidden_width
+    assert width % 8 == 0
+    assert 0 <= 3 * width - 8 * 2 * d_model < 3 * 8
+    assert LlamaConfig(5, num_heads=1, d_model=2 * d_model, d_hidden=3).hidden_width == 3
+
+
+def test_sizes_default_to_those_of_the_7b_model() -> None:
+    config = LlamaConfig(32_000)
+    assert (config.num_layers, config.num_heads, config.num_kv_heads, config.d_model) == (32, 32, None, 4096)
+    assert (config.context_length, config.rotary_base, config.rotary_scaling) == (2048, 10_000, 1)
+    assert (config.dropout, config.eps, config.tied_head) == (0, 1e-6, False)
+
+
+def test_parameters_have_these_names_and_shapes_and_no_biases() -> None:
+    model = llama(num_kv_heads=2, num_layers=1)
+    shapes = {name: parameter.value.shape for name, parameter in model.parameters().items()}
+    assert shapes == {
+        "token_embedding.table": (7, 8),
+        "blocks.0.attention_norm.weight": (8,),
+        "blocks.0.attention.query.weight": (8, 8),
+        "blocks.0.attention.key_value.weight": (8, 8),
+        "blocks.0.attention.output.weight": (8, 8),
+        "blocks.0.feed_forward_norm.weight": (8,),
+        "blocks.0.feed_forward.up.weight": (8, 48),
+        "blocks.0.feed_forward.down.weight": (24, 8),
+        "norm.weight": (8,),
+        "head.weight": (8, 7),
+    }
+    assert model.values.size == sum(math.prod(shape) for shape in shapes.values())
+    assert model.values.size - model.num_decayed == 3 * 8
+    assert model.values.dtype == np.float32
+
+
+def test_it_starts_as_gpt_2_does() -> None:
+    model = llama(vocabulary_size=200, num_layers=3, d_model=64, num_kv_heads=2)
+
+    def std(name: str, shape: tuple[int, ...]) -> float:
+        is_last_of_branch = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
+        return 0.02 / math.sqrt(2 * 3) if is_last_of_branch else 0.02
+
+    assert_starts_normal(model, std)
+    assert (model.values == llama(0, vocabulary_size=200, num_layers=3, d_model=64, num_kv_heads=2).values).all()
+    assert (model.values != llama(1, vocabulary_size=200, num_layers=3, d_model=64, num_kv_heads=2).values).any()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        *(
+            ({size: 0}, f"{size} must be at least 1, got 0")
+            for size in ("vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "num_kv_heads")
+        ),
+        ({"d_hidden": 0}, "hidden_width must be at least 1, got 0"),
+        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
+        ({"num_heads": 3}, "num_heads 3 does not divide d_model 8 into even widths"),
+        ({"num_heads": 8}, "num_heads 8 does not divide d_model 8 into even widths"),
+        ({"num_kv_heads": 3}, "num_kv_heads 3 does not divide num_heads 4"),
+        ({"eps": -0.1}, "eps must not be negative, got -0.1"),
+        ({"eps": math.nan}, "eps must not be negative, got nan"),
+        ({"rotary_base": 0.0}, "rotary_base must be positive and finite, got 0.0"),
+        ({"rotary_scaling": math.inf}, "rotary_scaling must be positive and finite, got inf"),
+    ],
+)
+def test_errors_name_the_option(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^LlamaConfig: {sentence}$"):
+        llama(**options)
