@@ -66,4 +66,5 @@ def _assert_none_wrong(report: Report, is_analytic: bool) -> None:
     assert not report.broken_promises, report
     for finding in report.findings:
         assert finding.verdict != "wrong", report
-        assert finding.exact is not None or not is_analytic, report
+        # Of what is zero the complex step, too, gives rounding alone.
+        assert finding.exact is not None or not is_analytic or finding.verdict in ("zero", "vacuous"), report

@@ -9,7 +9,10 @@ from tests.annotations import unchecked
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-EXCERPTS = {"def softmax(x)": "scratchformer/ops/softmax.py", "query_backward = ": "scratchformer/layers/self_attention.py"}
+EXCERPTS = {
+    "def softmax(x)": "scratchformer/ops/softmax.py",
+    "query_backward = ": "scratchformer/layers/self_attention.py",
+}
 
 
 def test_every_example_runs(

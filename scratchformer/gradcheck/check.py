@@ -4,10 +4,17 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.gradcheck.again import example, name_of, written_call
 from scratchformer.gradcheck.contracts import broken_promises
-from scratchformer.gradcheck.probes import Probes, cotangent, probe_directions, probe_elements, raised
-from scratchformer.gradcheck.report import Report, example
-from scratchformer.gradcheck.subject import Subject, layer_subject, op_subject, pair, split_into_parts
+from scratchformer.gradcheck.gradient_sets import largest_input
+from scratchformer.gradcheck.kinks import probe
+from scratchformer.gradcheck.misuse import check_zero
+from scratchformer.gradcheck.of_layer import layer_subject
+from scratchformer.gradcheck.of_op import named, op_subject, pair
+from scratchformer.gradcheck.points import point_at, precision_of, with_twins
+from scratchformer.gradcheck.probes import cotangent
+from scratchformer.gradcheck.report import Report
+from scratchformer.gradcheck.subject import Subject, split_into_parts
 from scratchformer.gradcheck.verdicts import judge
 
 Zero = Mapping[str, str]
@@ -37,9 +44,9 @@ def check_op(
 
     Raises:
         TypeError: nothing to differentiate, no backward, or gradients of wrong number or shape.
-        ValueError: arguments or an output that are not finite.
+        ValueError: arguments or an output that are not finite, or an output that changes from call to call.
     """
-    return check(op_subject(op, *arguments, name=name, **options), "check_op", seed, zero, contract)
+    return check(op_subject(op, *arguments, name=name, **options), seed, zero, contract, {})
 
 
 def check_layer(
@@ -66,8 +73,10 @@ def check_layer(
 
     Raises what `check_op` raises.
     """
-    subject = split_into_parts(layer_subject(layer, *arguments, name=name, call=call, **options), split or {})
-    return check(subject, "check_layer", seed, zero, contract)
+    subject = layer_subject(layer, *arguments, name=name, call=call, **options)
+    subject = split_into_parts(subject, {} if split is None else split)
+    others = {"call": call, "split": split}
+    return check(subject, seed, zero, contract, {key: given for key, given in others.items() if given})
 
 
 def check_gradient(
@@ -78,31 +87,34 @@ def check_gradient(
     zero: Zero | None = None,
 ) -> Report:
     """Compares `gradient(*arrays)` with the derivatives of the scalar `function(*arrays)`, as `check_op` does."""
-    return check(op_subject(pair(function, gradient), *arrays), "check_gradient", seed, zero, contract=False)
+    op = pair(function, gradient)
+    call = written_call("check_gradient", f"{name_of(function)}, {name_of(gradient)}", named(op, arrays), {})
+    return check(op_subject(op, *arrays, call=call), seed, zero, False, {})
 
 
-def check(subject: Subject, checker: str, seed: int, zero: Zero | None, contract: bool) -> Report:
-    """What the functions above do, for anything that was made a subject."""
-    zero = dict(zero or {})
-    if unknown := zero.keys() - subject.tensors.keys():
-        raise ValueError(f"{subject.name}: zero names {min(unknown)!r}, there are {', '.join(subject.tensors)}")
+def check(subject: Subject, seed: int, zero: Zero | None, contract: bool, others: Mapping[str, Any]) -> Report:
+    """What the functions above do, for anything that was made a subject; `others` are more of the options given."""
+    zero = {} if zero is None else zero
+    check_zero(subject.name, zero, subject.tensors)
     with np.errstate(all="ignore"):
-        y, backward = subject.forward()
+        y, _ = subject.forward()
         if not np.isfinite(y).all():
             raise ValueError(f"{subject.name}: its output must be finite, it holds infinities or NaN")
         dy = cotangent(y, seed)
-        gradients = {name: dx.copy() for name, dx in backward(dy).items()}
-        twin = raised(subject)
-        probed: dict[str, tuple[Probes, Probes]] = {}
-        for i, (name, gradient) in enumerate(gradients.items()):
-            generator = np.random.default_rng([seed, 2, i])
-            elements = probe_elements(subject, twin, dy, name, gradient, generator)
-            probed[name] = elements, probe_directions(subject, twin, dy, name, gradient, generator)
+        precision = precision_of(subject)
+        point = with_twins(point_at(subject, dy, precision))
+        probed = {
+            name: probe(point, name, np.random.default_rng([seed, 2, i])) for i, name in enumerate(point.gradients)
+        }
         largest = max(elements.scale for elements, _ in probed.values())
-        largest = max(largest, float(np.abs(dy).max(initial=0)), float(np.abs(dy * y).max(initial=0)))
+        largest = max(largest, float(np.abs(dy).max(initial=0)))
         shapes = {name: x.shape for name, x in subject.tensors.items()} | {"the output": np.shape(dy)}
         findings = [
-            judge(name, *probes, gradients[name], largest, zero.get(name), shapes) for name, probes in probed.items()
+            judge(name, *probes, point.gradients[name], largest, largest_input(subject), zero.get(name), shapes)
+            for name, probes in probed.items()
         ]
-        promises = broken_promises(subject, dy, seed) if contract else []
-    return Report(subject.name, findings, promises, example(checker, subject, seed), subject)
+        is_finite = all(np.isfinite(dx).all() for dx in point.gradients.values())
+        promises = broken_promises(subject, dy, seed, precision) if contract and is_finite else []
+    options = {"seed": seed} | ({"zero": dict(zero)} if zero else {}) | dict(others)
+    options |= {} if contract or "check_gradient" in subject.call else {"contract": False}
+    return Report(subject.name, findings, promises, example(subject.call, options), subject)

@@ -1,126 +1,122 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
+from scratchformer.gradcheck.gradient_sets import called, copied, fresh, gradients_of, largest_input, same, smallest
+from scratchformer.gradcheck.oracles import EPSILON
+from scratchformer.gradcheck.representations import (
+    agrees_in_float32,
+    keeps_dtype,
+    takes_any_cotangent,
+    takes_any_layout,
+)
 from scratchformer.gradcheck.subject import Subject
 
-LINEAR, LAYOUT, FLOAT32 = 1e-10, 1e-10, 1e-3
+LINEAR = 1e-10
 """Differences, relative to the largest gradient, that are rounding where the gradient is well conditioned."""
-ORDINARY = 100
-"""The size of inputs up to which float32 is compared."""
-CONDITION = 100
-"""How many times the effect of rounding its inputs a gradient may differ by where it is not."""
 
 
-def broken_promises(subject: Subject, dy: Any, seed: int) -> list[str]:
-    """Everything that the contract promises beside right gradients, and that this subject does not keep."""
+def broken_promises(subject: Subject, dy: Any, seed: int, precision: float = EPSILON) -> list[str]:
+    """Everything that the contract promises beside right gradients, and that this subject does not keep.
+
+    Each promise is tried on a fresh copy, so that what one of them spoils, no other one sees. `precision` is that with
+    which the subject computes in float64.
+    """
     promises: dict[str, Callable[[Subject, Any, int], object]] = {
+        "what is given in float64 is computed in float64": partial(_is_precise, precision),
         "backward called twice gives the same gradients": _repeats,
+        "a gradient stays as it is when backward is called again": _keeps_gradients,
         "backward belongs to its own forward": _interleaves,
         "backward is linear in the cotangent": _is_linear,
         "gradients of parameters are added to what is there": _accumulates,
         "a zero cotangent gives zero gradients": _zero_gives_zero,
         "inputs, parameters, output and cotangent are not written to": _writes_to_nothing,
         "a cotangent of another shape is refused": _refuses_shapes,
-        "the dtype is kept": _keeps_dtype,
-        "float32 gives the same within its rounding": _agrees_in_float32,
-        "read-only and non-contiguous inputs give the same": _takes_any_layout,
+        "the dtype is kept": keeps_dtype,
+        "float32 gives the same within its rounding": agrees_in_float32,
+        "read-only and non-contiguous inputs give the same": takes_any_layout,
+        "read-only and non-contiguous cotangents give the same": takes_any_cotangent,
         "two threads at once give the same": _works_in_threads,
     }
     broken = []
     for promise, keeps in promises.items():
         try:
-            if keeps(subject, dy, seed) is False:
+            if keeps(subject.astype(np.float64), fresh(dy), seed) is False:
                 broken.append(promise)
         except Exception as error:
             broken.append(f"{promise} ({type(error).__name__}: {error})")
     return broken
 
 
-def _gradients(subject: Subject, dy: Any) -> dict[str, ndarray]:
-    _, backward = subject.forward()
-    return _copied(backward(dy))
-
-
-def _copied(gradients: dict[str, ndarray]) -> dict[str, ndarray]:
-    return {name: dx.copy() for name, dx in gradients.items()}
-
-
-def _same(a: dict[str, ndarray], b: dict[str, ndarray], tolerance: float = 0.0, allowed: float = 0.0) -> bool:
-    """Whether two sets of gradients differ by no more than a share of the largest element and an absolute amount."""
-    limit = tolerance * max(np.abs(dx).max(initial=0) for dx in a.values()) + allowed
-    return all((np.abs(dx - b[name]) <= limit).all() for name, dx in a.items())
-
-
-def _rounding(subject: Subject, dy: Any, seed: int, epsilon: float) -> float:
-    """What rounding can do to the gradients: how far they move when every input moves by its own rounding."""
-    generator = np.random.default_rng([seed, 4])
-    moved = subject.astype(np.float64)
-    for x in moved.tensors.values():
-        x *= 1 + epsilon * generator.standard_normal(x.shape)
-    before, after = _gradients(subject, dy), _gradients(moved, dy)
-    effect = max(float(np.abs(after[name] - dx).max(initial=0)) for name, dx in before.items())
-    return CONDITION * effect + _smallest(subject, dy, epsilon)
-
-
-def _smallest(subject: Subject, dy: Any, epsilon: float) -> float:
-    """What rounding leaves of numbers that cancel: of the cotangent, and of its products with the inputs."""
-    return CONDITION * epsilon * float(np.abs(dy).max(initial=0)) * max(1.0, _largest_input(subject))
-
-
-def _largest_input(subject: Subject) -> float:
-    return max(float(np.abs(x[np.isfinite(x)]).max(initial=0)) for x in subject.tensors.values())
+def _is_precise(precision: float, subject: Subject, dy: Any, seed: int) -> bool:
+    return precision <= EPSILON
 
 
 def _repeats(subject: Subject, dy: Any, seed: int) -> bool:
     _, backward = subject.forward()
-    return _same(_copied(backward(dy)), _copied(backward(dy)))
+    return same(called(backward, dy), called(backward, dy))
+
+
+def _keeps_gradients(subject: Subject, dy: Any, seed: int) -> bool:
+    _, backward = subject.forward()
+    given = fresh(dy)  # which a gradient may be, so that it must live on
+    gradients = backward(given)
+    kept = copied(gradients)
+    backward(fresh(2 * dy))
+    subject.forward()[1](fresh(3 * dy))
+    return same(kept, gradients)
 
 
 def _interleaves(subject: Subject, dy: Any, seed: int) -> bool:
-    expected = _gradients(subject, dy)
+    """The same op or layer is called with other inputs before the backward of the first call, and after it."""
+    expected = gradients_of(subject.astype(np.float64), dy)
     _, backward = subject.forward()
-    other = subject.astype(np.float64)
-    kept = {name: x.copy() for name, x in subject.tensors.items()}
-    for x in other.tensors.values():
-        x *= 0.5
-    _, other_backward = other.forward()
-    other_gradients = _copied(other_backward(dy))
-    same = _same(expected, _copied(backward(dy)))
-    repeated = _same(other_gradients, _copied(other_backward(dy)))
-    untouched = all(np.array_equal(x, kept[name]) for name, x in subject.tensors.items())
-    return same and repeated and untouched
+    kept = copied(subject.tensors)
+    other = subject.elsewhere()
+    if other is None:
+        return True
+    y, other_backward = other
+    other_dy = dy if np.shape(y) == np.shape(dy) else np.ones_like(y)
+    other_gradients = called(other_backward, other_dy)
+    is_same = same(expected, called(backward, dy))
+    is_repeated = same(other_gradients, called(other_backward, other_dy))
+    return is_same and is_repeated and all(np.array_equal(x, kept[name]) for name, x in subject.tensors.items())
 
 
 def _is_linear(subject: Subject, dy: Any, seed: int) -> bool:
     _, backward = subject.forward()
-    other = np.random.default_rng([seed, 3]).standard_normal(np.shape(dy))
-    other = other if np.ndim(dy) else float(other)
-    first, second, both = (_copied(backward(d)) for d in (dy, other, 2 * dy - 3 * other))
+    other = np.asarray(np.random.default_rng([seed, 3]).standard_normal(np.shape(dy)))[()]
+    first, second, both = (called(backward, d) for d in (dy, other, 2 * dy - 3 * other))
     expected = {name: 2 * first[name] - 3 * second[name] for name in first}
     largest = max(np.abs(dx).max(initial=0) for dx in (*first.values(), *second.values()))
-    limit = LINEAR * largest + _smallest(subject, 2 * np.abs(dy) + 3 * np.abs(other), float(np.finfo(np.float64).eps))
+    cancelled = smallest(subject, 2 * np.abs(dy) + 3 * np.abs(other), EPSILON) * max(1.0, largest_input(subject))
+    limit = LINEAR * largest + cancelled
     return all((np.abs(both[name] - dx) <= limit).all() for name, dx in expected.items())
 
 
 def _accumulates(subject: Subject, dy: Any, seed: int) -> bool:
+    """From random numbers, other ones for each parameter and of the size of its gradient."""
     if subject.accumulate is None:
         return True
-    once, added = subject.accumulate(dy, 0.0), subject.accumulate(dy, 3.0)
-    return _same({name: dx + 3.0 for name, dx in once.items()}, added, LINEAR)
+    generator = np.random.default_rng([seed, 6])
+    _, once = subject.accumulate(fresh(dy), {})
+    sizes = {name: float(np.abs(dx).max(initial=0)) or 1.0 for name, dx in once.items()}
+    starts = {name: sizes[name] * generator.uniform(1, 2, dx.shape) for name, dx in once.items()}
+    before, after = subject.accumulate(fresh(dy), starts)
+    return all((np.abs(after[name] - before[name] - dx) <= LINEAR * sizes[name]).all() for name, dx in once.items())
 
 
 def _zero_gives_zero(subject: Subject, dy: Any, seed: int) -> bool:
-    return not any(dx.any() for dx in _gradients(subject, dy * 0).values())
+    return not any(dx.any() for dx in gradients_of(subject, dy * 0).values())
 
 
 def _writes_to_nothing(subject: Subject, dy: Any, seed: int) -> bool:
-    kept = {name: x.copy() for name, x in subject.tensors.items()}
+    kept, dy_before = copied(subject.tensors), np.array(dy)
     y, backward = subject.forward()
-    y_before, dy_before = np.array(y), np.array(dy)
+    y_before = np.array(y)
     backward(dy)
     unchanged = np.array_equal(y, y_before) and np.array_equal(dy, dy_before)
     return unchanged and all(np.array_equal(x, kept[name]) for name, x in subject.tensors.items())
@@ -139,53 +135,13 @@ def _refuses_shapes(subject: Subject, dy: Any, seed: int) -> bool:
     return True
 
 
-def _keeps_dtype(subject: Subject, dy: Any, seed: int) -> bool:
-    single = subject.astype(np.float32)
-    y, backward = single.forward()
-    gradients = backward(dy.astype(np.float32) if np.ndim(dy) else dy)
-    return y.dtype == np.float32 and all(dx.dtype == np.float32 for dx in gradients.values())
-
-
-def _agrees_in_float32(subject: Subject, dy: Any, seed: int) -> bool:
-    """Judged on inputs of ordinary size: where huge numbers cancel, float32 has no digits left to compare."""
-    if _largest_input(subject) > ORDINARY:
-        return True
-    single, rounded = subject.astype(np.float32), subject.astype(np.float64)
-    for name, x in single.tensors.items():
-        rounded.tensors[name][...] = x
-    found = _gradients(single, dy.astype(np.float32) if np.ndim(dy) else dy)
-    allowed = _rounding(rounded, dy, seed, float(np.finfo(np.float32).eps))
-    return _same(_gradients(rounded, dy), found, FLOAT32, allowed)
-
-
-def _takes_any_layout(subject: Subject, dy: Any, seed: int) -> bool:
-    expected = _gradients(subject, dy)
-    allowed = _rounding(subject, dy, seed, float(np.finfo(np.float64).eps))
-    return all(
-        _same(expected, _gradients(subject.astype(np.float64, prepare), dy), LAYOUT, allowed)
-        for prepare in (_read_only, np.asfortranarray, _strided)
-    )
-
-
-def _read_only(x: ndarray) -> ndarray:
-    x = x.copy()
-    x.flags.writeable = False
-    return x
-
-
-def _strided(x: ndarray) -> ndarray:
-    wide = np.full((*x.shape, 2), np.nan, x.dtype)
-    wide[..., 0] = x
-    return wide[..., 0]
-
-
 def _works_in_threads(subject: Subject, dy: Any, seed: int) -> bool:
     """An op itself from both threads, a layer through a copy for each: it is shared in no other way."""
-    expected = _gradients(subject, dy)
+    expected = gradients_of(subject, dy)
     own = [subject, subject] if subject.is_pure else [subject.astype(np.float64) for _ in range(2)]
 
     def work(twin: Subject) -> bool:
-        return all(_same(expected, _gradients(twin, dy)) for _ in range(4))
+        return all(same(expected, gradients_of(twin, dy)) for _ in range(4))
 
     with ThreadPoolExecutor(2) as pool:
         return all(pool.map(work, own))

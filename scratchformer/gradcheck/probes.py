@@ -1,33 +1,41 @@
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.oracles import (
-    EPSILON,
+from scratchformer.gradcheck.oracles import complex_step, rounding_of, taylor_slope
+from scratchformer.gradcheck.points import Point
+from scratchformer.gradcheck.stepping import (
     Direction,
-    central_difference,
-    complex_step,
-    moved_along,
-    rounding_of,
-    taylor_slope,
+    in_units,
+    moved,
+    own_units,
+    random_direction,
+    size_classes,
+    slope_in_units,
+    wide_units,
 )
 from scratchformer.gradcheck.subject import Subject
 
 ELEMENTWISE = 32
 """Of a tensor of up to so many elements each is probed; of a larger one some elements and some directions."""
 NUM_ELEMENTS, NUM_DIRECTIONS = 12, 3
-AGREEMENT = 1e-5
+USUAL = 1e3
+"""How many times the rounding of its sum the rounding of a loss usually is at most."""
+
+MOVES = 1e-3
+"""How far one rounding may move a derivative, relative to the largest, for the complex step to apply."""
 
 
 @dataclass(frozen=True)
 class Probes:
     """A gradient beside what the oracles say of it, at some elements or along some directions of its tensor.
 
-    `exact` is what the complex step says, None where it does not apply; `taylor` the order of the Taylor remainder.
+    `numeric` is by differences, NaN where there is nothing to take them of; `exact` by the complex step, None where it
+    does not apply. `spread` is the size of what adds up along a direction, 0 for an element; `condition`, how far
+    rounding the inputs moves what is compared; `taylor`, the order of the Taylor remainder.
     """
 
     places: Sequence[Direction]
@@ -38,6 +46,8 @@ class Probes:
     right: ndarray
     is_kink: ndarray
     exact: ndarray | None
+    spread: ndarray
+    condition: float
     taylor: float | None
 
     @property
@@ -48,94 +58,111 @@ class Probes:
     @property
     def scale(self) -> float:
         """The largest magnitude of the true gradient."""
-        return float(np.abs(self.reference).max(initial=0))
+        return float(np.nanmax(np.abs(self.reference), initial=0))
+
+    @property
+    def size(self) -> ndarray:
+        """What errors are relative to: the largest of the elements, or what adds up along a direction."""
+        return np.where(self.spread > 0, np.maximum(np.abs(self.reference), self.spread), self.scale)
 
 
 def cotangent(y: Any, seed: int) -> Any:
-    """Normal numbers of the output's shape, from a stream of their own; one number for a scalar."""
-    dy = np.random.default_rng([seed, 1]).standard_normal(np.shape(y))
-    return dy if np.ndim(y) else float(dy)
+    """Normal numbers of the output's shape, from a stream of their own; a NumPy number for a scalar."""
+    return np.asarray(np.random.default_rng([seed, 1]).standard_normal(np.shape(y)))[()]
 
 
-def raised(subject: Subject) -> Subject | None:
-    """The subject in complex128, None where its forward pass does not go through in it."""
-    try:
-        twin = subject.astype(np.complex128)
-        return twin if np.iscomplexobj(twin.forward()[0]) else None
-    except Exception:  # whatever stops a forward pass in complex numbers: there is then no complex step
-        return None
-
-
-def probe_elements(
-    subject: Subject, twin: Subject | None, dy: Any, name: str, analytic: ndarray, generator: np.random.Generator
-) -> Probes:
+def probe_elements(point: Point, name: str, generator: np.random.Generator) -> Probes:
     """Every element of a small tensor, some of a large one; an infinity, of a mask for instance, cannot be moved."""
-    places = [tuple(map(int, index)) for index in np.argwhere(np.isfinite(subject.tensors[name]))]
+    places = [tuple(map(int, index)) for index in np.argwhere(np.isfinite(point.subject.tensors[name]))]
     if len(places) > ELEMENTWISE:
         places = [places[i] for i in np.sort(generator.choice(len(places), NUM_ELEMENTS, replace=False))]
-    return _probe(subject, twin, dy, name, analytic, places, generator)
+    return _probe(point, name, places, generator)
 
 
-def probe_directions(
-    subject: Subject, twin: Subject | None, dy: Any, name: str, analytic: ndarray, generator: np.random.Generator
-) -> Probes:
-    """Random directions through a large tensor, of which elements alone would say too little; one through a small."""
-    count = NUM_DIRECTIONS if analytic.size > ELEMENTWISE else 1
-    movable = np.isfinite(subject.tensors[name])
-    directions = [np.where(movable, generator.standard_normal(analytic.shape), 0.0) for _ in range(count)]
-    return _probe(subject, twin, dy, name, analytic, directions, generator)
+def probe_directions(point: Point, name: str, generator: np.random.Generator) -> Probes:
+    """Random directions through a large tensor, of which elements alone would say too little; one through a small.
+
+    Elements of very different size are moved apart from each other.
+    """
+    x = point.subject.tensors[name]
+    classes = size_classes(x)
+    count = max(NUM_DIRECTIONS if x.size > ELEMENTWISE else 1, len(classes))
+    masks = [classes[i % len(classes)] for i in range(count)] if classes else []
+    return _probe(point, name, [random_direction(mask, generator) for mask in masks], generator)
 
 
-def _probe(
-    subject: Subject,
-    twin: Subject | None,
-    dy: Any,
-    name: str,
-    analytic: ndarray,
-    places: Sequence[Direction],
-    generator: np.random.Generator,
-) -> Probes:
-    x = subject.tensors[name]
-    size = float(np.abs(x[np.isfinite(x)]).max(initial=0))
-    slopes, exact = [], []
-    with loss_along(subject, dy, name, np.where(np.isfinite(x), generator.standard_normal(x.shape), 0.0)) as phi:
-        terms = float(np.abs(dy * subject.forward()[0]).sum())  # which may cancel in the loss
-        rounding = rounding_of(phi, size) + 4 * EPSILON * terms
-    for place in places:
-        with loss_along(subject, dy, name, place) as phi:
-            slopes.append(central_difference(phi, size, rounding))
-        if twin is not None:
-            with loss_along(twin, dy, name, place) as phi:
-                exact.append(complex_step(phi))
-    along = [float(analytic[place] if isinstance(place, tuple) else np.sum(place * analytic)) for place in places]
-    taylor = None
-    for place, derivative in zip(places[:1], along, strict=False):
-        with loss_along(subject, dy, name, place) as phi:
-            taylor = taylor_slope(phi, derivative, rounding)
+def _probe(point: Point, name: str, places: Sequence[Direction], generator: np.random.Generator) -> Probes:
+    x, analytic = point.subject.tensors[name], point.gradients[name]
+    units = [wide_units(x), own_units(x)]
+    rounding = point.rounding + _rounding(point, name, units, generator)
+    slopes, used, exact, nudged, taylor = [], [], [], [], None
+    for i, place in enumerate(places):
+
+        def phi_along(direction: Direction) -> Callable[[Any], Any]:
+            return loss_along(point.subject, point.dy, name, direction)
+
+        slope, step = slope_in_units(phi_along, place, units, x, rounding)
+        slopes.append(slope)
+        used.append(step.direction)
+        if point.twins is not None:
+            here, there = (complex_step(loss_along(twin, point.dy, name, step.direction)) for twin in point.twins)
+            exact.append(here)
+            nudged.append(there)
+        if i == 0:
+            taylor = taylor_slope(phi_along(step.direction), _derivative(analytic, step.direction), step.unit, rounding)
     columns = ("value", "noise", "left", "right")
     numeric, noise, left, right = (np.array([getattr(slope, column) for slope in slopes], float) for column in columns)
     is_kink = np.array([slope.is_kink for slope in slopes], bool)
-    found = None if twin is None else np.array(exact, float)
-    if found is not None and not _is_analytic(found, numeric, noise, is_kink):
-        found = None
-    return Probes(places, np.array(along), numeric, noise, left, right, is_kink, found, taylor)
+    found = None if point.twins is None else np.array(exact, float)
+    condition = point.condition[name]
+    if found is not None:
+        moves = float(np.abs(found - nudged).max(initial=0))
+        if moves <= max(MOVES * np.abs(found).max(initial=0), condition):
+            condition = max(condition, moves)
+        else:  # one rounding away lies a kink
+            found = None
+    along = np.array([_derivative(analytic, direction) for direction in used], float)
+    spread = np.array([0.0 if isinstance(direction, tuple) else _spread(analytic, direction) for direction in used])
+    return Probes(places, along, numeric, noise, left, right, is_kink, found, spread, condition, taylor)
 
 
-def _is_analytic(exact: ndarray, numeric: ndarray, noise: ndarray, is_kink: ndarray) -> bool:
-    """Whether the complex step applies: it then says what the differences say, as far as these can tell."""
-    if not np.isfinite(exact).all() or is_kink.any():
-        return False
-    scale = np.abs(numeric).max(initial=0)
-    return bool((np.abs(exact - numeric) <= AGREEMENT * scale + 10 * noise).all())
+def _rounding(point: Point, name: str, units: Sequence[ndarray], generator: np.random.Generator) -> float:
+    """The rounding of the loss, in the second units if in the first ones it is more than it can be: a bend, then."""
+    x, found = point.subject.tensors[name], np.inf
+    place = random_direction(np.isfinite(x), generator)
+    for of_elements in units:
+        step = in_units(place, of_elements, x)
+        phi = loss_along(point.subject, point.dy, name, step.direction)
+        found = min(found, rounding_of(phi, step.unit, step.finest))
+        if found <= USUAL * point.rounding:
+            break
+    return found
 
 
-@contextmanager
-def loss_along(subject: Subject, dy: Any, name: str, place: Direction) -> Iterator[Callable[[complex], Any]]:
-    """Gives phi(t), the loss sum(dy y) where a tensor was moved by t along a direction or an axis."""
-    with moved_along(subject.tensors[name], place) as move:
+def _derivative(gradient: ndarray, direction: Direction) -> float:
+    if isinstance(direction, tuple):
+        return float(gradient[direction])
+    return float(np.sum(direction * gradient, where=direction != 0))
 
-        def phi(t: complex) -> Any:
-            move(t)
+
+def _spread(gradient: ndarray, direction: ndarray) -> float:
+    """The size of what is added up along a direction, where it may cancel."""
+    return float(np.linalg.norm(np.nan_to_num(direction * gradient)))
+
+
+def loss_along(subject: Subject, dy: Any, name: str, place: Direction) -> Callable[[Any], Any]:
+    """phi(t), the loss sum(dy y) where a tensor was moved by t along a direction or an axis; NaN where it has none."""
+
+    x = subject.tensors[name]
+    kept = x.copy()
+
+    def phi(t: complex) -> Any:
+        moved(x, kept, place, t)
+        try:
             return np.sum(dy * subject.forward()[0])
+        except Exception:  # a function may refuse what lies outside of its domain
+            return np.nan
+        finally:
+            x[...] = kept
 
-        yield phi
+    return phi

@@ -3,7 +3,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.probes import cotangent, loss_along, raised
+from scratchformer.gradcheck.points import raised
+from scratchformer.gradcheck.probes import cotangent, loss_along
 from scratchformer.gradcheck.subject import Subject
 
 
@@ -30,14 +31,14 @@ def step_study(subject: Subject, tensor: str, seed: int = 0) -> StepStudy:
         direction = np.random.default_rng([seed, 5]).standard_normal(subject.tensors[tensor].shape)
         slope = float(np.sum(direction * backward(dy)[tensor]))
         central, taylor, exact = (np.full(steps.shape, np.nan) for _ in range(3))
-        with loss_along(subject, dy, tensor, direction) as phi:
-            at_zero = phi(0.0)
-            for i, h in enumerate(steps):
-                central[i] = abs((phi(h) - phi(-h)) / (2 * h) - slope) / abs(slope)
-                taylor[i] = abs(phi(h) - at_zero - h * slope) / max(abs(at_zero), abs(slope))
+        phi = loss_along(subject, dy, tensor, direction)
+        at_zero = phi(0.0)
+        for i, h in enumerate(steps):
+            central[i] = abs((phi(h) - phi(-h)) / (2 * h) - slope) / abs(slope)
+            taylor[i] = abs(phi(h) - at_zero - h * slope) / max(abs(at_zero), abs(slope))
         twin = raised(subject)
         if twin is not None:
-            with loss_along(twin, dy, tensor, direction) as phi:
-                for i, h in enumerate(steps):
-                    exact[i] = abs(complex(phi(1j * h)).imag / h - slope) / abs(slope)
+            phi = loss_along(twin, dy, tensor, direction)
+            for i, h in enumerate(steps):
+                exact[i] = abs(complex(phi(1j * h)).imag / h - slope) / abs(slope)
     return StepStudy(steps, central, exact, taylor)

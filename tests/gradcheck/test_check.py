@@ -75,7 +75,7 @@ def test_a_mistake_is_diagnosed(mistake: Callable[..., Any], diagnosis: str) -> 
     assert sum(finding.verdict == "wrong" for finding in report.findings) == 1
     text = str(report)
     assert diagnosis in text
-    assert "again: check_op(product_with_mistake, seed=0) on x=np.array([[" in text
+    assert "again: from numpy import array; check_op(product_with_mistake, array([[" in text
     with pytest.raises(AssertionError, match="product_with_mistake: WRONG"):
         report.assert_right()
 
@@ -244,13 +244,13 @@ def test_bad_use_is_a_clear_error() -> None:
         check_op(lambda x: (x.astype(int), lambda dy: dy), X, name="product")
     with pytest.raises(ValueError, match="product: its output must be finite, it holds infinities or NaN"):
         check_op(lambda x: (x * np.inf, lambda dy: dy), X, name="product")
-    with pytest.raises(TypeError, match="its backward returned 1 gradients, expected 2: x, w"):
+    with pytest.raises(TypeError, match="its backward returned 1 gradients, expected 2: 'x', 'w'"):
         check_op(with_gradients(lambda dx, dw, x, w, dy: dx), X, W)
     with pytest.raises(TypeError, match=r"the gradient of w must be an array of shape \(3, 3\), got shape \(3,\)"):
         check_op(with_gradients(lambda dx, dw, x, w, dy: (dx, dw[0])), X, W)
-    with pytest.raises(ValueError, match="product: zero names 'bias', there are x, w"):
+    with pytest.raises(ValueError, match="product: zero names 'bias', there are 'x', 'w'"):
         check_op(product, X, W, zero={"bias": "none"})
-    with pytest.raises(ValueError, match="Scale: split names 'bias', there are x, weight"):
+    with pytest.raises(ValueError, match="Scale: split names 'bias', there are 'x', 'weight'"):
         check_layer(Scale(3), X, split={"bias": 2})
-    with pytest.raises(ValueError, match=r"Scale: weight of shape \(3,\) has no 2 equal parts"):
+    with pytest.raises(ValueError, match=r"Scale: 'weight' of shape \(3,\) has no 2 equal parts"):
         check_layer(Scale(3), X, split={"weight": 2})

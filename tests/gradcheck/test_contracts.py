@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from scratchformer.gradcheck import check_op
+from scratchformer.gradcheck import check_layer, check_op
+from scratchformer.layers import Parameter
+from tests.gradcheck.examples import elementwise
+from tests.gradcheck.test_check import Scale
 
 X = np.random.default_rng(0).standard_normal((3, 4))
 KEPT: dict[str, Any] = {}
@@ -130,3 +133,131 @@ def test_an_error_on_the_way_is_part_of_the_message() -> None:
     (promise,) = check_op(writes_to_input, X).broken_promises
     assert promise.startswith("read-only and non-contiguous inputs give the same (ValueError: ")
     assert "read-only" in promise
+
+
+def in_place_ramp(x: ndarray) -> tuple[ndarray, Callable]:
+    """Its backward changes the cotangent, in a way that a second time changes nothing more."""
+    y = np.maximum(x, 0)
+
+    def backward(dy: ndarray) -> ndarray:
+        if dy.shape != y.shape:
+            raise ValueError("dy")
+        dy[x < 0] = 0
+        return dy
+
+    return y, backward
+
+
+def in_memory_order(x: ndarray) -> tuple[ndarray, Callable]:
+    y, _ = square(x)
+
+    def backward(dy: ndarray) -> ndarray:
+        if dy.shape != y.shape:
+            raise ValueError("dy")
+        return (2 * x.ravel() * dy.ravel(order="K")).reshape(x.shape)
+
+    return y, backward
+
+
+BUFFER: dict[Any, ndarray] = {}
+
+
+def one_buffer(x: ndarray) -> tuple[ndarray, Callable]:
+    y, backward = square(x)
+
+    def into_buffer(dy: ndarray) -> ndarray:
+        buffer = BUFFER.setdefault((x.shape, x.dtype), np.empty_like(x))
+        buffer[...] = backward(dy)
+        return buffer
+
+    return y, into_buffer
+
+
+@pytest.mark.parametrize(
+    ("op", "promise"),
+    [
+        (in_place_ramp, "inputs, parameters, output and cotangent are not written to"),
+        (in_memory_order, "read-only and non-contiguous cotangents give the same"),
+        (one_buffer, "a gradient stays as it is when backward is called again"),
+    ],
+)
+def test_what_a_second_call_would_hide_is_noticed(op: Callable, promise: str) -> None:
+    assert any(named.startswith(promise) for named in check_op(op, X).broken_promises)
+
+
+class Recalling(Scale):
+    """Keeps the input of its last call on itself."""
+
+    def __call__(self, x: ndarray) -> tuple[ndarray, Callable]:
+        self.last = x
+        y, backward = super().__call__(x)
+
+        def recall(dy: ndarray) -> ndarray:
+            dx = backward(dy)
+            self.weight.grad += (dy * (self.last - x)).sum(axis=0)
+            return dx
+
+        return y, recall
+
+
+class Clipping(Scale):
+    """Writes to its own parameter, which a second time changes nothing."""
+
+    def __call__(self, x: ndarray) -> tuple[ndarray, Callable]:
+        np.minimum(self.weight.value, 1.5, out=self.weight.value)
+        return super().__call__(x)
+
+
+class Copying(Scale):
+    """Adds to the gradient of its weight what it finds in that of its bias."""
+
+    def __init__(self, size: int) -> None:
+        self.weight, self.bias = Parameter(np.linspace(1, 2, size)), Parameter(np.ones(size))
+        self.pack()
+
+    def add(self, gradient: ndarray) -> None:
+        self.weight.grad[...] = self.bias.grad + gradient.sum(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "promise"),
+    [
+        (Recalling(4), "backward belongs to its own forward"),
+        (Clipping(4), "inputs, parameters, output and cotangent are not written to"),
+        (Copying(4), "gradients of parameters are added to what is there"),
+    ],
+)
+def test_a_layer_that_breaks_a_promise_is_told_of(layer: Scale, promise: str) -> None:
+    report = check_layer(layer, X)
+    assert promise in report.broken_promises
+    assert not any(finding.verdict == "wrong" for finding in report.findings)
+
+
+def test_a_small_gradient_beside_a_huge_one_must_be_added_too() -> None:
+    class Overwritten(Scale):
+        def __init__(self, size: int) -> None:
+            self.weight, self.bias = Parameter(np.linspace(1, 2, size)), Parameter(np.ones(size))
+            self.pack()
+
+        def __call__(self, x: ndarray) -> tuple[ndarray, Callable]:
+            y, scaled = super().__call__(x)
+
+            def backward(dy: ndarray) -> ndarray:
+                self.bias.grad[...] = dy.sum(axis=0)
+                return scaled(dy)
+
+            return y + self.bias.value, backward
+
+    report = check_layer(Overwritten(4), 1e12 * X)
+    assert "gradients of parameters are added to what is there" in report.broken_promises
+
+
+@pytest.mark.parametrize(
+    ("op", "x"),
+    [
+        (elementwise(np.exp, np.exp), [90.0, 89.0]),
+        (elementwise(lambda x: np.maximum(x - 0.1, 0), lambda x: x > 0.1), [0.1, 0.5, -0.3]),
+    ],
+)
+def test_float32_is_not_blamed_for_its_range_or_for_a_kink(op: Callable, x: list[float]) -> None:
+    assert check_op(op, np.array(x)).broken_promises == []

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchformer.gradcheck.oracles import central_difference, complex_step, moved_along, rounding_of, taylor_slope
+from scratchformer.gradcheck.oracles import central_difference, complex_step, rounding_of, taylor_slope
 
 SMOOTH = {
     "exp": (np.exp, np.exp),
@@ -66,19 +66,3 @@ def test_rounding_is_measured_and_a_kink_is_none() -> None:
     generator = np.random.default_rng(0)
     noisy = rounding_of(lambda t: 1 + t + 1e-9 * generator.standard_normal())
     assert 1e-10 < noisy < 1e-8
-
-
-def test_what_is_moved_is_put_back() -> None:
-    x = np.arange(6.0).reshape(2, 3)
-    before = x.copy()
-    with moved_along(x, (1, 2)) as move:
-        move(0.5)
-        assert x[1, 2] == 5.5
-        move(-0.5)
-        assert x[1, 2] == 4.5
-    np.testing.assert_array_equal(x, before)
-    direction = np.ones((2, 3))
-    with moved_along(x, direction) as move:
-        move(2)
-        np.testing.assert_array_equal(x, before + 2)
-    np.testing.assert_array_equal(x, before)

@@ -1,0 +1,139 @@
+"""The right gradient passes and the wrong one does not, whatever the sizes of the numbers are."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from numpy import ndarray
+
+from scratchformer.gradcheck import check_op
+from scratchformer.gradcheck.strategies import regime_array
+from tests.gradcheck.examples import (
+    Op,
+    changed,
+    elementwise,
+    first,
+    logarithm,
+    normalization,
+    reciprocal,
+    sine,
+    softmax,
+    square,
+)
+from tests.strategies import seeds
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+SHARP = elementwise(lambda x: np.tanh(1e8 * x), lambda x: 1e8 * (1 - np.tanh(1e8 * x) ** 2))
+HYPERBOLIC = elementwise(np.tanh, lambda x: 1 - np.tanh(x) ** 2)
+ROOT = elementwise(np.sqrt, lambda x: 0.5 / np.sqrt(x))
+OFFSET = elementwise(lambda x: x * x + 1e7, lambda x: 2 * x)
+
+
+@pytest.mark.parametrize(
+    ("op", "x"),
+    [
+        (logarithm, [1e-3, 1e5]),
+        (logarithm, [1e-9, 0.5]),
+        (ROOT, [1e-10, 0.5]),
+        (reciprocal, [1e-9, -0.02, 3.0]),
+        (reciprocal, [1e-2, 1e6]),
+        (sine, [1.0, 1e9]),
+        (HYPERBOLIC, [0.5, 1e9]),
+        (SHARP, [1e-8, -2e-8]),
+        (elementwise(np.exp, np.exp), [700.0, 699.0]),
+        (square, [1e150, 3e149]),
+        (elementwise(lambda x: x**1.5, lambda x: 1.5 * np.sqrt(x)), [1e-6, 0.1, 2.0]),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_numbers_of_very_different_size(op: Op, x: list[float], seed: int) -> None:
+    report = check_op(op, np.array(x), seed=seed, contract=False)
+    assert report.passed, report
+    wrong = check_op(changed(op, first(1.5)), np.array(x), seed=seed, contract=False)
+    assert [finding.verdict for finding in wrong.findings] == ["wrong"]
+
+
+@given(seed=seeds)
+@settings(max_examples=10)
+def test_a_masked_logit_hides_nothing(seed: int) -> None:
+    x = np.random.default_rng(seed).standard_normal((2, 4))
+    x[:, -1] = -1e9
+    check_op(softmax, x, seed=seed, contract=False).assert_right()
+    assert not check_op(changed(softmax, lambda dx: dx / 2), x, seed=seed, contract=False).passed
+
+
+@pytest.mark.parametrize("size", [1e-8, 1e-9, 1e8])
+def test_normalized_vectors_of_any_length(size: float) -> None:
+    def normalized(x: ndarray) -> tuple:
+        length = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+        y = x / length
+        return y, lambda dy: (dy - y * (dy * y).sum(axis=-1, keepdims=True)) / length
+
+    x = size * np.random.default_rng(0).standard_normal((2, 3))
+    check_op(normalized, x, contract=False).assert_right()
+    assert not check_op(changed(normalized, first(1.001)), x, contract=False).passed
+
+
+@given(seed=seeds)
+@example(seed=0)
+@settings(max_examples=10)
+def test_a_gradient_is_not_failed_for_the_rounding_of_the_complex_step(seed: int) -> None:
+    whole = normalization(lambda centred: (centred * centred).mean(axis=-1, keepdims=True))
+    x = 1e8 + regime_array("ordinary", (3, 4), seed)
+    report = check_op(whole, x, seed=seed, contract=False)
+    assert report.passed, report
+    assert not check_op(changed(whole, lambda dx: 1.3 * dx), x, seed=seed, contract=False).passed
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1e-4, 1e-5])
+def test_a_complex_step_that_is_only_close_is_not_believed(spread: float) -> None:
+    """np.var takes the squared magnitude: no analytic function, but close to one where rows hardly differ."""
+    x = 1 + spread * np.random.default_rng(0).standard_normal((3, 4))
+
+    def variance(centred: ndarray) -> ndarray:
+        return centred.var(axis=-1, keepdims=True)
+
+    (right,) = check_op(normalization(variance), x).findings
+    assert right.verdict == "right"
+    assert right.exact is None
+    (wrong,) = check_op(normalization(variance, is_whole=False), x).findings
+    assert wrong.verdict == "wrong"
+
+
+@pytest.mark.parametrize(("op", "size"), [(square, 1e3), (square, 1e9), (OFFSET, 1.0)])
+@pytest.mark.parametrize("error", [1e-7, 1e-5])
+def test_large_outputs_loosen_nothing(op: Op, size: float, error: float) -> None:
+    x = size * np.array([1.0, 0.5, 0.3])
+    check_op(op, x, contract=False).assert_right()
+    assert not check_op(changed(op, lambda dx: (1 + error) * dx), x, contract=False).passed
+
+
+def test_a_function_may_refuse_what_lies_outside_of_its_domain() -> None:
+    def positive(x: ndarray) -> tuple:
+        if not (x.real > 0).all():
+            raise ValueError("x must be positive")
+        return logarithm(x)
+
+    check_op(positive, np.array([1e-9, 0.01, 0.5])).assert_right()
+
+    def distribution(x: ndarray) -> tuple:
+        if abs(x.sum() - 1) > 1e-6:
+            raise ValueError("x must sum to 1")
+        return -(x * np.log(x)).sum(), lambda dy: -dy * (np.log(x) + 1)
+
+    check_op(distribution, np.array([0.1, 0.5, 0.4])).assert_right()
+
+
+def test_where_no_step_is_possible_nothing_is_called_wrong() -> None:
+    at = np.array([0.25, 0.5])
+
+    def here_only(x: ndarray) -> tuple:
+        if not (x == at).all():
+            raise ValueError("x must stay where it is")
+        return x.copy(), lambda dy: dy.copy()
+
+    report = check_op(here_only, at, contract=False)
+    assert [finding.verdict for finding in report.findings] == ["noisy"]
+    assert "no step from here stays where the function is defined" in report.findings[0].message
+    (finding,) = check_op(elementwise(lambda x: x**1.5, lambda x: 1.5 * x**0.5), np.zeros(2), contract=False).findings
+    assert finding.verdict == "noisy"
