@@ -13,11 +13,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from scratchformer.catalogue import CATALOGUE as ENTRIES
 from tests.mutants.catalogue import CATALOGUE
 from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 120
+EXAMPLES = {"ops": "12", "layers": "4", "models": "1", "optim": "12"}
 
 
 def copy_of_the_library(folder: Path) -> None:
@@ -31,7 +33,8 @@ def notices(killer: str, folder: Path) -> str | None:
     if killer.startswith("tests/"):
         command = ["-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider", killer]
     else:
-        command = ["-m", "scratchformer", "gradcheck", killer, "--examples", "12"]
+        (room,) = (entry.room for entry in ENTRIES if entry.name == killer)
+        command = ["-m", "scratchformer", "gradcheck", killer, "--examples", EXAMPLES[room]]
     environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *command],

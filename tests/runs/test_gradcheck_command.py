@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scratchformer import __main__ as program
-from scratchformer.catalogue import Entry
+from scratchformer.catalogue import CATALOGUE, Entry
 from scratchformer.catalogue.entry import op_entry
 from scratchformer.gradcheck.strategies import any_arrays
 from scratchformer.runs import gradcheck_command
@@ -48,6 +48,19 @@ def test_what_is_zero_by_mathematics_is_said_with_the_reason(capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "right, zero by mathematics: key_value.bias, part 1 of 2" in shown
     assert "a key bias adds the same to all of a query's scores" in shown
+
+
+def test_several_entries_are_checked_in_processes_and_told_of_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["softmax", "AdamW", "relu", "Linear"]
+    chosen = [next(entry for entry in CATALOGUE if entry.name == name) for name in names]
+    monkeypatch.setattr(gradcheck_command, "CATALOGUE", chosen)
+    run("--examples", "3")
+    _, *rows, summary = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == names
+    assert all(row.endswith(" right") for row in rows)
+    assert summary.startswith("4 of 4 right, ")
 
 
 @pytest.mark.parametrize(
