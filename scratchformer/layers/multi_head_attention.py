@@ -16,7 +16,7 @@ from scratchformer.ops import Backward, attention_weights, blockwise_attention, 
 
 Method = Literal["auto", "dense", "blockwise"]
 
-BLOCKWISE_FROM = 1024
+BLOCKWISE_FROM = 512
 """Keys from which on blockwise attention is faster than dense."""
 
 

@@ -22,7 +22,7 @@ KILLED = ("killed", "timeout", "segfault", "caught by type check")
 
 
 def mutmut(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": "", "OPENBLAS_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": "", "OPENBLAS_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "unshrunk"}
     command = [sys.executable, "-m", "mutmut", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

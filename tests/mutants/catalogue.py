@@ -309,7 +309,7 @@ LAYERS = [
         "models/transformer.py",
         "sum(dmemories[1:], start=dmemories[0])",
         "dmemories[0]",
-        "tests/models/test_transformer.py",
+        "tests/models/test_transformer.py::test_the_gradient_of_the_memory_comes_from_every_block",
     ),
     mutant(
         "BERT: class head's gradient at every position",
