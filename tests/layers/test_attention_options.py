@@ -181,21 +181,6 @@ def test_rows_of_a_cache_can_be_repeated_and_reordered(seed: int) -> None:
     assert_close(y, whole[:, -1:], 1e-12)
 
 
-def test_parts_of_a_model_have_entries_of_their_own() -> None:
-    cache = KeyValueCache(capacity=5)
-    key = np.ones((1, 1, 2, 3))
-    first, second = cache.within("blocks.0").within("attention"), cache.within("blocks.1").within("attention")
-    first.extend(key, key)
-    assert (cache.length, first.length, second.length) == (2, 2, 0)
-    second.extend(2 * key, key)
-    keys, values = first.extend(key, 3 * key)
-    assert keys.shape == values.shape == (1, 1, 4, 3)
-    assert values[0, 0, :, 0].tolist() == [1, 1, 3, 3]
-    assert (cache.length, first.length, second.length) == (2, 4, 2)
-    with pytest.raises(ValueError, match="read-only"):
-        keys[...] = 0
-
-
 @given(t=dimensions, d_model=dimensions, d_key=dimensions, d_value=dimensions, seed=seeds)
 @settings(max_examples=10)
 def test_gradients_of_the_single_head(t: int, d_model: int, d_key: int, d_value: int, seed: int) -> None:
@@ -217,6 +202,20 @@ def test_the_single_head_is_one_head_of_many(is_causal: bool, bias: bool, seed: 
         many.key_value.bias.value[...] = np.hstack([single.key.bias.value, single.value.bias.value])
     (x,) = normal(seed, (2, 5, 4))
     assert_close(single(x, is_causal=is_causal)[0], many(x, is_causal=is_causal)[0], 1e-12)
+
+
+def test_the_single_head_looks_both_ways_with_biases_in_the_dtype_that_is_asked_for() -> None:
+    generator = np.random.default_rng(0)
+    layer = SelfAttention(2, 3, 4, generator=generator)
+    names = [f"{part}.{tensor}" for part in ("query", "key", "value") for tensor in ("weight", "bias")]
+    assert list(layer.parameters()) == names
+    assert {parameter.value.dtype for parameter in layer.parameters().values()} == {np.dtype(np.float32)}
+    doubles = SelfAttention(2, 3, 4, bias=False, generator=generator, dtype=np.float64)
+    assert list(doubles.parameters()) == names[::2]
+    assert {parameter.value.dtype for parameter in doubles.parameters().values()} == {np.dtype(np.float64)}
+    x, other = normal(0, (3, 2), (3, 2))
+    other[:2] = x[:2]
+    assert (doubles(x)[0][0] != doubles(other)[0][0]).any()
 
 
 def test_a_trace_records_keys_and_values_of_the_groups_and_the_weights_of_all_heads() -> None:

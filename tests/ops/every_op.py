@@ -23,6 +23,7 @@ from scratchformer.ops import (
     scaled_dot_product_attention,
     silu,
     softmax,
+    tanh,
 )
 from tests.strategies import cotangent, normal
 
@@ -61,6 +62,7 @@ OPS: list[tuple[str, Op, Maker]] = [
     ("gelu", gelu, of_shapes((2, 3, 4))),
     ("gelu, tanh", lambda x: gelu(x, "tanh"), of_shapes((2, 3, 4))),
     ("silu", silu, of_shapes((2, 3, 4))),
+    ("tanh", tanh, of_shapes((2, 3, 4))),
     ("softmax", softmax, of_shapes((2, 3, 4))),
     ("log_softmax", log_softmax, of_shapes((2, 3, 4))),
     ("layer_norm", lambda *arrays: layer_norm(*arrays, eps=np.float64(0.1)), of_shapes((2, 3, 4), (4,), (4,))),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchformer.ops import gelu, relu, silu
+from scratchformer.ops import gelu, relu, silu, tanh
 from tests.closeness import assert_close
 from tests.gradients import check_op
 from tests.strategies import normal, seeds
@@ -30,9 +30,10 @@ def test_gelu_gradients(shape: tuple[int, ...], scale: float, form: str, seed: i
     check_op(lambda x: gelu(x, form), *normal(seed, shape, scale=scale), seed=seed)
 
 
+@pytest.mark.parametrize("op", [silu, tanh])
 @given(shape=shapes, scale=scales, seed=seeds)
-def test_silu_gradients(shape: tuple[int, ...], scale: float, seed: int) -> None:
-    check_op(silu, *normal(seed, shape, scale=scale), seed=seed)
+def test_gradients_of_smooth_ones(op: Callable, shape: tuple[int, ...], scale: float, seed: int) -> None:
+    check_op(op, *normal(seed, shape, scale=scale), seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +43,9 @@ def test_silu_gradients(shape: tuple[int, ...], scale: float, seed: int) -> None
         (gelu, lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2),
         (lambda x: gelu(x, "tanh"), tanh_form),
         (silu, lambda x: x / (1 + math.exp(-x))),
+        (tanh, math.tanh),
     ],
-    ids=["relu", "gelu", "gelu_tanh", "silu"],
+    ids=["relu", "gelu", "gelu_tanh", "silu", "tanh"],
 )
 @given(shape=shapes, scale=scales, seed=seeds)
 def test_forward_equals_the_formula(
@@ -117,7 +119,7 @@ def test_errors_name_the_argument() -> None:
     x = np.ones(3)
     with pytest.raises(ValueError, match="gelu: approximate must be 'none' or 'tanh', got 'erf'"):
         gelu(x, "erf")
-    for op, name in ((relu, "relu"), (gelu, "gelu"), (silu, "silu")):
+    for op, name in ((relu, "relu"), (gelu, "gelu"), (silu, "silu"), (tanh, "tanh")):
         with pytest.raises(TypeError, match=f"{name}: x must be floating, got bool"):
             op(x > 0)
         with pytest.raises(TypeError, match=f"{name}: x must be a NumPy array, got float"):

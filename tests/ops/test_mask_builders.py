@@ -132,6 +132,8 @@ def test_errors_of_causal_and_window_masks_name_the_argument() -> None:
         causal_mask(-1)
     with pytest.raises(ValueError, match="causal_mask: t_key must be at least 0, got -1"):
         causal_mask(1, -1)
+    with pytest.raises(ValueError, match="sliding_window_mask: t_query must be at least 0, got -1"):
+        sliding_window_mask(-1, 2, window=2)
     with pytest.raises(ValueError, match="sliding_window_mask: t_key must be at least 0, got -1"):
         sliding_window_mask(1, -1, window=2)
     with pytest.raises(ValueError, match="sliding_window_mask: window must be at least 1, got 0"):
