@@ -26,12 +26,11 @@ def blockwise_attention(
 
     Scores are formed tile by tile and never kept. With S = scale Q K^T + mask and any shift c_i of its rows,
 
-        Y_i = sum_j exp(S_ij - c_i) V_j / L_i,    L_i = sum_j exp(S_ij - c_i),
+        W_ij = exp(S_ij - c_i),    L_i = sum_j W_ij,    Y_i = sum_j W_ij V_j / L_i
 
-    are sums over tiles. Of the forward pass Y and log L_i + c_i are kept, with which backward forms each tile of
-    P_ij = exp(S_ij - c_i - log L_i) anew:
+    are sums over tiles. Of the forward pass Y, c and L are kept, with which backward forms each tile of W anew:
 
-        dV = P^T dY,    dS_ij = P_ij (dY_i V_j - dY_i Y_i),    dQ = scale dS K,    dK = scale dS^T Q.
+        dV = W^T (dY / L),    dS_ij = W_ij (dY_i V_j - dY_i Y_i) / L_i,    dQ = scale dS K,    dK = scale dS^T Q.
 
     Arguments, output, gradients and errors are those of `scaled_dot_product_attention`; only dropout falls on other
     elements, drawn for each tile, and once more in backward, from one number of the generator's.
@@ -58,7 +57,7 @@ def blockwise_attention(
         return keep * query.dtype.type(1 / (1 - p))
 
     y = np.zeros_like(query, shape=(*query.shape[:-1], value.shape[-1]))
-    log_total = np.zeros_like(query, shape=(*query.shape[:-1], 1))
+    shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)
     for head in tiles.heads():
         k_and_one = _with_feature(key[head], 1)
         longest_key = np.sqrt(np.maximum.accumulate(row_dot(key[head].real, key[head].real)))
@@ -77,7 +76,7 @@ def blockwise_attention(
                 y_rows += weights @ value[head][columns]
             total = np.where(total == 0, 1, total)
             np.divide(y_rows, total, out=y[head][rows])
-            log_total[head][rows] = np.log(total) + shift
+            shifts[head][rows], totals[head][rows] = shift, total
     y.flags.writeable = False
     check = cotangent_check(op, y)
 
@@ -88,11 +87,12 @@ def blockwise_attention(
         for head in tiles.heads():
             k_and_one, v_and_one = _with_feature(key[head], 1), _with_feature(value[head], 1)
             for rows in tiles.rows():
-                q, dy_rows, dq = query[head][rows] * scale, dy[head][rows], np.zeros_like(query[head][rows])
+                q, dq = query[head][rows] * scale, np.zeros_like(query[head][rows])
+                dy_rows = dy[head][rows] / totals[head][rows]
                 mean = row_dot(dy_rows, y[head][rows])
-                q_and_log_total, dy_and_mean = _with_feature(q, -log_total[head][rows]), _with_feature(dy_rows, -mean)
+                q_and_shift, dy_and_mean = _with_feature(q, -shifts[head][rows]), _with_feature(dy_rows, -mean)
                 for columns in tiles.columns(rows):
-                    weights = q_and_log_total @ k_and_one[columns].T
+                    weights = q_and_shift @ k_and_one[columns].T
                     tiles.restrict(weights, head, rows, columns)
                     np.exp(weights, out=weights)
                     dscores = dy_and_mean @ v_and_one[columns].T

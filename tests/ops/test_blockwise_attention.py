@@ -44,6 +44,13 @@ def test_it_equals_dense_attention(case: AttentionCase, scale: float) -> None:
             assert np.abs(found[name] - expected).max() <= 1e-12 * largest * scale, name
 
 
+def test_weights_of_huge_scores_are_in_backward_what_they_were_in_forward() -> None:
+    huge = np.array([[125730.2210933933]])
+    zero, mask, dy = np.zeros((1, 1)), np.array([[0.1257302210933933]]), np.array([[0.7]])
+    _, backward = blockwise_attention(huge, huge, zero, mask)
+    assert np.array_equal(backward(dy)[2], dy)
+
+
 @settings(max_examples=15)
 @given(case=attention_cases(largest=5), dropout=st.sampled_from([0.0, 0.4]))
 def test_gradients(case: AttentionCase, dropout: float) -> None:
