@@ -19,7 +19,7 @@ from scratchformer.gradcheck.stepping import (
 )
 from scratchformer.gradcheck.subject import Subject
 
-ELEMENTWISE = 32
+ELEMENTWISE = 16
 """Of a tensor of up to so many elements each is probed; of a larger one some elements and some directions."""
 NUM_ELEMENTS, NUM_DIRECTIONS = 12, 3
 USUAL = 1e3

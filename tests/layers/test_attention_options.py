@@ -29,7 +29,7 @@ def attention(d_model: int, num_heads: int, **options: object) -> MultiHeadAtten
     is_causal=st.booleans(),
     seed=seeds,
 )
-@settings(max_examples=12)
+@settings(max_examples=5)
 def test_gradients(
     groups: tuple[int, int], d_key: int, d_value: int, is_rotary: bool, method: str, is_causal: bool, seed: int
 ) -> None:
@@ -47,7 +47,7 @@ def test_gradients(
 
 
 @given(width=dimensions, d_memory=dimensions, seed=seeds)
-@settings(max_examples=6)
+@settings(max_examples=3)
 def test_gradients_to_a_memory_of_another_width(width: int, d_memory: int, seed: int) -> None:
     layer = attention(2 * width, 2, d_memory=d_memory, method="blockwise")
     x, memory = normal(seed, (2, 3, 2 * width), (2, 4, d_memory))

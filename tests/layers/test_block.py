@@ -29,7 +29,7 @@ def block(d_model: int, num_heads: int, d_hidden: int, *, seed: int = 0, **optio
     activation=st.sampled_from(["gelu", "gelu_tanh", "silu"]),
     seed=seeds,
 )
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_gradients(
     batch: tuple[int, ...],
     length: int,

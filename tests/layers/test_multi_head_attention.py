@@ -68,7 +68,7 @@ def one_head_after_another(
     dropout=st.sampled_from([0.0, 0.4]),
     seed=seeds,
 )
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_gradients(
     batch: tuple[int, ...],
     t_query: int,

@@ -16,10 +16,10 @@ def tiny_gpt(*, seed: int = 0, **options: object) -> GPT:
 
 
 @pytest.mark.parametrize(
-    ("bias", "tied_head", "num_layers"), [(True, True, 2), (False, True, 1), (True, False, 1), (False, False, 1)]
+    ("bias", "tied_head", "num_layers"), [(True, True, 2), (False, False, 1)]
 )
 @given(shape=st.sampled_from([(4,), (2, 4), (2, 3), (1, 2, 4)]), smoothing=st.sampled_from([0.0, 0.1]), seed=seeds)
-@settings(max_examples=2)
+@settings(max_examples=1)
 def test_gradient_of_the_loss_for_every_parameter(
     bias: bool, tied_head: bool, num_layers: int, shape: tuple[int, ...], smoothing: float, seed: int
 ) -> None:
@@ -37,7 +37,7 @@ def test_gradient_of_the_loss_for_every_parameter(
 
 
 @given(seed=seeds, bias=st.booleans(), tied_head=st.booleans())
-@settings(max_examples=2)
+@settings(max_examples=1)
 def test_gradient_of_the_logits_for_every_parameter(seed: int, bias: bool, tied_head: bool) -> None:
     model = tiny_gpt(seed=seed, bias=bias, tied_head=tied_head, dropout=0.1)
     ids = np.random.default_rng(seed).integers(0, 5, (2, 3))
