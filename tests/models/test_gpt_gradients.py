@@ -15,9 +15,7 @@ def tiny_gpt(*, seed: int = 0, **options: object) -> GPT:
     return GPT(GPTConfig(**sizes | options), generator=np.random.default_rng(seed), dtype=np.float64)
 
 
-@pytest.mark.parametrize(
-    ("bias", "tied_head", "num_layers"), [(True, True, 2), (False, False, 1)]
-)
+@pytest.mark.parametrize(("bias", "tied_head", "num_layers"), [(True, True, 2), (False, False, 1)])
 @given(shape=st.sampled_from([(4,), (2, 4), (2, 3), (1, 2, 4)]), smoothing=st.sampled_from([0.0, 0.1]), seed=seeds)
 @settings(max_examples=1)
 def test_gradient_of_the_loss_for_every_parameter(
