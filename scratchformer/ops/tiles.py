@@ -60,8 +60,11 @@ class Tiles:
             np.copyto(scores, -np.inf, where=mask.real == -np.inf)
         elif self.is_masked:
             np.copyto(scores, -np.inf, where=~self.mask[self.mask_of(head, rows, columns)])
-        if self.is_causal and (first := self.t_key - self.t_query + rows.start - columns.start) < columns.stop:
-            np.copyto(scores, -np.inf, where=~np.tri(len(scores), scores.shape[1], first, dtype=bool))
+        if self.is_causal:
+            num_rows, num_columns = scores.shape
+            first_reaches = self.t_key - self.t_query + rows.start - columns.start
+            if first_reaches < num_columns - 1:
+                np.copyto(scores, -np.inf, where=~np.tri(num_rows, num_columns, first_reaches, dtype=bool))
 
     def used(self) -> tuple[ndarray, ndarray]:
         """Which queries (..., T_query, 1) attend to something, and to which keys (..., T_key, 1) anything attends."""
