@@ -26,10 +26,10 @@ from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig
 from scratchformer.optim import AdamW, WarmupCosine, WeightAverage
 from scratchformer.runs import (
     Recorder,
-    RunFolder,
+    begin_run,
     check_option,
+    check_run,
     comparable_run,
-    describe_environment,
     draw_attention,
     draw_losses,
     draw_norms,
@@ -38,7 +38,6 @@ from scratchformer.runs import (
     one_sentence_errors,
     options_of,
     parse,
-    places_of,
     read_run,
     run_script,
     run_training,
@@ -144,18 +143,13 @@ class Config:
             check_option(name, getattr(self, name), at_least=0, below=1)
         for beta in self.betas:
             check_option("betas", beta, at_least=0, below=1)
-        if self.threads > self.batch:
-            raise ValueError(f"--threads {self.threads} is more than --batch {self.batch}; each takes a sequence")
         if self.width % self.heads:
             raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
         if self.model == "llama" and (self.bias or self.width // self.heads % 2):
             raise ValueError("--model llama has no --bias, and heads of an even width")
+        check_run(self)
         if self.warmup >= self.steps:
             raise ValueError(f"--warmup {self.warmup} must be less than --steps {self.steps}")
-        if self.resume is not None and self.out is not None:
-            raise ValueError(
-                f"--out {self.out} makes no sense beside --resume {self.resume}, which goes on in its folder"
-            )
         if (length := len(self.attention_text)) > (longest := min(40, self.context)):
             raise ValueError(f"--attention-text has {length} characters, at most {longest} are drawn")
 
@@ -195,12 +189,7 @@ def main(arguments: Sequence[str]) -> None:
             "tokenizer": asdict(tokenizer),
         }
         figures = describe_figures(config, corpus, tokenizer)
-        if config.resume is None:
-            folder = RunFolder(config.out, "char_lm")
-            about = {"places": places_of(config), "environment": describe_environment()}
-            folder.write_json("config", run | about | figures)
-        else:
-            folder = RunFolder.open(config.resume)
+        folder = begin_run(config, "char_lm", run, figures)
         recorder = Recorder(trainer, folder, run, evaluation_batches)
 
     print(f"{corpus.name}: {len(corpus.text):,} characters, {tokenizer.vocabulary_size} distinct")

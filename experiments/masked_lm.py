@@ -21,16 +21,15 @@ from scratchformer.models import BERT, BERTConfig
 from scratchformer.optim import AdamW, WarmupCosine, WeightAverage
 from scratchformer.runs import (
     Recorder,
-    RunFolder,
+    begin_run,
     check_option,
-    describe_environment,
+    check_run,
     draw_losses,
     draw_norms,
     evaluations,
     one_sentence_errors,
     options_of,
     parse,
-    places_of,
     run_script,
     run_training,
     summarize,
@@ -106,12 +105,7 @@ class Config:
         check_option("warmup", self.warmup, at_least=0, below=self.steps)
         for name in ("dropout", "average"):
             check_option(name, getattr(self, name), at_least=0, below=1)
-        if self.threads > self.batch:
-            raise ValueError(f"--threads {self.threads} is more than --batch {self.batch}; each takes a window")
-        if self.resume is not None and self.out is not None:
-            raise ValueError(
-                f"--out {self.out} makes no sense beside --resume {self.resume}, which goes on in its folder"
-            )
+        check_run(self)
 
 
 PRESETS = {
@@ -149,11 +143,7 @@ def main(arguments: Sequence[str]) -> None:
             seed=config.seed,
         )
         run = {"options": options_of(config), "corpus": {"sha256": corpus.sha256}}
-        if config.resume is None:
-            folder = RunFolder(config.out, "masked_lm")
-            folder.write_json("config", run | {"places": places_of(config), "environment": describe_environment()})
-        else:
-            folder = RunFolder.open(config.resume)
+        folder = begin_run(config, "masked_lm", run)
         held_out = fixed_masked_batches(validation, config.batch, config.context, config.evaluation_batches, **masking)
         recorder = Recorder(trainer, folder, run, held_out)
 

@@ -24,15 +24,14 @@ from scratchformer.models import Transformer, TransformerConfig
 from scratchformer.optim import AdamW, WarmupInverseSquareRoot, WeightAverage
 from scratchformer.runs import (
     Recorder,
-    RunFolder,
+    begin_run,
     check_option,
-    describe_environment,
+    check_run,
     draw_losses,
     draw_norms,
     one_sentence_errors,
     options_of,
     parse,
-    places_of,
     run_script,
     run_training,
     summarize,
@@ -101,12 +100,7 @@ class Config:
         check_option("rate_factor", self.rate_factor, above=0, below=math.inf)
         for name in ("dropout", "label_smoothing", "average"):
             check_option(name, getattr(self, name), at_least=0, below=1)
-        if self.threads > self.batch:
-            raise ValueError(f"--threads {self.threads} is more than --batch {self.batch}; each takes a sequence")
-        if self.resume is not None and self.out is not None:
-            raise ValueError(
-                f"--out {self.out} makes no sense beside --resume {self.resume}, which goes on in its folder"
-            )
+        check_run(self)
 
 
 PRESETS = {
@@ -138,11 +132,7 @@ def main(arguments: Sequence[str]) -> None:
             seed=config.seed,
         )
         run = {"options": options_of(config)}
-        if config.resume is None:
-            folder = RunFolder(config.out, "reverse")
-            folder.write_json("config", run | {"places": places_of(config), "environment": describe_environment()})
-        else:
-            folder = RunFolder.open(config.resume)
+        folder = begin_run(config, "reverse", run)
         held_out = [batch_of(draw(np.random.default_rng([config.seed, 1, i]), config.batch)) for i in range(4)]
         recorder = Recorder(trainer, folder, run, held_out)
 

@@ -1,11 +1,11 @@
 """What every layer asks of its sizes."""
 
+from scratchformer.ops.sizes import check_at_least
+
 
 def check_size(layer: str, **sizes: int) -> None:
     """Raises ValueError unless every size is at least 1."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{layer}: {name} must be at least 1, got {size}")
+    check_at_least(layer, 1, **sizes)
 
 
 def check_probability(layer: str, **probabilities: float) -> None:

@@ -68,4 +68,4 @@ def make_norm(norm: Norm, width: int, *, bias: bool, eps: float | None, dtype: D
         return LayerNorm(width, bias=bias, **options)
     if norm == "rms":
         return RMSNorm(width, **options)
-    raise ValueError(f"norm must be 'layer' or 'rms', got {norm!r}")
+    raise ValueError(f"make_norm: norm must be 'layer' or 'rms', got {norm!r}")

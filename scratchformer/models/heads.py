@@ -27,8 +27,9 @@ class MaskedHead(Layer):
         y, output_backward = self.output(z)
 
         def backward(dy: ndarray) -> ndarray:
+            dz = output_backward(dy)
             self.bias.grad += column_sum(dy)
-            return linear_backward(activation_backward(norm_backward(output_backward(dy))))
+            return linear_backward(activation_backward(norm_backward(dz)))
 
         return y + self.bias.value, backward
 

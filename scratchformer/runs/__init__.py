@@ -1,5 +1,6 @@
 """What every experiment shares: a typed command line, a run folder, training that can be stopped, figures."""
 
+from scratchformer.runs.beginning import begin_run, check_run
 from scratchformer.runs.command_line import check_option, one_sentence_errors, options_of, parse, places_of
 from scratchformer.runs.environment import describe_environment
 from scratchformer.runs.figures import comparable_run, draw_attention, draw_losses, draw_norms, evaluations
@@ -18,7 +19,9 @@ __all__ = [
     "StopSignals",
     "Stopped",
     "Table",
+    "begin_run",
     "check_option",
+    "check_run",
     "comparable_run",
     "describe_environment",
     "draw_attention",

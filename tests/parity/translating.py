@@ -47,7 +47,7 @@ def transformer(parameters: Mapping[str, Any], num_layers: int) -> dict[str, Any
     translated = {}
     for part in ("encoder", "decoder"):
         for i in range(num_layers):
-            translated |= _within(f"{part}.layers.{i}", transformer_block(parameters, f"{part}_blocks.{i}."))
+            translated |= _within(f"{part}.layers.{i}", transformer_block(parameters, f"{part}.{i}."))
         translated |= _within(f"{part}.norm", norm(parameters, f"{part}_norm"))
     return translated
 

@@ -1,0 +1,40 @@
+"""Bugs in optimizers."""
+
+from tests.mutants.mutant import Mutant, mutant
+
+OPTIMIZERS = [
+    mutant(
+        "Adam: bias correction of the square left out",
+        "optim/adam.py",
+        "1 / math.sqrt(1 - b2**self.num_steps)",
+        "1.0",
+        "Adam",
+    ),
+    mutant(
+        "Adam: bias correction of the mean left out",
+        "optim/adam.py",
+        "learning_rate / (1 - b1**self.num_steps)",
+        "learning_rate",
+        "Adam",
+    ),
+    Mutant(
+        "Adam: eps inside of the square root",
+        "optim/adam.py",
+        (("denominator = np.sqrt(v)", "denominator = np.sqrt(v + self.eps**2)"), ("denominator += self.eps", "pass")),
+        ("Adam",),
+    ),
+    mutant(
+        "AdamW: decay of everything",
+        "optim/adam.py",
+        "p[: max(0, num_decayed - span.start)]",
+        "p[:]",
+        "AdamW",
+    ),
+    mutant(
+        "SGD: Nesterov without the gradient",
+        "optim/sgd.py",
+        "g + self.momentum * u",
+        "self.momentum * u",
+        "SGD (Nesterov)",
+    ),
+]
