@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy import ndarray
 
-QUERIES, KEYS = 256, 512
+QUERIES, KEYS = 256, 256
 """Size of a tile: its scores stay in the second-level cache, and its products run near the speed of large ones."""
+LONG = 4096
+"""Keys from which on tiles have twice the queries: faster products, for a wider strip that crosses the diagonal."""
 
 
 class Tiles:
@@ -21,6 +23,7 @@ class Tiles:
     def __init__(self, mask: ndarray | None, shape: tuple[int, ...], is_causal: bool) -> None:
         self.batch, (self.t_query, self.t_key) = shape[:-2], shape[-2:]
         self.is_causal = is_causal
+        self.queries = QUERIES if self.t_key < LONG else 2 * QUERIES
         self.is_masked, mask = mask is not None, np.ones((), bool) if mask is None else mask
         self.is_additive = mask.dtype != bool
         self.mask = mask.reshape((1,) * (len(shape) - mask.ndim) + mask.shape)
@@ -34,7 +37,7 @@ class Tiles:
         if self.t_key == 0:
             return []
         first = max(0, self.t_query - self.t_key) if self.is_causal else 0
-        return [slice(i, min(i + QUERIES, self.t_query)) for i in range(first, self.t_query, QUERIES)]
+        return [slice(i, min(i + self.queries, self.t_query)) for i in range(first, self.t_query, self.queries)]
 
     def columns(self, rows: slice) -> list[slice]:
         """The keys that these queries may attend to, as far as causality says."""
@@ -70,7 +73,7 @@ class Tiles:
         """Which queries (..., T_query, 1) attend to something, and to which keys (..., T_key, 1) anything attends."""
         queries = np.zeros((*self.batch, self.t_query, 1), bool)
         keys = np.zeros((*self.batch, self.t_key, 1), bool)
-        for rows in (slice(i, i + QUERIES) for i in range(0, self.t_query, QUERIES)):
+        for rows in (slice(i, i + self.queries) for i in range(0, self.t_query, self.queries)):
             mask = self.mask[..., rows if self.mask.shape[-2] > 1 else slice(None), :]
             allowed = mask.real != -np.inf if self.is_additive else mask
             if self.is_causal:
