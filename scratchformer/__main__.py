@@ -2,19 +2,19 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-COMMANDS = {"gradcheck": "check every gradient of the library"}
+COMMANDS = {"gradcheck": "check every gradient of the library", "derive": "read how a gradient is derived, and check it"}
 
 
 def main(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] not in COMMANDS:
-        listed = "\n".join(f"  {name}  {what}" for name, what in COMMANDS.items())
+        listed = "\n".join(f"  {name:<9}  {what}" for name, what in COMMANDS.items())
         asked = bool(arguments) and arguments[0] in ("-h", "--help")
         print(f"python -m scratchformer COMMAND\n\n{listed}", file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
-    from scratchformer.runs import gradcheck_command  # so that a mistyped command costs nothing
-
-    gradcheck_command.main(arguments[1:])
+    command = import_module(f"scratchformer.runs.{arguments[0]}_command")  # so that a mistyped one costs nothing
+    command.main(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -200,12 +200,11 @@ def _cos_and_sin(positions: ndarray, d: int, base: float, scaling: float = 1.0) 
     """Cosine and sine, each (..., d / 2), of position / scaling * base^(-2i / d), in float64."""
     frequencies = base ** (-np.arange(0, d, 2) / d) / scaling
     if positions.ndim < 2:
-        angles = np.asarray(positions, np.float64)[..., None] * frequencies
+        angles = positions[..., None] * frequencies
         return np.cos(angles), np.sin(angles)
     # The rows of a batch mostly hold the same positions, and sines cost more than all the rest.
     distinct, place = np.unique(positions, return_inverse=True)
     cos, sin = _cos_and_sin(distinct, d, base, scaling)
-    place = place.reshape(positions.shape)
     return cos[place], sin[place]
 
 

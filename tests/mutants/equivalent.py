@@ -126,6 +126,18 @@ EQUIVALENT = [
         "close = get_close_matches(name, self.arrays, )",
         "the first match alone is read",
     ),
+    Equivalent(
+        r"ops\.positions\.x__cos_and_sin",
+        r"if positions\.ndim < 2:",
+        r"if positions\.ndim (<= 2|< 3):",
+        "finding what is distinct first saves time alone",
+    ),
+    Equivalent(
+        r"ops\.tiles\.xǁTilesǁ__init__",
+        r"self\.queries = .*",
+        r"self\.queries = [^/]*QUERIES[^/]*QUERIES",
+        "where a tile ends changes the last digits alone",
+    ),
 ]
 
 

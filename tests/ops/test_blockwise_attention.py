@@ -21,6 +21,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of sizes that small arrays have several of, and that do not divide them."""
     monkeypatch.setattr(tiles, "QUERIES", 3)
     monkeypatch.setattr(tiles, "KEYS", 2)
+    monkeypatch.setattr(tiles, "LONG", 6)
 
 
 def results(attend: Attend, case: AttentionCase, dy: ndarray) -> dict[str, Any]:

@@ -70,3 +70,12 @@ def test_errors_name_the_argument() -> None:
             optimizer.step(rate)
     assert optimizer.num_steps == 0
     np.testing.assert_array_equal(vector.values, before)
+
+
+def test_a_rate_of_zero_is_a_step_that_changes_nothing() -> None:
+    vector = random_vector(3, 0, 0)
+    optimizer, before = SGD(vector), vector.values.copy()
+    vector.grads[...] = 1
+    optimizer.step(0.0)
+    assert optimizer.num_steps == 1
+    np.testing.assert_array_equal(vector.values, before)
