@@ -4,7 +4,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-COMMANDS = {"gradcheck": "check every gradient of the library", "derive": "read how a gradient is derived, and check it"}
+COMMANDS = {
+    "gradcheck": "check every gradient of the library",
+    "derive": "read how a gradient is derived, with every step checked",
+}
 
 
 def main(arguments: Sequence[str]) -> None:

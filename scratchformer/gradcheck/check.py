@@ -45,6 +45,8 @@ def check_op(
     Raises:
         TypeError: nothing to differentiate, no backward, or gradients of wrong number or shape.
         ValueError: arguments or an output that are not finite, or an output that changes from call to call.
+
+    Derivation: `python -m scratchformer derive gradient_checking`.
     """
     return check(op_subject(op, *arguments, name=name, **options), seed, zero, contract, {})
 
@@ -72,6 +74,8 @@ def check_layer(
         arguments, seed, zero, contract, name, options: as for `check_op`; `zero` by argument or parameter.
 
     Raises what `check_op` raises.
+
+    Derivation: `python -m scratchformer derive gradient_checking`.
     """
     subject = layer_subject(layer, *arguments, name=name, call=call, **options)
     subject = split_into_parts(subject, {} if split is None else split)
@@ -86,7 +90,10 @@ def check_gradient(
     seed: int = 0,
     zero: Zero | None = None,
 ) -> Report:
-    """Compares `gradient(*arrays)` with the derivatives of the scalar `function(*arrays)`, as `check_op` does."""
+    """Compares `gradient(*arrays)` with the derivatives of the scalar `function(*arrays)`, as `check_op` does.
+
+    Derivation: `python -m scratchformer derive gradient_checking`.
+    """
     op = pair(function, gradient)
     call = written_call("check_gradient", f"{name_of(function)}, {name_of(gradient)}", named(op, arrays), {})
     return check(op_subject(op, *arrays, call=call), seed, zero, False, {})

@@ -39,6 +39,8 @@ class TransformerBlock(Layer):
 
     Source: post-norm: Vaswani et al., "Attention Is All You Need", 2017, section 3.1; pre-norm: Radford et al.,
     "Language Models are Unsupervised Multitask Learners", 2019, section 2.3.
+
+    Derivation: `python -m scratchformer derive block`.
     """
 
     def __init__(

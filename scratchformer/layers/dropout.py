@@ -8,7 +8,10 @@ from scratchformer.ops import Backward, dropout
 
 
 class Dropout(Layer):
-    """Inverted dropout with probability p in [0, 1), on if and only if a call is given a generator."""
+    """Inverted dropout with probability p in [0, 1), on if and only if a call is given a generator.
+
+    Derivation: `python -m scratchformer derive dropout`.
+    """
 
     def __init__(self, p: float) -> None:
         check_probability("Dropout", p=p)

@@ -15,6 +15,8 @@ class Embedding(Layer):
     """A learned vector of d features for each of n ids. The table starts standard normal.
 
     Raises ValueError for sizes below 1. Its backward returns None: ids have no gradient.
+
+    Derivation: `python -m scratchformer derive embedding`.
     """
 
     def __init__(self, n: int, d: int, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:

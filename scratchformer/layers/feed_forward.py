@@ -33,6 +33,8 @@ class FeedForward(Layer):
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.3; gates: Shazeer, "GLU Variants Improve
     Transformer", 2020, equation 6.
+
+    Derivation: `python -m scratchformer derive swiglu`.
     """
 
     def __init__(

@@ -15,6 +15,8 @@ class Linear(Layer):
     """Affine map y = x W + b of the last axis, W of shape (in, out).
 
     W starts normal with standard deviation 1 / sqrt(in), b at zero. Raises ValueError for sizes below 1.
+
+    Derivation: `python -m scratchformer derive linear`.
     """
 
     def __init__(
@@ -45,7 +47,10 @@ class Linear(Layer):
 
 
 class TiedLinear(Layer):
-    """Linear map y = x table^T by a table that another layer owns, such as a token embedding: no second parameter."""
+    """Linear map y = x table^T by a table that another layer owns, such as a token embedding: no second parameter.
+
+    Derivation: `python -m scratchformer derive embedding`.
+    """
 
     def __init__(self, table: Parameter) -> None:
         self.table = table

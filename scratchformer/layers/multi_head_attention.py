@@ -43,6 +43,8 @@ class MultiHeadAttention(Layer):
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.2; grouped heads: Ainslie et al., "GQA",
     2023, section 2.2.
+
+    Derivation: `python -m scratchformer derive multi_head_attention`.
     """
 
     def __init__(

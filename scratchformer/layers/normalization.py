@@ -17,6 +17,8 @@ class LayerNorm(Layer):
     """Layer normalisation of the last axis with a learned weight, started at 1, and bias, started at 0.
 
     Raises ValueError for a width below 1.
+
+    Derivation: `python -m scratchformer derive layer_norm`.
     """
 
     def __init__(self, width: int, *, bias: bool = True, eps: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
@@ -43,6 +45,8 @@ class RMSNorm(Layer):
     """Root mean square normalisation of the last axis with a learned weight, started at 1.
 
     Raises ValueError for a width below 1.
+
+    Derivation: `python -m scratchformer derive rms_norm`.
     """
 
     def __init__(self, width: int, *, eps: float = 1e-6, dtype: DTypeLike = np.float32) -> None:

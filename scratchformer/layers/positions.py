@@ -18,6 +18,8 @@ class Rotary:
     """The options of a rotary position embedding, which has no parameters; a call turns queries or keys by `rotary`.
 
     Raises ValueError for a base or scaling that is not positive and finite, or an unknown layout.
+
+    Derivation: `python -m scratchformer derive positions`.
     """
 
     base: float = 10_000.0
@@ -43,6 +45,8 @@ class RelativeBias(Layer):
 
     Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2019,
         section 2.1.
+
+    Derivation: `python -m scratchformer derive positions`.
     """
 
     def __init__(

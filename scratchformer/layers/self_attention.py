@@ -15,6 +15,8 @@ class SelfAttention(Layer):
     Raises ValueError for sizes below 1.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
+
+    Derivation: `python -m scratchformer derive attention`.
     """
 
     def __init__(

@@ -146,7 +146,8 @@ class DecoderOnly(Layer):
     def _with_positions(self, x: ndarray, positions: ndarray) -> tuple[ndarray, Backward]:
         if self.position_embedding is not None:
             table, table_backward = self.position_embedding(positions)
-            return x + table, lambda dx: table_backward(unbroadcast(dx, table.shape))
+            shape = table.shape
+            return x + table, lambda dx: table_backward(unbroadcast(dx, shape))
         if self.is_sinusoidal:
             x = x + sinusoidal_positions(positions, x.shape[-1], dtype=x.real.dtype)
         return x, lambda dx: None
@@ -155,7 +156,8 @@ class DecoderOnly(Layer):
         """What is added to the scores of every block (heads, T_query, T_key), and where its gradient goes."""
         if self.relative_bias is not None:
             bias, bias_backward = self.relative_bias(t_query, t_key)
-            return bias, lambda dallowed: bias_backward(unbroadcast(dallowed, bias.shape))
+            shape = bias.shape
+            return bias, lambda dallowed: bias_backward(unbroadcast(dallowed, shape))
         if self.is_alibi:
             num_heads = self.blocks[0].attention.num_heads
             return alibi_bias(num_heads, t_query, t_key, dtype=np.zeros(0, dtype).real.dtype), lambda dallowed: None

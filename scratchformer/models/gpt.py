@@ -75,6 +75,8 @@ class GPT(DecoderOnly):
 
     Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3; the numbers of the
     initialisation are those of nanoGPT's model.py.
+
+    Derivation: `python -m scratchformer derive gpt`.
     """
 
     def __init__(self, config: GPTConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:

@@ -20,6 +20,8 @@ def relu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
     Raises:
         TypeError: an x that is not floating.
         ValueError: an x without axes.
+
+    Derivation: `python -m scratchformer derive gelu`.
     """
     check_floating("relu", x=x)
     check_dimensions("relu", "x", x, 1)
@@ -51,6 +53,8 @@ def gelu(
         ValueError: an x without axes, or another name for `approximate`.
 
     Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2.
+
+    Derivation: `python -m scratchformer derive gelu`.
     """
     check_floating("gelu", x=x)
     check_dimensions("gelu", "x", x, 1)
@@ -99,6 +103,8 @@ def tanh(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
     Raises:
         TypeError: an x that is not floating.
         ValueError: an x without axes.
+
+    Derivation: `python -m scratchformer derive gelu`.
     """
     check_floating("tanh", x=x)
     check_dimensions("tanh", "x", x, 1)
@@ -125,6 +131,8 @@ def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
 
     Source: Elfwing, Uchibe and Doya, "Sigmoid-Weighted Linear Units for Neural Network Function Approximation in
     Reinforcement Learning", 2017.
+
+    Derivation: `python -m scratchformer derive swiglu`.
     """
     check_floating("silu", x=x)
     check_dimensions("silu", "x", x, 1)

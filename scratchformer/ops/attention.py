@@ -40,6 +40,8 @@ def attention_weights(
         ValueError: shapes that do not match, a mask that does not broadcast or is floating with only 0 and 1.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1.
+
+    Derivation: `python -m scratchformer derive attention`.
     """
     op = "attention_weights"
     check_attention(op, query, key, None, mask)
@@ -112,6 +114,8 @@ def scaled_dot_product_attention(
             dropout outside [0, 1).
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, equation 1.
+
+    Derivation: `python -m scratchformer derive attention`.
     """
     op = "scaled_dot_product_attention"
     check_attention(op, query, key, value, mask)

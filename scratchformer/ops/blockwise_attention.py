@@ -37,6 +37,8 @@ def blockwise_attention(
 
     Source: Dao et al., "FlashAttention", 2022, section 3.1 and appendix B; Rabe and Staats, "Self-attention Does Not
     Need O(n^2) Memory", 2021. The shift is the rows' maximum, or 0 where no score can be large.
+
+    Derivation: `python -m scratchformer derive blockwise_attention`.
     """
     op = "blockwise_attention"
     check_attention(op, query, key, value, mask)

@@ -40,6 +40,8 @@ def cross_entropy(
         ValueError: a target that is no class, shapes that do not match, `label_smoothing` outside [0, 1].
 
     Source: Szegedy et al., "Rethinking the Inception Architecture", 2015, section 7 (smoothing).
+
+    Derivation: `python -m scratchformer derive cross_entropy`.
     """
     check_floating("cross_entropy", logits=logits)
     check_dimensions("cross_entropy", "logits", logits, 1)

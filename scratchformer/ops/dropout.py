@@ -24,6 +24,8 @@ def dropout(
         ValueError: an x without axes, or p outside [0, 1).
 
     Source: Srivastava et al., "Dropout", 2014, section 4 and section 10 (scaling at training time).
+
+    Derivation: `python -m scratchformer derive dropout`.
     """
     check_floating("dropout", x=x)
     check_dimensions("dropout", "x", x, 1)

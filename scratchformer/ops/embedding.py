@@ -15,11 +15,13 @@ def embedding(
         table: one row of d features per id.
 
     Returns:
-        y, and `backward(dy)` giving `dtable`: row r is the sum of dy_b over all b with ids_b = r.
+        y, and `backward(dy)` giving dtable_r = sum of dy_b over all b with ids_b = r, 0 for a row that no id names.
 
     Raises:
         TypeError: ids that are not integers, or a table that is not floating.
         ValueError: an id out of range (negative ids do not wrap around), or a table that is not a matrix.
+
+    Derivation: `python -m scratchformer derive embedding`.
     """
     check_floating("embedding", table=table)
     if table.ndim != 2:

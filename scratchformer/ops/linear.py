@@ -25,19 +25,21 @@ def linear(
     Raises:
         TypeError: an argument that is not floating, or of another dtype than `x`.
         ValueError: feature counts that do not match.
+
+    Derivation: `python -m scratchformer derive linear`.
     """
     check_floating("linear", x=x, weight=weight, bias=bias)
     check_dimensions("linear", "x", x, 1)
     if weight.ndim != 2:
         raise ValueError(f"linear: weight must have shape (in, out), got {weight.shape}")
-    d_in, d_out = weight.shape
-    if x.shape[-1] != d_in:
-        raise ValueError(f"linear: x has {x.shape[-1]} features, weight expects {d_in}")
+    (d_in, d_out), shape = weight.shape, x.shape
+    if shape[-1] != d_in:
+        raise ValueError(f"linear: x has {shape[-1]} features, weight expects {d_in}")
     if bias is not None:
         check_shape("linear", "bias", bias, (d_out,))
 
     rows = x.reshape(-1, d_in)  # one large product instead of one per batch entry
-    y = (rows @ weight).reshape(*x.shape[:-1], d_out)
+    y = (rows @ weight).reshape(*shape[:-1], d_out)
     if bias is not None:
         y += bias
     check = cotangent_check("linear", y)
@@ -45,7 +47,7 @@ def linear(
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
         check(dy)
         drows = dy.reshape(-1, d_out)
-        dx = (drows @ weight.T).reshape(x.shape)
+        dx = (drows @ weight.T).reshape(shape)
         # The layout of the weight, so that adding to the gradient of a transposed (tied) table stays contiguous.
         dweight = np.matmul(rows.T, drows, out=np.empty_like(weight))
         dbias = None if bias is None else column_sum(dy)

@@ -16,6 +16,8 @@ def causal_mask(t_query: int, t_key: int | None = None) -> Bool[ndarray, "t_quer
 
     The last query is aligned with the last key, as when keys of earlier tokens are cached. Without `t_key` there are
     as many keys as queries. Raises ValueError for a negative size.
+
+    Derivation: `python -m scratchformer derive attention`.
     """
     t_key = t_query if t_key is None else t_key
     check_at_least("causal_mask", 0, t_query=t_query, t_key=t_key)
@@ -29,6 +31,8 @@ def sliding_window_mask(t_query: int, t_key: int | None = None, *, window: int) 
     size, or a window below 1.
 
     Source: Beltagy, Peters and Cohan, "Longformer: The Long-Document Transformer", 2020, section 3.1, one-sided.
+
+    Derivation: `python -m scratchformer derive attention`.
     """
     t_key = t_query if t_key is None else t_key
     check_at_least("sliding_window_mask", 0, t_query=t_query, t_key=t_key)
@@ -46,6 +50,8 @@ def padding_mask(lengths: Integer[ndarray, " b"], t: int) -> Bool[ndarray, "b 1 
     Raises:
         TypeError: lengths that are not integers.
         ValueError: lengths that are no vector or lie outside 0 to t, a negative t.
+
+    Derivation: `python -m scratchformer derive attention`.
     """
     check_at_least("padding_mask", 0, t=t)
     check_indices("padding_mask", "lengths", lengths, t + 1)
@@ -63,6 +69,8 @@ def packed_mask(documents: Integer[ndarray, "b t"]) -> Bool[ndarray, "b 1 t t"]:
     Raises:
         TypeError: documents that are not integers.
         ValueError: documents that are no matrix.
+
+    Derivation: `python -m scratchformer derive attention`.
     """
     if not isinstance(documents, ndarray) or documents.dtype.kind not in "iu":
         kind = documents.dtype if isinstance(documents, ndarray) else type(documents).__name__
@@ -83,6 +91,8 @@ def combine_masks(*masks: Shaped[ndarray, "..."] | None) -> Shaped[ndarray, "...
     Raises:
         TypeError: a mask that is neither boolean nor floating, floating masks that differ in dtype.
         ValueError: shapes that do not broadcast, a floating mask with only 0 and 1.
+
+    Derivation: `python -m scratchformer derive attention`.
     """
     given = [mask for mask in masks if mask is not None]
     for mask in given:

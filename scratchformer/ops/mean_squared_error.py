@@ -17,6 +17,8 @@ def mean_squared_error(
     Raises:
         TypeError: arguments that are not floating or differ in dtype.
         ValueError: shapes that differ or have no axes.
+
+    Derivation: `python -m scratchformer derive mean_squared_error`.
     """
     check_floating("mean_squared_error", prediction=prediction, target=target)
     check_dimensions("mean_squared_error", "prediction", prediction, 1)
@@ -27,7 +29,7 @@ def mean_squared_error(
 
     def backward(dloss: float = 1.0) -> tuple[ndarray, ndarray]:
         check_dloss("mean_squared_error", dloss)
-        dprediction = difference * prediction.dtype.type(2 * dloss / n)
+        dprediction = difference * difference.dtype.type(2 * dloss / n)
         return dprediction, -dprediction
 
     return loss, backward

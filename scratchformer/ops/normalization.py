@@ -29,6 +29,8 @@ def layer_norm(
         ValueError: shapes that do not match, or a negative eps.
 
     Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3.
+
+    Derivation: `python -m scratchformer derive layer_norm`.
     """
     _check("layer_norm", eps, x, weight=weight, bias=bias)
     n = x.shape[-1]
@@ -74,6 +76,8 @@ def rms_norm(
         ValueError: shapes that do not match, or a negative eps.
 
     Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, section 3 (there without eps).
+
+    Derivation: `python -m scratchformer derive rms_norm`.
     """
     _check("rms_norm", eps, x, weight=weight)
     n = x.shape[-1]

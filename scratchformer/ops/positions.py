@@ -37,7 +37,8 @@ def rotary(
         layout: "halves" pairs feature i with i + d / 2, "pairs" 2i with 2i + 1. Weights trained with one need it.
 
     Returns:
-        y, and `backward(dy)` giving dx, which is dy turned by the negative angles. Positions get no gradient.
+        y, and `backward(dy)` giving dx = dy turned by the negative angles: of a pair (da, db) of dy the pair
+        (da cos t + db sin t, db cos t - da sin t). Positions get no gradient.
 
     Angles are computed in float64 and only their cosines and sines rounded to the dtype of x, so that float32 stays
     as exact at position 100,000 as at 1.
@@ -50,6 +51,8 @@ def rotary(
     Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, section 3.2.2 (pairs);
         scaling: Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023,
         equation 4.
+
+    Derivation: `python -m scratchformer derive positions`.
     """
     check_floating("rotary", x=x)
     check_dimensions("rotary", "x", x, 2)
@@ -106,6 +109,8 @@ def sinusoidal_positions(
         ValueError: a d_model that is odd or below 2, a base that is not positive and finite.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
+
+    Derivation: `python -m scratchformer derive positions`.
     """
     op = "sinusoidal_positions"
     _check_positions(op, positions)
@@ -136,6 +141,8 @@ def alibi_bias(
 
     Source: Press, Smith and Lewis, "Train Short, Test Long: Attention with Linear Biases Enables Input Length
         Extrapolation", 2021, section 3; other head counts as in the code published with it.
+
+    Derivation: `python -m scratchformer derive positions`.
     """
     check_at_least("alibi_bias", 1, num_heads=num_heads, t_query=t_query, t_key=t_key)
     _check_dtype("alibi_bias", dtype)
@@ -161,6 +168,8 @@ def relative_buckets(
 
     Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2019,
         section 2.1; the formula as in the code published with it.
+
+    Derivation: `python -m scratchformer derive positions`.
     """
     check_at_least("relative_buckets", 1, t_query=t_query, t_key=t_key)
     check_bucket_options("relative_buckets", num_buckets, max_distance, bidirectional)

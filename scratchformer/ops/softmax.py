@@ -17,6 +17,8 @@ def softmax(x: Inexact[ndarray, "*batch n"]) -> tuple[Inexact[ndarray, "*batch n
         ValueError: an x without a last axis, or with an empty one.
 
     A row that is -inf throughout has no softmax and gives NaN; `attention_weights` gives such rows zeros.
+
+    Derivation: `python -m scratchformer derive softmax`.
     """
     check_floating("softmax", x=x)
     _check_row("softmax", x)
@@ -41,6 +43,8 @@ def log_softmax(x: Inexact[ndarray, "*batch n"]) -> tuple[Inexact[ndarray, "*bat
     Raises:
         TypeError: an x that is not floating.
         ValueError: an x without a last axis, or with an empty one.
+
+    Derivation: `python -m scratchformer derive softmax`.
     """
     check_floating("log_softmax", x=x)
     _check_row("log_softmax", x)

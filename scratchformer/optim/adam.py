@@ -14,6 +14,8 @@ class Adam(Optimizer):
     Raises ValueError for betas outside [0, 1) or a negative eps.
 
     Source: Kingma and Ba, "Adam", 2015, algorithm 1.
+
+    Derivation: `python -m scratchformer derive adam`.
     """
 
     weight_decay = 0.0
@@ -59,6 +61,8 @@ class AdamW(Adam):
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2 (here, as in PyTorch, the
     decay is scaled by the learning rate).
+
+    Derivation: `python -m scratchformer derive adam`.
     """
 
     def __init__(

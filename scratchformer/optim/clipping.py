@@ -9,6 +9,8 @@ def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
     """Euclidean norm of a vector of gradients; the result does not depend on `parallel_map`.
 
     The squares are added in the gradients' own precision within a span of 256 K elements, in float64 beyond.
+
+    Derivation: `python -m scratchformer derive clipping`.
     """
 
     def squares(span: slice) -> float:
@@ -31,6 +33,8 @@ def clip_global_norm(grads: np.ndarray, max_norm: float, parallel_map: ParallelM
         ValueError: a max_norm that is not positive.
 
     Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013, algorithm 1.
+
+    Derivation: `python -m scratchformer derive clipping`.
     """
     if not max_norm > 0:
         raise ValueError(f"clip_global_norm: max_norm must be positive, got {max_norm}")

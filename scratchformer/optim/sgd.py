@@ -12,6 +12,8 @@ class SGD(Optimizer):
 
     Source: Sutskever et al., "On the importance of initialization and momentum", 2013, section 2 (here, as in PyTorch,
     the learning rate is outside the velocity, and Nesterov's gradient is taken at p).
+
+    Derivation: `python -m scratchformer derive sgd`.
     """
 
     def __init__(self, parameters: ParameterVector, *, momentum: float = 0.0, nesterov: bool = False) -> None:

@@ -2,8 +2,21 @@
 
 from scratchformer.plots.attention import attention_maps
 from scratchformer.plots.curves import loss_curve
+from scratchformer.plots.lines import Line, Panel, line_panels
+from scratchformer.plots.matrices import matrix_panels
 from scratchformer.plots.norms import norm_curves
 from scratchformer.plots.steps import error_by_step
-from scratchformer.plots.style import save_figure
+from scratchformer.plots.style import save_figure, save_svg
 
-__all__ = ["attention_maps", "error_by_step", "loss_curve", "norm_curves", "save_figure"]
+__all__ = [
+    "Line",
+    "Panel",
+    "attention_maps",
+    "error_by_step",
+    "line_panels",
+    "loss_curve",
+    "matrix_panels",
+    "norm_curves",
+    "save_figure",
+    "save_svg",
+]

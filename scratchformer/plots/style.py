@@ -11,13 +11,15 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 GREY = "#767676"
 
 STYLE: dict[Any, Any] = {
-    "axes.formatter.min_exponent": 3,
+    "axes.formatter.min_exponent": 4,
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.size": 11,
     "grid.alpha": 0.25,
     "legend.frameon": False,
+    "savefig.facecolor": "white",
+    "savefig.transparent": False,
     "svg.fonttype": "none",
     "text.hinting": "none",
     "svg.hashsalt": "scratchformer",
@@ -28,5 +30,12 @@ def save_figure(figure: Figure, path: Path) -> Path:
     """Writes the figure as PNG and as SVG beside it, the same bytes each time; returns the PNG's path."""
     with mpl.rc_context(STYLE):
         figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    save_svg(figure, path)
     return path.with_suffix(".png")
+
+
+def save_svg(figure: Figure, path: Path) -> Path:
+    """Writes the figure as SVG alone, on white and the same bytes each time; returns the path with its suffix."""
+    with mpl.rc_context(STYLE):
+        figure.savefig(path.with_suffix(".svg"), dpi=200, metadata={"Date": None, "Creator": None})
+    return path.with_suffix(".svg")

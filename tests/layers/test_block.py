@@ -150,3 +150,10 @@ def test_errors_name_the_argument() -> None:
         block(4, 2, 8, activation="sigmoid")
     with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\)"):
         block(4, 2, 8, dropout=-0.1)
+    x = np.zeros((1, 3, 4))
+    message = "TransformerBlock: memory was given, but the block has no cross-attention"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        block(4, 2, 8)(x, memory=x)
+    message = "TransformerBlock: memory is None, cross-attention needs something to attend to"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        block(4, 2, 8, cross_attention=True)(x)

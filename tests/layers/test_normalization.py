@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.layers import LayerNorm, RMSNorm
+from scratchformer.layers.normalization import Norm, make_norm
 from tests.closeness import assert_close
 from tests.gradients import check_layer
 from tests.strategies import batch_shapes, dimensions, normal, seeds
@@ -74,3 +75,24 @@ def test_errors_name_the_argument() -> None:
         LayerNorm(3)(np.zeros((2, 4), np.float32))
     with pytest.raises(ValueError, match=r"rms_norm: weight must have shape \(4,\), got \(3,\)"):
         RMSNorm(3)(np.zeros((2, 4), np.float32))
+
+
+@pytest.mark.parametrize("name", ["layer", "rms"])
+def test_a_norm_by_its_name(name: Norm) -> None:
+    kind, own_eps = {"layer": (LayerNorm, 1e-5), "rms": (RMSNorm, 1e-6)}[name]
+    norm = make_norm(name, 3, bias=True, eps=0.25, dtype=np.float64)
+    assert isinstance(norm, kind)
+    assert norm.eps == 0.25
+    weight = norm.parameters()["weight"].value
+    assert (weight.shape, weight.dtype) == ((3,), np.float64)
+    default = make_norm(name, 3, bias=False, eps=None, dtype=np.float64)
+    assert default.eps == own_eps
+    assert list(default.parameters()) == ["weight"]
+    assert default.parameters()["weight"].value.dtype == np.float64
+    assert ("bias" in norm.parameters()) is (name == "layer")
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_norm_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^make_norm: norm must be 'layer' or 'rms', got 'batch'$"):
+        make_norm("batch", 3, bias=True, eps=None, dtype=np.float64)

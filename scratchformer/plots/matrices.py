@@ -1,0 +1,131 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy import ndarray
+
+from scratchformer.plots.attention import BAR, MASKED
+from scratchformer.plots.style import BLUE, ORANGE, STYLE
+
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed", ["#933B00", ORANGE, "#F3BE98", "white", "#9CCBE6", BLUE, "#004770"], N=257
+).with_extremes(bad=MASKED)
+
+ALL_PANELS, LARGEST_CELL = 6.6, 0.42
+"""Inches: the panels' width together at most, and a cell's side at most."""
+
+
+def matrix_panels(
+    panels: Mapping[str, Float[ndarray, "rows columns"]],
+    *,
+    row_label: str,
+    column_label: str,
+    value_label: str,
+    row_names: Sequence[str] | None = None,
+    column_names: Sequence[str] | None = None,
+    decimals: int | None = None,
+    row_sums: bool = False,
+    title: str = "",
+) -> Figure:
+    """Matrices of one shape side by side, each a heatmap: blue above 0, orange below, white at 0.
+
+    All share one bar, which reaches as far below 0 as above. What is not finite is grey, and called masked.
+
+    Args:
+        panels: a heading for each matrix of (rows, columns).
+        row_label, column_label, value_label: what rows, columns and colours are, with the unit if there is one.
+        row_names, column_names: a text for every row and every column; without them, their indices from 0.
+        decimals: of the numbers that are written into the cells; None writes none.
+        row_sums: whether the sum of every row, of what is finite in it, stands to its right.
+        title: of the figure.
+
+    Raises:
+        ValueError: no panels, matrices of different shapes or without cells, names that are not as many as the rows
+            or the columns.
+    """
+    _check(panels, row_names, column_names)
+    rows, columns = next(iter(panels.values())).shape
+    shown = [np.ma.masked_invalid(matrix) for matrix in panels.values()]
+    limit = max(float(abs(matrix).max()) if matrix.count() else 0.0 for matrix in shown) or 1.0
+
+    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.right": True, "axes.spines.top": True}):
+        panel = min(LARGEST_CELL, ALL_PANELS / (len(panels) * columns)) * np.array([columns, rows])
+        figure = Figure(figsize=tuple(panel * (len(panels), 1) + 4), layout="constrained")
+        all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, heading, matrix in zip(all_axes, panels, shown, strict=True):
+            image = axes.imshow(matrix, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+            axes.set_title(heading, fontsize=10, fontweight="bold", parse_math=False)
+            is_first = axes is all_axes[0]
+            axes.tick_params(labelsize=9, length=2, pad=2, left=is_first, labelleft=is_first)
+            if column_names is not None:
+                axes.set_xticks(np.arange(columns), column_names, rotation=90, parse_math=False)
+            if row_names is not None:
+                axes.set_yticks(np.arange(rows), row_names, parse_math=False)
+            if decimals is not None:
+                _write_numbers(axes, matrix, limit, decimals)
+            if row_sums:
+                _write_row_sums(axes, matrix, 2 if decimals is None else decimals)
+        figure.suptitle(title, parse_math=False)
+        figure.supxlabel(column_label, fontsize=10, parse_math=False)
+        figure.supylabel(row_label, fontsize=10, parse_math=False)
+        bar = figure.colorbar(image, ax=all_axes, aspect=panel[1] / BAR, pad=0.02)
+        bar.ax.tick_params(labelsize=9)
+        bar.set_label(value_label, fontsize=10, parse_math=False)
+        if any(np.ma.getmaskarray(matrix).any() for matrix in shown):
+            bar.ax.legend(
+                handles=[Patch(color=MASKED, label="masked")],
+                loc="upper left",
+                bbox_to_anchor=(0, 0),
+                borderpad=0.5,
+                borderaxespad=0,
+                handlelength=1,
+                fontsize=9,
+            )
+        for _ in range(3):
+            figure.draw_without_rendering()
+            drawn = all_axes[0].get_window_extent().size / figure.dpi
+            figure.set_size_inches(figure.get_size_inches() + (panel - drawn) * (len(panels), 1))
+    return figure
+
+
+def _write_numbers(axes: Axes, matrix: np.ma.MaskedArray, limit: float, decimals: int) -> None:
+    for row, column in np.argwhere(~np.ma.getmaskarray(matrix)):
+        value = matrix[row, column]
+        color = "white" if abs(value) > 0.55 * limit else "black"
+        axes.text(column, row, _number(value, decimals), color=color, ha="center", va="center", fontsize=8)
+
+
+def _write_row_sums(axes: Axes, matrix: np.ma.MaskedArray, decimals: int) -> None:
+    beside: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "xytext": (30, 0),
+        "textcoords": "offset points",
+        "ha": "right",
+        "fontsize": 9,
+    }
+    for row, total in enumerate(matrix.filled(np.nan)):
+        axes.annotate(_number(np.nansum(total), decimals), (1, row), va="center", **beside)
+    axes.annotate("sum", (1, -0.5), va="bottom", **beside | {"xytext": (30, 2)})
+
+
+def _number(value: float, decimals: int) -> str:
+    """With the minus sign of the axes' numbers, and none before a rounded 0."""
+    return f"{value:z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _check(panels: Mapping[str, ndarray], row_names: Sequence[str] | None, column_names: Sequence[str] | None) -> None:
+    shapes = {matrix.shape for matrix in panels.values()}
+    if len(shapes) != 1:
+        raise ValueError(f"matrix_panels: panels must be matrices of one shape, got {sorted(shapes)}")
+    (shape,) = shapes
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"matrix_panels: matrices must have two axes of at least 1, got shape {shape}")
+    for kind, names, count in (("row", row_names, shape[0]), ("column", column_names, shape[1])):
+        if names is not None and len(names) != count:
+            raise ValueError(f"matrix_panels: matrices have {count} {kind}s, but {kind}_names holds {len(names)}")

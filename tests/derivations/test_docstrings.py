@@ -1,0 +1,52 @@
+"""Every op leads to its page, and says the formula that the page ends with."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import scratchformer.ops
+from scratchformer import gradcheck, layers, models, optim
+from scratchformer.derivations import pages
+
+PAGES = {page.name: page for page in pages()}
+OPS = [getattr(scratchformer.ops, name) for name in scratchformer.ops.__all__ if name != "Backward"]
+WITHOUT_BACKWARD = [
+    *(scratchformer.ops.causal_mask, scratchformer.ops.sliding_window_mask, scratchformer.ops.padding_mask),
+    *(scratchformer.ops.packed_mask, scratchformer.ops.combine_masks),
+    *(scratchformer.ops.alibi_bias, scratchformer.ops.relative_buckets, scratchformer.ops.sinusoidal_positions),
+]
+NOT_DERIVED = {  # no gradient of their own, or that of what they are made of
+    "KeyValueCache",
+    "Layer",
+    "Parameter",
+    "Trace",
+}
+LAYERS = [getattr(layers, name) for name in layers.__all__ if name not in NOT_DERIVED]
+OTHERS = [
+    *(getattr(optim, name) for name in ("SGD", "Adam", "AdamW", "clip_global_norm", "global_norm")),
+    *(gradcheck.check_op, gradcheck.check_layer, gradcheck.check_gradient),
+    models.GPT,
+]
+
+
+def page_of(thing: object) -> str:
+    return re.findall(r"Derivation: `python -m scratchformer derive (\w+)`\.", inspect.getdoc(thing) or "")[0]
+
+
+@pytest.mark.parametrize("thing", [*OPS, *LAYERS, *OTHERS], ids=lambda thing: thing.__name__)
+def test_a_docstring_names_a_page_that_names_it(thing: type) -> None:
+    assert re.search(rf"\b{thing.__name__}\b", PAGES[page_of(thing)].text)
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if op not in WITHOUT_BACKWARD], ids=lambda op: op.__name__)
+def test_the_docstring_of_an_op_carries_the_formula_of_its_gradient(op: type) -> None:
+    assert re.search(r"\bd[a-zA-Z_]+ = .*\bd[yYzPS]|dloss", inspect.getdoc(op) or "")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_led_to_from_the_code(name: str) -> None:
+    package = Path(scratchformer.__file__).parent
+    sources = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    assert f"derive {name}`" in sources

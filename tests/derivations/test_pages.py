@@ -1,0 +1,92 @@
+"""Every page runs, has the one shape, and says nothing that a code host would not show."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scratchformer.derivations import Page, describe_wrong, pages, run_page
+from scratchformer.derivations.pages import FOLDER
+from tests.annotations import unchecked
+from tests.derivations.notation import LATEX, WORDS, names_in_formula, names_in_table
+
+PAGES = pages()
+HEADINGS = [
+    "Contract",
+    "Conventions",
+    "Forward",
+    "Graph",
+    "Backward",
+    "Fused form",
+    "What it says",
+    "Cost and memory",
+    "Numerics",
+    "Wrong on purpose",
+    "Exercises",
+]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+@each_page
+def test_everything_on_it_is_right(page: Page) -> None:
+    with unchecked():
+        results = run_page(page)
+    assert [describe_wrong(page, result) for result in results if not result.is_right] == []
+    claims = [result.claim for result in results]
+    assert claims.count("gradient") >= 2
+    assert {"same", "mistake"} <= set(claims)
+
+
+@each_page
+def test_it_has_the_one_shape(page: Page) -> None:
+    assert page.text.startswith(f"# {page.title}\n")
+    assert re.findall(r"^## (.+)$", page.text, re.MULTILINE) == HEADINGS
+    sections = dict(zip(HEADINGS, re.split(r"^## .+$", page.text, flags=re.MULTILINE)[1:], strict=True))
+    assert "check(" in sections["Backward"]
+    assert "same(" in sections["Fused form"]
+    assert "kept_bytes(" in sections["Cost and memory"]
+    assert "```python" in sections["Numerics"]
+    assert "mistake(" in sections["Wrong on purpose"]
+    assert "<details>" in sections["Exercises"]
+    assert "```text" in sections["Graph"]
+
+
+@each_page
+def test_every_symbol_of_a_formula_is_in_the_table_of_conventions(page: Page) -> None:
+    table = re.split(r"^## .+$", page.text, flags=re.MULTILINE)[2]
+    defined = names_in_table(table) | WORDS
+    for fence in page.fences:
+        if fence.language == "math":
+            unknown = names_in_formula(fence.code) - defined
+            assert not unknown, f"{page.name}.md, line {fence.line}: {sorted(unknown)} defined nowhere"
+
+
+@each_page
+def test_formulas_are_written_as_code_hosts_render_them(page: Page) -> None:
+    outside = re.sub(r"^```.*?^```$", "", page.text, flags=re.MULTILINE | re.DOTALL)
+    assert "$" not in re.sub(r"`[^`]*`", "", outside), "inline mathematics is parsed as Markdown first"
+    for fence in page.fences:
+        assert fence.language in ("python", "math", "text", "sh"), f"{page.name}.md, line {fence.line}"
+        if fence.language == "math":
+            commands = set(re.findall(r"\\([a-zA-Z]+)", fence.code))
+            assert commands <= LATEX, f"{page.name}.md, line {fence.line}: {sorted(commands - LATEX)}"
+
+
+def links(text: str) -> Iterator[str]:
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if not target.startswith("https://"):
+            yield target
+
+
+@pytest.mark.parametrize("path", [*(page.path for page in PAGES), FOLDER / "README.md"], ids=lambda path: path.name)
+def test_links_lead_to_files(path: Path) -> None:
+    dead = [target for target in links(path.read_text(encoding="utf-8")) if not (FOLDER / target).is_file()]
+    assert dead == []
+
+
+def test_every_page_and_every_figure_has_its_place() -> None:
+    assert {path.stem for path in FOLDER.glob("*.md")} == {page.name for page in PAGES} | {"README"}
+    shown = {target for page in PAGES for target in links(page.text) if target.startswith("figures/")}
+    assert shown == {f"figures/{path.name}" for path in (FOLDER / "figures").iterdir()}
