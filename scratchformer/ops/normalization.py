@@ -75,7 +75,7 @@ def rms_norm(
         TypeError: arguments that are not floating or differ in dtype.
         ValueError: shapes that do not match, or a negative eps.
 
-    Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, section 3 (there without eps).
+    Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019 (there without eps).
 
     Derivation: `python -m scratchformer derive rms_norm`.
     """
