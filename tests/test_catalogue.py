@@ -18,7 +18,12 @@ UNCATALOGUED |= {"Constant", "WarmupCosine", "WarmupInverseSquareRoot"}
 UNCATALOGUED |= {"BERTConfig", "LlamaConfig", "TransformerConfig", "KeyValueCache", "Rotary"}
 UNCATALOGUED |= {"alibi_bias", "relative_buckets", "sinusoidal_positions"}
 UNCATALOGUED |= {"causal_mask", "combine_masks", "packed_mask", "padding_mask", "sliding_window_mask"}
-by_name = pytest.mark.parametrize("entry", CATALOGUE, ids=[entry.name for entry in CATALOGUE])
+# Whole models take minutes: `python -m scratchformer gradcheck` checks them as well, and so does `-m long`.
+by_name = pytest.mark.parametrize(
+    "entry",
+    [pytest.param(entry, marks=[pytest.mark.long] if entry.room == "models" else []) for entry in CATALOGUE],
+    ids=[entry.name for entry in CATALOGUE],
+)
 
 
 def reports_of(entry: Entry, examples: int, regimes: tuple[Regime, ...]) -> list[Report]:

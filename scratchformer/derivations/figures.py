@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from scratchformer.derivations.scores import measure_scores
 from scratchformer.ops import attention_weights, gelu, layer_norm, relu, rotary, sinusoidal_positions, softmax
 from scratchformer.optim import Adam
 from scratchformer.plots import Line, Panel, line_panels, matrix_panels, save_svg
@@ -131,21 +132,8 @@ def attention_scale() -> Figure:
     """What dividing scores by sqrt(d_k) keeps: their variance, the entropy of the weights, the gradient."""
     generator = np.random.default_rng(0)
     sizes, num_keys = 2 ** np.arange(11), 32
-    measured: dict[str, list[SimpleNamespace]] = {"scores divided by √d_k": [], "scores as they are": []}
-    for d_k in sizes:
-        query, key = generator.standard_normal((64, 8, d_k)), generator.standard_normal((64, num_keys, d_k))
-        dweights = generator.standard_normal((64, 8, num_keys))
-        for name, scale in zip(measured, (None, 1.0), strict=True):
-            weights, backward = attention_weights(query, key, np.zeros(dweights.shape), scale=scale)
-            _, _, dscores = backward(dweights)
-            surprise = -np.log(np.where(weights > 0, weights, 1))
-            measured[name].append(
-                SimpleNamespace(
-                    variance=(query @ key.swapaxes(1, 2) * (d_k**-0.5 if scale is None else scale)).var(),
-                    entropy=(weights * surprise).sum(axis=-1).mean(),
-                    gradient=np.median(np.linalg.norm(dscores, axis=-1)),
-                )
-            )
+    both = [measure_scores(int(d_k), num_keys=num_keys, generator=generator) for d_k in sizes]
+    measured = dict(zip(("scores divided by √d_k", "scores as they are"), zip(*both, strict=True), strict=True))
 
     def lines(quantity: str) -> list[Line]:
         return [
@@ -165,7 +153,7 @@ def attention_scale() -> Figure:
                 log_x=True,
                 levels={f"log {num_keys}, all alike": np.log(num_keys)},
             ),
-            Panel("norm of the scores' gradient", "d_k", "median over queries", lines("gradient"), True, True),
+            Panel("norm of the scores' gradient", "d_k", "median over queries", lines("typical_gradient"), True, True),
         ]
     )
 

@@ -1,17 +1,21 @@
 """Every page runs, has the one shape, and says nothing that a code host would not show."""
 
+import builtins
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from scratchformer import derivations, gradcheck, layers, models, ops, optim
 from scratchformer.derivations import Page, describe_wrong, pages, run_page
 from scratchformer.derivations.pages import FOLDER
 from tests.annotations import unchecked
 from tests.derivations.notation import LATEX, WORDS, names_in_formula, names_in_table
 
 PAGES = pages()
+ROOMS = (ops, layers, models, optim, gradcheck, derivations, np, builtins)
 HEADINGS = [
     "Contract",
     "Conventions",
@@ -64,8 +68,9 @@ def test_every_symbol_of_a_formula_is_in_the_table_of_conventions(page: Page) ->
 
 @each_page
 def test_formulas_are_written_as_code_hosts_render_them(page: Page) -> None:
-    outside = re.sub(r"^```.*?^```$", "", page.text, flags=re.MULTILINE | re.DOTALL)
-    assert "$" not in re.sub(r"`[^`]*`", "", outside), "inline mathematics is parsed as Markdown first"
+    assert "$" not in re.sub(r"`[^`]*`", "", without_fences(page.text)), (
+        "inline mathematics is parsed as Markdown first"
+    )
     for fence in page.fences:
         assert fence.language in ("python", "math", "text", "sh"), f"{page.name}.md, line {fence.line}"
         if fence.language == "math":
@@ -73,9 +78,26 @@ def test_formulas_are_written_as_code_hosts_render_them(page: Page) -> None:
             assert commands <= LATEX, f"{page.name}.md, line {fence.line}: {sorted(commands - LATEX)}"
 
 
+@each_page
+def test_functions_that_it_names_exist(page: Page) -> None:
+    """In the library, NumPy, Python, or the code and the symbols of the page."""
+    code = "".join(fence.code for fence in page.fences if fence.language == "python")
+    known = {name for room in ROOMS for name in dir(room)} | set(re.findall(r"\w+", code))
+    known |= names_in_table(re.split(r"^## .+$", page.text, flags=re.MULTILINE)[2])
+    called = {
+        name
+        for inline in re.findall(r"`([^`]+)`", without_fences(page.text))
+        for name in re.findall(r"(?<![\w.])([A-Za-z]\w*)\(", inline)
+    }
+    assert {name for name in called if name.partition("_")[0] not in known and name not in known} == set()
+
+
+def without_fences(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
 def links(text: str) -> Iterator[str]:
-    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_fences(text)):
         if not target.startswith("https://"):
             yield target
 

@@ -29,7 +29,7 @@ def attention(d_model: int, num_heads: int, **options: object) -> MultiHeadAtten
     is_causal=st.booleans(),
     seed=seeds,
 )
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_gradients(
     groups: tuple[int, int], d_key: int, d_value: int, is_rotary: bool, method: str, is_causal: bool, seed: int
 ) -> None:

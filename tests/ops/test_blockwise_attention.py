@@ -145,6 +145,67 @@ def test_dropout_keeps_or_scales_each_weight_and_backward_drops_the_same(p: floa
     assert np.array_equal(blockwise_attention(query, key, value, dropout=p)[0], weights)
 
 
+def test_elements_of_a_tile_are_dropped_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    query, key = normal(0, (40, 3), (50, 3))
+    dropped, _ = blockwise_attention(query, key, np.eye(50), dropout=0.3, generator=np.random.default_rng(1))
+    is_dropped = dropped == 0
+    for axis in (0, 1):
+        assert np.abs(is_dropped.mean(axis=axis) - 0.3).max() < 0.4
+        assert np.unique(is_dropped, axis=axis).shape == is_dropped.shape
+
+
+def test_each_generator_drops_others_and_is_left_alone_without_dropout() -> None:
+    query, key = normal(0, (6, 3), (12, 3))
+    drawn = [
+        blockwise_attention(query, key, np.eye(12), dropout=0.5, generator=np.random.default_rng(seed))[0] == 0
+        for seed in range(300)
+    ]
+    assert len({one.tobytes() for one in drawn}) > 290
+    generator, untouched = np.random.default_rng(0), np.random.default_rng(0)
+    blockwise_attention(query, key, np.eye(12), dropout=0.0, generator=generator)
+    assert generator.bit_generator.state == untouched.bit_generator.state
+
+
+@given(seed=seeds)
+def test_biases_that_are_large_where_scores_are_small(seed: int) -> None:
+    query, key, value, mask, dy = normal(seed, (7, 3), (5, 3), (5, 2), (7, 5), (7, 2))
+    for size in (1e3, 1e6):
+        y, backward = blockwise_attention(query, key, value, size * mask)
+        expected, expected_backward = scaled_dot_product_attention(query, key, value, size * mask)
+        assert_close(y, expected, 1e-12)
+        for dx, expected_dx in zip(backward(dy), expected_backward(dy), strict=True):
+            assert np.abs(dx - expected_dx).max() < 1e-10
+
+
+@pytest.mark.parametrize("is_additive", [True, False])
+def test_a_key_of_nan_reaches_those_alone_that_may_attend_to_it(is_additive: bool) -> None:
+    query, key, value = normal(0, (7, 3), (5, 3), (5, 2))
+    key[2] = np.nan
+    allowed = np.ones((7, 5), bool)
+    allowed[1, 2] = allowed[5, 2] = False
+    mask = np.where(allowed, 0.5, -np.inf) if is_additive else allowed
+    y, _ = blockwise_attention(query, key, value, mask)
+    assert np.array_equal(np.isfinite(y).all(axis=1), ~allowed[:, 2])
+    expected, _ = scaled_dot_product_attention(query, key, value, mask)
+    assert_close(y[[1, 5]], expected[[1, 5]], 1e-12)
+
+
+def test_tiles_above_the_diagonal_are_left_out() -> None:
+    causal, whole = tiles.Tiles(None, (9, 9), True), tiles.Tiles(None, (9, 9), False)
+    assert [causal.columns(rows)[-1].stop for rows in causal.rows()] == [rows.stop for rows in causal.rows()]
+    assert [whole.columns(rows)[-1].stop for rows in whole.rows()] == [9] * len(whole.rows())
+    assert [rows.start for rows in causal.rows()] == [0, 6]  # of twice three queries: 9 keys are many here
+
+
+def test_without_options_every_key_is_seen() -> None:
+    query, key, value = normal(0, (4, 3), (4, 3), (4, 2))
+    y, _ = blockwise_attention(query, key, value)
+    assert_close(y, scaled_dot_product_attention(query, key, value)[0], 1e-12)
+    assert_close(blockwise_attention(query, key, value, is_causal=True)[0][-1:], y[-1:], 1e-12)
+    assert not np.allclose(blockwise_attention(query, key, value, is_causal=True)[0][0], y[0])
+
+
 def test_the_share_that_is_dropped_is_p() -> None:
     query, key = normal(0, (40, 1, 3, 3), (40, 1, 50, 3))
     value = np.broadcast_to(np.eye(50), (40, 1, 50, 50))

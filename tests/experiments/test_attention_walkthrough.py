@@ -1,0 +1,241 @@
+"""The lesson runs as a program, cell by cell and when it is imported, and says what is wrong where something is."""
+
+import json
+import math
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+from tests.experiments.running import EXPERIMENTS, run
+
+SCRIPT = "attention_walkthrough.py"
+FIGURES = {
+    f"{name}.{suffix}"
+    for name in ("positions", "masks", "heads", "cross", "head_distances")
+    for suffix in ("png", "svg")
+}
+EXACT = {"masked_weights", "what_the_future_changes", "what_padding_changes", "distance_where_there_is_one_key"}
+CLOSE = {"difference_from_library", "rows_sum_to_1", "shifted_scores_change_nothing", "order_without_positions"}
+
+
+def run_here(arguments: list[str], script: Path = EXPERIMENTS / SCRIPT) -> None:
+    """As a program, in this process."""
+    received = {number: signal.getsignal(number) for number in [getattr(signal, "SIGPIPE", None)] if number}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(script), *arguments])
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        finally:
+            for number, handler in received.items():
+                signal.signal(number, handler)
+
+
+def cells() -> list[tuple[str, str]]:
+    """The kind and the source of every cell of the percent format."""
+    _, *parts = ("\n" + (EXPERIMENTS / SCRIPT).read_text(encoding="utf-8")).split("\n# %%")
+    return [(heading.strip(), source) for heading, _, source in (part.partition("\n") for part in parts)]
+
+
+@pytest.fixture(scope="module")
+def lesson(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run, and what it printed."""
+    folder = tmp_path_factory.mktemp("lesson") / "run"
+    result = run(SCRIPT, "--out", str(folder), cwd=folder.parent)
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the cells leave behind when they run one after another in a plain interpreter."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("interpreter"))
+        patch.setattr(sys, "argv", [""])
+        for kind, source in cells():
+            if not kind:
+                exec(compile(source, SCRIPT, "exec"), namespace)
+        assert Path("runs/attention_walkthrough-001/summary.json").is_file()
+    return namespace
+
+
+def test_cells_are_code_that_stands_alone_or_comments() -> None:
+    (kind, docstring), *others = cells()
+    assert kind == "[markdown]"
+    assert docstring.startswith('"""')
+    assert docstring.endswith('"""\n')
+    assert {kind for kind, _ in others} == {"", "[markdown]"}
+    for kind, source in others:
+        if kind:
+            assert all(line.startswith("#") for line in source.strip().splitlines())
+        else:
+            assert compile(source, SCRIPT, "exec").co_code
+
+
+def test_the_run_folder_holds_the_figures_and_a_verdict_for_every_check(lesson: tuple[Path, str]) -> None:
+    folder, _ = lesson
+    assert {path.name for path in folder.iterdir()} == FIGURES | {"config.json", "figures.json", "summary.json"}
+    results = {result["metric"]: result for result in json.loads((folder / "summary.json").read_text())}
+    pytorch = results.pop("difference_from_pytorch")
+    assert results.keys() == EXACT | CLOSE
+    for name, result in results.items():
+        assert result["target"] == (0 if name in EXACT else 1e-12)
+        assert result["achieved"] <= result["target"]
+        assert result["passed"] is True
+    assert pytorch["target"] == 1e-12
+    assert pytorch["passed"] is (None if find_spec("torch") is None else True)
+
+
+def test_every_intermediate_is_printed_with_its_shape(lesson: tuple[Path, str]) -> None:
+    _, printed = lesson
+    for line in (
+        "embedded = embeddings[ids]: (1, 3, 4)",
+        "x = embedded + positions: (1, 3, 4)",
+        "scores = query @ key^T: (1, 3, 3)",
+        "weights = stable_softmax(scaled): (1, 3, 3)",
+        "y = weights @ value: (1, 3, 4)",
+        "query_heads: (1, 2, 3, 2)",
+        "head_weights: (1, 2, 3, 3)",
+        "multi_head_y = merged @ output_weight: (1, 3, 4)",
+        "cross_weights: (1, 2, 3, 4)",
+    ):
+        assert f"\n{line}\n" in printed
+    assert "WRONG" not in printed
+    is_left_out = "PyTorch is not installed in this Python: the comparison was left out\n" in printed
+    assert is_left_out == (find_spec("torch") is None)
+
+
+def test_weights_and_outputs_are_those_of_the_formula_in_indices(names: dict[str, Any]) -> None:
+    query, key, value = (names[name][0] for name in ("query", "key", "value"))
+    for h, features in enumerate((range(2), range(2, 4))):
+        for i in range(3):
+            exponentials = [math.exp(sum(query[i, m] * key[j, m] for m in features) / 2**0.5) for j in range(3)]
+            for name, number in (("head_weights", 3), ("causal_head_weights", i + 1), ("padded_head_weights", 2)):
+                expected = [exponentials[j] / sum(exponentials[:number]) if j < number else 0 for j in range(3)]
+                np.testing.assert_allclose(names[name][0, h, i], expected, rtol=1e-12)
+            mixed = [sum(names["head_weights"][0, h, i, j] * value[j, m] for j in range(3)) for m in features]
+            np.testing.assert_allclose(names["merged"][0, i, features], mixed, rtol=1e-12)
+    for i in range(3):
+        exponentials = [math.exp(sum(query[i, m] * key[j, m] for m in range(4)) / 2) for j in range(3)]
+        np.testing.assert_allclose(names["weights"][0, i], np.array(exponentials) / sum(exponentials), rtol=1e-12)
+
+
+def test_the_naive_softmax_overflows_and_the_stable_one_does_not(names: dict[str, Any]) -> None:
+    assert np.isnan(names["overflowed"]).all()
+    assert np.isfinite(names["stable_softmax"](names["scaled"] + 1000)).all()
+
+
+def test_the_distance_of_heads_is_that_of_jensen_and_shannon(names: dict[str, Any]) -> None:
+    p, q = np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 7))
+    p[0], q[0] = [0.5, 0.5, 0, 0, 0], [0, 0, 0.3, 0.3, 0.4]
+    found = names["jensen_shannon_distance"](p, q)
+    np.testing.assert_allclose(found, [jensenshannon(a, b, base=2) for a, b in zip(p, q, strict=True)])
+    assert found[0] == pytest.approx(1)
+    assert (names["jensen_shannon_distance"](p, p) == 0).all()
+
+
+def test_a_figure_is_shown_in_a_notebook(names: dict[str, Any]) -> None:
+    drawn = names["Drawn"](EXPERIMENTS / "figures" / "char_lm.png")
+    assert drawn._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("first", [0.5, np.nan])
+def test_a_check_that_failed_once_has_failed(
+    first: float, names: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    check, checks = names["check"], names["checks"]
+    try:
+        check("new", np.array([0.0, -first]), 1e-3)
+        check("new", np.array([1e-4]), 1e-3)
+        check("other", np.array([1e-4]), 1e-3)
+        assert [checks[name]["passed"] for name in ("new", "other")] == [False, True]
+        np.testing.assert_equal(checks["new"]["achieved"], first)
+    finally:
+        del checks["new"], checks["other"]
+    assert [line.split(": ")[-1] for line in capsys.readouterr().out.splitlines()] == ["WRONG", "right", "right"]
+
+
+def test_figures_are_drawn_anew_from_what_the_folder_keeps(
+    lesson: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = lesson
+    shutil.copytree(folder, tmp_path / "copy", ignore=lambda folder, files: FIGURES)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"^$"):
+        run_here(["--plot-only", "copy"])
+    assert capsys.readouterr().out == (
+        "figures: copy/positions.png copy/masks.png copy/heads.png copy/cross.png copy/head_distances.png\n"
+    )
+    for name in FIGURES:
+        assert (tmp_path / "copy" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_to_import_it_is_to_run_it_and_the_seed_decides_the_numbers(lesson: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = lesson
+    environment = os.environ | {"PYTHONPATH": str(EXPERIMENTS.parent)}
+    command = [sys.executable, "-c", "import experiments.attention_walkthrough", "--seed", "1"]  # not its options
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    imported = tmp_path / "runs" / "attention_walkthrough-001"
+    assert (imported / "figures.json").read_bytes() == (folder / "figures.json").read_bytes()
+    run_here(["--seed", "1", "--out", str(tmp_path / "other")])
+    kept, other = (json.loads((path / "figures.json").read_text()) for path in (folder, tmp_path / "other"))
+    assert kept["positions"] == other["positions"]
+    assert all(kept[name] != other[name] for name in ("masks", "heads", "cross", "head_distances"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="the system has no such signal")
+def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
+    command = [sys.executable, EXPERIMENTS / SCRIPT]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == -signal.SIGPIPE
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--sed", "1"], "unknown option --sed; did you mean --seed?"),
+        (["--out", "full"], "run folder full is not empty; choose another, nothing was overwritten"),
+        (["--plot-only", "nowhere"], "nowhere/figures.json cannot be read: No such file or directory"),
+        (["--plot-only", "full"], "full/figures.json is not of this program"),
+    ],
+)
+def test_bad_options_are_one_clear_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "figures.json").write_text('{"masks": {"function": "pie_chart", "arguments": {}}}')
+    with pytest.raises(SystemExit, match="2"):
+        run_here(arguments)
+    assert capsys.readouterr() == ("", f"{SCRIPT}: error: {said}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_the_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run_here(["--help"])
+    shown = capsys.readouterr().out
+    for option in ("--out", "--plot-only", "--seed"):
+        assert option in shown
+    assert shown.count("(default: ") == 3

@@ -1,0 +1,228 @@
+"""What is measured is what is said, theory is judged, and figures come from the table alone."""
+
+import csv
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import scaling
+from scratchformer.derivations.scores import measure_scores
+from tests.experiments.running import run
+
+FIGURES = {f"{name}.{suffix}" for name in ("scaling", "decay") for suffix in ("png", "svg")}
+METRICS = ["variance_error", "entropy_drift", "typical_gradient_kept", "decay_error"]
+SIZES = 2 ** np.arange(11)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scaling") / "smoke"
+    result = run("scaling.py", "--preset", "smoke", "--out", str(folder), cwd=folder.parent)
+    assert result.returncode == 0, result.stderr
+    assert " 256  " in result.stdout
+    return folder
+
+
+def as_theory_says() -> dict[str, np.ndarray]:
+    """Measurements of two draws, (draws, d_k, scales), that differ from theory by nothing, in the mean."""
+    lead, _ = scaling.lead_of_the_best(32)
+    fall = np.exp(-lead * np.sqrt(SIZES))
+    without, ones = SIZES.astype(float), np.ones(len(SIZES))
+    means = {
+        "variance": [ones, without],
+        "entropy": [3.0 * ones, 1 / without],
+        "typical_gradient": [0.2 * ones, fall],
+        "mean_gradient": [0.2 * ones, 1 / without],
+    }
+    return {name: np.stack(pair, axis=-1) * np.array([0.5, 1.5])[:, None, None] for name, pair in means.items()}
+
+
+def test_what_is_measured_is_what_the_names_say() -> None:
+    found = measure_scores(3, num_keys=5, batch=2, generator=np.random.default_rng(0))
+    generator = np.random.default_rng(0)
+    query, key, dweights = (generator.standard_normal(shape) for shape in ((2, 8, 3), (2, 5, 3), (2, 8, 5)))
+    for statistics, scale in zip(found, (3**-0.5, 1.0), strict=True):
+        scores, entropies, norms = [], [], []
+        for b, i in np.ndindex(2, 8):
+            row = np.array([scale * sum(query[b, i] * key[b, j]) for j in range(5)])
+            p = np.exp(row) / np.exp(row).sum()
+            jacobian = np.diag(p) - np.outer(p, p)
+            scores += row.tolist()
+            entropies.append(-sum(p * np.log(p)))
+            norms.append(math.hypot(*(jacobian @ dweights[b, i])))
+        assert statistics.variance == pytest.approx(np.var(scores))
+        assert statistics.entropy == pytest.approx(np.mean(entropies))
+        assert statistics.typical_gradient == pytest.approx(np.median(norms))
+        assert statistics.mean_gradient == pytest.approx(np.mean(norms))
+
+
+def test_a_weight_that_vanishes_adds_no_entropy() -> None:
+    _, without = measure_scores(10**6, num_keys=2, batch=1, generator=np.random.default_rng(0))
+    assert 0 <= without.entropy < 1e-6
+
+
+def test_the_lead_of_the_best_is_that_of_draws() -> None:
+    lead, ties = scaling.lead_of_the_best(2)
+    assert lead == pytest.approx(math.sqrt(2) * 0.67448975, rel=1e-3), (
+        "two numbers differ by a normal one of variance 2"
+    )
+    assert ties == pytest.approx(1 / math.sqrt(math.pi), rel=1e-3)
+    lead, ties = scaling.lead_of_the_best(32)
+    assert (round(lead, 3), round(ties, 2)) == (0.316, 2.07), "as the help says"
+    best_two = np.sort(np.random.default_rng(0).standard_normal((100_000, 32)), axis=1)[:, -2:]
+    drawn = best_two[:, 1] - best_two[:, 0]
+    assert np.median(drawn) == pytest.approx(lead, rel=0.02)
+    assert (drawn < 0.02).mean() / 0.02 == pytest.approx(ties, rel=0.05)
+
+
+def test_every_power_of_two_up_to_the_largest_is_measured() -> None:
+    assert scaling.powers_of_two(16) == [1, 2, 4, 8, 16]
+    assert scaling.powers_of_two(31) == [1, 2, 4, 8, 16]
+
+
+def test_the_run_folder_holds_the_table_the_figures_and_what_was_achieved(smoke: Path) -> None:
+    names = {path.name for path in smoke.iterdir()}
+    assert names == FIGURES | {"config.json", "measurements.csv", "summary.json"}
+    rows = list(csv.DictReader((smoke / "measurements.csv").read_text().splitlines()))
+    assert [(row["draw"], row["d_k"], row["scale"]) for row in rows] == [
+        (str(i), str(d_k), scale) for i in range(2) for d_k in 2 ** np.arange(9) for scale in ("1/sqrt(d_k)", "1")
+    ]
+    by_size = {
+        (int(row["d_k"]), row["scale"]): (float(row["variance"]), float(row["typical_gradient"])) for row in rows
+    }
+    for (d_k, scale), (variance, _) in by_size.items():
+        assert variance == pytest.approx(d_k if scale == "1" else 1, rel=0.3)
+    assert by_size[256, "1"][1] < 0.1 * by_size[256, "1/sqrt(d_k)"][1]
+    summary = json.loads((smoke / "summary.json").read_text())
+    assert [result["metric"] for result in summary] == METRICS
+    assert all(result["target"] is result["passed"] is None for result in summary)
+    assert all(math.isfinite(result["achieved"]) for result in summary)
+
+
+def test_each_draw_has_numbers_of_its_own_and_the_seed_repeats_them(
+    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scaling, "draw", lambda path: [])
+    first, second = np.split(scaling.read_measurements(smoke)[1]["variance"], 2)
+    assert (first != second).all()
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        arguments = ["--preset", "smoke", "--batch", "1", "--largest", "16", "--seed", seed]
+        scaling.main([*arguments, "--out", str(tmp_path / name)])
+    tables = [(tmp_path / name / "measurements.csv").read_bytes() for name in "abc"]
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_figures_are_drawn_anew_from_the_table(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(smoke, copy, ignore=lambda folder, names: FIGURES)
+    scaling.main(["--plot-only", str(copy)])
+    assert capsys.readouterr().out == f"figures: {copy / 'scaling.png'} {copy / 'decay.png'}\n"
+    for name in FIGURES:
+        assert (copy / name).read_bytes() == (smoke / name).read_bytes()
+    for name, texts in (
+        ("scaling", ["scores divided by √d_k", "scores as they are", "theory", "log 32, all alike"]),
+        ("decay", ["mean over queries", "median over queries", "theory", "√d_k"]),
+    ):
+        svg = (smoke / f"{name}.svg").read_text(encoding="utf-8")
+        assert all(f">{text}<" in svg for text in texts)
+
+
+def test_lines_are_the_range_and_the_mean_of_the_draws() -> None:
+    values = np.array([[1.0, 2.0], [3.0, 7.0], [2.0, 3.0]])
+    least, most, mean = scaling.mean_and_range("name", np.array([1, 2]), values)
+    assert [line.y.tolist() for line in (least, most, mean)] == [[1, 2], [3, 7], [2, 4]]
+    assert [line.kind for line in (least, most, mean)] == ["plain", "plain", "marked"]
+    assert {line.name for line in (least, most, mean)} == {"name"}
+
+
+def test_what_theory_says_passes() -> None:
+    summary = scaling.judge(scaling.PRESETS["quick"], SIZES, as_theory_says(), 1.0)
+    assert [(result["metric"], result["target"]) for result in summary] == list(scaling.TARGETS.items())
+    assert [result["passed"] for result in summary] == [True] * 4
+    assert summary[0]["achieved"] == pytest.approx(0, abs=1e-12)
+    assert summary[1]["achieved"] == 0
+    assert summary[2]["achieved"] == pytest.approx(5 * math.exp(-32 * scaling.lead_of_the_best(32)[0]))
+    assert summary[3]["achieved"] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "place", "factor", "failed"),
+    [
+        ("variance", (3, 0), 1.06, "variance_error"),
+        ("variance", (0, 1), 0.94, "variance_error"),
+        ("entropy", (10, 0), 0.94, "entropy_drift"),
+        ("typical_gradient", (slice(8, None), 1), 10.0, "typical_gradient_kept"),
+        ("typical_gradient", (8, 1), 0.5, "decay_error"),
+        ("typical_gradient", (8, 1), 2.0, "decay_error"),
+    ],
+)
+def test_what_differs_from_theory_fails(quantity: str, place: tuple, factor: float, failed: str) -> None:
+    measured = as_theory_says()
+    measured[quantity][:, *place] *= factor
+    summary = scaling.judge(scaling.PRESETS["quick"], SIZES, measured, 1.0)
+    assert [result["metric"] for result in summary if not result["passed"]] == [failed]
+
+
+def test_only_the_settings_of_the_targets_are_judged_whatever_the_seed() -> None:
+    for options, is_judged in (({"seed": 7}, True), ({"out": Path("x")}, True), ({"batch": 255}, False)):
+        config = scaling.replace(scaling.PRESETS["quick"], **options)
+        summary = scaling.judge(config, SIZES, as_theory_says(), 1.0)
+        assert {result["passed"] for result in summary} == {True if is_judged else None}
+
+
+@pytest.mark.long
+def test_the_quick_preset_reaches_its_targets(tmp_path: Path) -> None:
+    assert run("scaling.py", "--seed", "1", "--out", "run", cwd=tmp_path).returncode == 0
+    assert all(result["passed"] for result in json.loads((tmp_path / "run" / "summary.json").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--draws", "0"], "--draws must be at least 1, got 0"),
+        (["--batch", "0"], "--batch must be at least 1, got 0"),
+        (["--keys", "1"], "--keys must be at least 2, got 1"),
+        (["--largest", "15"], "--largest must be at least 16, got 15"),
+        (["--largest", "10000"], "--largest must be below 10000, got 10000"),
+        (["--draw", "1"], "unknown option --draw; did you mean --draws?"),
+        (["--out", "other"], "run folder other is not empty; choose another, nothing was overwritten"),
+        (["--plot-only", "nowhere"], "nowhere/config.json cannot be read: No such file or directory"),
+        (["--plot-only", "other"], "other is not a run folder of this program"),
+        (["--plot-only", "cut"], "cut/measurements.csv does not hold the measurements of a run"),
+        (["--plot-only", "uneven"], "uneven/measurements.csv does not hold the measurements of a run"),
+    ],
+)
+def test_bad_options_are_one_clear_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    header = ",".join(scaling.COLUMNS)
+    for name, options, table in (
+        ("other", {}, ""),
+        ("cut", {"keys": 32}, "draw,d_k\n0,1\n"),
+        ("uneven", {"keys": 32}, f"{header}\n0,1,1,1,1,1,1\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"options": options}))
+        (tmp_path / name / "measurements.csv").write_text(table)
+    with pytest.raises(SystemExit, match="2"):
+        scaling.main(arguments)
+    assert capsys.readouterr().err == f"scaling.py: error: {said}\n"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        scaling.main(["--help"])
+    shown = capsys.readouterr().out
+    for name in vars(scaling.PRESETS["quick"]):
+        assert f"--{name.replace('_', '-')} " in shown
