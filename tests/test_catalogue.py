@@ -18,10 +18,16 @@ UNCATALOGUED |= {"Constant", "WarmupCosine", "WarmupInverseSquareRoot"}
 UNCATALOGUED |= {"BERTConfig", "LlamaConfig", "TransformerConfig", "KeyValueCache", "Rotary"}
 UNCATALOGUED |= {"alibi_bias", "relative_buckets", "sinusoidal_positions"}
 UNCATALOGUED |= {"causal_mask", "combine_masks", "packed_mask", "padding_mask", "sliding_window_mask"}
-# Whole models take minutes: `python -m scratchformer gradcheck` checks them as well, and so does `-m long`.
+
+
+def takes_long(entry: Entry) -> bool:
+    """Whole models, and blocks with cross-attention: left to `python -m scratchformer gradcheck` and `-m long`."""
+    return entry.room == "models" or "decoder" in entry.name
+
+
 by_name = pytest.mark.parametrize(
     "entry",
-    [pytest.param(entry, marks=[pytest.mark.long] if entry.room == "models" else []) for entry in CATALOGUE],
+    [pytest.param(entry, marks=[pytest.mark.long] if takes_long(entry) else []) for entry in CATALOGUE],
     ids=[entry.name for entry in CATALOGUE],
 )
 
