@@ -126,12 +126,26 @@ def test_auto_turns_to_tiles_where_they_are_faster(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(module, "blockwise_attention", spy)
     x = np.zeros((1, module.BLOCKWISE_FROM, 2), np.float32)
-    for method in ("auto", "dense"):
+    for method, expected in (("auto", [module.BLOCKWISE_FROM] * 2), ("dense", []), ("blockwise", [3])):
+        used.clear()
         layer = attention(2, 1, method=method)
-        layer(x[:, 1:])
-        layer(x, is_causal=True)
-    attention(2, 1, method="blockwise")(x[:, :3])
-    assert used == [module.BLOCKWISE_FROM, 3]
+        if method != "blockwise":
+            layer(x[:, 1:])
+            layer(x, is_causal=True)
+            layer(x[0])
+        else:
+            layer(x[:, :3])
+        assert used == expected
+
+
+def test_without_options_there_are_biases_and_every_key_is_seen() -> None:
+    layer = with_random_values(attention(4, 2), 0)
+    names = {f"{part}.{kind}" for part in ("query", "key_value", "output") for kind in ("weight", "bias")}
+    assert layer.parameters().keys() == names
+    (x,) = normal(0, (2, 3, 4))
+    everything = np.ones((3, 3), bool)
+    assert np.array_equal(layer(x)[0], layer(x, None, everything)[0])
+    assert not np.allclose(layer(x)[0], layer(x, is_causal=True)[0])
 
 
 @given(
@@ -231,6 +245,8 @@ def test_errors_name_the_argument() -> None:
         attention(4, 4, num_kv_heads=3)
     with pytest.raises(ValueError, match="MultiHeadAttention: num_kv_heads must be at least 1, got 0"):
         attention(4, 4, num_kv_heads=0)
+    with pytest.raises(ValueError, match="MultiHeadAttention: d_key must be at least 1, got 0"):
+        attention(4, 4, d_key=0)
     with pytest.raises(ValueError, match="MultiHeadAttention: d_value must be at least 1, got 0"):
         attention(4, 4, d_value=0)
     with pytest.raises(ValueError, match="MultiHeadAttention: num_heads 3 does not divide d_model 4"):
@@ -239,7 +255,9 @@ def test_errors_name_the_argument() -> None:
     with pytest.raises(ValueError, match="MultiHeadAttention: method must be 'auto', 'dense' or 'blockwise', got 'x'"):
         attention(4, 4, method="x")
     x = np.zeros((2, 3, 4), np.float32)
-    with pytest.raises(ValueError, match="MultiHeadAttention: memory has no positions to turn by; rotary is for self"):
+    with pytest.raises(
+        ValueError, match=r"^MultiHeadAttention: memory has no positions to turn by; rotary is for self-attention$"
+    ):
         attention(4, 2, rotary=Rotary())(x, x)
     with pytest.raises(ValueError, match="KeyValueCache: capacity must be at least 1, got 0"):
         KeyValueCache(0)

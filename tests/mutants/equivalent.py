@@ -216,6 +216,30 @@ EQUIVALENT = [
         r"(.*)rows\.reshape\((-1|-2), table\.shape\[1\]\)\[order\], starts, (axis=0)?\)",
         "0 is the default, and any negative length is the one to be found",
     ),
+    Equivalent(
+        r"ops\.attention\.x__product",
+        r"return np\.matmul\(a, b, out=.*",
+        r"return np\.matmul\(a, b, (out=None)?\)",
+        "its layout in memory matters to speed alone",
+    ),
+    Equivalent(
+        r"ops\.attention\.x__zero_unless",
+        r"return x if used\.all\(\) else np\.where\(used, x, x\.dtype\.type\(0\)\)",
+        r"return x if .* else np\.where\(used, x, x\.dtype\.type\((0|1)\)\)",
+        "a copy more is as right, and what nobody attends to may be any number",
+    ),
+    at(
+        r"layers\.heads\.x_repeat_heads",
+        "return heads if group == 1 else np.repeat(heads, group, axis=-3)",
+        "return heads if (group == 1) and False else np.repeat(heads, group, axis=-3)",
+        "a copy more is as right",
+    ),
+    at(
+        r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ__call__",
+        "start = 0 if cache is None else cache.length",
+        "start = 1 if cache is None else cache.length",
+        "of positions the differences alone count",
+    ),
     at(
         r"layers\.cache\.xǁKeyValueCacheǁ__init__",
         'self._prefix = ""',

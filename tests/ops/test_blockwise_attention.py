@@ -191,6 +191,14 @@ def test_a_key_of_nan_reaches_those_alone_that_may_attend_to_it(is_additive: boo
     assert_close(y[[1, 5]], expected[[1, 5]], 1e-12)
 
 
+def test_without_a_mask_there_is_nothing_to_add_or_forbid() -> None:
+    scores = np.arange(6.0).reshape(2, 3)
+    whole = tiles.Tiles(None, (2, 3), False)
+    assert not whole.is_additive
+    whole.restrict(scores, (), slice(0, 2), slice(0, 3))
+    assert np.array_equal(scores, np.arange(6.0).reshape(2, 3))
+
+
 def test_tiles_above_the_diagonal_are_left_out() -> None:
     causal, whole = tiles.Tiles(None, (9, 9), True), tiles.Tiles(None, (9, 9), False)
     assert [causal.columns(rows)[-1].stop for rows in causal.rows()] == [rows.stop for rows in causal.rows()]
