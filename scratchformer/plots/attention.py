@@ -9,14 +9,12 @@ from jaxtyping import Bool, Float
 from matplotlib import font_manager
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from numpy import ndarray
 
-from scratchformer.plots.style import BLUE, STYLE
+from scratchformer.plots.style import BLUE, MASKED, STYLE, explain_masked
 
 MOST_TOKENS = 40
 LONGEST_TEXT = 12
-MASKED = "#C4C4C4"
 WEIGHTS = LinearSegmentedColormap.from_list("attention", ["white", "#9CCBE6", BLUE, "#00263D"]).with_extremes(
     bad=MASKED
 )
@@ -105,15 +103,7 @@ def attention_maps(
         bar.ax.tick_params(labelsize=8)
         bar.set_label("attention weight", fontsize=10)
         if masked.any():
-            bar.ax.legend(
-                handles=[Patch(color=MASKED, label="masked")],
-                loc="upper left",
-                bbox_to_anchor=(0, 0),
-                borderpad=0.5,
-                borderaxespad=0,
-                handlelength=1,
-                fontsize=8,
-            )
+            explain_masked(bar.ax, fontsize=8)
         for _ in range(2):
             figure.draw_without_rendering()
             drawn = panels[0, 0].get_window_extent().size / figure.dpi

@@ -7,11 +7,10 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from numpy import ndarray
 
-from scratchformer.plots.attention import BAR, MASKED
-from scratchformer.plots.style import BLUE, ORANGE, STYLE
+from scratchformer.plots.attention import BAR
+from scratchformer.plots.style import BLUE, MASKED, ORANGE, STYLE, explain_masked
 
 SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#933B00", ORANGE, "#F3BE98", "white", "#9CCBE6", BLUE, "#004770"], N=257
@@ -78,15 +77,7 @@ def matrix_panels(
         bar.ax.tick_params(labelsize=9)
         bar.set_label(value_label, fontsize=10, parse_math=False)
         if any(np.ma.getmaskarray(matrix).any() for matrix in shown):
-            bar.ax.legend(
-                handles=[Patch(color=MASKED, label="masked")],
-                loc="upper left",
-                bbox_to_anchor=(0, 0),
-                borderpad=0.5,
-                borderaxespad=0,
-                handlelength=1,
-                fontsize=9,
-            )
+            explain_masked(bar.ax, fontsize=9)
         for _ in range(3):
             figure.draw_without_rendering()
             drawn = all_axes[0].get_window_extent().size / figure.dpi

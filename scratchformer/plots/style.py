@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 GREY = "#767676"
+MASKED = "#C4C4C4"
+"""Cells that a mask leaves out."""
 
 STYLE: dict[Any, Any] = {
     "axes.formatter.min_exponent": 4,
@@ -24,6 +28,19 @@ STYLE: dict[Any, Any] = {
     "text.hinting": "none",
     "svg.hashsalt": "scratchformer",
 }
+
+
+def explain_masked(bar: Axes, fontsize: int) -> None:
+    """Says below a colour bar what grey cells are."""
+    bar.legend(
+        handles=[Patch(color=MASKED, label="masked")],
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        borderpad=0.5,
+        borderaxespad=0,
+        handlelength=1,
+        fontsize=fontsize,
+    )
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
