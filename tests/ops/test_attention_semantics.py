@@ -217,3 +217,10 @@ def test_dropout_is_off_without_a_generator() -> None:
     assert np.array_equal(scaled_dot_product_attention(*arrays, dropout=0.5)[0], y)
     on, _ = scaled_dot_product_attention(*arrays, dropout=0.5, generator=np.random.default_rng(4))
     assert not np.array_equal(on, y)
+
+
+def test_without_options_every_key_is_seen() -> None:
+    query, key, value = normal(0, (4, 3), (4, 3), (4, 2))
+    weights, _ = attention_weights(query, key)
+    assert (weights > 0).all()
+    assert_close(scaled_dot_product_attention(query, key, value)[0], weights @ value, 1e-13)

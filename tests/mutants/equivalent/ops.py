@@ -1,27 +1,8 @@
-"""Automatic mutants that no test can kill, each with the reason why it changes nothing that is promised."""
+"""Of the ops."""
 
-import re
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """Changes that are equivalent: where (a pattern of mutmut's names), from what, to what (patterns), and why."""
-
-    where: str
-    old: str
-    new: str
-    reason: str
-
-
-def at(where: str, old: str, new: str, reason: str) -> Equivalent:
-    """One change, given literally."""
-    return Equivalent(where, re.escape(old), re.escape(new), reason)
-
+from tests.mutants.equivalent.kind import Equivalent, at
 
 EQUIVALENT = [
-    Equivalent(".*", r".*\.flags\.writeable = False", r".*\.flags\.writeable = None", "None is as false as False"),
-    Equivalent(".*", r".*, strict=True\).*", r".*, (strict=(None|False))?\).*", "the lengths were compared before"),
     Equivalent(
         r"ops\.positions\.x_rotary",
         r"first, second = .*",
@@ -29,54 +10,11 @@ EQUIVALENT = [
         r"\(slice\((0|None), (d|None), 2\), slice\(1, (d|None), 2\)\)",
         "a slice begins at 0 and ends at the end if nothing else is said",
     ),
-    Equivalent(".*", r".*kind not in \"\w+\".*", r".*kind not in \"XX\w+XX\".*", "NumPy has no kind of the name X"),
     at(
         r"ops\.positions\.x_relative_buckets",
         "first = np.concatenate([np.arange(exact), np.ceil(np.round(exact * (max_distance / exact) ** growth, 9))])",
         "first = np.concatenate([np.arange(exact), np.ceil(np.round(exact * (max_distance / exact) ** growth, 10))])",
         "the powers are right to more digits than either",
-    ),
-    at(
-        r"optim\.adam\.xǁAdamǁ_update",
-        "num_decayed = self.parameters.num_decayed if self.weight_decay else 0",
-        "num_decayed = self.parameters.num_decayed if (self.weight_decay) or True else 0",
-        "a decay of 0 leaves every value as it is",
-    ),
-    at(
-        r"optim\.adam\.xǁAdamǁ_update",
-        "num_decayed = self.parameters.num_decayed if self.weight_decay else 0",
-        "num_decayed = self.parameters.num_decayed if self.weight_decay else 1",
-        "a decay of 0 leaves every value as it is",
-    ),
-    at(
-        r"optim\.optimizer\.xǁOptimizerǁstep",
-        'if not 0 <= learning_rate < float("inf"):',
-        'if not 0 <= learning_rate < float("INF"):',
-        "Python reads both as infinity",
-    ),
-    at(
-        r"optim\.sgd\.xǁSGDǁ__init__",
-        'state = {"velocity": np.zeros_like(parameters.values)} if momentum else {}',
-        'state = {"velocity": np.zeros_like(parameters.values)} if (momentum) or True else {}',
-        "without momentum the velocity is kept but not used",
-    ),
-    at(
-        r"optim\.clipping\.x_global_norm",
-        "exact = grads[span].astype(np.float64)  # squares of float32 overflow from 1e19 on",
-        "exact = grads[span].astype(None)  # squares of float32 overflow from 1e19 on",
-        "NumPy takes None for float64",
-    ),
-    at(
-        r"optim\.clipping\.x_clip_global_norm",
-        "if max_norm < norm < math.inf:",
-        "if max_norm <= norm < math.inf:",
-        "at the limit the factor is 1",
-    ),
-    at(
-        r"optim\.schedules\.xǁWarmupCosineǁ__call__",
-        "if step < self.warmup_steps:",
-        "if step <= self.warmup_steps:",
-        "both branches give the peak there",
     ),
     at(
         r"ops\.cross_entropy\.x_cross_entropy",
@@ -113,18 +51,6 @@ EQUIVALENT = [
         "def backward(dloss: float = 1.0) -> ndarray:",
         "def backward(dloss: float = 2.0) -> ndarray:",
         "the gradient is zero whatever it is multiplied by",
-    ),
-    at(
-        r"layers\.trace\.xǁTraceǁ__getitem__",
-        "close = get_close_matches(name, self.arrays, n=1)",
-        "close = get_close_matches(name, self.arrays, n=2)",
-        "the first match alone is read",
-    ),
-    at(
-        r"layers\.trace\.xǁTraceǁ__getitem__",
-        "close = get_close_matches(name, self.arrays, n=1)",
-        "close = get_close_matches(name, self.arrays, )",
-        "the first match alone is read",
     ),
     Equivalent(
         r"ops\.blockwise_attention\.x_blockwise_attention",
@@ -216,6 +142,43 @@ EQUIVALENT = [
         r"(.*)rows\.reshape\((-1|-2), table\.shape\[1\]\)\[order\], starts, (axis=0)?\)",
         "0 is the default, and any negative length is the one to be found",
     ),
+    at(r"ops\.masks\.x_check_mask", "fits = False", "fits = None", "None is as false as False"),
+    Equivalent(
+        r"ops\.rows\.x_column_sum",
+        r"rows = x\.reshape\(-1, x\.shape\[-1\]\)",
+        r"rows = x\.reshape\(-2, x\.shape\[-1\]\)",
+        "NumPy takes any negative length for the one to be found",
+    ),
+    at(
+        r"ops\.attention\.x_attention_weights",
+        "if mask is not None or t_query > t_key:",
+        "if mask is not None or t_query >= t_key:",
+        "with as many queries as keys causality leaves out none of them",
+    ),
+    at(
+        r"ops\.attention\.x_attention_weights",
+        "scores -= np.where(np.isneginf(highest), 0, highest)",
+        "scores -= np.where(np.isneginf(highest), 1, highest)",
+        "minus infinity stays what it is",
+    ),
+    Equivalent(
+        r"ops\.attention\.x_attention_weights",
+        r"weights = np\.exp\(scores, out=scores\)",
+        r"weights = np\.exp\(scores, (out=None)?\)",
+        "in place it saves memory alone",
+    ),
+    at(
+        r"ops\.attention\.x_attention_weights",
+        "weights /= np.where(total == 0, 1, total)",
+        "weights /= np.where(total == 0, 2, total)",
+        "nothing is nothing, whatever it is divided by",
+    ),
+    Equivalent(
+        r"ops\.dropout\.x_dropout",
+        r"keep = generator\.random\(x\.shape, dtype=np\.float32\) >= p",
+        r"keep = generator\.random\(x\.shape, (dtype=(None|np\.float32))?\) >=? p",
+        "numbers with more digits are drawn as evenly, and of 16 million one equals p",
+    ),
     Equivalent(
         r"ops\.attention\.x__product",
         r"return np\.matmul\(a, b, out=.*",
@@ -227,24 +190,6 @@ EQUIVALENT = [
         r"return x if used\.all\(\) else np\.where\(used, x, x\.dtype\.type\(0\)\)",
         r"return x if .* else np\.where\(used, x, x\.dtype\.type\((0|1)\)\)",
         "a copy more is as right, and what nobody attends to may be any number",
-    ),
-    at(
-        r"layers\.heads\.x_repeat_heads",
-        "return heads if group == 1 else np.repeat(heads, group, axis=-3)",
-        "return heads if (group == 1) and False else np.repeat(heads, group, axis=-3)",
-        "a copy more is as right",
-    ),
-    at(
-        r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ__call__",
-        "start = 0 if cache is None else cache.length",
-        "start = 1 if cache is None else cache.length",
-        "of positions the differences alone count",
-    ),
-    at(
-        r"layers\.cache\.xǁKeyValueCacheǁ__init__",
-        'self._prefix = ""',
-        'self._prefix = "XXXX"',
-        "all names of one cache begin alike",
     ),
     Equivalent(
         r"ops\.positions\.x__cos_and_sin",
@@ -259,15 +204,3 @@ EQUIVALENT = [
         "where a tile ends changes the last digits alone",
     ),
 ]
-
-
-def reason_for(name: str, old: str, new: str) -> str | None:
-    """Why the change is equivalent, None if nothing here says so."""
-    for equivalent in EQUIVALENT:
-        if (
-            re.search(equivalent.where, name)
-            and re.fullmatch(equivalent.old, old)
-            and re.fullmatch(equivalent.new, new)
-        ):
-            return equivalent.reason
-    return None

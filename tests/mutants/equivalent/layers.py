@@ -1,0 +1,36 @@
+"""Of the layers."""
+
+from tests.mutants.equivalent.kind import at
+
+EQUIVALENT = [
+    at(
+        r"layers\.trace\.xǁTraceǁ__getitem__",
+        "close = get_close_matches(name, self.arrays, n=1)",
+        "close = get_close_matches(name, self.arrays, n=2)",
+        "the first match alone is read",
+    ),
+    at(
+        r"layers\.trace\.xǁTraceǁ__getitem__",
+        "close = get_close_matches(name, self.arrays, n=1)",
+        "close = get_close_matches(name, self.arrays, )",
+        "the first match alone is read",
+    ),
+    at(
+        r"layers\.heads\.x_repeat_heads",
+        "return heads if group == 1 else np.repeat(heads, group, axis=-3)",
+        "return heads if (group == 1) and False else np.repeat(heads, group, axis=-3)",
+        "a copy more is as right",
+    ),
+    at(
+        r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ__call__",
+        "start = 0 if cache is None else cache.length",
+        "start = 1 if cache is None else cache.length",
+        "of positions the differences alone count",
+    ),
+    at(
+        r"layers\.cache\.xǁKeyValueCacheǁ__init__",
+        'self._prefix = ""',
+        'self._prefix = "XXXX"',
+        "all names of one cache begin alike",
+    ),
+]
