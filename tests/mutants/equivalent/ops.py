@@ -4,6 +4,12 @@ from tests.mutants.equivalent.kind import Equivalent, at
 
 EQUIVALENT = [
     Equivalent(
+        r"ops\.linear\.x_linear",
+        r"d?rows = (x|dy)\.reshape\(-1, (d_in|d_out)\).*",
+        r"d?rows = (x|dy)\.reshape\(-2, (d_in|d_out)\).*",
+        "NumPy takes any negative length for the one to be found",
+    ),
+    Equivalent(
         r"ops\.positions\.x_rotary",
         r"first, second = .*",
         r"first, second = \(slice\(d // 2\), slice\(d // 2, (d|None)\)\) if layout == \"halves\" else "
