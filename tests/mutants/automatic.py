@@ -2,7 +2,7 @@
 
 `python -m tests.mutants.automatic` takes about an hour on two cores; with patterns, such as
 `scratchformer.ops.softmax*`, only those modules. Needs the extra `mutation`. Ends with status 1 if a change survives
-that `equivalent.py` gives no reason for.
+that `equivalent/` gives no reason for.
 """
 
 import os
