@@ -70,7 +70,7 @@ LAYERS = [
     mutant(
         "GPT: position gradient of the first sequence alone",
         "models/decoder_only.py",
-        "table_backward(unbroadcast(dx, table.shape))",
+        "table_backward(unbroadcast(dx, shape))",
         "table_backward(dx[0])",
         "GPT",
     ),
