@@ -21,8 +21,8 @@ UNCATALOGUED |= {"causal_mask", "combine_masks", "packed_mask", "padding_mask", 
 
 
 def takes_long(entry: Entry) -> bool:
-    """Whole models, and blocks with cross-attention: left to `python -m scratchformer gradcheck` and `-m long`."""
-    return entry.room == "models" or "decoder" in entry.name
+    """Blocks and whole models: left to `python -m scratchformer gradcheck` and `-m long`; their own tests stay."""
+    return entry.room == "models" or entry.name.startswith("TransformerBlock")
 
 
 by_name = pytest.mark.parametrize(
