@@ -1,46 +1,91 @@
 """The run-time check of annotations."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import FunctionType, ModuleType
 from typing import Any
 
-import jaxtyping
 from beartype import BeartypeConf, beartype
+from jaxtyping import jaxtyped
 
 # An int is accepted where a float is expected, as type checkers do.
 check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
-
 DRAWN_FROM = ("scratchformer.gradcheck.strategies", "scratchformer.catalogue")
+"""Left out: the checker looks at random items, which Hypothesis takes for randomness of the strategy's own."""
+
+is_on = True
 
 
 def check_annotations(package: str) -> None:
     """From now on, checks every call of the package's functions and methods against their annotations.
 
-    Functions inside functions are left out: each call of the outer one would decorate them anew, which takes fifty
-    times as long as the call. So is what Hypothesis draws from: the checker looks at random items, which Hypothesis
-    takes for randomness of the strategy's own.
+    Functions inside functions are left out: each call of the outer one would have to wrap them anew.
     """
-    decorator = jaxtyping.jaxtyped
-
-    def jaxtyped(*, typechecker: Any) -> Callable[[Callable], Callable]:
-        decorate = decorator(typechecker=typechecker)
-        return lambda function: function if _is_left_out(function) else decorate(function)
-
-    jaxtyping.jaxtyped = jaxtyped
-    jaxtyping.install_import_hook(package, f"{__name__}.check")
+    sys.meta_path.insert(0, CheckedFinder(package))
 
 
-def _is_left_out(function: Callable) -> bool:
-    return "<locals>" in function.__qualname__ or function.__module__.startswith(DRAWN_FROM)
+class CheckedFinder(PathFinder):
+    """Finds the modules of one package, to be loaded with checks."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name.partition(".")[0] != self.package or name.startswith(DRAWN_FROM):
+            return None
+        spec = super().find_spec(name, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = CheckedLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+class CheckedLoader(SourceFileLoader):
+    """Puts a check before each function and method that a module defines."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        for name, thing in list(vars(module).items()):
+            if getattr(thing, "__module__", None) != module.__name__:
+                continue
+            if isinstance(thing, type):
+                for attribute, member in list(vars(thing).items()):
+                    if (checked := checked_member(member)) is not member:
+                        setattr(thing, attribute, checked)
+            elif isinstance(thing, FunctionType):
+                setattr(module, name, checked_function(thing))
+
+
+def checked_member(member: Any) -> Any:
+    if isinstance(member, classmethod | staticmethod):
+        return type(member)(checked_function(member.__func__))
+    if isinstance(member, property) and member.fget is not None:
+        return property(checked_function(member.fget), member.fset, member.fdel)
+    return checked_function(member) if isinstance(member, FunctionType) else member
+
+
+def checked_function(function: Any) -> Callable:
+    """The function, with a check that can be switched off; one without annotations, or decorated, as it is."""
+    if not isinstance(function, FunctionType) or not function.__annotations__ or hasattr(function, "__wrapped__"):
+        return function
+    checked = jaxtyped(typechecker=check)(function)
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        return (checked if is_on else function)(*arguments, **options)
+
+    return call
 
 
 @contextmanager
 def unchecked() -> Iterator[None]:
     """Switches the check off: for what a user without it is told, and for thousands of calls alike."""
-    kept = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
+    global is_on
+    kept, is_on = is_on, False
     try:
         yield
     finally:
-        jaxtyping.config.update("jaxtyping_disable", kept)
+        is_on = kept

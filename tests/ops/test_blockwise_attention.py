@@ -199,6 +199,36 @@ def test_without_a_mask_there_is_nothing_to_add_or_forbid() -> None:
     assert np.array_equal(scores, np.arange(6.0).reshape(2, 3))
 
 
+@pytest.mark.parametrize(("length", "part"), [(1, slice(None)), (2, slice(1, 2)), (3, slice(1, 2))])
+def test_only_an_axis_of_one_serves_every_tile(length: int, part: slice) -> None:
+    square = tiles.Tiles(np.ones((length, length), bool), (3, 3), False)
+    assert square.mask_of((), slice(1, 2), slice(1, 2)) == (part, part)
+
+
+@settings(max_examples=150)
+@given(case=attention_cases(largest=4), queries=st.sampled_from([1, 3]))
+def test_who_attends_and_who_is_attended_to_is_what_the_whole_mask_says(case: AttentionCase, queries: int) -> None:
+    t_query, t_key = case.query.shape[-2], case.key.shape[-2]
+    shape, is_causal = (*case.query.shape[:-1], t_key), case.options.get("is_causal", False)
+    all_tiles = tiles.Tiles(case.mask, shape, is_causal)
+    all_tiles.queries = queries
+    mask = np.ones((), bool) if case.mask is None else case.mask
+    allowed = np.broadcast_to(mask if mask.dtype == bool else mask != -np.inf, shape).copy()
+    if is_causal:
+        allowed &= np.tri(t_query, t_key, t_key - t_query, dtype=bool)
+    used_queries, used_keys = all_tiles.used()
+    assert used_queries.dtype == used_keys.dtype == bool
+    assert np.array_equal(used_queries, allowed.any(axis=-1)[..., None])
+    assert np.array_equal(used_keys, allowed.any(axis=-2)[..., None])
+
+
+@pytest.mark.parametrize("largest", [300.0, 500.0, 1000.0, 1500.0])
+def test_scores_whose_exponentials_would_overflow_weigh_what_they_should(largest: float) -> None:
+    query, key, value = np.array([[largest]]), np.array([[1.0], [0.999], [-1.0]]), np.array([[0.3], [-1.2], [0.7]])
+    y, _ = blockwise_attention(query, key, value)
+    assert_close(y, scaled_dot_product_attention(query, key, value)[0], 1e-12)
+
+
 def test_tiles_above_the_diagonal_are_left_out() -> None:
     causal, whole = tiles.Tiles(None, (9, 9), True), tiles.Tiles(None, (9, 9), False)
     assert [causal.columns(rows)[-1].stop for rows in causal.rows()] == [rows.stop for rows in causal.rows()]

@@ -3,6 +3,33 @@
 from tests.mutants.equivalent.kind import Equivalent, at
 
 EQUIVALENT = [
+    at(
+        r"ops\.blockwise_attention\.x_blockwise_attention",
+        "if p > 0:",
+        "if p >= 0:",
+        "where nothing is dropped the factor is 1",
+    ),
+    at(
+        r"ops\.blockwise_attention\.x_blockwise_attention",
+        "seed = 0 if generator is None or p == 0 else int(generator.integers(2**63))",
+        "seed = 1 if generator is None or p == 0 else int(generator.integers(2**63))",
+        "without dropout nothing is drawn from it",
+    ),
+    at(
+        r"ops\.blockwise_attention\.x__shift",
+        "is_small = bound <= np.log(np.finfo(q.dtype).max) / 2",
+        "is_small = bound < np.log(np.finfo(q.dtype).max) / 2",
+        "at the bound itself a row may be shifted or not",
+    ),
+    *(
+        at(
+            r"ops\.tiles\.xǁTilesǁused",
+            "for rows in (slice(i, i + self.queries) for i in range(0, self.t_query, self.queries)):",
+            f"for rows in ({rows} for i in range(0, self.t_query, {step})):",
+            "queries that several parts hold are judged alike in each",
+        )
+        for rows, step in (("slice(i, None)", "self.queries"), ("slice(i, i + self.queries)", ""))
+    ),
     Equivalent(
         r"ops\.linear\.x_linear",
         r"d?rows = (x|dy)\.reshape\(-1, (d_in|d_out)\).*",
