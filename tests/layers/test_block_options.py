@@ -146,3 +146,11 @@ def test_options_reach_the_parts() -> None:
     assert default.parameters()["attention.query.weight"].value.dtype == np.float32
     assert decoder_block(0, cross_attention=False).cross_attention is None
     assert decoder_block(0, cross_attention=False).cross_attention_norm is None
+
+
+@pytest.mark.parametrize(("options", "has_biases"), [({}, True), ({"bias": True}, True), ({"bias": False}, False)])
+def test_linear_maps_and_norms_have_biases_unless_told_otherwise(options: dict[str, bool], has_biases: bool) -> None:
+    block = TransformerBlock(4, 2, 8, generator=np.random.default_rng(0), **options)
+    biases = {name.rpartition(".")[0] for name in block.parameters() if name.endswith("bias")}
+    others = {name.rpartition(".")[0] for name in block.parameters()}
+    assert biases == (others if has_biases else set())
