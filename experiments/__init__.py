@@ -1,0 +1,37 @@
+"""The experiments, in the order in which they are run and shown."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """How a script of this folder is run together with the others.
+
+    Args:
+        name: of the script, without `.py`.
+        can_resume: whether it has `--resume`.
+        has_own_seeds: whether a run of it trains with several seeds already.
+        looks_into: another experiment, whose run of the same seed it looks into.
+    """
+
+    name: str
+    can_resume: bool = True
+    has_own_seeds: bool = False
+    looks_into: str | None = None
+
+
+EXPERIMENTS = (
+    Experiment("attention_walkthrough", can_resume=False),
+    Experiment("scaling", can_resume=False),
+    Experiment("sort"),
+    Experiment("addition"),
+    Experiment("reverse"),
+    Experiment("dates"),
+    Experiment("grokking"),
+    Experiment("in_context_markov"),
+    Experiment("char_lm"),
+    Experiment("masked_lm"),
+    Experiment("heads", can_resume=False, looks_into="char_lm"),
+    Experiment("optimizers", has_own_seeds=True),
+    Experiment("ablations", has_own_seeds=True),
+)

@@ -7,7 +7,7 @@ nothing is trained, and all is float64.
 
 Expected: what is computed by hand agrees with the library, and where PyTorch is installed with its
 nn.MultiheadAttention, to 1e-12; every row of weights sums to 1, to 1e-12; a masked weight is exactly 0. It takes
-about two seconds.
+about two seconds; all presets are the same.
 
 The file is a program and a notebook at once: editors run its cells (they begin with `# %%`) one by one, and
 `jupytext --to notebook attention_walkthrough.py` makes a notebook of it. To import it is to run it.
@@ -18,10 +18,11 @@ import json
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -37,24 +38,34 @@ from scratchformer.ops import (
 )
 from scratchformer.plots import attention_maps, matrix_panels, save_figure
 from scratchformer.runs import (
-    RunFolder,
+    About,
+    Result,
+    begin_run,
     check_option,
-    describe_environment,
+    conclude,
     one_sentence_errors,
     options_of,
     parse,
-    places_of,
     read_json,
-    summarize,
 )
 
 PROG = "attention_walkthrough.py"
+ABOUT = About(
+    script=PROG,  # in a notebook there is neither __file__ nor __doc__
+    description="How do three words become attention weights and outputs, step by step, with every number and its "
+    "shape in view?",
+    source="Vaswani et al., Attention Is All You Need, 2017, sections 3.2 and 3.5",
+    published="none; the library, and PyTorch where it is installed, compute the same",
+    picture="heads.png",
+)
 
 
 @dataclass(frozen=True)
 class Config:
     """Options of the lesson."""
 
+    preset: Literal["quick", "paper", "smoke"] = "quick"
+    """As of every experiment; here all are the same."""
     out: Path | None = None
     """Folder for the figures and the summary, new or empty; without one, the next free
     runs/attention_walkthrough-NNN."""
@@ -69,7 +80,7 @@ class Config:
 # what it drew, and one draws that anew for `--plot-only`.
 
 # %%
-checks: dict[str, dict[str, Any]] = {}
+checks: dict[str, Result] = {}
 figures: dict[str, dict[str, Any]] = {}
 
 
@@ -81,8 +92,8 @@ def tell(what: str, array: ndarray) -> None:
 def check(metric: str, difference: ndarray, at_most: float) -> None:
     """Prints the largest absolute difference; the largest of all checks of this name goes into the summary."""
     largest = float(abs(difference).max())
-    before = checks[metric]["achieved"] if metric in checks else 0.0
-    checks[metric] = summarize(metric, float(np.maximum(largest, before)), at_most, None)
+    before = checks[metric].achieved if metric in checks else 0.0
+    checks[metric] = Result(metric, float(np.maximum(largest, before)), at_most)
     print(f"check {metric}: {largest:.1g}, at most {at_most:g}: {'right' if largest <= at_most else 'WRONG'}")
 
 
@@ -137,14 +148,14 @@ if is_program and hasattr(signal, "SIGPIPE"):
 with one_sentence_errors(PROG):
     config = Config()
     if is_program:
-        config = parse({"default": config}, prog=PROG, description=__doc__, arguments=sys.argv[1:])
+        presets = {preset: replace(config, preset=preset) for preset in ("quick", "paper", "smoke")}
+        config = parse(presets, prog=PROG, description=__doc__, arguments=sys.argv[1:])
     if config.plot_only is not None:
         print("figures:", *redraw(config.plot_only))
         sys.exit()
     check_option("seed", config.seed, at_least=0)
-    folder = RunFolder(config.out, "attention_walkthrough")
-    run = {"options": options_of(config), "places": places_of(config), "environment": describe_environment()}
-    folder.write_json("config", run)
+    folder = begin_run(config, ABOUT.name, {"options": options_of(config)})
+start = perf_counter()
 
 # %% [markdown]
 # ## 1. Words become vectors
@@ -497,6 +508,7 @@ show(
     row_names=list(distances),
     column_names=tokens,
     decimals=2,
+    bar_from_zero=True,
 )
 
 # %% [markdown]
@@ -509,8 +521,6 @@ show(
 print("\n12. PyTorch gives the same numbers")
 if find_spec("torch") is None:
     print("PyTorch is not installed in this Python: the comparison was left out")
-    pytorch = "difference_from_pytorch"
-    checks[pytorch] = {"metric": pytorch, pytorch: None, "target": 1e-12, "achieved": None, "passed": None}
 else:
     import torch
 
@@ -542,9 +552,7 @@ else:
 # `python -m scratchformer derive multi_head_attention`.
 
 # %%
-with one_sentence_errors(PROG, status=1, kind=OSError):
-    folder.write_json("summary", list(checks.values()))
-    folder.write_text("figures.json", json.dumps(figures, default=np.ndarray.tolist) + "\n")
 print(f"\nAll of it, in {folder.path}")
-for metric, result in checks.items():
-    print(f"{metric}: {result['achieved']}, at most {result['target']:g}, passed: {result['passed']}")
+with one_sentence_errors(PROG, status=1, kind=OSError):
+    folder.write_text("figures.json", json.dumps(figures, default=np.ndarray.tolist) + "\n")
+    conclude(folder, ABOUT, config, list(checks.values()), perf_counter() - start)

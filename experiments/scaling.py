@@ -20,16 +20,16 @@ Here g is the median lead of the best of n standard normal numbers over the seco
 
 Expected: variances within 5 % of theory; with the scale the entropy moves by at most 0.15 nats over all d_k; without it
 the typical gradient at d_k = 1,024 is at most a thousandth of that with it, and the exponent of its fall from 256 to
-1,024 within 10 % of theory. The preset `quick` takes about ten seconds, `smoke` two.
+1,024 within 10 % of theory. The preset `quick` is all of it and takes about ten seconds, `paper` is the same, `smoke`
+takes two.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy import ndarray
@@ -38,20 +38,28 @@ from scipy.special import ndtr
 from scratchformer.derivations.scores import ScoreStatistics, measure_scores
 from scratchformer.plots import Line, Panel, line_panels, save_figure
 from scratchformer.runs import (
-    RunFolder,
+    About,
+    Result,
+    begin_run,
     check_option,
-    describe_environment,
+    conclude,
+    is_as,
     one_sentence_errors,
     options_of,
     parse,
-    places_of,
     read_run,
     read_table,
     run_script,
-    summarize,
 )
 
 PROG = "scaling.py"
+ABOUT = About(
+    script=__file__,
+    description=__doc__,
+    source="Vaswani et al., Attention Is All You Need, 2017, section 3.2.1",
+    published="none measured there; theory: scores of variance d_k, and gradients that vanish with it",
+    picture="scaling.png",
+)
 SCALES = {"1/sqrt(d_k)": "scores divided by √d_k", "1": "scores as they are"}
 """In the table, and in the figures."""
 QUANTITIES = tuple(field.name for field in fields(ScoreStatistics))
@@ -63,8 +71,8 @@ TARGETS = {"variance_error": 0.05, "entropy_drift": 0.15, "typical_gradient_kept
 class Config:
     """Options of the run."""
 
-    preset: Literal["quick", "smoke"] = "quick"
-    """Where the other options start from: what reaches the targets, or a run of two seconds."""
+    preset: Literal["quick", "paper", "smoke"] = "quick"
+    """Where the other options start from: what reaches the targets, the same, or a run of two seconds."""
     out: Path | None = None
     """Folder for the results, new or empty; without one, the next free runs/scaling-NNN."""
     plot_only: Path | None = None
@@ -89,7 +97,11 @@ class Config:
         check_option("largest", self.largest, at_least=16, below=10_000)
 
 
-PRESETS = {"quick": Config(), "smoke": Config(preset="smoke", draws=2, batch=32, largest=256)}
+PRESETS = {
+    "quick": Config(),
+    "paper": Config(preset="paper"),
+    "smoke": Config(preset="smoke", draws=2, batch=32, largest=256),
+}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -99,9 +111,7 @@ def main(arguments: Sequence[str]) -> None:
             print("figures:", *draw(config.plot_only))
             return
         config.check()
-        folder = RunFolder(config.out, "scaling")
-        run = {"options": options_of(config), "places": places_of(config), "environment": describe_environment()}
-        folder.write_json("config", run)
+        folder = begin_run(config, ABOUT.name, {"options": options_of(config)})
 
     start = perf_counter()
     with folder.table("measurements", *COLUMNS) as table:
@@ -115,9 +125,7 @@ def main(arguments: Sequence[str]) -> None:
 
     sizes, measured = read_measurements(folder.path)
     print_means(sizes, measured)
-    summary = judge(config, sizes, measured, seconds)
-    folder.write_json("summary", summary)
-    print(json.dumps(summary, indent=2))
+    conclude(folder, ABOUT, config, judge(config, sizes, measured), seconds)
     with one_sentence_errors(PROG):
         print("figures:", *draw(folder.path))
 
@@ -147,7 +155,7 @@ def print_means(sizes: ndarray, measured: Mapping[str, ndarray]) -> None:
         print("{:4}  {:6.4f} {:10.4f}  {:6.4f} {:6.4f}  {:8.6f} {:9.3e}  {:6.4f} {:6.4f}".format(d_k, *row))
 
 
-def judge(config: Config, sizes: ndarray, measured: Mapping[str, ndarray], seconds: float) -> list[dict[str, Any]]:
+def judge(config: Config, sizes: ndarray, measured: Mapping[str, ndarray]) -> list[Result]:
     """How far theory and measurement lie apart, with targets for the settings that they were stated for."""
     variance, entropy, gradient, _ = (measured[name].mean(axis=0) for name in QUANTITIES)
     lead, _ = lead_of_the_best(config.keys)
@@ -159,10 +167,8 @@ def judge(config: Config, sizes: ndarray, measured: Mapping[str, ndarray], secon
         "typical_gradient_kept": gradient[-1, 1] / gradient[-1, 0],
         "decay_error": abs(fall / lead - 1),
     }
-    is_judged = options_of(replace(config, seed=0)) == options_of(PRESETS["quick"])
-    return [
-        summarize(name, float(value), TARGETS[name] if is_judged else None, seconds) for name, value in achieved.items()
-    ]
+    is_judged = is_as(config, PRESETS["quick"])
+    return [Result(name, float(value), TARGETS[name] if is_judged else None) for name, value in achieved.items()]
 
 
 def lead_of_the_best(n: int) -> tuple[float, float]:

@@ -102,6 +102,8 @@ MODELS = [
         )
         for positions in get_args(Positions)[1:]
     ),
+    layer_entry("GPT (post-norm)", gpt(norm_first=False), "models", call=smoothed_loss, **IN_BLOCK),
+    layer_entry("GPT (SwiGLU)", gpt(activation="swiglu"), "models", call=smoothed_loss, **IN_BLOCK),
     layer_entry("Llama", llama, "models", call=smoothed_loss),
     layer_entry("BERT", bert(), "models", call=masked_loss, **IN_BLOCK),
     layer_entry("BERT (pre-norm)", bert(norm_first=True), "models", call=masked_loss, **IN_BLOCK),

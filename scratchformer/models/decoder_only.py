@@ -23,7 +23,7 @@ from scratchformer.ops.rows import unbroadcast
 
 
 class DecoderOnly(Layer):
-    """What GPT and Llama have in common: token embedding, causal pre-norm blocks, a last norm, a linear head.
+    """What GPT and Llama have in common: token embedding, causal blocks, after pre-norm ones a last norm, linear head.
 
     A subclass makes the parts. Positions enter where the subclass says: as a table that is added to the embeddings
     (`position_embedding`, or sines where `is_sinusoidal`), in the blocks' rotary attention, or as a bias of the scores
@@ -38,7 +38,7 @@ class DecoderOnly(Layer):
     is_alibi: bool = False
     dropout: Dropout
     blocks: list[TransformerBlock]
-    norm: LayerNorm | RMSNorm
+    norm: LayerNorm | RMSNorm | None
     head: Linear | TiedLinear
 
     def __call__(
@@ -98,7 +98,7 @@ class DecoderOnly(Layer):
             parts: dict[str, Any] = {"trace": within(trace, f"blocks.{i}"), "cache": within(cache, f"blocks.{i}")}
             x, block_backward = block(x, allowed, is_causal=True, positions=positions, generator=generator, **parts)
             block_backwards.append(block_backward)
-        x, norm_backward = self.norm(x)
+        x, norm_backward = (x, lambda dx: dx) if self.norm is None else self.norm(x)
         logits, head_backward = self.head(x)
         record(trace, normed=x, logits=logits)
         if cache is not None:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,10 +16,11 @@ from scratchformer.layers import (
     TransformerBlock,
 )
 from scratchformer.layers.checks import check_probability, check_size
+from scratchformer.layers.feed_forward import GATED, Activation
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.models.initialization import initialize_as_gpt2
 
-Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative"]
+Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ class GPTConfig:
     """Whether the output head is the token embedding's table."""
     positions: Positions = "learned"
     """How positions enter: a learned table or sines added to the embeddings, rotary attention, ALiBi's or a learned
-    relative bias of the scores."""
+    relative bias of the scores; with none of them only the causal mask tells of the order."""
+    norm_first: bool = True
+    """Pre-norm blocks and a last norm, as GPT-2; or post-norm blocks and no last norm, as the first GPT."""
+    activation: Activation = "gelu_tanh"
+    """Of the feed-forward maps."""
 
     def __post_init__(self) -> None:
         check_size(
@@ -57,8 +63,9 @@ class GPTConfig:
         check_probability("GPTConfig", dropout=self.dropout)
         if self.d_model % self.num_heads:
             raise ValueError(f"GPTConfig: num_heads {self.num_heads} does not divide d_model {self.d_model}")
-        if self.positions not in (known := get_args(Positions)):
-            raise ValueError(f"GPTConfig: positions must be one of {list(known)}, got {self.positions!r}")
+        for name, known in (("positions", get_args(Positions)), ("activation", get_args(Activation))):
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"GPTConfig: {name} must be one of {list(known)}, got {value!r}")
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"GPTConfig: d_model must be even for sinusoidal positions, got {self.d_model}")
         if self.positions == "rotary" and self.d_model % (2 * self.num_heads):
@@ -66,15 +73,24 @@ class GPTConfig:
                 f"GPTConfig: num_heads {self.num_heads} does not divide d_model {self.d_model} into even widths"
             )
 
+    @property
+    def hidden_width(self) -> int:
+        """Width inside the feed-forward maps: 4 d_model, or with a gate 8/3 d_model, rounded up to a multiple of 8."""
+        return 8 * math.ceil(self.d_model / 3) if self.activation in GATED else 4 * self.d_model
+
 
 class GPT(DecoderOnly):
     """GPT-2: token and position embeddings, pre-norm causal blocks with tanh-GELU, a last norm, a linear head.
+
+    Options change where norms stand, how positions enter, and the feed-forward maps; a gate there leaves the number of
+    parameters nearly as it is.
 
     Initialised as GPT-2 is: matrices and tables normal with standard deviation 0.02, the projections that end on the
     residual stream 0.02 / sqrt(2 num_layers), biases 0, norms 1.
 
     Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3; the numbers of the
-    initialisation are those of nanoGPT's model.py.
+    initialisation are those of nanoGPT's model.py. Post-norm: Radford et al., "Improving Language Understanding by
+    Generative Pre-Training", 2018, section 3.1.
 
     Derivation: `python -m scratchformer derive gpt`.
     """
@@ -94,8 +110,9 @@ class GPT(DecoderOnly):
             TransformerBlock(
                 d_model,
                 config.num_heads,
-                4 * d_model,
-                activation="gelu_tanh",
+                config.hidden_width,
+                norm_first=config.norm_first,
+                activation=config.activation,
                 dropout=config.dropout,
                 bias=config.bias,
                 rotary=Rotary() if config.positions == "rotary" else None,
@@ -104,7 +121,7 @@ class GPT(DecoderOnly):
             )
             for _ in range(config.num_layers)
         ]
-        self.norm = LayerNorm(d_model, bias=config.bias, dtype=dtype)
+        self.norm = LayerNorm(d_model, bias=config.bias, dtype=dtype) if config.norm_first else None
         self.head = (
             TiedLinear(self.token_embedding.table)
             if config.tied_head

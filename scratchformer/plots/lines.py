@@ -20,6 +20,7 @@ LOOKS: list[dict[str, Any]] = [
 ]
 """Of the names in their order: colour, dashes and marker, so that each alone tells them apart."""
 
+BEHIND = "#B8B8B8"
 WIDTH, HEIGHT = 8.85, 3.7
 """Inches: a page of 850 pixels."""
 
@@ -31,14 +32,15 @@ class Line:
     Args:
         name: in the legend, or "" for no entry there; lines of one name look alike.
         x, y: as many numbers each.
-        kind: "plain"; "marked" with a marker at each point; "reference", such as a theory, thin and dashed on top.
+        kind: "plain"; "marked" with a marker at each point; "reference", such as a theory, thin and dashed on top;
+            "behind", such as an earlier run, grey and behind all others.
         width: in points.
     """
 
     name: str
     x: Real[ndarray, " n"]
     y: Real[ndarray, " n"]
-    kind: Literal["plain", "marked", "reference"] = "plain"
+    kind: Literal["plain", "marked", "reference", "behind"] = "plain"
     width: float = 1.8
 
 
@@ -63,21 +65,28 @@ class Panel:
     levels: Mapping[str, float] = field(default_factory=dict)
 
 
-def line_panels(panels: Sequence[Panel], *, share_y: bool = False, title: str = "") -> Figure:
+def line_panels(
+    panels: Sequence[Panel], *, columns: int | None = None, share_y: bool = False, title: str = ""
+) -> Figure:
     """Panels of lines side by side.
 
     The legend stands below: one for all if a panel has every name that occurs, else one for each panel.
 
     Args:
-        panels: from left to right.
+        panels: from left to right, row by row.
+        columns: how many in a row; None for all in one.
         share_y: whether all have the first one's vertical axis, wide enough for all.
         title: of the figure.
 
     Raises:
-        ValueError: no panels, a line whose x and y are not as many, more than four names that need a look.
+        ValueError: no panels, columns below 1, a line whose x and y are not as many, more than four names that need a
+            look.
     """
     if not panels:
         raise ValueError("line_panels: panels must hold at least one panel, got none")
+    columns = len(panels) if columns is None else columns
+    if columns < 1:
+        raise ValueError(f"line_panels: columns must be at least 1, got {columns}")
     for line in (line for panel in panels for line in panel.lines):
         if len(line.x) != len(line.y):
             raise ValueError(f"line_panels: line {line.name!r} has {len(line.x)} x and {len(line.y)} y")
@@ -86,8 +95,12 @@ def line_panels(panels: Sequence[Panel], *, share_y: bool = False, title: str = 
     is_shared = any(len(own) == len(together) for own in names)
 
     with mpl.rc_context({**STYLE, "axes.ymargin": 0.08}):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        all_axes: Any = figure.subplots(1, len(panels), squeeze=False, sharey=share_y)[0]
+        rows = -(-len(panels) // columns)
+        figure = Figure(figsize=(WIDTH, HEIGHT * rows), layout="constrained")
+        cells: Any = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+        first_in_row, all_axes = set(cells[:, 0]), cells.flat[: len(panels)]
+        for unused in cells.flat[len(panels) :]:
+            unused.remove()
         legends = []
         for axes, panel, own in zip(all_axes, panels, names, strict=True):
             axes.set(xscale="log" if panel.log_x else "linear", yscale="log" if panel.log_y else "linear")
@@ -95,11 +108,11 @@ def line_panels(panels: Sequence[Panel], *, share_y: bool = False, title: str = 
             legends.append({line.name: _draw(axes, line, panel, looks) for line in panel.lines})
             axes.set_title(panel.title, fontsize=11, parse_math=False)
             axes.set_xlabel(panel.x_label, parse_math=False)
-            if not share_y or axes is all_axes[0]:
+            if not share_y or axes in first_in_row:
                 axes.set_ylabel(panel.y_label, parse_math=False)
             if not panel.log_x and all(line.x.dtype.kind in "iu" for line in panel.lines):
                 axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.tick_params(labelsize=9.5)
+            axes.tick_params(which="both", labelsize=9.5)
             for name, level in panel.levels.items():
                 axes.axhline(level, color=GREY, linewidth=1, zorder=1)
                 axes.annotate(
@@ -118,7 +131,9 @@ def line_panels(panels: Sequence[Panel], *, share_y: bool = False, title: str = 
                 axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=9.5)
         if together and is_shared:
             drawn = {name: handle for legend in reversed(legends) for name, handle in legend.items()}
-            figure.legend(handles=[drawn[name] for name in together], loc="outside lower center", ncols=4, fontsize=10)
+            columns = 4 if len(together) <= 4 else 3
+            handles = [drawn[name] for name in together]
+            figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=10)
         figure.suptitle(title, parse_math=False)
     return figure
 
@@ -128,7 +143,8 @@ def _names(lines: Sequence[Line]) -> list[str]:
 
 
 def _looks(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
-    names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines if line.kind != "reference"))
+    own_look = [line.name for panel in panels for line in panel.lines if line.kind in ("plain", "marked")]
+    names = list(dict.fromkeys(own_look))
     if len(names) > len(LOOKS):
         raise ValueError(f"line_panels: at most {len(LOOKS)} names can be told apart, got {len(names)}: {names}")
     return dict(zip(names, LOOKS, strict=False))
@@ -141,6 +157,8 @@ def _draw(axes: Axes, line: Line, panel: Panel, looks: Mapping[str, dict[str, An
     )
     if line.kind == "reference":
         look: dict[str, Any] = {"color": "black", "linestyle": (0, (3, 2)), "zorder": 3, "linewidth": 1.1}
+    elif line.kind == "behind":
+        look = {"color": BEHIND, "zorder": 1, "linewidth": line.width + 1.2}
     else:
         look = looks[line.name] | {"linewidth": line.width, "markersize": 4.5}
         look |= {"linestyle": "-"} if line.kind == "marked" else {"marker": None}

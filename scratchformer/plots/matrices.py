@@ -30,11 +30,13 @@ def matrix_panels(
     column_names: Sequence[str] | None = None,
     decimals: int | None = None,
     row_sums: bool = False,
+    bar_from_zero: bool = False,
     title: str = "",
 ) -> Figure:
     """Matrices of one shape side by side, each a heatmap: blue above 0, orange below, white at 0.
 
-    All share one bar, which reaches as far below 0 as above. What is not finite is grey, and called masked.
+    All share one bar, which reaches as far below 0 as above, or begins at 0 where nothing can be below. What is not
+    finite is grey, and called masked.
 
     Args:
         panels: a heading for each matrix of (rows, columns).
@@ -42,15 +44,19 @@ def matrix_panels(
         row_names, column_names: a text for every row and every column; without them, their indices from 0.
         decimals: of the numbers that are written into the cells; None writes none.
         row_sums: whether the sum of every row, of what is finite in it, stands to its right.
+        bar_from_zero: whether the values are such that none can be negative.
         title: of the figure.
 
     Raises:
         ValueError: no panels, matrices of different shapes or without cells, names that are not as many as the rows
-            or the columns.
+            or the columns, a value below 0 under a bar from 0.
     """
     _check(panels, row_names, column_names)
     rows, columns = next(iter(panels.values())).shape
     shown = [np.ma.masked_invalid(matrix) for matrix in panels.values()]
+    least = min((float(matrix.min()) for matrix in shown if matrix.count()), default=0.0)
+    if bar_from_zero and least < 0:
+        raise ValueError(f"matrix_panels: a bar from 0 shows no value below, got {least:g}")
     limit = max(float(abs(matrix).max()) if matrix.count() else 0.0 for matrix in shown) or 1.0
 
     with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.right": True, "axes.spines.top": True}):
@@ -75,6 +81,8 @@ def matrix_panels(
         figure.supylabel(row_label, fontsize=10, parse_math=False)
         bar = figure.colorbar(image, ax=all_axes, aspect=panel[1] / BAR, pad=0.02)
         bar.ax.tick_params(labelsize=9)
+        if bar_from_zero:
+            bar.ax.set_ylim(bottom=0)
         bar.set_label(value_label, fontsize=10, parse_math=False)
         if any(np.ma.getmaskarray(matrix).any() for matrix in shown):
             explain_masked(bar.ax, fontsize=9)

@@ -100,6 +100,8 @@ def _fits(value: Any, hint: Any) -> bool:
     kind, inner = get_origin(hint), get_args(hint)
     if kind is Literal:
         return value in inner
+    if kind is tuple and inner[1:] == (Ellipsis,):
+        return isinstance(value, tuple) and all(_fits(part, inner[0]) for part in value)
     if kind is tuple:
         return isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
     if inner:

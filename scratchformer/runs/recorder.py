@@ -1,12 +1,13 @@
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from scratchformer.runs.folder import RunFolder
+from scratchformer.runs.measures import MEASURES
 from scratchformer.runs.norms import norms_by_layer
 from scratchformer.training import (
     BEST,
@@ -31,7 +32,8 @@ NORMS = ("step", "quantity", "layer", "norm")
 class Recorder:
     """Writes the tables and checkpoints of a run, and takes its trainer to where the last checkpoint left it.
 
-    Every step goes to metrics.csv; the norms of layers, at the first step and at each evaluation, to norms.csv.
+    Every step goes to metrics.csv; the norms of layers, at the first step and at each evaluation, to norms.csv; what
+    `measure` finds at each evaluation to measures.csv.
     `best.safetensors` is the model with the lowest validation loss so far, `last.safetensors` all that is needed to go
     on. Use it in a `with` block.
 
@@ -41,6 +43,8 @@ class Recorder:
         description: what the run depends on besides the trainer (options, tokenizer, corpus). It is kept in every
             checkpoint, and only a run of the same description can go on.
         evaluation_batches: what the validation loss is measured on, and on the first the norms of activations.
+        measure: called at each evaluation, while the model holds the weights that are evaluated; returns figures by
+            name. None for no such table.
 
     Raises ValueError for a checkpoint that is damaged or of another run, naming the difference.
     """
@@ -51,16 +55,21 @@ class Recorder:
         folder: RunFolder,
         description: Mapping[str, Any],
         evaluation_batches: Sequence[Batch],
+        measure: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self.trainer = trainer
         self.folder = folder
         self.description = json.loads(json.dumps(description))
         self.evaluation_batches = evaluation_batches
+        self.measure = measure
         start = self._restored()
         positions = start.get("tables", {})
         self.lowest_loss: float | None = start.get("best_validation_loss")
         self.metrics = folder.table("metrics", *METRICS, position=positions.get("metrics"))
         self.norms = folder.table("norms", *NORMS, position=positions.get("norms"))
+        self.tables = {"metrics": self.metrics, "norms": self.norms}
+        if measure is not None:
+            self.tables["measures"] = folder.table("measures", *MEASURES, position=positions.get("measures"))
 
     def _restored(self) -> Mapping[str, Any]:
         path = self.folder.path / LAST
@@ -103,6 +112,11 @@ class Recorder:
             first = self.trainer.first_non_finite(self.evaluation_batches)
             cause = f"; the first to go non-finite was {first}" if first else ""
             raise Divergence(f"training diverged: after step {num_steps} the validation loss is {loss:g}{cause}")
+        if self.measure is not None:
+            with self.trainer.evaluated():
+                found = self.measure()
+            for name, value in found.items():
+                self.tables["measures"].add(num_steps, name, float(value))
         if self.lowest_loss is None or loss < self.lowest_loss:
             self.lowest_loss = loss
             with self.trainer.evaluated():
@@ -111,7 +125,7 @@ class Recorder:
 
     def save(self) -> None:
         """Writes the last checkpoint: all rows so far are on disk before it is."""
-        tables = {"metrics": self.metrics.mark(), "norms": self.norms.mark()}
+        tables = {name: table.mark() for name, table in self.tables.items()}
         about = {"tables": tables, "best_validation_loss": self.lowest_loss, "run": self.description}
         self._write(LAST, training_checkpoint(self.trainer, **about))
 
@@ -139,5 +153,5 @@ class Recorder:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.metrics.close()
-        self.norms.close()
+        for table in self.tables.values():
+            table.close()

@@ -69,7 +69,7 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
         main(sys.argv[1:])
         sys.stdout.flush()
     except Stopped as stopped:
-        command = shlex.join([_shortest(sys.executable), sys.argv[0], "--resume", str(stopped.folder)])
+        command = shlex.join([shortest(sys.executable), *_program(), "--resume", str(stopped.folder)])
         with suppress(OSError):
             print(f"{stopped}; it goes on with\n  {command}", file=sys.stderr)
         status = 128 + stopped.received
@@ -84,6 +84,12 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
     sys.exit(status)
 
 
+def _program() -> list[str]:
+    """What Python was told to run: a file, or a module with `-m`."""
+    spec = sys.modules["__main__"].__spec__
+    return [sys.argv[0]] if spec is None else ["-m", spec.name.removesuffix(".__main__")]
+
+
 def _forget_the_terminal() -> None:
     """Where output went to a terminal that is gone, it goes nowhere from now on: to write to it would be an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -94,7 +100,7 @@ def _forget_the_terminal() -> None:
     os.close(nowhere)
 
 
-def _shortest(path: str) -> str:
+def shortest(path: str) -> str:
     """As it is typed in the working directory, if it lies there."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

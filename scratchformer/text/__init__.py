@@ -6,6 +6,7 @@ from scratchformer.text.corpora import Corpus, pydoc_corpus, read_corpus
 from scratchformer.text.masked import MaskedBatches, fixed_masked_batches
 from scratchformer.text.ngrams import ngram_entropy
 from scratchformer.text.pairs import PairBatch, pair_batch
+from scratchformer.text.prompted import prompted_batch
 from scratchformer.text.sequences import PackedBatch, SequenceBatch, packed_batch, padded_batch
 from scratchformer.text.shuffled import ShuffledBatches
 
@@ -24,6 +25,7 @@ __all__ = [
     "packed_batch",
     "padded_batch",
     "pair_batch",
+    "prompted_batch",
     "pydoc_corpus",
     "read_corpus",
 ]

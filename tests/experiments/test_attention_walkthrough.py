@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from tests.experiments.running import EXPERIMENTS, run
+from tests.experiments.running import EXPERIMENTS, run_program
 
 SCRIPT = "attention_walkthrough.py"
 FIGURES = {
@@ -50,7 +50,7 @@ def cells() -> list[tuple[str, str]]:
 def lesson(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a run, and what it printed."""
     folder = tmp_path_factory.mktemp("lesson") / "run"
-    result = run(SCRIPT, "--out", str(folder), cwd=folder.parent)
+    result = run_program(SCRIPT, "--out", str(folder), cwd=folder.parent)
     assert result.returncode == 0, result.stderr
     return folder, result.stdout
 
@@ -85,15 +85,25 @@ def test_cells_are_code_that_stands_alone_or_comments() -> None:
 def test_the_run_folder_holds_the_figures_and_a_verdict_for_every_check(lesson: tuple[Path, str]) -> None:
     folder, _ = lesson
     assert {path.name for path in folder.iterdir()} == FIGURES | {"config.json", "figures.json", "summary.json"}
-    results = {result["metric"]: result for result in json.loads((folder / "summary.json").read_text())}
-    pytorch = results.pop("difference_from_pytorch")
+    summary = json.loads((folder / "summary.json").read_text())
+    results = {result["metric"]: result for result in summary["results"]}
+    assert summary["passed"] is True
+    assert summary["picture"] in FIGURES
+    pytorch = results.pop("difference_from_pytorch", None)
+    assert (pytorch is None) == (find_spec("torch") is None)
     assert results.keys() == EXACT | CLOSE
     for name, result in results.items():
         assert result["target"] == (0 if name in EXACT else 1e-12)
         assert result["achieved"] <= result["target"]
         assert result["passed"] is True
-    assert pytorch["target"] == 1e-12
-    assert pytorch["passed"] is (None if find_spec("torch") is None else True)
+    if pytorch is not None:
+        assert (pytorch["target"], pytorch["passed"]) == (1e-12, True)
+
+
+def test_the_question_is_that_of_the_docstring(names: dict[str, Any]) -> None:
+    docstring = (EXPERIMENTS / SCRIPT).read_text(encoding="utf-8").split('"""')[1]
+    assert names["ABOUT"].question == " ".join(docstring.partition("\n\n")[0].split())
+    assert names["ABOUT"].name == Path(SCRIPT).stem
 
 
 def test_every_intermediate_is_printed_with_its_shape(lesson: tuple[Path, str]) -> None:
@@ -158,8 +168,8 @@ def test_a_check_that_failed_once_has_failed(
         check("new", np.array([0.0, -first]), 1e-3)
         check("new", np.array([1e-4]), 1e-3)
         check("other", np.array([1e-4]), 1e-3)
-        assert [checks[name]["passed"] for name in ("new", "other")] == [False, True]
-        np.testing.assert_equal(checks["new"]["achieved"], first)
+        assert [checks[name].passed for name in ("new", "other")] == [False, True]
+        np.testing.assert_equal(checks["new"].achieved, first)
     finally:
         del checks["new"], checks["other"]
     assert [line.split(": ")[-1] for line in capsys.readouterr().out.splitlines()] == ["WRONG", "right", "right"]
@@ -188,7 +198,7 @@ def test_to_import_it_is_to_run_it_and_the_seed_decides_the_numbers(lesson: tupl
     assert result.returncode == 0, result.stderr
     imported = tmp_path / "runs" / "attention_walkthrough-001"
     assert (imported / "figures.json").read_bytes() == (folder / "figures.json").read_bytes()
-    run_here(["--seed", "1", "--out", str(tmp_path / "other")])
+    run_here(["--preset", "smoke", "--seed", "1", "--out", str(tmp_path / "other")])
     kept, other = (json.loads((path / "figures.json").read_text()) for path in (folder, tmp_path / "other"))
     assert kept["positions"] == other["positions"]
     assert all(kept[name] != other[name] for name in ("masks", "heads", "cross", "head_distances"))
@@ -236,6 +246,6 @@ def test_the_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit, match="0"):
         run_here(["--help"])
     shown = capsys.readouterr().out
-    for option in ("--out", "--plot-only", "--seed"):
+    for option in ("--preset", "--out", "--plot-only", "--seed"):
         assert option in shown
-    assert shown.count("(default: ") == 3
+    assert shown.count("(default: ") == 4

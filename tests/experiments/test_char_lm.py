@@ -1,13 +1,15 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from experiments import char_lm
-from scratchformer.text import CharacterTokenizer, fixed_batches, pydoc_corpus
+from scratchformer.text import CharacterTokenizer, Corpus, fixed_batches, pydoc_corpus
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.running import TINY, run
 
@@ -29,13 +31,18 @@ def test_the_run_folder_holds_everything(smoke: Path) -> None:
     summary = json.loads((smoke / "summary.json").read_text())
     rows = list(csv.DictReader((smoke / "metrics.csv").read_text().splitlines()))
     assert len(rows) == 300
-    assert float(rows[-1]["validation_loss"]) == summary["validation_loss"] == summary["achieved"]
-    assert {"target", "passed"} <= summary.keys()
+    (result,) = summary["results"]
+    assert result["metric"] == "validation_loss_nats"
+    assert float(rows[-1]["validation_loss"]) == result["achieved"]
+    assert result["target"] is summary["passed"] is None
+    assert (summary["experiment"], summary["preset"], summary["seed"]) == ("char_lm", "smoke", 0)
+    assert summary["seconds"] > 0
 
 
 def test_the_smoke_preset_learns_more_than_letter_pairs(smoke: Path) -> None:
     references = json.loads((smoke / "config.json").read_text())["references"]
-    assert json.loads((smoke / "summary.json").read_text())["validation_loss"] < references["bigrams"]
+    (result,) = json.loads((smoke / "summary.json").read_text())["results"]
+    assert result["achieved"] < references["bigrams"]
 
 
 def test_the_best_model_gives_its_validation_loss_again(smoke: Path) -> None:
@@ -113,9 +120,41 @@ def test_a_run_that_diverges_stops_with_a_sentence_and_saves_no_weights(tmp_path
     assert read_checkpoint(tmp_path / "wild" / "last.safetensors").description["num_steps"] == 1
 
 
-def test_only_the_published_settings_are_judged(tmp_path: Path) -> None:
-    assert run("char_lm.py", *TINY[2:], "--out", "short", cwd=tmp_path).returncode == 0
-    assert json.loads((tmp_path / "short" / "summary.json").read_text())["passed"] is None
+def test_only_the_published_settings_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, pydoc = char_lm.PRESETS["quick"], Corpus("pydoc", "any")
+    assert char_lm.known_targets(quick, pydoc) == (1.62, {})
+    assert char_lm.known_targets(replace(char_lm.PRESETS["paper"], seed=3, sample=9, threads=1), pydoc)[0] == 1.62
+    for changed in ({"steps": 1999}, {"optimizer": "adam"}, {"positions": "none"}, {"evaluation_batches": 3}):
+        assert char_lm.known_targets(replace(quick, **changed), pydoc) == (None, {})
+    assert char_lm.known_targets(char_lm.PRESETS["smoke"], pydoc) == (None, {})
+    other = Corpus("other.txt", "any other")
+    assert char_lm.known_targets(quick, other) == (None, {})
+    monkeypatch.setattr(char_lm, "TINY_SHAKESPEARE", other.sha256)
+    assert char_lm.known_targets(quick, other) == (1.90, {"nanoGPT": 1.88})
+
+
+def test_the_reference_run_stands_behind_runs_of_its_options_and_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    curves = {"validation_loss": (np.array([250, 500]), np.array([2.5, 2.25]))}
+    monkeypatch.setattr(char_lm, "reference_curves", lambda script: asked.append(script) or curves)
+    quick, pydoc, other = char_lm.PRESETS["quick"], Corpus("pydoc", "abc" * 99), Corpus("other.txt", "abc" * 99)
+    tokenizer = CharacterTokenizer("abc")
+    shown = {"name": "reference run", "steps": [250, 500], "losses": [2.5, 2.25]}
+    assert char_lm.describe_figures(quick, pydoc, tokenizer)["reference_run"] == shown
+    assert asked == [char_lm.__file__]
+    for config, corpus in ((replace(quick, heads=2), pydoc), (char_lm.PRESETS["smoke"], pydoc), (quick, other)):
+        assert char_lm.describe_figures(config, corpus, tokenizer)["reference_run"] is None
+
+
+def test_a_gpt_may_differ_from_gpt_2_and_be_trained_by_another_optimizer(tmp_path: Path) -> None:
+    options = ["--optimizer", "momentum", "--positions", "none", "--no-norm-first", "--activation", "swiglu"]
+    result = run("char_lm.py", *TINY, *options, "--no-figures", "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert not list((tmp_path / "run").glob("*.png"))
+    config = load(tmp_path / "run").config
+    assert (config.positions, config.norm_first, config.activation) == ("none", False, "swiglu")
+    training = read_checkpoint(tmp_path / "run" / "last.safetensors").description["training"]
+    assert training["optimizer"] == {"type": "SGD", "momentum": 0.9, "nesterov": False}
 
 
 def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
@@ -150,6 +189,16 @@ def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
             "CharacterTokenizer: '\u4e2d' at position 0 is not in the vocabulary of 103 characters",
         ),
         (["--save-every", "0"], "--save-every must be at least 1, got 0"),
+        (["--sample", "-1"], "--sample must be at least 0, got -1"),
+        (
+            ["--model", "llama", "--positions", "none"],
+            "--model llama has positions, norms and an activation of its own",
+        ),
+        (["--model", "llama", "--no-norm-first"], "--model llama has positions, norms and an activation of its own"),
+        (
+            ["--positions", "rotary", "--width", "12"],
+            "GPTConfig: num_heads 4 does not divide d_model 12 into even widths",
+        ),
         (["--reference-run", "full"], "full/config.json cannot be read: No such file or directory"),
         (["--resume", "full"], "--resume full: there is no run to go on with, it holds no config.json"),
         (["--out", "full"], "run folder full is not empty; choose another, nothing was overwritten"),

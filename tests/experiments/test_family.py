@@ -1,59 +1,151 @@
-"""The experiments that train what is not a GPT: they end, go on after a stop, and refuse what makes no sense."""
+"""A BERT and a Llama: their runs end, go on after a stop, are drawn again, and refuse what makes no sense."""
 
+import csv
 import json
-import math
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from experiments import masked_lm, reverse
+from experiments import masked_lm
+from scratchformer.runs import Result, read_table
+from scratchformer.runs.language_model import LanguageModelOptions, language_model
 from scratchformer.text import fixed_masked_batches, ngram_entropy, pydoc_corpus
 from scratchformer.training import load
-from tests.experiments.running import TINY, run
+from tests.experiments.running import TINY, run, run_program
 
-SCRIPTS = {
-    "reverse.py": ["--preset", "smoke", "--steps", "20", "--tests", "10", "--evaluate-every", "10"],
-    "masked_lm.py": ["--preset", "smoke", "--steps", "20", "--evaluate-every", "10"],
-}
-RESULTS = {"config.json", "summary.json", "metrics.csv", "norms.csv", "best.safetensors", "last.safetensors"}
+SHORT = ["--preset", "smoke", "--steps", "20", "--evaluate-every", "10", "--evaluation-batches", "2"]
 FIGURES = {f"{name}.{suffix}" for name in ("loss", "norms") for suffix in ("png", "svg")}
+REPEATED = {"metrics.csv", "norms.csv", "best.safetensors", "last.safetensors"} | FIGURES
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_a_run_ends_with_everything_in_its_folder_and_goes_on_to_the_same_bytes(script: str, tmp_path: Path) -> None:
-    result = run(script, *SCRIPTS[script], "--dropout", "0.1", "--out", "run", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("masked") / "run"
+    options = [*SHORT, "--layers", "2", "--dropout", "0.1", "--average", "0.5", "--save-every", "5"]
+    result = run_program("masked_lm.py", *options, "--out", "run", cwd=folder.parent)
     assert result.returncode == 0, result.stderr
-    assert {path.name for path in (tmp_path / "run").iterdir()} == RESULTS | FIGURES
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["target"] is None
-    assert math.isfinite(summary["achieved"])
-    before = {name: (tmp_path / "run" / name).read_bytes() for name in RESULTS - {"summary.json"}}
-    result = run(script, "--resume", "run", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert {name: (tmp_path / "run" / name).read_bytes() for name in before} == before
+    hidden, filled = re.search(r"\nhidden: (.*)\nfilled: (.*)\n", result.stdout).groups()
+    assert len(hidden) == len(filled)
+    assert "_" in hidden
+    assert result.stdout.endswith("figures: run/loss.png run/norms.png\n")
+    return folder
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_the_layers_have_names_of_their_own_in_the_figure(script: str, tmp_path: Path) -> None:
-    result = run(script, *SCRIPTS[script], "--layers", "2", "--out", "run", cwd=tmp_path)
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in REPEATED}
+
+
+def test_a_run_ends_with_everything_in_its_folder(masked: Path) -> None:
+    assert {path.name for path in masked.iterdir()} == REPEATED | {"config.json", "summary.json"}
+    summary = json.loads((masked / "summary.json").read_text())
+    (result,) = summary["results"]
+    rows = list(csv.DictReader((masked / "metrics.csv").read_text().splitlines()))
+    assert result["achieved"] == float(rows[-1]["validation_loss"])
+    assert (result["metric"], result["target"]) == ("validation_loss_nats", None)
+    assert summary["question"].startswith("Does a BERT ")
+    assert summary["picture"] in FIGURES
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
+    masked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def batch(self: masked_lm.MaskedBatches, step: int) -> masked_lm.TokenBatch:
+        if step == 13:
+            raise Killed
+        return draw(self, step)
+
+    draw = masked_lm.MaskedBatches.__call__
+    options = json.loads((masked / "config.json").read_text())["options"]
+    typed = [text for name, value in options.items() for text in typed_as(name, value)]
+    with monkeypatch.context() as patch:
+        patch.setattr(masked_lm.MaskedBatches, "__call__", batch)
+        with pytest.raises(Killed):
+            run("masked_lm.py", *typed, "--out", "run", cwd=tmp_path)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    result = run("masked_lm.py", "--resume", "run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    labels = (tmp_path / "run" / "norms.svg").read_text()
-    layers = ["encoder layer 2", "decoder layer 1"] if script == "reverse.py" else ["layer 1", "layer 2"]
-    for layer in layers:
-        assert f">{layer}<" in labels
+    assert contents(tmp_path / "run") == contents(masked)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["seconds"] is None
+
+
+def typed_as(name: str, value: object) -> list[str]:
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    return [f"--{option}", str(value)]
+
+
+def test_figures_are_drawn_anew_from_the_folder_alone(masked: Path, tmp_path: Path) -> None:
+    kept = {*FIGURES, "best.safetensors", "last.safetensors", "summary.json"}
+    shutil.copytree(masked, tmp_path / "copy", ignore=lambda folder, names: kept)
+    result = run("masked_lm.py", "--plot-only", "copy", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "figures: copy/loss.png copy/norms.png\n")
+    for name in FIGURES:
+        assert (tmp_path / "copy" / name).read_bytes() == (masked / name).read_bytes()
+    losses, norms = ((masked / f"{name}.svg").read_text() for name in ("loss", "norms"))
+    for label in ("unigrams 3.25", "validation", "loss (nats per hidden character)"):
+        assert f">{label}<" in losses
+    for label in ("layer 1", "layer 2"):
+        assert f">{label}<" in norms
+
+
+def test_on_the_embedded_text_the_reference_run_is_drawn_behind(
+    masked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves = {"validation_loss": (np.array([10, 20]), np.array([3.0, 2.5]))}
+    monkeypatch.setattr(masked_lm, "reference_curves", lambda script: curves if script == masked_lm.__file__ else {})
+    found = {
+        name: masked_lm.describe_figures(corpus, masked_lm.CharacterTokenizer.from_text(corpus.text))["reference_run"]
+        for name, corpus in (
+            ("embedded", pydoc_corpus()),
+            ("other", masked_lm.Corpus("ode.txt", "Freude, Tochter " * 9)),
+        )
+    }
+    assert found == {"embedded": {"name": "reference run", "steps": [10, 20], "losses": [3.0, 2.5]}, "other": None}
+    shutil.copytree(masked, tmp_path / "copy")
+    earlier = found["embedded"] | {"name": "an earlier run"}
+    config = json.loads((masked / "config.json").read_text()) | {"reference_run": earlier}
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
+    masked_lm.draw(tmp_path / "copy")
+    assert ">validation, an earlier run<" in (tmp_path / "copy" / "loss.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "corpus", "target"),
+    [
+        ({}, "pydoc", 2.4),
+        ({"seed": 1, "save_every": 7, "threads": 1, "out": Path("x")}, "pydoc", 2.4),
+        ({"preset": "paper", "steps": 2500, "warmup": 200}, "pydoc", 2.25),
+        ({"steps": 1501}, "pydoc", None),
+        ({"share": 0.2}, "pydoc", None),
+        ({}, "ode.txt", None),
+    ],
+)
+def test_the_target_is_that_of_the_preset_on_the_embedded_text(
+    options: dict[str, Any], corpus: str, target: float | None
+) -> None:
+    config = replace(masked_lm.PRESETS["quick"], **options)
+    result = masked_lm.judge(config, masked_lm.Corpus(corpus, "text"), 2.4)
+    assert result == Result("validation_loss_nats", 2.4, target, "lower")
+    assert masked_lm.judge(masked_lm.PRESETS["smoke"], masked_lm.Corpus("pydoc", "text"), 2.4).target is None
 
 
 @pytest.mark.parametrize(
     ("script", "arguments", "sentence"),
     [
-        ("reverse.py", ["--heads", "0"], "--heads must be at least 1, got 0"),
-        ("reverse.py", ["--threads", "65"], "--threads 65 is more than --batch 64; each takes a sequence"),
-        ("reverse.py", ["--width", "63"], "d_model 63 must be even and a multiple of num_heads 4"),
-        ("reverse.py", ["--label-smoothing", "1"], "--label-smoothing must be"),
         ("masked_lm.py", ["--share", "0"], "share must"),
-        ("masked_lm.py", ["--text", "nowhere.txt"], "nowhere.txt"),
-        ("masked_lm.py", ["--warmup", "2500"], "--warmup must be"),
+        ("masked_lm.py", ["--text", "nowhere.txt"], "text file nowhere.txt cannot be read: No such file or directory"),
+        ("masked_lm.py", ["--warmup", "1500"], "--warmup must be below 1500, got 1500"),
+        ("masked_lm.py", ["--threads", "17"], "--threads 17 is more than --batch 16; each takes a sequence"),
+        ("masked_lm.py", ["--plot-only", "nowhere"], "nowhere/config.json cannot be read: No such file or directory"),
         ("char_lm.py", ["--model", "llama", "--bias"], "--model llama has no --bias, and heads of an even width"),
         (
             "char_lm.py",
@@ -77,23 +169,8 @@ def test_a_llama_is_trained_sampled_and_no_larger_than_the_gpt(tmp_path: Path) -
     assert type(model).__name__ == "Llama"
     result = run("sample.py", "run", "--tokens", "5", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    from experiments.char_lm import PRESETS, make_model, replace
-
-    config = PRESETS["default"]
-    sizes = [make_model(replace(config, model=name), 65).values.size for name in ("gpt", "llama")]
+    sizes = [language_model(LanguageModelOptions(model=name), 65).values.size for name in ("gpt", "llama")]
     assert 0.98 * sizes[0] < sizes[1] <= sizes[0]
-
-
-def test_reversed_is_what_the_decoder_is_taught() -> None:
-    sources = reverse.draw(np.random.default_rng(0), 500)
-    assert {len(source) for source in sources} == set(range(1, reverse.LONGEST + 1))
-    batch = reverse.batch_of(sources[:3])
-    for i, source in enumerate(sources[:3]):
-        length = len(source)
-        assert batch.source[i, :length].tolist() == source.tolist()
-        assert batch.target_ids[i, : length + 1].tolist() == [reverse.BEGIN, *source[::-1]]
-        assert batch.targets[i, : length + 1].tolist() == [*source[::-1], reverse.END]
-    assert reverse.in_letters(np.array([0, 25, reverse.END])) == "az?"
 
 
 def test_hidden_characters_are_filled_in_and_the_others_stay() -> None:
@@ -111,20 +188,25 @@ def test_hidden_characters_are_filled_in_and_the_others_stay() -> None:
     assert masked_lm.fill_in(Guesser(), tokenizer, batch, mask_id=4) == "hidden: 'a_d'\nfilled: 'acd'"
 
 
-def test_the_smoke_run_of_the_masked_model_beats_nothing_yet_but_is_measured_on_hidden_characters(
-    tmp_path: Path,
-) -> None:
-    result = run("masked_lm.py", *SCRIPTS["masked_lm.py"], "--average", "0", "--out", "run", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    model, config = load(tmp_path / "run"), json.loads((tmp_path / "run" / "config.json").read_text())["options"]
+def test_the_help_explains_every_option(tmp_path: Path) -> None:
+    shown = run("masked_lm.py", "--help", cwd=tmp_path).stdout
+    for name in vars(masked_lm.PRESETS["quick"]):
+        assert f"--{name.replace('_', '-')}" in shown
+    assert "bit for bit, from its last checkpoint" in " ".join(shown.replace("│", " ").split())
+
+
+def test_what_is_evaluated_are_the_hidden_characters(masked: Path) -> None:
+    model, config = load(masked), json.loads((masked / "config.json").read_text())
+    options, reference = config["options"], config["references"]["unigrams"]
     tokenizer = masked_lm.CharacterTokenizer.from_text(pydoc_corpus().text)
     training, validation = map(tokenizer.encode, pydoc_corpus().split())
-    options = {"vocabulary_size": tokenizer.vocabulary_size + 1, "mask_id": tokenizer.vocabulary_size}
+    vocabulary = {"vocabulary_size": tokenizer.vocabulary_size + 1, "mask_id": tokenizer.vocabulary_size}
     batches = fixed_masked_batches(
-        validation, config["batch"], config["context"], config["evaluation_batches"], seed=config["seed"], **options
+        validation, options["batch"], options["context"], options["evaluation_batches"], seed=0, **vocabulary
     )
     losses = [float(model.loss(batch.ids, batch.targets)[0]) for batch in batches]
     counts = [batch.num_targets for batch in batches]
-    achieved = json.loads((tmp_path / "run" / "summary.json").read_text())["achieved"]
-    assert achieved == pytest.approx(np.average(losses, weights=counts), rel=1e-5)
-    assert ngram_entropy(training, validation, tokenizer.vocabulary_size, 1) == pytest.approx(3.25, abs=0.02)
+    found = min(float(row) for row in read_table(masked / "metrics.csv")["validation_loss"] if row)
+    assert found == pytest.approx(np.average(losses, weights=counts), rel=1e-5)
+    assert reference == ngram_entropy(training, validation, tokenizer.vocabulary_size, 1)
+    assert reference == pytest.approx(3.25, abs=0.02)

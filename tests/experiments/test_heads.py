@@ -3,6 +3,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from scratchformer.training import load
 from tests.experiments.running import TINY, run
 
 FIGURES = {f"{name}.{suffix}" for name in ("heads", "distances") for suffix in ("png", "svg")}
-RESULTS = {"config.json", "summary.json", "heads.csv", "distances.csv"} | FIGURES
+RESULTS = {"config.json", "summary.json", "findings.json", "heads.csv", "distances.csv"} | FIGURES
+METRICS = ["previous_token_score", "uniform_previous_token_score", "induction_score", "uniform_induction_score"]
 VERSE = "Freude, schoener Goetterfunken, Tochter aus Elysium\n"
 FEW = ["--windows", "5", "--sequences", "3"]
 
@@ -39,9 +41,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(place: Path) -> Path:
     result = run("heads.py", "gpt", *FEW, "--out", "measured", cwd=place)
     assert result.returncode == 0, result.stderr
-    title, *strongest, figures = result.stdout.splitlines()
+    title, *lines, figures = result.stdout.splitlines()
+    strongest, results = lines[: len(heads.PATTERNS)], lines[len(heads.PATTERNS) :]
     assert title == "The heads of a GPT on the last tenth of pydoc: 5 windows of 64 characters; results in measured"
     assert [line.partition(":")[0].strip() for line in strongest] == list(heads.PATTERNS)
+    assert [line.partition(" ")[0] for line in results] == METRICS
     assert figures == "figures: measured/heads.png measured/distances.png"
     return place / "measured"
 
@@ -89,16 +93,17 @@ def test_the_numbers_are_those_of_the_best_model_on_the_last_tenth(place: Path, 
             assert scores["1", str(head + 1), name][0] == pytest.approx(value, abs=2e-6)
 
 
-def test_the_summary_says_what_the_tables_hold(measured: Path) -> None:
-    summary, scores = json.loads((measured / "summary.json").read_text()), scores_of(measured)
-    assert (summary["windows"], summary["context"]) == (5, 64)
+def test_findings_and_summary_say_what_the_tables_hold(measured: Path) -> None:
+    found, summary = (json.loads((measured / f"{name}.json").read_text()) for name in ("findings", "summary"))
+    scores = scores_of(measured)
+    assert (found["windows"], found["context"]) == (5, 64)
     for name in heads.MEASURES:
         values = [scores["1", str(head), name][0] for head in (1, 2, 3, 4)]
-        assert [head[name] for head in summary["heads"]] == values
-        found = summary["lowest_entropy"] if name == "entropy" else summary["strongest"][name]
+        assert [head[name] for head in found["heads"]] == values
+        extreme = found["lowest_entropy"] if name == "entropy" else found["strongest"][name]
         best = min(values) if name == "entropy" else max(values)
-        assert found == {"layer": 1, "head": values.index(best) + 1, "value": best}
-        assert summary["uniform"][name] == scores["1", "1", name][1]
+        assert extreme == {"layer": 1, "head": values.index(best) + 1, "value": best}
+        assert found["uniform"][name] == scores["1", "1", name][1]
     header, *rows = csv.reader((measured / "distances.csv").read_text().splitlines())
     names = ["1.1", "1.2", "1.3", "1.4", "uniform"]
     assert header == ["layer.head", *names]
@@ -106,8 +111,52 @@ def test_the_summary_says_what_the_tables_hold(measured: Path) -> None:
     distances = np.array([row[1:] for row in rows], float)
     np.testing.assert_array_equal(distances, distances.T)
     assert (np.diag(distances) == 0).all()
-    (a, b), least = summary["most_alike"]["heads"], summary["most_alike"]["distance"]
+    (a, b), least = found["most_alike"]["heads"], found["most_alike"]["distance"]
     assert least == distances[:4, :4][~np.eye(4, dtype=bool)].min() == distances[a["head"] - 1, b["head"] - 1]
+    for name in ("previous token", "induction"):
+        metric = f"{name.replace(' ', '_')}_score"
+        achieved = {result["metric"]: result["achieved"] for result in summary["results"]}
+        assert achieved[metric] == found["strongest"][name]["value"]
+        assert achieved[f"uniform_{metric}"] == found["uniform"][name]
+    assert [result["metric"] for result in summary["results"]] == METRICS
+    assert {result["target"] for result in summary["results"]} == {None}
+    assert summary["question"] == "What do the heads of a trained model attend to?"
+
+
+def as_found(previous: float, induction: float) -> dict[str, Any]:
+    return {
+        "uniform": {"previous token": 0.06, "induction": 0.02},
+        "strongest": {"previous token": {"value": previous}, "induction": {"value": induction}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("previous", "induction", "missed"),
+    [(0.34, 0.04, []), (0.33, 0.03, ["previous_token_score"]), (0.5, 0.041, ["induction_score"])],
+)
+def test_heads_of_a_run_that_was_judged_are_judged(
+    previous: float, induction: float, missed: list[str], tmp_path: Path
+) -> None:
+    found, config = as_found(previous, induction), heads.Config(run=tmp_path)
+    for passed, is_judged in ((True, True), (False, True), (None, False)):
+        (tmp_path / "summary.json").write_text(json.dumps({"passed": passed}))
+        results = heads.judge(config, found)
+        assert [result.passed is not None for result in results] == [is_judged, False, is_judged, False]
+        assert [result.metric for result in results if result.passed is False] == (missed if is_judged else [])
+
+
+def test_nothing_is_judged_without_such_a_run_or_with_other_options(tmp_path: Path) -> None:
+    found, judged = as_found(0.1, 0.1), tmp_path / "run"
+    judged.mkdir()
+    (judged / "summary.json").write_text('{"passed": true}')
+    for config, is_judged in (
+        (heads.Config(run=judged), True),
+        (heads.Config(run=judged, preset="paper", seed=1), True),
+        (heads.Config(run=judged, windows=199), False),
+        (heads.Config(run=tmp_path), False),
+        (heads.PRESETS["smoke"], False),
+    ):
+        assert (heads.judge(config, found)[0].target is not None) == is_judged
 
 
 def test_everything_is_labelled(measured: Path) -> None:
@@ -131,11 +180,11 @@ def test_an_untrained_model_is_near_uniform_and_its_results_repeat_byte_for_byte
     assert title == "The heads of a GPT that is not trained on the last tenth of pydoc"
     for value, uniform in scores_of(tmp_path / "a").values():
         assert value == pytest.approx(uniform, rel=0.01)
-    for name in RESULTS - {"config.json"}:
+    for name in RESULTS - {"config.json", "summary.json"}:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     monkeypatch.setattr(heads, "draw", lambda path: [])
     heads.main(["--preset", "smoke", "--seed", "1", "--out", str(tmp_path / "c")])
-    for name in ("heads.csv", "distances.csv", "summary.json"):
+    for name in ("heads.csv", "distances.csv", "findings.json"):
         assert (tmp_path / "a" / name).read_bytes() != (tmp_path / "c" / name).read_bytes()
 
 
@@ -191,8 +240,8 @@ def test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure(
 ) -> None:
     monkeypatch.chdir(place)
     heads.main(["llama", *FEW, "--out", str(tmp_path / "run")])
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    places = [(head["layer"], head["head"]) for head in summary["heads"]]
+    found = json.loads((tmp_path / "run" / "findings.json").read_text())
+    places = [(head["layer"], head["head"]) for head in found["heads"]]
     assert places == [(layer, head) for layer in (1, 2, 3) for head in (1, 2)]
     scores = scores_of(tmp_path / "run")
     assert list(drawn[0]) == ["head 1", "head 2"]

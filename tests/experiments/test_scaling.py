@@ -98,9 +98,11 @@ def test_the_run_folder_holds_the_table_the_figures_and_what_was_achieved(smoke:
         assert variance == pytest.approx(d_k if scale == "1" else 1, rel=0.3)
     assert by_size[256, "1"][1] < 0.1 * by_size[256, "1/sqrt(d_k)"][1]
     summary = json.loads((smoke / "summary.json").read_text())
-    assert [result["metric"] for result in summary] == METRICS
-    assert all(result["target"] is result["passed"] is None for result in summary)
-    assert all(math.isfinite(result["achieved"]) for result in summary)
+    assert [result["metric"] for result in summary["results"]] == METRICS
+    assert all(result["target"] is result["passed"] is None for result in summary["results"])
+    assert all(math.isfinite(result["achieved"]) for result in summary["results"])
+    assert summary["question"] == "Why does attention divide its scores by sqrt(d_k)?"
+    assert summary["picture"] in names
 
 
 def test_each_draw_has_numbers_of_its_own_and_the_seed_repeats_them(
@@ -140,13 +142,13 @@ def test_lines_are_the_range_and_the_mean_of_the_draws() -> None:
 
 
 def test_what_theory_says_passes() -> None:
-    summary = scaling.judge(scaling.PRESETS["quick"], SIZES, as_theory_says(), 1.0)
-    assert [(result["metric"], result["target"]) for result in summary] == list(scaling.TARGETS.items())
-    assert [result["passed"] for result in summary] == [True] * 4
-    assert summary[0]["achieved"] == pytest.approx(0, abs=1e-12)
-    assert summary[1]["achieved"] == 0
-    assert summary[2]["achieved"] == pytest.approx(5 * math.exp(-32 * scaling.lead_of_the_best(32)[0]))
-    assert summary[3]["achieved"] == pytest.approx(0, abs=1e-12)
+    results = scaling.judge(scaling.PRESETS["quick"], SIZES, as_theory_says())
+    assert [(result.metric, result.target) for result in results] == list(scaling.TARGETS.items())
+    assert [(result.passed, result.better) for result in results] == [(True, "lower")] * 4
+    assert results[0].achieved == pytest.approx(0, abs=1e-12)
+    assert results[1].achieved == 0
+    assert results[2].achieved == pytest.approx(5 * math.exp(-32 * scaling.lead_of_the_best(32)[0]))
+    assert results[3].achieved == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -163,21 +165,22 @@ def test_what_theory_says_passes() -> None:
 def test_what_differs_from_theory_fails(quantity: str, place: tuple, factor: float, failed: str) -> None:
     measured = as_theory_says()
     measured[quantity][:, *place] *= factor
-    summary = scaling.judge(scaling.PRESETS["quick"], SIZES, measured, 1.0)
-    assert [result["metric"] for result in summary if not result["passed"]] == [failed]
+    results = scaling.judge(scaling.PRESETS["quick"], SIZES, measured)
+    assert [result.metric for result in results if not result.passed] == [failed]
 
 
 def test_only_the_settings_of_the_targets_are_judged_whatever_the_seed() -> None:
     for options, is_judged in (({"seed": 7}, True), ({"out": Path("x")}, True), ({"batch": 255}, False)):
-        config = scaling.replace(scaling.PRESETS["quick"], **options)
-        summary = scaling.judge(config, SIZES, as_theory_says(), 1.0)
-        assert {result["passed"] for result in summary} == {True if is_judged else None}
+        for preset in ("quick", "paper"):
+            config = scaling.replace(scaling.PRESETS[preset], **options)
+            results = scaling.judge(config, SIZES, as_theory_says())
+            assert {result.passed for result in results} == {True if is_judged else None}
 
 
 @pytest.mark.long
 def test_the_quick_preset_reaches_its_targets(tmp_path: Path) -> None:
     assert run("scaling.py", "--seed", "1", "--out", "run", cwd=tmp_path).returncode == 0
-    assert all(result["passed"] for result in json.loads((tmp_path / "run" / "summary.json").read_text()))
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["passed"] is True
 
 
 @pytest.mark.parametrize(

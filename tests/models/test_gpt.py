@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -7,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.layers import LayerNorm, Rotary, TransformerBlock
+from scratchformer.layers.feed_forward import Activation
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.models.gpt import Positions
 from scratchformer.ops import alibi_bias, cross_entropy, dropout, relative_buckets, sinusoidal_positions
+from scratchformer.training import load, model_checkpoint, write_checkpoint
 from tests.closeness import assert_close
 from tests.gradients import with_random_values
 from tests.models.every_model import with_values_of
@@ -25,12 +28,20 @@ def gpt(*, seed: int = 0, dtype: type = np.float32, **options: object) -> GPT:
 
 
 @pytest.mark.parametrize("positions", get_args(Positions))
-@given(bias=st.booleans(), tied_head=st.booleans(), p=st.sampled_from([0.0, 0.3]), seed=seeds)
+@given(
+    bias=st.booleans(),
+    tied_head=st.booleans(),
+    norm_first=st.booleans(),
+    activation=st.sampled_from(get_args(Activation)),
+    p=st.sampled_from([0.0, 0.3]),
+    seed=seeds,
+)
 @few
 def test_logits_are_blocks_between_embeddings_and_head(
-    positions: Positions, bias: bool, tied_head: bool, p: float, seed: int
+    positions: Positions, bias: bool, tied_head: bool, norm_first: bool, activation: Activation, p: float, seed: int
 ) -> None:
-    made = tiny_gpt(bias=bias, tied_head=tied_head, num_layers=2, dropout=p, positions=positions, context_length=20)
+    shared = {"norm_first": norm_first, "activation": activation, "dropout": p, "bias": bias}
+    made = tiny_gpt(tied_head=tied_head, num_layers=2, positions=positions, context_length=20, **shared)
     model = with_random_values(made, seed)
     value = {name: parameter.value for name, parameter in model.parameters().items()}
     generator, fresh = np.random.default_rng(seed), np.random.default_rng(0)
@@ -44,13 +55,14 @@ def test_logits_are_blocks_between_embeddings_and_head(
         turned = Rotary()
     elif positions == "alibi":
         mask = alibi_bias(2, 18, 18, dtype=np.float64)
-    else:
+    elif positions == "relative":
         mask = value["relative_bias.table"].T[:, relative_buckets(18, 18, bidirectional=False)]
     x, _ = dropout(x, p, generator)
     for i in range(2):
-        block = TransformerBlock(4, 2, 16, activation="gelu_tanh", dropout=p, bias=bias, rotary=turned, generator=fresh)
+        block = TransformerBlock(4, 2, 16, rotary=turned, generator=fresh, **shared)
         x, _ = with_values_of(model, f"blocks.{i}", block)(x, mask, is_causal=True, generator=generator)
-    x, _ = with_values_of(model, "norm", LayerNorm(4, bias=bias))(x)
+    if norm_first:
+        x, _ = with_values_of(model, "norm", LayerNorm(4, bias=bias))(x)
     head = value["token_embedding.table"].T if tied_head else value["head.weight"]
     assert_close(model(ids, generator=np.random.default_rng(seed))[0], x @ head, 1e-12)
 
@@ -63,6 +75,7 @@ def test_logits_are_blocks_between_embeddings_and_head(
         ("rotary", {}),
         ("alibi", {}),
         ("relative", {"relative_bias.table": (32, 2)}),
+        ("none", {}),
     ],
 )
 def test_parameters_are_those_of_the_blocks_and_of_the_positions(
@@ -83,6 +96,26 @@ def test_parameters_are_those_of_the_blocks_and_of_the_positions(
         "norm.weight": (4,),
     }
     assert model.values.size == sum(math.prod(shape) for shape in shapes.values())
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_post_norm_has_no_last_norm_and_a_gate_leaves_the_size_nearly_as_it_is(activation: Activation) -> None:
+    model = gpt(norm_first=False, activation=activation)
+    assert not any(name.startswith("norm.") for name in model.parameters())
+    hidden = 176 if activation in ("geglu", "swiglu") else 256
+    assert model.parameters()["blocks.2.feed_forward.down.weight"].value.shape == (hidden, 64)
+    assert model.values.size == pytest.approx(gpt().values.size, rel=0.02)
+
+
+def test_a_checkpoint_from_before_there_were_options_still_loads(tmp_path: Path) -> None:
+    model, ids = gpt(), np.array([[3, 1, 2]])
+    checkpoint = model_checkpoint(model)
+    for name in ("positions", "norm_first", "activation"):
+        del checkpoint.description["model"]["config"][name]
+    write_checkpoint(tmp_path / "old.safetensors", checkpoint)
+    loaded = load(tmp_path / "old.safetensors")
+    assert loaded.config == model.config
+    np.testing.assert_array_equal(loaded(ids)[0], model(ids)[0])
 
 
 @given(p=st.sampled_from([0.1, 0.5]), seed=seeds)
@@ -224,9 +257,12 @@ def test_errors_name_the_argument() -> None:
         tiny_gpt(num_heads=3)
     with pytest.raises(ValueError, match=r"GPTConfig: dropout must lie in \[0, 1\), got 1.0"):
         tiny_gpt(dropout=1.0)
-    known = r"\['learned', 'sinusoidal', 'rotary', 'alibi', 'relative'\]"
+    known = r"\['learned', 'sinusoidal', 'rotary', 'alibi', 'relative', 'none'\]"
     with pytest.raises(ValueError, match=rf"^GPTConfig: positions must be one of {known}, got 'absolute'$"):
         tiny_gpt(positions="absolute")
+    known = r"\['gelu', 'gelu_tanh', 'relu', 'silu', 'geglu', 'swiglu'\]"
+    with pytest.raises(ValueError, match=rf"^GPTConfig: activation must be one of {known}, got 'mish'$"):
+        tiny_gpt(activation="mish")
     with pytest.raises(ValueError, match=r"^GPTConfig: d_model must be even for sinusoidal positions, got 3$"):
         tiny_gpt(positions="sinusoidal", d_model=3, num_heads=1)
     with pytest.raises(ValueError, match=r"^GPTConfig: num_heads 2 does not divide d_model 6 into even widths$"):

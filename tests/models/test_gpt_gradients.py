@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from scratchformer.layers import Layer
 from scratchformer.models import GPT, GPTConfig
 from tests.closeness import assert_close
-from tests.gradients import check_layer, with_random_values
+from tests.gradients import check_layer, check_op, with_random_values
+from tests.models.every_model import as_op_of
 from tests.strategies import normal, seeds
 
 
@@ -44,6 +45,19 @@ def test_gradient_of_the_logits_for_every_parameter(seed: int, bias: bool, tied_
         return model(ids, generator=np.random.default_rng(seed))
 
     check_layer(model, ids, seed=seed, call=logits, key_bias="key_value.bias")
+
+
+@pytest.mark.parametrize(("activation", "positions"), [("swiglu", "none"), ("relu", "learned")])
+@given(seed=seeds)
+@settings(max_examples=1)
+def test_gradient_of_the_table_comes_through_post_norm_blocks_to_the_head(
+    activation: str, positions: str, seed: int
+) -> None:
+    options = {"norm_first": False, "activation": activation, "positions": positions, "d_model": 2, "num_layers": 2}
+    model = with_random_values(tiny_gpt(vocabulary_size=3, **options), seed)
+    ids, targets = np.random.default_rng(seed).integers(0, 3, (2, 2, 3))
+    table = model.parameters()["token_embedding.table"].value.copy()
+    check_op(as_op_of(model, "token_embedding.table", lambda twin: twin.loss(ids, targets)), table, seed=seed)
 
 
 @given(seed=seeds, dloss=st.floats(-3, 3))

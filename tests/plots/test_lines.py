@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 
 from scratchformer.plots import Line, Panel, line_panels, save_figure
 from tests.plots.figures import files_repeat
@@ -34,6 +35,18 @@ def test_everything_is_labelled() -> None:
     assert legend(axes) == ["log 32"]
     assert axes.texts[0].xy[1] == 3.5
     np.testing.assert_array_equal(axes.lines[1].get_ydata(), [3.5, 3.5])
+
+
+def test_panels_go_row_by_row(tmp_path: Path) -> None:
+    panels = [Panel(str(i), "x", f"y of {i}", [Line(f"line {i}", X, i * X)]) for i in range(5)]
+    figure = line_panels(panels, columns=2, share_y=True)
+    places = [(axes.get_subplotspec().rowspan.start, axes.get_subplotspec().colspan.start) for axes in figure.axes]
+    assert places == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]
+    assert [axes.get_title() for axes in figure.axes] == ["0", "1", "2", "3", "4"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["y of 0", "", "y of 2", "", "y of 4"]
+    heights = [line_panels(panels[:n], columns=2).get_size_inches()[1] for n in (1, 2, 3, 5)]
+    assert heights == pytest.approx(np.array([1, 1, 2, 3]) * line_panels(panels).get_size_inches()[1])
+    save_figure(figure, tmp_path / "rows")
 
 
 def test_axes_are_logarithmic_where_asked() -> None:
@@ -73,6 +86,20 @@ def test_a_reference_is_thin_dashed_and_on_top() -> None:
     assert theory.get_linestyle() == "--"
     assert measured.get_linestyle() == "-", "the first look is not spent on a reference"
     assert (theory.get_linewidth(), measured.get_linewidth()) == (1.1, 3)
+
+
+def test_what_is_behind_is_grey_thick_and_spends_no_look() -> None:
+    earlier = [Line(f"run {i}", X, X, "behind", width=1) for i in range(5)]
+    figure = line_panels([panel(Line("a", X, X, width=1), *earlier, Line("theory", X, X, "reference"))])
+    measured, *behind, theory = figure.axes[0].lines
+    for line in behind:
+        red, green, blue = to_rgb(line.get_color())
+        assert red == green == blue > 0.5
+        assert (line.get_marker(), line.get_linestyle()) == ("None", "-")
+        assert line.get_zorder() < measured.get_zorder() < theory.get_zorder()
+        assert line.get_linewidth() > measured.get_linewidth(), "it shows where both are the same"
+    assert measured.get_color() == line_panels([panel(Line("a", X, X))]).axes[0].lines[0].get_color()
+    assert legend(figure.legends[0]) == ["a", *(line.name for line in earlier), "theory"]
 
 
 def test_one_legend_serves_all_panels_where_one_has_every_name() -> None:
@@ -123,6 +150,8 @@ def test_files_repeat_byte_for_byte(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(ValueError, match=r"^line_panels: panels must hold at least one panel, got none$"):
         line_panels([])
+    with pytest.raises(ValueError, match=r"^line_panels: columns must be at least 1, got 0$"):
+        line_panels([panel()], columns=0)
     with pytest.raises(ValueError, match=r"^line_panels: line 'a' has 5 x and 4 y$"):
         line_panels([panel(Line("a", X, X[1:]))])
     with pytest.raises(ValueError, match=r"^line_panels: at most 4 names can be told apart, got 5: "):

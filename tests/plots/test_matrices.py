@@ -54,6 +54,17 @@ def test_one_scale_centred_on_0_is_shared() -> None:
     assert axes[0].images[0].get_clim() == (-1, 1)
 
 
+def test_the_bar_begins_at_0_where_nothing_is_below_and_colours_stay_the_same() -> None:
+    matrices = {"a": np.array([[0.0, np.nan]]), "b": np.array([[0.5, 2.0]])}
+    _, axes, bar = panels(matrices, bar_from_zero=True)
+    assert bar.get_ylim() == (0, 2)
+    assert {one.images[0].get_clim() for one in axes} == {(-2, 2)}
+    _, _, bar = panels({"zeros": np.zeros((2, 2))}, bar_from_zero=True)
+    assert bar.get_ylim() == (0, 1)
+    _, _, bar = panels({"masked": np.array([[np.nan, -np.inf]])}, bar_from_zero=True)
+    assert bar.get_ylim() == (0, 1)
+
+
 def test_colours_tell_signs_apart_and_darken_with_the_size() -> None:
     _, axes, _ = panels()
     image = axes[0].images[0]
@@ -119,6 +130,7 @@ def test_files_repeat_byte_for_byte(tmp_path: Path) -> None:
         ({"a": np.ones((0, 3))}, {}, r"matrices must have two axes of at least 1, got shape \(0, 3\)"),
         (None, {"row_names": ["x"]}, "matrices have 2 rows, but row_names holds 1"),
         (None, {"column_names": ["x", "y"]}, "matrices have 3 columns, but column_names holds 2"),
+        (None, {"bar_from_zero": True}, "a bar from 0 shows no value below, got -2"),
     ],
 )
 def test_what_does_not_fit_is_named(matrices: Any, options: dict[str, Any], said: str) -> None:

@@ -55,3 +55,13 @@ def test_a_resumed_run_goes_on_in_its_folder_and_leaves_its_configuration(tmp_pa
     resumed = begin_run(Config(resume=tmp_path / "run"), "program", {"options": {"batch": 5}})
     assert resumed.path == begun.path
     assert (resumed.path / "config.json").read_bytes() == before
+
+
+def test_a_program_that_cannot_go_on_begins_a_new_run(tmp_path: Path) -> None:
+    @dataclass
+    class WithoutResume:
+        out: Path | None
+
+    folder = begin_run(WithoutResume(tmp_path / "new"), "program", {"options": {}})
+    assert folder.path == tmp_path / "new"
+    assert (folder.path / "config.json").is_file()

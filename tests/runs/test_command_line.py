@@ -86,6 +86,7 @@ class Resumable:
     seed: int = 0
     num_steps: int = 100
     betas: tuple[float, float] = (0.9, 0.99)
+    names: tuple[str, ...] = ()
     text: Path | None = None
     out: Path | None = None
     resume: Path | None = None
@@ -102,13 +103,15 @@ def resumed(*arguments: str) -> Resumable:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    started = Resumable("short", 0, 7, (0.5, 0.75), Path("a.txt"), tmp_path / "out")
+    started = Resumable("short", 0, 7, (0.5, 0.75), ("a", "b", "c"), Path("a.txt"), tmp_path / "out")
     (tmp_path / "config.json").write_text(json.dumps(stored(started) | {"corpus": "x"}))
     return tmp_path
 
 
 def test_a_run_goes_on_with_its_own_options(run: Path) -> None:
-    again = Resumable("short", 0, 7, (0.5, 0.75), Path("a.txt"), None, run)  # it goes on where it is, not elsewhere
+    again = Resumable(
+        "short", 0, 7, (0.5, 0.75), ("a", "b", "c"), Path("a.txt"), None, run
+    )  # it goes on where it is, not elsewhere
     assert resumed("--resume", str(run)) == again
     assert resumed(f"--resume={run}", "--num-steps", "7", "--preset", "short") == again
     moved = resumed("--resume", str(run), "--text", "b.txt")
@@ -148,6 +151,8 @@ def test_a_folder_that_holds_no_such_run_is_refused(tmp_path: Path) -> None:
         ("num_steps", True),
         ("betas", [0.9]),
         ("betas", "ab"),
+        ("names", ["a", 1]),
+        ("names", "ab"),
     ):
         wrong = stored(Resumable())
         wrong["options"][name] = value

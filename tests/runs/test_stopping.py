@@ -121,6 +121,21 @@ def test_a_run_that_was_stopped_says_how_it_goes_on(tmp_path: Path) -> None:
     assert command == f"  {sys.executable} -c --resume 'my run'"
 
 
+@pytest.mark.parametrize(("file", "name"), [("study.py", "study"), ("study/__main__.py", "study")])
+def test_a_module_that_was_stopped_goes_on_as_one(file: str, name: str, tmp_path: Path) -> None:
+    program = "import signal; from pathlib import Path\nfrom scratchformer.runs import Stopped, run_script\n"
+    program += "def main(arguments):\n    raise Stopped(signal.SIGINT, Path('run'), '1 of 2 runs')\n"
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(program + "run_script(main, 'study')")
+    command = [sys.executable, "-m", name]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 130
+    assert result.stderr.splitlines() == [
+        "SIGINT stopped the run after 1 of 2 runs; it goes on with",
+        f"  {sys.executable} -m study --resume run",
+    ]
+
+
 def test_a_terminal_that_was_closed_is_no_longer_written_to() -> None:
     """The hangup comes with every write to the terminal failing; the run must be saved all the same."""
     master, slave = os.openpty()

@@ -1,15 +1,103 @@
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 import pytest
 
-from scratchformer.runs import summarize
+from scratchformer.runs import About, Result, RunFolder, conclude, is_as
+
+ABOUT = About("/somewhere/sort.py", "Does it\nsort?\n\nMore about it.\n", "A paper, 2020", "all of them", "loss.png")
 
 
-@pytest.mark.parametrize(("target", "passed"), [(1.5, True), (1.4, True), (1.3, False), (None, None)])
-def test_a_summary_says_whether_the_target_was_reached(target: float | None, passed: bool | None) -> None:
-    assert summarize("validation_loss", 1.4, target, 12.345) == {
-        "metric": "validation_loss",
-        "validation_loss": 1.4,
-        "target": target,
-        "achieved": 1.4,
-        "passed": passed,
+@dataclass(frozen=True)
+class Config:
+    preset: str = "quick"
+    out: Path | None = None
+    seed: int = 0
+    steps: int = 10
+    evaluate_every: int = 2
+
+
+@pytest.mark.parametrize(
+    ("target", "better", "passed", "text"),
+    [
+        (1.5, "lower", True, "loss 1.4, at most 1.5: reached"),
+        (1.4, "lower", True, "loss 1.4, at most 1.4: reached"),
+        (1.3, "lower", False, "loss 1.4, at most 1.3: NOT REACHED"),
+        (1.5, "higher", False, "loss 1.4, at least 1.5: NOT REACHED"),
+        (1.4, "higher", True, "loss 1.4, at least 1.4: reached"),
+        (1.3, "higher", True, "loss 1.4, at least 1.3: reached"),
+        (None, "lower", None, "loss 1.4"),
+    ],
+)
+def test_a_result_says_whether_the_target_was_reached(
+    target: float | None, better: str, passed: bool | None, text: str
+) -> None:
+    result = Result("loss", 1.4, target, better)
+    assert result.passed is passed
+    assert str(result) == text
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_what_is_not_a_number_reaches_no_target(better: str) -> None:
+    assert Result("loss", math.nan, 1.0, better).passed is False
+
+
+@pytest.mark.parametrize(
+    ("results", "passed"),
+    [
+        ([Result("loss", 1.4, 1.5), Result("exact", 0.98, 0.99, "higher")], False),
+        ([Result("loss", 1.4, 1.5), Result("exact", 0.99, 0.99, "higher")], True),
+        ([Result("loss", 1.4, 1.5), Result("other", 3.0, None)], True),
+        ([Result("loss", 1.4, None)], None),
+    ],
+)
+def test_a_run_passes_if_each_result_with_a_target_does(
+    results: list[Result], passed: bool | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(tmp_path / "run", "sort")
+    summary = conclude(folder, ABOUT, Config(seed=3), results, 12.345)
+    assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary == {
+        "experiment": "sort",
+        "question": "Does it sort?",
+        "source": "A paper, 2020",
+        "published": "all of them",
+        "picture": "loss.png",
+        "preset": "quick",
+        "seed": 3,
         "seconds": 12.3,
+        "results": [
+            {
+                "metric": result.metric,
+                "achieved": result.achieved,
+                "target": result.target,
+                "better": result.better,
+                "passed": result.passed,
+            }
+            for result in results
+        ],
+        "passed": passed,
     }
+    assert capsys.readouterr().out.splitlines() == [str(result) for result in results]
+
+
+def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
+    results = [Result("gap", math.inf, 0.1, "higher"), Result("loss", math.nan, None)]
+    summary = conclude(RunFolder(tmp_path / "run", "sort"), ABOUT, Config(), results, None)
+    assert [result["achieved"] for result in summary["results"]] == [None, None]
+    assert summary["passed"] is summary["results"][0]["passed"] is True
+    assert json.loads((tmp_path / "run" / "summary.json").read_text()) == summary
+
+
+def test_the_time_of_a_run_in_parts_is_not_known(tmp_path: Path) -> None:
+    assert conclude(RunFolder(tmp_path / "run", "sort"), ABOUT, Config(), [], None)["seconds"] is None
+
+
+def test_a_run_is_as_a_preset_whatever_its_place_seed_and_free_options() -> None:
+    preset = Config()
+    assert is_as(Config("paper", Path("x"), seed=5), preset)
+    assert not is_as(replace(preset, evaluate_every=3), preset)
+    assert is_as(replace(preset, evaluate_every=3), preset, "evaluate_every")
+    assert not is_as(replace(preset, evaluate_every=3, steps=11), preset, "evaluate_every")

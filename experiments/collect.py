@@ -1,0 +1,218 @@
+"""Collects what the experiments found: from a folder of `python -m experiments` into this one.
+
+Of every run that has ended it takes the summary to results/NAME-seed-S.json, and of those with seed 0 the picture to
+figures/NAME.png and the curves to reference/NAME.csv, which later runs show in grey. Then the table in README.md is
+written anew from results/; without a folder, that alone.
+
+The curves are the validation loss at each evaluation and what stands in measures.csv, of the run and of its arms in
+folders of their own; or, where a run has a file curves.csv with the columns step, measure and value, what stands there.
+"""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from experiments import EXPERIMENTS
+from scratchformer.runs import (
+    Curves,
+    Result,
+    Table,
+    evaluations,
+    one_sentence_errors,
+    parse,
+    read_json,
+    read_measures,
+    run_script,
+)
+from scratchformer.runs.measures import MEASURES
+
+PROG = "python -m experiments.collect"
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- The table is written by `python -m experiments.collect`. -->\n", "<!-- The end of the table. -->\n"
+HEADER = ("question", "source", "published", "ours", "time", "picture")
+THUMBNAIL = 180
+"""Pixels."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of the collection."""
+
+    folder: Annotated[Path | None, tyro.conf.Positional] = None
+    """Folder of `python -m experiments`, of the preset quick or paper; without one, the table alone is written."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    with one_sentence_errors(PROG):
+        config = parse({"default": Config()}, prog=PROG, description=__doc__, arguments=arguments)
+        if config.folder is not None:
+            for path in collect(config.folder, HERE):
+                print(path)
+        readme = HERE / "README.md"
+        readme.write_text(with_table(readme.read_text(encoding="utf-8"), HERE), encoding="utf-8")
+    print(readme)
+
+
+def collect(folder: Path, into: Path) -> list[Path]:
+    """Takes what the runs of a folder found; returns what was written.
+
+    Raises ValueError, before anything is written, where there is no run that has ended, one of the preset smoke, or one
+    without its picture.
+    """
+    runs = [
+        path.parent
+        for path in sorted(folder.glob("*/seed-*/summary.json"))
+        if re.fullmatch(r"seed-\d+", path.parent.name)
+    ]
+    if not runs:
+        raise ValueError(f"{folder} holds no run that has ended")
+    found = []
+    for run in runs:
+        summary = read_summary(run / "summary.json")
+        if summary["preset"] == "smoke":
+            raise ValueError(f"{run} is of the preset smoke, which tells nothing of the question")
+        if not (run / summary["picture"]).exists():
+            raise ValueError(f"{run} has not ended: it holds no {summary['picture']}")
+        found.append((run, summary, curves_of(run) if summary["seed"] == 0 else {}))
+    for name in ("results", "figures", "reference"):
+        (into / name).mkdir(exist_ok=True)
+    written = []
+    for run, summary, curves in found:
+        name = summary["experiment"]
+        copies = [("summary.json", into / "results" / f"{name}-{run.name}.json")]
+        if summary["seed"] == 0:
+            copies.append((summary["picture"], into / "figures" / f"{name}.png"))
+        written += [Path(shutil.copyfile(run / source, target)) for source, target in copies]
+        if curves:
+            written.append(into / "reference" / f"{name}.csv")
+            write_curves(written[-1], curves)
+    return written
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """What `conclude` wrote. Raises ValueError where it is damaged."""
+    summary = read_json(path)
+    needed = {"experiment", "question", "source", "published", "picture", "preset", "seed", "seconds", "results"}
+    if not isinstance(summary, dict) or not needed <= summary.keys():
+        raise ValueError(f"{path} is not of an experiment")
+    return summary
+
+
+def curves_of(run: Path) -> Curves:
+    """All that a run evaluated, by name; nothing where it wrote no such table.
+
+    Raises ValueError as reading does, and where two arms of a run have measures of one name.
+    """
+    if (run / "curves.csv").exists():
+        return read_measures(run / "curves.csv")
+    curves: Curves = {}
+    if (run / "metrics.csv").exists():
+        found = evaluations(run)
+        curves["validation_loss"] = np.array(found["steps"]), np.array(found["losses"])
+    for path in [*run.glob("measures.csv"), *sorted(run.glob("*/measures.csv"))]:
+        measures = read_measures(path)
+        if twice := sorted(measures.keys() & curves.keys()):
+            raise ValueError(f"{path} holds {twice[0]}, and another table of {run} does too")
+        curves |= measures
+    return curves
+
+
+def write_curves(path: Path, curves: Curves) -> None:
+    """As a table of step, measure and value, in six digits."""
+    with Table(path, MEASURES) as table:
+        for name, (steps, values) in curves.items():
+            for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+                table.add(step, name, float(f"{value:.6g}"))
+
+
+def with_table(readme: str, folder: Path) -> str:
+    """The text with the table of a folder's results in the place of the one that it has."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("README.md has no place for the table between its two marks")
+    return f"{before}{BEGIN}\n{table(folder)}\n{END}{after}"
+
+
+def table(folder: Path) -> str:
+    """All results of a folder in Markdown, a row for each experiment."""
+    by_name: dict[str, list[dict[str, Any]]] = {experiment.name: [] for experiment in EXPERIMENTS}
+    for path in sorted((folder / "results").glob("*.json")):
+        summary = read_summary(path)
+        by_name.setdefault(summary["experiment"], []).append(summary)
+    lines = [row(HEADER), row(["---"] * len(HEADER))]
+    for name, summaries in by_name.items():
+        if len({summary["preset"] for summary in summaries}) > 1:
+            raise ValueError(f"results/ holds runs of {name} with different presets; leave those of one there")
+        if summaries:
+            lines.append(row(cells(name, summaries, (folder / "figures" / f"{name}.png").exists())))
+    return "".join(lines)
+
+
+def row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def cells(name: str, summaries: Sequence[dict[str, Any]], has_picture: bool) -> list[str]:
+    """The row of an experiment, from its runs with different seeds."""
+    first = summaries[0]
+    picture = f"figures/{name}.png"
+    thumbnail = f'<a href="{picture}"><img src="{picture}" width="{THUMBNAIL}" alt="{name}"></a>'
+    return [
+        f"[{name}]({name}.py): {first['question']}",
+        first["source"],
+        first["published"],
+        reached(summaries),
+        time_taken(summaries),
+        thumbnail if has_picture else "",
+    ]
+
+
+def reached(summaries: Sequence[dict[str, Any]]) -> str:
+    """What was measured for each target, as mean and range of the seeds; without any target, all that was measured."""
+    by_metric: dict[str, list[Result]] = {}
+    for summary in summaries:
+        for found in summary["results"]:
+            result = Result(found["metric"], found["achieved"], found["target"], found["better"])
+            by_metric.setdefault(result.metric, []).append(result)
+    judged = {metric: results for metric, results in by_metric.items() if results[0].target is not None}
+    return "<br>".join(f"`{metric}` {of_seeds(results)}" for metric, results in (judged or by_metric).items())
+
+
+def of_seeds(results: Sequence[Result]) -> str:
+    """One figure with its target: `0.992 (0.99 to 0.995), at least 0.99: reached`."""
+    values = [result.achieved for result in results]
+    said = f"{mean(values):.4g}"
+    if len(values) > 1:
+        said += f" ({min(values):.4g} to {max(values):.4g})"
+    target = results[0].target
+    if target is None:
+        return said
+    num_reached = sum(result.passed is True for result in results)
+    verdict = "reached" if num_reached == len(results) else f"**reached by {num_reached} of {len(results)}**"
+    return f"{said}, at {'most' if results[0].better == 'lower' else 'least'} {target:.4g}: {verdict}"
+
+
+def time_taken(summaries: Sequence[dict[str, Any]]) -> str:
+    """The mean time of a run, as far as it is known, the preset and the number of seeds."""
+    seconds = [summary["seconds"] for summary in summaries if summary["seconds"] is not None]
+    said = [in_words(mean(seconds))] if seconds else []
+    said.append(f"`{summaries[0]['preset']}`")
+    return ", ".join([*said, f"{len(summaries)} seed{'s' if len(summaries) > 1 else ''}"])
+
+
+def in_words(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    run_script(main, PROG)

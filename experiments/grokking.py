@@ -1,0 +1,353 @@
+"""Does a Transformer that knows its training examples by heart come to understand them if training just goes on?
+
+Source: Power et al., "Grokking", 2022 (arXiv:2201.02177), in the set-up of Nanda et al., "Progress measures for
+grokking via mechanistic interpretability", 2023 (arXiv:2301.05217): a + b mod p is read off the last of the tokens
+a, b, "=" by one layer of width 128 (4 heads, 512 ReLU units, no norms, no biases), all training pairs in every step,
+AdamW with a weight decay of 1. A control without decay takes the same steps.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.layers import Embedding, FeedForward, Layer, Linear, MultiHeadAttention, Trace
+from scratchformer.layers.trace import record
+from scratchformer.ops import Backward, cross_entropy
+from scratchformer.optim import AdamW, WarmupCosine
+from scratchformer.plots import Line, Panel, line_panels, save_figure
+from scratchformer.runs import (
+    About,
+    Curves,
+    Recorder,
+    Result,
+    RunFolder,
+    RunOptions,
+    Stopped,
+    begin_run,
+    check_option,
+    check_places,
+    conclude,
+    is_as,
+    one_sentence_errors,
+    options_of,
+    parse,
+    read_measures,
+    read_run,
+    reference_curves,
+    run_script,
+    run_training,
+)
+from scratchformer.text import TokenBatch
+from scratchformer.training import LAST, Trainer, load
+
+PROG = "grokking.py"
+ABOUT = About(
+    script=__file__,
+    description=__doc__,
+    source="Power et al., Grokking, 2022; Nanda et al., Progress measures for grokking, 2023",
+    published="near step 10,000 for p = 113 and 30 % of all pairs",
+    picture="grokking.png",
+)
+ARMS = {"decay": "with decay", "control": "without"}
+"""In tables and folders, and in the figures."""
+
+
+@dataclass(frozen=True)
+class Config(RunOptions):
+    """Options of the run."""
+
+    modulus: int = 53
+    """What sums are taken modulo: p, odd."""
+    share: float = 0.5
+    """Share of the p^2 pairs that is trained on; all others are the test."""
+    control: bool = True
+    """Whether a second model is trained, without weight decay."""
+    heads: int = 4
+    """Attention heads; must divide the width."""
+    width: int = 128
+    """Features of the residual stream."""
+
+    steps: int = 2000
+    """Training steps of each model: updates of the weights."""
+    learning_rate: float = 1e-3
+    """The same in every step after the warm-up."""
+    warmup: int = 10
+    """Updates of linear rise to the learning rate."""
+    weight_decay: float = 1.0
+    """AdamW's decoupled decay; the control has none."""
+    evaluate_every: int = 20
+    """Updates between evaluations."""
+    save_every: int = 500
+    """Updates between checkpoints."""
+
+    def check(self) -> None:
+        """Raises ValueError, naming the option, for the first value out of range."""
+        for name in ("seed", "warmup", "weight_decay"):
+            check_option(name, getattr(self, name), at_least=0, below=math.inf)
+        for name in ("heads", "width", "steps", "evaluate_every", "save_every"):
+            check_option(name, getattr(self, name), at_least=1)
+        check_option("threads", self.threads, at_least=1, below=9)
+        check_option("modulus", self.modulus, at_least=11, below=1000)
+        check_option("share", self.share, at_least=0.1, below=1)
+        check_option("learning_rate", self.learning_rate, above=0, below=math.inf)
+        if self.modulus % 2 == 0:
+            raise ValueError(f"--modulus must be odd, got {self.modulus}")
+        if self.width % self.heads:
+            raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
+        if self.warmup >= self.steps:
+            raise ValueError(f"--warmup {self.warmup} must be less than --steps {self.steps}")
+        check_places(self)
+
+
+PRESETS = {
+    "quick": Config(),
+    "paper": Config(preset="paper", modulus=113, share=0.3, steps=14_000, evaluate_every=50),
+    "smoke": Config(preset="smoke", modulus=11, heads=2, width=32, steps=150, save_every=50),
+}
+TARGETS = {
+    preset: {
+        "steps_to_memorise": memorise,
+        "steps_from_memorised_to_understood": delay,
+        "test_accuracy": 0.99,
+        "control_test_accuracy": PRESETS[preset].share + 0.1,  # who knows a + b may know b + a
+    }
+    for preset, memorise, delay in (("quick", 150, 300), ("paper", 250, 1000))
+}
+
+
+class AdditionTransformer(Layer):
+    """Reads a, b and "=", and gives the logits of a + b mod p there.
+
+    x = E[ids] + P; h = x_last + attention(x_last, x); logits = (h + relu(h W_up) W_down) W_head. Only the last position
+    asks, so what follows attention is computed there alone. All parameters start normal, with standard deviation
+    1 / sqrt(width).
+    """
+
+    def __init__(
+        self, modulus: int, width: int, heads: int, *, generator: np.random.Generator, dtype: DTypeLike = np.float32
+    ) -> None:
+        options: dict[str, Any] = {"generator": generator, "dtype": dtype}
+        self.token_embedding = Embedding(modulus + 1, width, **options)
+        self.position_embedding = Embedding(3, width, **options)
+        self.attention = MultiHeadAttention(width, heads, bias=False, **options)
+        self.feed_forward = FeedForward(width, 4 * width, activation="relu", bias=False, **options)
+        self.head = Linear(width, modulus, bias=False, **options)
+        for parameter in self.parameters().values():
+            parameter.value[...] = generator.standard_normal(parameter.value.shape) / math.sqrt(width)
+        self.pack()
+
+    def __call__(self, ids: ndarray, *, trace: Trace | None = None) -> tuple[ndarray, Backward]:
+        """Logits (..., 1, p) of ids (..., 3), and `backward(dlogits)`, which returns None: ids have no gradient."""
+        tokens, token_backward = self.token_embedding(ids)
+        positions, position_backward = self.position_embedding(np.arange(3))
+        x = tokens + positions
+        last = x[..., -1:, :]
+        attended, attention_backward = self.attention(last, x)
+        h = last + attended
+        f, feed_forward_backward = self.feed_forward(h)
+        y = h + f
+        logits, head_backward = self.head(y)
+        record(trace, embedded=x, residual_after_attention=h, residual=y, logits=logits)
+
+        def backward(dlogits: ndarray) -> None:
+            dy = head_backward(dlogits)
+            dh = dy + feed_forward_backward(dy)
+            dlast, dmemory, _ = attention_backward(dh)
+            dx = np.concatenate([dmemory[..., :-1, :], dmemory[..., -1:, :] + dlast + dh], axis=-2)
+            position_backward(dx.reshape(-1, *positions.shape).sum(axis=0))
+            token_backward(dx)
+
+        return logits, backward
+
+
+def main(arguments: Sequence[str]) -> None:
+    with one_sentence_errors(PROG):
+        config = parse(PRESETS, prog=PROG, description=__doc__, arguments=arguments)
+        if config.plot_only is not None:
+            print("figures:", *draw(config.plot_only))
+            return
+        config.check()
+        training, test = split(config)
+        folder = begin_run(config, ABOUT.name, {"options": options_of(config)})
+    print(f"{training.num_targets:,} pairs to learn from, {test.num_targets:,} to test on; results in {folder.path}")
+    decays = {"decay": config.weight_decay} | ({"control": 0.0} if config.control else {})
+    models, seconds = {}, 0.0
+    for arm, weight_decay in decays.items():
+        models[arm], taken = train_arm(arm, weight_decay, config, folder, training, test)
+        seconds += taken
+    print_answers(models, training, test)
+    results = judge(config, read_arms(folder.path))
+    conclude(folder, ABOUT, config, results, seconds if config.resume is None else None)
+    with one_sentence_errors(PROG):
+        print("figures:", *draw(folder.path))
+
+
+def split(config: Config) -> tuple[TokenBatch, TokenBatch]:
+    """All pairs, shuffled by the seed: those to train on and those to test on; the one target is at the last token."""
+    p = config.modulus
+    a, b = np.divmod(np.random.default_rng([config.seed, 1]).permutation(p * p), p)
+    ids = np.stack([a, b, np.full_like(a, p)], axis=1)
+    targets = np.full_like(ids, -100)
+    targets[:, -1] = (a + b) % p
+    n = int(config.share * p * p)
+    return TokenBatch(ids[:n], targets[:n]), TokenBatch(ids[n:], targets[n:])
+
+
+def make_model(config: Config) -> AdditionTransformer:
+    return AdditionTransformer(
+        config.modulus, config.width, config.heads, generator=np.random.default_rng([config.seed, 0])
+    )
+
+
+def train_arm(
+    arm: str, weight_decay: float, config: Config, folder: RunFolder, training: TokenBatch, test: TokenBatch
+) -> tuple[AdditionTransformer, float]:
+    """The trained model of one arm, and the seconds that it took.
+
+    It has a folder of its own inside the run's, where it goes on if it was begun before.
+    """
+    model = make_model(config)
+    trainer = Trainer(
+        model,
+        AdamW(model, betas=(0.9, 0.98), weight_decay=weight_decay),
+        WarmupCosine(config.learning_rate, config.learning_rate, config.warmup, config.steps),
+        loss,
+        num_workers=config.threads,
+        seed=config.seed,
+    )
+    path = folder.path / arm
+    begun = (path / "config.json").exists()
+    place = replace(config, out=None if begun else path, resume=path if begun else None)
+    run = {"options": options_of(config), "arm": arm}
+    batches = {"training": training, "test": test}
+    with one_sentence_errors(PROG):
+        recorder = Recorder(trainer, begin_run(place, arm, run), run, [test], lambda: measure(arm, model, batches))
+    print(f"\n{model.values.size:,} parameters, weight decay {weight_decay:g}, {config.threads} threads", flush=True)
+    every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
+    try:
+        with one_sentence_errors(PROG, status=1, kind=FloatingPointError):
+            return model, run_training(trainer, lambda step: [training], recorder, num_steps=config.steps, **every)
+    except Stopped as stopped:
+        stopped.folder = folder.path  # what goes on is the run, not one arm of it
+        raise
+
+
+def loss(model: AdditionTransformer, batch: TokenBatch, generator: Any, trace: Trace | None) -> tuple[Any, Backward]:
+    """Mean cross-entropy at the last position, in float64: float32 knows no loss between 0 and 6e-8."""
+    logits, logits_backward = model(batch.ids, trace=trace)
+    loss, loss_backward = cross_entropy(logits.astype(np.float64), batch.targets[:, -1:])
+    return loss, lambda dloss=1.0: logits_backward(loss_backward(dloss).astype(logits.dtype))
+
+
+def measure(arm: str, model: AdditionTransformer, batches: dict[str, TokenBatch]) -> dict[str, float]:
+    """Accuracy and loss (nats) on each batch, and the share of the embedding that its top five frequencies make up."""
+    found = {}
+    for name, batch in batches.items():
+        logits = model(batch.ids)[0].astype(np.float64)
+        targets = batch.targets[:, -1:]
+        found[f"{arm}_{name}_accuracy"] = float((logits.argmax(axis=-1) == targets).mean())
+        found[f"{arm}_{name}_loss"] = float(cross_entropy(logits, targets)[0])
+    squares = np.sort(spectrum(model) ** 2)
+    return found | {f"{arm}_top_five_share": squares[-5:].sum() / squares.sum()}
+
+
+def spectrum(model: AdditionTransformer) -> ndarray:
+    """Norm of the number embeddings' Fourier component at each frequency from 1 to (p - 1) / 2.
+
+    Their squares add up to the mean square distance of a number's embedding from the mean of all.
+    """
+    numbers = model.token_embedding.table.value[:-1].astype(np.float64)  # all tokens but "="
+    return math.sqrt(2) / len(numbers) * np.linalg.norm(np.fft.rfft(numbers, axis=0)[1:], axis=1)
+
+
+def print_answers(models: dict[str, AdditionTransformer], training: TokenBatch, test: TokenBatch) -> None:
+    """What each model makes of a few pairs a, b such that not even b + a was trained."""
+    trained = {(a, b) for a, b, _ in training.ids.tolist()}
+    ids = test.ids[[(b, a) not in trained for a, b, _ in test.ids.tolist()]][:5]
+    answers = {arm: model(ids)[0].argmax(axis=-1)[:, 0] for arm, model in models.items()}
+    print("\na few sums of which not even b + a was trained")
+    for i, (a, b, modulus) in enumerate(ids.tolist()):
+        said = ", ".join(f"{ARMS[arm]} {found[i]}" for arm, found in answers.items())
+        print(f"{a} + {b} = {(a + b) % modulus} mod {modulus}: {said}")
+
+
+def judge(config: Config, measured: Curves) -> list[Result]:
+    """What the run found, with targets for the settings that they were stated for."""
+    targets = next((TARGETS[name] for name in TARGETS if is_as(config, PRESETS[name], "save_every")), {})
+
+    def first(name: str, level: float) -> int:
+        """Where a curve reaches the level; one step more than there were if it never does."""
+        steps, values = measured[name]
+        return int(steps[values >= level][0]) if (values >= level).any() else config.steps + 1
+
+    def last(name: str) -> float:
+        return float(measured[name][1][-1])
+
+    memorised, understood = first("decay_training_accuracy", 0.99), first("decay_test_accuracy", 0.9)
+    achieved = {
+        "steps_to_memorise": memorised,
+        "steps_from_memorised_to_understood": understood - memorised,
+        "test_accuracy": last("decay_test_accuracy"),
+        "top_five_share": last("decay_top_five_share"),
+    }
+    if config.control:
+        achieved["control_test_accuracy"] = last("control_test_accuracy")
+    lower = ("steps_to_memorise", "control_test_accuracy")
+    return [
+        Result(name, value, targets.get(name), "lower" if name in lower else "higher")
+        for name, value in achieved.items()
+    ]
+
+
+def read_arms(path: Path) -> Curves:
+    """What was measured in the arms of a run. Raises ValueError when it cannot be read."""
+    tables = [path / arm / "measures.csv" for arm in ARMS]
+    return {name: curve for table in tables if table.exists() for name, curve in read_measures(table).items()}
+
+
+def draw(path: Path) -> list[Path]:
+    """Draws all that a run folder holds the data of: accuracy and loss by step, and the embedding's spectrum."""
+    try:
+        config = Config(**read_run(path, "options")["options"])
+        config.check()
+    except TypeError:
+        raise ValueError(f"{path} is not a run folder of this program") from None
+    measured, reference = read_arms(path), reference_curves(__file__)
+
+    def lines(quantity: str) -> list[Line]:
+        own = [
+            Line(f"{part}, {ARMS[arm]}", *measured[f"{arm}_{part}_{quantity}"])
+            for part in ("test", "training")
+            for arm in ARMS
+            if f"{arm}_{part}_{quantity}" in measured
+        ]
+        name = f"decay_test_{quantity}"
+        return own + ([Line("test, reference run", *reference[name], "behind")] if name in reference else [])
+
+    ends = np.array([config.evaluate_every, config.steps])
+    mirrored = Line("pairs of which b + a is trained", ends, np.full(2, config.share), "reference")
+    curves = [
+        Panel("accuracy", "training step", "share of pairs", [*lines("accuracy"), mirrored], log_x=True),
+        Panel("loss", "training step", "nats", lines("loss"), log_x=True, log_y=True),
+    ]
+
+    shares = [Line(ARMS[arm], *measured[name]) for arm in ARMS if (name := f"{arm}_top_five_share") in measured]
+    models = {ARMS[arm]: load(file, make_model(config)) for arm in ARMS if (file := path / arm / LAST).exists()}
+    models["before training"] = make_model(config)
+    frequencies = np.arange(1, (config.modulus + 1) // 2)
+    norms = [Line(name, frequencies, spectrum(model)) for name, model in models.items()]
+    sparse = [
+        Panel("Fourier components of the embedding", "frequency, periods in p", "norm", norms),
+        Panel("the five largest components", "training step", "share of all squares", shares, log_x=True),
+    ]
+    return [save_figure(line_panels(curves), path / "grokking"), save_figure(line_panels(sparse), path / "spectrum")]
+
+
+if __name__ == "__main__":
+    run_script(main, PROG)

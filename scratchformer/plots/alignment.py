@@ -1,0 +1,117 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy import ndarray
+
+from scratchformer.plots.attention import BAR, VISIBLE, WEIGHTS
+from scratchformer.plots.lines import WIDTH
+from scratchformer.plots.style import BLUE, GREEN, ORANGE, STYLE
+
+LEFT, RIGHT, TOP, BOTTOM, BETWEEN, LARGEST_CELL = 0.8, 0.95, 0.75, 0.65, 0.7, 0.3
+"""Inches: the margins, the space between panels and a cell's side at most."""
+FONT_SIZE = 10
+PLAIN, PART_COLORS = "#303030", (BLUE, ORANGE, GREEN)
+
+
+@dataclass(frozen=True)
+class AlignmentPanel:
+    """Where a decoder looked while it wrote one sequence.
+
+    Args:
+        title: above the panel.
+        weights: (T, S), each in [0, 1]: how much written token t attends to read token s.
+        written, read: T and S texts, where a string counts as its characters.
+        written_parts, read_parts: T and S names, "" for none: texts of one name have one colour.
+    """
+
+    title: str
+    weights: Float[ndarray, "t s"]
+    written: Sequence[str]
+    read: Sequence[str]
+    written_parts: Sequence[str] = ()
+    read_parts: Sequence[str] = ()
+
+
+def alignment_maps(panels: Sequence[AlignmentPanel], *, beside: bool = False, title: str = "") -> Figure:
+    """What is read from left to right, what is written from top to bottom; white is no attention, the darkest is all.
+
+    Cells are squares of one size in all panels, which stand below or beside each other.
+
+    Raises ValueError for no panels, weights outside [0, 1], texts or parts that are not as many as the weights', or
+    more than three names of parts.
+    """
+    names = _check(panels)
+    colors = dict(zip(names, PART_COLORS, strict=False)) | {"": PLAIN}
+    rows, columns = np.array([panel.weights.shape for panel in panels]).T
+    space = BETWEEN * (len(panels) - 1)
+    room = WIDTH - LEFT - RIGHT
+    cell = min(LARGEST_CELL, (room - space) / columns.sum() if beside else room / columns.max())
+    height = TOP + BOTTOM + (rows.max() * cell if beside else rows.sum() * cell + space)
+
+    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.right": True, "axes.spines.top": True}):
+        figure = Figure(figsize=(WIDTH, height))
+        x, y = LEFT, height - TOP
+        for panel, (t, s) in zip(panels, zip(rows * cell, columns * cell, strict=True), strict=True):
+            axes = figure.add_axes((x / WIDTH, (y - t) / height, s / WIDTH, t / height))
+            image = axes.imshow(panel.weights, cmap=WEIGHTS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+            axes.set_title(panel.title, fontsize=FONT_SIZE, loc="left", parse_math=False)
+            _name_cells(axes, panel, colors)
+            x, y = (x + s + BETWEEN, y) if beside else (x, y - t - BETWEEN)
+        first = figure.axes[0].get_position()
+        bar = figure.colorbar(
+            image, cax=figure.add_axes(((WIDTH - RIGHT + 0.2) / WIDTH, first.y0, BAR / WIDTH, first.height))
+        )
+        bar.ax.tick_params(labelsize=9)
+        bar.set_label("attention weight", fontsize=FONT_SIZE)
+        figure.suptitle(title, y=1 - 0.1 / height, va="top", parse_math=False)
+        middle = LEFT + cell * columns.max() / 2 if not beside else (LEFT + x - BETWEEN) / 2
+        figure.supxlabel("read by the encoder", x=middle / WIDTH, y=0.1 / height, va="bottom", fontsize=11)
+        figure.supylabel("written by the decoder", x=0.1 / WIDTH, ha="left", fontsize=11)
+        if names:
+            handles = [Patch(color=colors[name], label=name) for name in names]
+            figure.legend(handles=handles, loc="lower right", ncols=len(names), fontsize=FONT_SIZE)
+    return figure
+
+
+def _name_cells(axes: Axes, panel: AlignmentPanel, colors: dict[str, str]) -> None:
+    axes.tick_params(length=0, pad=3, labelsize=FONT_SIZE)
+    axes.set_xticks(np.arange(len(panel.read)), [VISIBLE.get(text, text) for text in panel.read], parse_math=False)
+    axes.set_yticks(
+        np.arange(len(panel.written)), [VISIBLE.get(text, text) for text in panel.written], parse_math=False
+    )
+    for labels, parts in ((axes.get_xticklabels(), panel.read_parts), (axes.get_yticklabels(), panel.written_parts)):
+        for label, part in zip(labels, parts, strict=False):
+            label.set_color(colors[part])
+            label.set_fontweight("bold" if part else "normal")
+
+
+def _check(panels: Sequence[AlignmentPanel]) -> list[str]:
+    """The names of parts, in the order in which they occur."""
+    if not panels:
+        raise ValueError("alignment_maps: panels must hold at least one panel, got none")
+    for panel in panels:
+        for kind, count, texts, parts in zip(
+            ("written", "read"),
+            panel.weights.shape,
+            (panel.written, panel.read),
+            (panel.written_parts, panel.read_parts),
+            strict=True,
+        ):
+            if len(texts) != count:
+                raise ValueError(f"alignment_maps: {kind} must hold {count} texts, as the weights do, got {len(texts)}")
+            if len(parts) not in (0, count):
+                raise ValueError(f"alignment_maps: {kind}_parts must hold {count} names or none, got {len(parts)}")
+        if not ((panel.weights >= 0) & (panel.weights <= 1)).all():
+            smallest, largest = panel.weights.min(), panel.weights.max()
+            raise ValueError(f"alignment_maps: weights must lie in [0, 1], got {smallest:.6g} to {largest:.6g}")
+    every = [part for panel in panels for part in (*panel.written_parts, *panel.read_parts) if part]
+    names = list(dict.fromkeys(every))
+    if len(names) > len(PART_COLORS):
+        raise ValueError(f"alignment_maps: at most {len(PART_COLORS)} parts can be told apart, got {len(names)}")
+    return names

@@ -1,0 +1,115 @@
+"""Many runs of one script, several at a time, each in a process of its own."""
+
+import math
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scratchformer.runs.folder import RunFolder, read_json
+from scratchformer.runs.stopping import Stopped, StopSignals, shortest
+
+DIVERGED = "diverged.txt"
+
+
+def run_sweep(folder: RunFolder, script: Path, runs: Mapping[str, Sequence[str]], *, at_once: int) -> None:
+    """Runs a script with the arguments of each name, into the folder of that name inside the sweep's.
+
+    A run that ended earlier is left alone, one that was interrupted goes on with `--resume`, so that a sweep goes on as
+    if it had never stopped. A run that diverges has ended too: what it said of that is kept as its diverged.txt.
+
+    Ctrl-C, SIGTERM and a closed terminal stop the sweep when each run has saved. A second Ctrl-C kills the runs, which
+    then go on from their last checkpoints.
+
+    Args:
+        folder: of the sweep.
+        script: an experiment, which knows `--out`, `--resume` and signals, and writes summary.json when it is done.
+        runs: arguments by name; slashes in a name make folders.
+        at_once: how many runs go on at a time.
+
+    Raises:
+        Stopped: after a signal.
+        ChildProcessError: a run that ended in another way, with what it said last; the others have saved.
+    """
+    waiting = [name for name in runs if not has_ended(folder.path / name)]
+    num_ended = len(runs) - len(waiting)
+    running: list[_Run] = []
+    with StopSignals() as stop:
+        try:
+            while running or (waiting and stop.received is None):
+                while waiting and len(running) < at_once and stop.received is None:
+                    name = waiting.pop(0)
+                    running.append(_Run(name, folder.path / name, script, runs[name]))
+                if stop.received is not None:
+                    for run in running:
+                        run.stop()
+                for run in [run for run in running if run.process.poll() is not None]:
+                    running.remove(run)
+                    if ending := run.ending():
+                        num_ended += 1
+                        print(f"{run.name}: {ending} ({num_ended} of {len(runs)})", flush=True)
+                time.sleep(0.02)
+        except KeyboardInterrupt:
+            for run in running:
+                run.process.kill()
+            raise
+        finally:
+            for run in running:
+                run.stop()
+                run.wait()
+    if stop.received is not None and num_ended < len(runs):
+        raise Stopped(stop.received, folder.path, f"{num_ended} of {len(runs)} runs")
+
+
+def has_ended(path: Path) -> bool:
+    """Whether the run in a folder is done, or has diverged."""
+    return (path / "summary.json").exists() or has_diverged(path)
+
+
+def has_diverged(path: Path) -> bool:
+    return (path / DIVERGED).exists()
+
+
+class _Run:
+    """A run in its process. It is in a session of its own, or Ctrl-C in the terminal would reach it twice."""
+
+    def __init__(self, name: str, path: Path, script: Path, arguments: Sequence[str]) -> None:
+        self.name, self.path = name, path
+        self.is_stopping = False
+        place = ["--resume" if (path / "config.json").exists() else "--out", str(path)]
+        print(shlex.join([shortest(sys.executable), shortest(str(script)), *arguments, *place]), flush=True)
+        command = [sys.executable, str(script), *arguments, *place]
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 for as long as the process runs
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=self._said, start_new_session=True)
+
+    def stop(self) -> None:
+        """Asks the run, once, to save and to end; one that is done is left to draw its figures."""
+        if not self.is_stopping and not has_ended(self.path):
+            self.process.terminate()
+        self.is_stopping = True
+
+    def wait(self) -> tuple[int, str]:
+        """The status that the process ends with, and what it said."""
+        status = self.process.wait()
+        with self._said:
+            self._said.seek(0)
+            return status, self._said.read().decode(errors="replace").strip()
+
+    def ending(self) -> str | None:
+        """What came of a run that has ended; None where it was stopped. Raises ChildProcessError where it failed."""
+        status, said = self.wait()
+        if status == 0:
+            results = read_json(self.path / "summary.json")["results"]
+            achieved = {result["metric"]: result["achieved"] for result in results}
+            return ", ".join(f"{name} {math.nan if x is None else x:.5g}" for name, x in achieved.items())
+        if status == 1 and ": error: training diverged" in said:
+            (self.path / DIVERGED).write_text(f"{said}\n", encoding="utf-8")
+            return "diverged"
+        if self.is_stopping and status in (-signal.SIGTERM, 128 + signal.SIGTERM):
+            return None
+        raise ChildProcessError(f"the run in {self.path} ended with status {status}: {said.rpartition(chr(10))[2]}")

@@ -1,0 +1,177 @@
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import ablations
+from experiments.ablations import ARMS, BASELINE, PANELS, PRESETS, Config, judge
+from scratchformer.models import GPTConfig
+from scratchformer.runs.arms import Arm
+from scratchformer.runs.language_model import LanguageModelOptions, language_model
+from scratchformer.training import load, read_checkpoint
+from tests.experiments.running import run
+
+FIGURES = ("ablations.png", "ablations.svg")
+TABLES = ("measures.csv", "results.csv")
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("ablations")
+    result = run("ablations.py", "--preset", "smoke", "--out", "run", cwd=place)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "figures: run/ablations.png"
+    return place / "run"
+
+
+def arm(name: str, *last: float) -> Arm:
+    """With these last losses, and those before one higher."""
+    return Arm(name, np.array([10, 20]), np.array([[loss + 1, loss] for loss in last]))
+
+
+def test_the_folder_holds_every_run_and_what_they_measured(smoke: Path) -> None:
+    arms = PRESETS["smoke"].arms
+    assert {path.name for path in smoke.iterdir()} == {*arms, *FIGURES, *TABLES, "config.json", "summary.json"}
+    for name in arms:
+        assert load(smoke / name / "seed-0").config.norm_first is ARMS[name].get("norm_first", True)
+        schedule = read_checkpoint(smoke / name / "seed-0" / "last.safetensors").description["training"]["schedule"]
+        assert schedule["warmup_steps"] == ARMS[name].get("warmup", 6)
+        assert schedule["peak"] == ARMS[name]["learning_rate"]
+    summary = json.loads((smoke / "summary.json").read_text())
+    assert (summary["experiment"], summary["preset"], summary["passed"]) == ("ablations", "smoke", None)
+    assert [result["target"] for result in summary["results"]] == [None]
+
+
+def test_a_sweep_goes_on_to_the_same_bytes_and_draws_anew(smoke: Path, tmp_path: Path) -> None:
+    shutil.copytree(smoke, tmp_path / "cut")
+    interrupted = f"{PRESETS['smoke'].arms[0]}/seed-0"
+    for name in (*FIGURES, *TABLES, "summary.json", f"{interrupted}/summary.json"):
+        (tmp_path / "cut" / name).unlink()
+    result = run("ablations.py", "--resume", "cut", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"--resume cut/{interrupted}" in result.stdout
+    assert result.stdout.count("char_lm.py") == 1
+    for name in (*FIGURES, *TABLES):
+        assert (tmp_path / "cut" / name).read_bytes() == (smoke / name).read_bytes(), name
+    for name in FIGURES:
+        (tmp_path / "cut" / name).unlink()
+    result = run("ablations.py", "--plot-only", "cut", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "figures: cut/ablations.png\n")
+    for name in FIGURES:
+        assert (tmp_path / "cut" / name).read_bytes() == (smoke / name).read_bytes(), name
+
+
+def test_every_arm_changes_what_its_name_says_and_stands_in_one_panel() -> None:
+    shown = [name for labels in PANELS.values() for name in labels if name != BASELINE]
+    assert sorted([*shown, BASELINE]) == sorted(ARMS)
+    known = LanguageModelOptions()
+    for name, settings in ARMS.items():
+        options = replace(known, **settings)
+        options.check()
+        changed = {key for key in settings if getattr(options, key) != getattr(known, key)}
+        assert changed - {"learning_rate", "final_learning_rate"} == set(ablations.CHANGES[name]), name
+    for preset in PRESETS.values():
+        preset.check(ARMS)
+
+
+def test_all_arms_have_nearly_as_many_parameters() -> None:
+    sizes = {
+        name: language_model(replace(LanguageModelOptions(), **arm), 103).values.size for name, arm in ARMS.items()
+    }
+    whole = sizes[BASELINE]
+    for name, size in sizes.items():
+        lacks_table = name in PANELS["positions"]
+        assert abs(size / whole - 1) < (0.011 if lacks_table else 0.006), name
+    assert GPTConfig(103, d_model=128, activation="swiglu", num_heads=4).hidden_width == 344
+
+
+def test_what_helps_is_compared_with_what_lacks_it() -> None:
+    found = [arm(name, 2.0) for name in ARMS if name not in ("rotary", "post-norm-at-once", "heads-1")]
+    found += [arm("rotary", 1.5, 2.0), arm("post-norm-at-once", math.inf), arm("heads-1", 2.5)]
+    results = {result.metric: result.achieved for result in judge(PRESETS["paper"], {arm.name: arm for arm in found})}
+    assert results["learned_above_rotary_nats"] == 0.25
+    assert results["no_positions_above_rotary_nats"] == 0.25
+    assert results["one_head_above_four_nats"] == 0.5
+    assert results["post_norm_loses_without_warm_up_nats"] == math.inf
+    assert results["gelu_above_swiglu_nats"] == 0
+    assert judge(PRESETS["paper"], {"rotary": arm("rotary", 1.5)}) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "is_judged"),
+    [
+        (PRESETS["quick"], True),
+        (replace(PRESETS["paper"], seed=7, threads=1), True),
+        (PRESETS["smoke"], False),
+        (replace(PRESETS["paper"], seeds=2), False),
+        (replace(PRESETS["paper"], width=64), False),
+    ],
+)
+def test_targets_hold_for_what_they_were_stated_for(config: Config, is_judged: bool) -> None:
+    results = judge(config, {name: arm(name, 2.0) for name in ARMS})
+    assert len(results) >= 4
+    assert any(result.target is not None for result in results) is is_judged
+
+
+def test_the_figure_has_a_panel_for_each_comparison(
+    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(smoke / "config.json", tmp_path)
+    losses = {BASELINE: (3, 2), "rotary": (2, 1), "swiglu": ("inf", "inf")}
+    rows = [
+        f"{step},{name}/seed-{seed},{loss}"
+        for name, of_steps in losses.items()
+        for seed in (0, 1)
+        for step, loss in zip((10, 20), of_steps, strict=True)
+    ]
+    (tmp_path / "measures.csv").write_text("\n".join(["step,measure,value", *rows]))
+    drawn = []
+    line_panels = ablations.line_panels
+    monkeypatch.setattr(ablations, "reference_arms", lambda *given: {"alibi": arm("alibi", 1.25)})
+    monkeypatch.setattr(
+        ablations, "line_panels", lambda panels, **options: drawn.append(panels) or line_panels(panels, **options)
+    )
+    ablations.draw(tmp_path)
+    ((positions, feed_forward),) = drawn
+    assert (positions.title, feed_forward.title) == ("positions", "feed-forward maps")
+    behind, baseline, *_, rotary = positions.lines
+    assert (behind.kind, behind.y.tolist()) == ("behind", [2.25, 1.25])
+    assert (baseline.name, baseline.kind, baseline.y.tolist()) == ("learned", "reference", [3, 2])
+    assert (rotary.name, rotary.y.tolist()) == ("rotary", [2, 1])
+    assert [line.name for line in feed_forward.lines] == ["GELU", "SwiGLU", "SwiGLU", "SwiGLU"]
+    assert ">diverged: swiglu<" in (tmp_path / "ablations.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--arms", "relative"], f"--arms relative is none of {', '.join(ARMS)}"),
+        (["--steps", "0"], "--steps must be at least 1, got 0"),
+        (["--plot-only", "none"], "none/config.json cannot be read: No such file or directory"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
+    result = run("ablations.py", *arguments, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (2, f"ablations.py: error: {said}\n")
+    assert not any(tmp_path.iterdir())
+
+
+def test_help_explains_every_option(tmp_path: Path) -> None:
+    result = run("ablations.py", "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    for option in (
+        "--preset",
+        "--out",
+        "--resume",
+        "--plot-only",
+        "--seed",
+        "--threads",
+        "--arms",
+        "--seeds",
+        "--steps",
+    ):
+        assert f"{option} " in result.stdout

@@ -1,0 +1,496 @@
+"""Chains, strategies and measures are what they say, the model's gradients are right, and runs go on bit for bit."""
+
+import json
+import math
+import os
+import shutil
+import signal
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from experiments import in_context_markov as markov
+from experiments.in_context_markov import ARMS, BEGIN, PRESETS, STRATEGIES, AttentionOnly
+from scratchformer.runs import Stopped, evaluations
+from scratchformer.training import LAST, read_checkpoint
+from tests.experiments.running import run, run_program
+from tests.gradients import check_layer, with_random_values
+
+TINY = ["--preset", "smoke", "--length", "8", "--width", "4", "--steps", "20", "--validation", "8", "--tests", "8"]
+TINY += ["--evaluate-every", "4", "--save-every", "7"]
+FIGURES = {f"{name}.{suffix}" for name in ("loss", "stages", "attention") for suffix in ("png", "svg")}
+OF_AN_ARM = {"config.json", "metrics.csv", "norms.csv", "measures.csv", "best.safetensors", "last.safetensors"}
+MEASURED = ["loss", "from_unigram", "from_bigram", "previous_token", "induction"]
+SMALL = replace(PRESETS["smoke"], length=9, width=4, validation=5, tests=6, batch=7)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run, and what it printed."""
+    folder = tmp_path_factory.mktemp("markov")
+    result = run_program("in_context_markov.py", "--preset", "smoke", "--out", "run", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder / "run", result.stdout
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the figures out of a run: they take longer than it does."""
+    monkeypatch.setattr(markov, "draw", lambda path: [])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run that was left alone."""
+    folder = tmp_path_factory.mktemp("whole")
+    with patch.object(markov, "draw", lambda path: []):
+        assert run("in_context_markov.py", *TINY, "--out", "run", cwd=folder).returncode == 0
+    return folder / "run"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of the arms that depend neither on the clock nor on the folder's name."""
+    files = {f"{arm}/{name}": folder / arm / name for arm in ARMS for name in OF_AN_ARM}
+    assert set(files.values()) == {path for arm in ARMS for path in (folder / arm).iterdir()}
+    return {name: path.read_bytes() for name, path in files.items() if path.suffix != ".json"}
+
+
+def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a signal come when the batch is drawn that follows so many, counted over both arms."""
+    calls, draw_sequences = iter(range(10**6)), markov.draw_sequences
+
+    def counted(config: Any, *stream: int) -> Any:
+        if stream[0] == 0 and next(calls) == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return draw_sequences(config, *stream)
+
+    monkeypatch.setattr(markov, "draw_sequences", counted)
+
+
+def stopped_in(folder: Path) -> Path | None:
+    """Starts a run, and says in which folder it is to go on after it was stopped."""
+    try:
+        markov.main([*TINY, "--out", str(folder)])
+    except Stopped as stopped:
+        return stopped.folder
+    return None
+
+
+def naive_strategies(sequence: list[int]) -> dict[str, list[list[float]]]:
+    """What each strategy predicts for every token but the first, counted anew for each."""
+    found: dict[str, list[list[float]]] = {"unigram": [], "bigram": []}
+    for t in range(1, len(sequence)):
+        seen, last = sequence[:t], sequence[t - 1]
+        followed = [seen[i + 1] for i in range(t - 1) if seen[i] == last]
+        for name, counted in (("unigram", seen), ("bigram", followed)):
+            found[name].append([(counted.count(j) + 1) / (len(counted) + 2) for j in (0, 1)])
+    return found
+
+
+def bucket(distance: int) -> int:
+    """Distances below 16 have one each, those up to 128 share 16 more, which grow by the same factor."""
+    return distance if distance < 16 else 16 + int(16 * math.log(distance / 16) / math.log(128 / 16) + 1e-9)
+
+
+def naive_model(model: AttentionOnly, ids: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Logits (T, 2) of one short sequence, and the weights of each layer, query by query."""
+    values = {name: parameter.value for name, parameter in model.parameters().items()}
+    x = np.array([values["embedding.table"][token] for token in ids])
+    width, maps = x.shape[1], []
+    for i in range(len(model.attentions)):
+        query, (key, value) = (
+            x @ values[f"attentions.{i}.query.weight"],
+            np.split(x @ values[f"attentions.{i}.key_value.weight"], 2, axis=1),
+        )
+        weights = np.zeros((len(x), len(x)))
+        for row in range(len(x)):
+            buckets = [bucket(row - column) for column in range(row + 1)]
+            biases = AttentionOnly.UNIT * values[f"biases.{i}.table"][buckets, 0]
+            scores = np.exp(key[: row + 1] @ query[row] / math.sqrt(width) + biases)
+            weights[row, : row + 1] = scores / scores.sum()
+        x = x + weights @ value @ values[f"attentions.{i}.output.weight"]
+        maps.append(weights)
+    return x @ values["head.weight"], maps
+
+
+@pytest.mark.parametrize(("num_layers", "batch", "width"), [(1, (), 1), (2, (2,), 2)])
+def test_every_gradient_of_the_model_is_right(num_layers: int, batch: tuple[int, ...], width: int) -> None:
+    generator = np.random.default_rng(width)
+    model = AttentionOnly(num_layers, width, generator=generator)
+    check_layer(model, generator.integers(3, size=(*batch, 5)), seed=width, scale=0.3)
+
+
+def test_the_logits_are_those_of_attention_written_out() -> None:
+    model = with_random_values(AttentionOnly(2, 6, generator=np.random.default_rng(0)), seed=1, scale=0.4)
+    ids = np.random.default_rng(2).integers(3, size=(4, 12))
+    logits, _ = model(ids)
+    first, second = markov.attention(model, ids)
+    for i, row in enumerate(ids):
+        expected, maps = naive_model(model, row)
+        np.testing.assert_allclose(logits[i], expected, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose([first[i, 0], second[i, 0]], maps, rtol=1e-10, atol=1e-12)
+
+
+def test_the_arms_start_alike_but_for_their_layers() -> None:
+    models = {arm: markov.make_model(arm, PRESETS["quick"]) for arm in ARMS}
+    assert [len(model.attentions) for model in models.values()] == [2, 1]
+    assert models["two_layers"].values.dtype == np.float32
+    for name, parameter in models["two_layers"].parameters().items():
+        size, deviation = parameter.value.size, parameter.value.std()
+        expected = 1.0 if name.startswith("embedding") else 0.02 if name.startswith("biases") else 0.1
+        assert deviation == pytest.approx(expected, rel=3 / math.sqrt(2 * size))
+
+
+def test_the_loss_is_the_mean_over_all_tokens_but_the_first_and_its_gradient_that_of_the_mean() -> None:
+    model = with_random_values(AttentionOnly(1, 4, generator=np.random.default_rng(0)), seed=1, scale=0.3)
+    sequences, _ = markov.draw_sequences(SMALL, 1)
+    (batch,) = markov.batches_of(sequences, SMALL)
+    loss, backward = model.loss(batch.ids, batch.targets, generator=None, trace=None)
+    assert loss == pytest.approx(markov.nats(markov.probabilities(model, sequences, SMALL), sequences))
+    model.grads[...] = 0
+    backward(0.25)
+    slopes, step = [], 1e-6
+    for i in (0, model.values.size // 2, -1):
+        ends = []
+        for sign in (1, -1):
+            model.values[i] += sign * step
+            ends.append(model.loss(batch.ids, batch.targets, generator=None, trace=None)[0])
+            model.values[i] -= sign * step
+        slopes.append(0.25 * (ends[0] - ends[1]) / (2 * step))
+    np.testing.assert_allclose(model.grads[[0, model.values.size // 2, -1]], slopes, rtol=1e-5, atol=1e-10)
+
+
+def test_sequences_are_those_of_their_chains() -> None:
+    config = replace(PRESETS["quick"], tests=100_000, length=4)
+    sequences, matrices = markov.draw_sequences(config, 2)
+    assert (sequences.shape, sequences.dtype, matrices.shape) == ((100_000, 4), np.int64, (100_000, 2, 2))
+    np.testing.assert_allclose(matrices.sum(axis=2), 1)
+    leaving = matrices[:, 0, 1], matrices[:, 1, 0]
+    for rate in leaving:
+        np.testing.assert_allclose(np.quantile(rate, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.01)
+    assert abs(np.corrcoef(*leaving)[0, 1]) < 0.02
+    stationary = leaving[0] / (leaving[0] + leaving[1])
+    by_chain = (matrices.transpose(0, 2, 1) @ np.stack([1 - stationary, stationary], axis=1)[..., None])[:, 1, 0]
+    np.testing.assert_allclose(by_chain, stationary)
+    for t in range(4):
+        for low, high in ((0, 0.2), (0.4, 0.6), (0.8, 1)):
+            chosen = (low <= stationary) & (stationary < high)
+            assert sequences[chosen, t].mean() == pytest.approx(stationary[chosen].mean(), abs=0.02)
+    for t in range(3):
+        for state in (0, 1):
+            likely = matrices[:, state, 1]
+            for low in (0.1, 0.5, 0.8):
+                chosen = (sequences[:, t] == state) & (low <= likely) & (likely < low + 0.1)
+                assert sequences[chosen, t + 1].mean() == pytest.approx(likely[chosen].mean(), abs=0.03)
+
+
+def test_every_step_and_every_set_has_sequences_of_its_own() -> None:
+    streams = [(0, 0), (0, 1), (1,), (2,)]
+    drawn = [markov.draw_sequences(replace(SMALL, batch=6, validation=6), *stream)[0] for stream in streams]
+    again = [markov.draw_sequences(replace(SMALL, batch=6, validation=6), *stream)[0] for stream in streams]
+    other = [markov.draw_sequences(replace(SMALL, batch=6, validation=6, seed=1), *stream)[0] for stream in streams]
+    assert all((first == second).all() for first, second in zip(drawn, again, strict=True))
+    different = {sequences.tobytes() for sequences in (*drawn, *other)}
+    assert len(different) == 8
+    assert [len(markov.draw_sequences(SMALL, *stream)[0]) for stream in streams] == [7, 7, 5, 6]
+
+
+@pytest.mark.parametrize("beginning", [True, False])
+def test_a_batch_asks_for_every_token_but_the_first_from_those_before(beginning: bool) -> None:
+    config = replace(SMALL, beginning=beginning, batch=24, tests=70)
+    sequences, _ = markov.draw_sequences(config, 2)
+    batches = markov.batches_of(sequences, config)
+    assert [len(batch.ids) for batch in batches] == [24, 23, 23]
+    ids, targets = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("ids", "targets"))
+    for sequence, read, asked in zip(sequences.tolist(), ids.tolist(), targets.tolist(), strict=True):
+        assert read == ([BEGIN] if beginning else []) + sequence[:-1]
+        assert asked == ([-100] if beginning else []) + sequence[1:]
+
+
+def test_strategies_count_as_a_loop_does() -> None:
+    for length in (4, 15):
+        sequences, _ = markov.draw_sequences(replace(SMALL, length=length, tests=40), 2)
+        for name, strategy in STRATEGIES.items():
+            expected = [naive_strategies(sequence)[name] for sequence in sequences.tolist()]
+            np.testing.assert_allclose(strategy(sequences), expected, rtol=1e-12)
+
+
+def test_the_levels_are_those_that_the_help_states() -> None:
+    config = replace(PRESETS["quick"], tests=10_000)
+    sequences, _ = markov.draw_sequences(config, 2)
+    levels = {name: markov.nats(strategy(sequences), sequences) for name, strategy in STRATEGIES.items()}
+    assert levels["unigram"] == pytest.approx(0.577, abs=0.006)
+    assert levels["bigram"] == pytest.approx(0.511, abs=0.006)
+    assert levels["unigram"] - levels["bigram"] == pytest.approx(0.0664, abs=0.003)
+    assert "0.693, 0.577 and 0.511" in " ".join(markov.ABOUT.description.split())
+
+
+def test_nats_are_those_of_what_came() -> None:
+    predicted = np.array([[[0.25, 0.75], [0.5, 0.5]]])
+    assert markov.nats(predicted, np.array([[0, 1, 0]])) == pytest.approx(-(math.log(0.75) + math.log(0.5)) / 2)
+
+
+@pytest.mark.parametrize("beginning", [True, False])
+def test_what_is_measured_is_what_the_names_say(beginning: bool) -> None:
+    config = replace(SMALL, beginning=beginning, batch=16, validation=32)
+    sequences, _ = markov.draw_sequences(config, 1)
+    model = with_random_values(markov.make_model("two_layers", config), seed=3, scale=0.4)
+    found = markov.measure("two_layers", model, sequences, config)
+    assert list(found) == [f"two_layers_{name}" for name in MEASURED]
+    losses, divergences, previous, same = [], {name: [] for name in STRATEGIES}, [], []
+    for number, sequence in enumerate(sequences.tolist()):
+        ids = np.array([BEGIN, *sequence[:-1]] if beginning else sequence[:-1])
+        logits, (first, second) = naive_model(model, ids)
+        by_strategy = naive_strategies(sequence)
+        for t in range(1, len(sequence)):
+            row = logits[t if beginning else t - 1]
+            p = np.exp(row) / np.exp(row).sum()
+            losses.append(-math.log(p[sequence[t]]))
+            for name, strategy in by_strategy.items():
+                s = strategy[t - 1]
+                divergences[name].append(sum(s[j] * math.log(s[j] / p[j]) for j in (0, 1)))
+        if number < 16:
+            rows = range(1, len(ids))
+            previous.append(np.mean([first[i, i - 1] for i in rows]))
+            sought = {i: [j for j in range(1, i + 1) if ids[j - 1] == ids[i]] for i in rows}
+            same.append(np.mean([second[i, columns].sum() for i, columns in sought.items() if columns]))
+    assert found["two_layers_loss"] == pytest.approx(np.mean(losses))
+    for name, values in divergences.items():
+        assert found[f"two_layers_from_{name}"] == pytest.approx(np.mean(values))
+    assert found["two_layers_previous_token"] == pytest.approx(np.mean(previous))
+    assert found["two_layers_induction"] == pytest.approx(np.mean(same))
+
+
+def test_a_run_ends_with_everything_in_its_folder(smoke: tuple[Path, str]) -> None:
+    folder, printed = smoke
+    assert {path.name for path in folder.iterdir()} == FIGURES | {"config.json", "summary.json", *ARMS}
+    assert len(contents(folder)) == 2 * 5
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["experiment"], summary["picture"], summary["passed"]) == ("in_context_markov", "loss.png", None)
+    achieved = {result["metric"]: result["achieved"] for result in summary["results"]}
+    measured = markov.read_arms(folder)
+    assert list(measured) == [f"{arm}_{name}" for arm in ARMS for name in MEASURED]
+    for steps, _ in measured.values():
+        assert steps.tolist() == [*range(10, 61, 10)]
+    losses = {arm: measured[f"{arm}_loss"][1] for arm in ARMS}
+    for arm in ARMS:
+        assert losses[arm][-1] < losses[arm][0] < 0.75
+        assert math.isfinite(achieved[f"{arm}_above_optimum_nats"])
+    table = printed[printed.index("probability that token 24 is b") :].splitlines()[2:8]
+    sequences, matrices = markov.draw_sequences(PRESETS["smoke"], 2)
+    for i, row in enumerate(table):
+        state, chain, unigram, bigram, two, one = row.split()
+        assert state == "ab"[sequences[i, -2]]
+        assert float(chain) == pytest.approx(matrices[i, sequences[i, -2], 1], abs=6e-4)
+        expected = naive_strategies(sequences[i].tolist())
+        assert float(unigram) == pytest.approx(expected["unigram"][-1][1], abs=6e-4)
+        assert float(bigram) == pytest.approx(expected["bigram"][-1][1], abs=6e-4)
+        for arm, said in zip(ARMS, (two, one), strict=True):
+            model = markov.load(folder / arm / LAST, markov.make_model(arm, PRESETS["smoke"]))
+            p = markov.probabilities(model, sequences, PRESETS["smoke"])
+            assert float(said) == pytest.approx(p[i, -1, 1], abs=6e-4)
+            above = markov.nats(p, sequences) - markov.nats(markov.bigram(sequences), sequences)
+            assert achieved[f"{arm}_above_optimum_nats"] == pytest.approx(above, abs=1e-6)
+
+
+def test_the_recorded_loss_is_the_measured_one(whole: Path) -> None:
+    for arm in ARMS:
+        recorded = evaluations(whole / arm)
+        steps, losses = markov.read_arms(whole)[f"{arm}_loss"]
+        assert recorded["steps"] == steps.tolist()
+        np.testing.assert_allclose(recorded["losses"], losses, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("steps", [3, 12, 28])
+def test_a_run_that_was_stopped_in_either_arm_goes_on_to_the_same_bytes(
+    steps: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        stop_after(steps, patched)
+        assert stopped_in(folder) == folder
+    assert not (folder / "summary.json").exists()
+    assert (folder / "one_layer" / LAST).exists() == (steps > 20)
+    markov.main(["--resume", str(folder)])
+    assert contents(folder) == contents(whole)
+    assert json.loads((folder / "summary.json").read_text())["seconds"] is None
+
+
+def test_the_arms_differ_by_their_layers_alone(whole: Path) -> None:
+    two, one = (read_checkpoint(whole / arm / LAST) for arm in ARMS)
+    assert two.description["training"] == one.description["training"]
+    layers = [
+        {name.split(".")[2] for name in part.tensors if name.startswith("model.attentions.")} for part in (two, one)
+    ]
+    assert layers == [{"0", "1"}, {"0"}]
+
+
+@pytest.mark.parametrize("left", [["config.json"], ["config.json", "two_layers"]])
+def test_what_was_not_measured_yet_is_not_drawn(
+    left: list[str], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder, ignore=lambda path, names: set(names) - set(left) if path == str(whole) else [])
+    monkeypatch.setattr(markov, "attention_maps", lambda *arguments, **options: Figure())
+    markov.main(["--plot-only", str(folder)])
+    svg = (folder / "loss.svg").read_text()
+    assert (">two layers<" in svg) == (folder / "attention.svg").exists() == ("two_layers" in left)
+    assert ">one layer<" not in svg
+    assert ">uniform 0.693<" in svg
+
+
+def test_figures_are_drawn_anew_from_the_folder(
+    smoke: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(smoke[0], copy, ignore=lambda folder, names: FIGURES)
+    markov.main(["--plot-only", str(copy)])
+    paths = [copy / f"{name}.png" for name in ("loss", "stages", "attention")]
+    assert capsys.readouterr().out == f"figures: {' '.join(map(str, paths))}\n"
+    for name in FIGURES:
+        assert (copy / name).read_bytes() == (smoke[0] / name).read_bytes()
+    validation, _ = markov.draw_sequences(PRESETS["smoke"], 1)
+    levels = [f"{name} {markov.nats(strategy(validation), validation):.3f}" for name, strategy in STRATEGIES.items()]
+    for name, texts in (
+        ("loss", ["two layers", "one layer", "uniform 0.693", *levels, "loss, nats per token"]),
+        ("stages", ["unigrams", "bigrams", "layer 1: token before", "layer 2: after same state", "share of attention"]),
+        ("attention", ["before training", "after training", "begin", "layer 2"]),
+    ):
+        svg = (copy / f"{name}.svg").read_text(encoding="utf-8")
+        assert all(f">{text}<" in svg for text in texts)
+
+
+def test_the_drawn_example_holds_every_transition_and_the_weights_before_and_after(
+    smoke: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(markov, "attention_maps", lambda *arguments, **options: drawn.append((arguments, options)))
+    monkeypatch.setattr(markov, "save_figure", lambda figure, path: path)
+    config = PRESETS["smoke"]
+    markov.draw_attention(smoke[0], config, markov.draw_sequences(config, 1)[0])
+    (weights, queries, keys), options = drawn[0]
+    assert queries[0] == keys[0] == "begin"
+    assert keys[1:] == [f"{before}→{name}" for before, name in pairwise(queries)]
+    assert {"a→a", "a→b", "b→a", "b→b"} <= set(keys)
+    assert weights.shape == (2, 2, len(queries), len(queries))
+    ids = np.array([BEGIN, *("ab".index(name) for name in queries[1:])])
+    trained = markov.load(smoke[0] / "two_layers" / LAST, markov.make_model("two_layers", config))
+    for column, model in enumerate((markov.make_model("two_layers", config), trained)):
+        np.testing.assert_allclose(weights[:, column], naive_model(model, ids)[1], atol=1e-5)
+    assert (options["allowed"] == np.tri(len(ids), dtype=bool)).all()
+
+
+def test_the_reference_run_is_drawn_behind(
+    smoke: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(smoke[0], copy)
+    curve = np.array([10, 100]), np.array([0.6, 0.5])
+    monkeypatch.setattr(markov, "reference_curves", lambda script: {"one_layer_loss": curve})
+    monkeypatch.setattr(markov, "draw_attention", lambda *arguments: None)
+    markov.draw(copy)
+    assert ">reference run<" in (copy / "loss.svg").read_text()
+    assert ">reference run<" not in (copy / "stages.svg").read_text()
+
+
+def judged(
+    two: float, one: float, losses: list[float], **options: Any
+) -> tuple[list[tuple[str, float]], list[bool | None]]:
+    """What is said of models that are so far above the optimum, with losses above the unigrams' at every tenth step."""
+    config = replace(PRESETS["quick"], tests=50, **options)
+    tests, _ = markov.draw_sequences(config, 2)
+    validation, _ = markov.draw_sequences(config, 1)
+    measured = {
+        "two_layers_loss": (
+            np.arange(len(losses)),
+            np.array(losses) + markov.nats(markov.unigram(validation), validation),
+        )
+    }
+    predicted = {
+        arm: markov.bigram(tests) * math.exp(-above) for arm, above in (("two_layers", two), ("one_layer", one))
+    }
+    with patch.dict(PRESETS, quick=replace(PRESETS["quick"], tests=50)):
+        results = markov.judge(config, predicted, tests, measured)
+    return [(result.metric, result.achieved) for result in results], [result.passed for result in results]
+
+
+def test_what_was_published_passes() -> None:
+    found, passed = judged(0.0099, 0.0301, [0.2, 0.0199, -0.0199, 0.01, 0.0, -0.01, -0.03])
+    assert passed == [True, True, True]
+    assert found[0] == ("two_layers_above_optimum_nats", pytest.approx(0.0099))
+    assert found[1] == ("one_layer_above_optimum_nats", pytest.approx(0.0301))
+    assert found[2] == ("steps_within_0.02_of_unigrams", 100)
+
+
+@pytest.mark.parametrize(
+    ("two", "one", "losses", "expected"),
+    [
+        (0.0101, 0.04, [0.0] * 10, [False, True, True]),
+        (0.005, 0.0299, [0.0] * 10, [True, False, True]),
+        (0.005, 0.04, [0.2, 0.0201, *[0.0] * 4, -0.0201], [True, True, False]),
+    ],
+)
+def test_what_falls_short_fails(two: float, one: float, losses: list[float], expected: list[bool]) -> None:
+    assert judged(two, one, losses)[1] == expected
+
+
+def test_only_the_settings_of_the_targets_are_judged_whatever_the_seed() -> None:
+    for options, is_judged in (
+        ({"seed": 7, "threads": 1, "save_every": 10, "out": Path("x")}, True),
+        ({"steps": 1999}, False),
+        ({"beginning": False}, False),
+        ({"evaluate_every": 10}, False),
+    ):
+        assert judged(0.0, 0.04, [0.0] * 10, **options)[1] == [True if is_judged else None] * 3
+
+
+@pytest.mark.long
+def test_the_quick_preset_reaches_its_targets(tmp_path: Path) -> None:
+    assert run("in_context_markov.py", "--seed", "1", "--out", "run", cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["passed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--warmup", "-1"], "--warmup must be at least 0, got -1"),
+        (["--warmup", "2000"], "--warmup 2000 must be less than --steps 2000"),
+        *(
+            ([f"--{name}", "0"], f"--{name} must be at least 1, got 0")
+            for name in ("threads", "width", "steps", "batch")
+        ),
+        *(([f"--{name}", "0"], f"--{name} must be at least 1, got 0") for name in ("evaluate-every", "save-every")),
+        *(([f"--{name}", "0"], f"--{name} must be at least 1, got 0") for name in ("validation", "tests")),
+        (["--length", "3"], "--length must be at least 4, got 3"),
+        (["--learning-rate", "0"], "--learning-rate must be above 0, got 0.0"),
+        (["--threads", "65"], "--threads 65 is more than --batch 64; each takes a sequence"),
+        (["--lenght", "13"], "unknown option --lenght; did you mean --length?"),
+        (["--out", "other"], "run folder other is not empty; choose another, nothing was overwritten"),
+        (["--plot-only", "nowhere"], "nowhere/config.json cannot be read: No such file or directory"),
+        (["--plot-only", "other"], "other is not a run folder of this program"),
+        (["--resume", "other"], "--resume other: its config.json is not of this program in this version"),
+    ],
+)
+def test_bad_options_are_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"options": {"keys": 32}}))
+    result = run("in_context_markov.py", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == f"in_context_markov.py: error: {said}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_the_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        markov.main(["--help"])
+    shown = capsys.readouterr().out
+    for name in vars(PRESETS["quick"]):
+        assert f"--{name.replace('_', '-')}" in shown
