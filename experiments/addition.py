@@ -10,7 +10,7 @@ notebook does, hundreds first (`--order written`). Both train for fewer than 30 
 moving average of the weights. Held out are the 1,000 pairs a + b of the lowest CRC-32, in every run the same; of 893 of
 them b + a is learned from.
 
-Expected: at least 999 of 1,000.
+Expected: at least 999 of 1,000. With `quick` all sums are right from about step 325 of 1,000 on, ones before tens.
 """
 
 import zlib

@@ -4,6 +4,10 @@ Source: Power et al., "Grokking", 2022 (arXiv:2201.02177), in the set-up of Nand
 grokking via mechanistic interpretability", 2023 (arXiv:2301.05217): a + b mod p is read off the last of the tokens
 a, b, "=" by one layer of width 128 (4 heads, 512 ReLU units, no norms, no biases), all training pairs in every step,
 AdamW with a weight decay of 1. A control without decay takes the same steps.
+
+`paper` is p = 113 and 30 % of all pairs, `quick` is p = 53 and half of them. Expected of `quick`: every training pair
+is known by step 150, 0.9 of the test only hundreds of steps later and 0.99 in the end, while the control stays at what
+symmetry gives: who knows a + b may know b + a. In the end a few frequencies make up the embedding of the numbers.
 """
 
 import math
@@ -73,7 +77,7 @@ class Config(RunOptions):
     width: int = 128
     """Features of the residual stream."""
 
-    steps: int = 2000
+    steps: int = 2500
     """Training steps of each model: updates of the weights."""
     learning_rate: float = 1e-3
     """The same in every step after the warm-up."""
@@ -239,7 +243,11 @@ def train_arm(
 
 
 def loss(model: AdditionTransformer, batch: TokenBatch, generator: Any, trace: Trace | None) -> tuple[Any, Backward]:
-    """Mean cross-entropy at the last position, in float64: float32 knows no loss between 0 and 6e-8."""
+    """Mean cross-entropy at the last position, in float64.
+
+    In float32, of which 1 - 6e-8 is the last number below 1, the training loss of `quick` comes down to about 1e-7, and
+    then jumps up a hundredfold or more, with decay (to 7e-4) and without (to 2e-5).
+    """
     logits, logits_backward = model(batch.ids, trace=trace)
     loss, loss_backward = cross_entropy(logits.astype(np.float64), batch.targets[:, -1:])
     return loss, lambda dloss=1.0: logits_backward(loss_backward(dloss).astype(logits.dtype))

@@ -1,6 +1,7 @@
 """Contract 2 where layers are put together: shared parameters, packing, copies and replicas."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
@@ -141,8 +142,20 @@ def test_a_replica_shares_values_and_has_gradients_of_its_own(seed: int) -> None
     assert_close(layer.grads - 1, replica.grads, 1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_packing_keeps_the_dtype_unless_told_otherwise(dtype: type) -> None:
+    layer = Linear(2, 3, generator=np.random.default_rng(0), dtype=dtype)
+    layer.pack()
+    assert layer.values.dtype == layer.grads.dtype == dtype
+    layer.pack(np.complex128)
+    assert layer.values.dtype == layer.grads.dtype == np.complex128
+
+
 def test_a_layer_without_parameters_packs_into_an_empty_vector() -> None:
-    layer = Dropout(0.5).astype(np.float64)
+    layer = Dropout(0.5)
+    layer.pack()
+    assert layer.values.dtype == np.float32
+    layer = layer.astype(np.float64)
     assert layer.values.shape == layer.grads.shape == (0,)
     assert layer.num_decayed == 0
     assert layer.parameters() == {}

@@ -5,6 +5,24 @@ from tests.mutants.equivalent.kind import Equivalent, at
 EQUIVALENT = [
     Equivalent(
         r"layers\.layer\.xǁLayerǁ_twin",
+        r"arrays \+= \[parameter\.value, parameter\.grad\]",
+        r"arrays = \[parameter\.value, parameter\.grad\]",
+        "arrays are copied, and then replaced, for nothing",
+    ),
+    Equivalent(
+        r"layers\.layer\.xǁLayerǁ_twin",
+        r"return copy\.deepcopy\(self, \{.*\}\)",
+        r"return copy\.deepcopy\(self, (None|\{.* if array is None\})?\)",
+        "arrays are copied, and then replaced, for nothing",
+    ),
+    Equivalent(
+        r"layers\.layer\.xǁLayerǁpack",
+        r"values = values\.astype\(values\.dtype if dtype is None else dtype, copy=False\)",
+        r"values = values\.astype\(values\.dtype if dtype is None else dtype, (copy=(None|True))?\)",
+        "a copy more is as right",
+    ),
+    Equivalent(
+        r"layers\.layer\.xǁLayerǁ_twin",
         r"arrays = \[self\.__dict__\.get\(\"values\"\), self\.__dict__\.get\(\"grads\"\)\]",
         r"arrays = \[self\.__dict__\.get\(.*\), self\.__dict__\.get\(.*\)\]",
         "a vector is copied, and then replaced, for nothing",
