@@ -21,8 +21,8 @@ UNCATALOGUED |= {"causal_mask", "combine_masks", "packed_mask", "padding_mask", 
 
 
 def takes_long(entry: Entry) -> bool:
-    """Blocks and whole models: left to `python -m scratchformer gradcheck` and `-m long`; their own tests stay."""
-    return entry.room == "models" or entry.name.startswith("TransformerBlock")
+    """Layers and models: left to `python -m scratchformer gradcheck` and `-m long`; they have tests of their own."""
+    return entry.room in ("layers", "models")
 
 
 by_name = pytest.mark.parametrize(

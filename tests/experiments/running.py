@@ -29,9 +29,9 @@ def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[
     return subprocess.CompletedProcess([script, *arguments], status, stdout.getvalue(), stderr.getvalue())
 
 
-def run_program(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_program(script: str, *arguments: str, cwd: Path, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, EXPERIMENTS / script, *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **options)
 
 
 def start(script: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:

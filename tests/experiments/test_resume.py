@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scratchformer.training import LAST, load, read_checkpoint
-from tests.experiments.running import TINY, run, start
+from tests.experiments.running import TINY, run, run_program, start
 
 OPTIONS = [*TINY, "--steps", "40", "--dropout", "0.1", "--accumulate", "2", "--threads", "2", "--save-every", "1"]
 REPEATED = ["metrics.csv", "norms.csv", "last.safetensors", "best.safetensors", "sample.txt"]
@@ -89,7 +89,7 @@ def test_a_disk_that_is_full_leaves_the_checkpoint_before(whole: tuple[dict[str,
     def allow_small_files_only() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, len(before) // 2))
 
-    result = run("char_lm.py", "--resume", "run", cwd=tmp_path, preexec_fn=allow_small_files_only)
+    result = run_program("char_lm.py", "--resume", "run", cwd=tmp_path, preexec_fn=allow_small_files_only)
     assert result.returncode == 1
     sentence = "char_lm.py: error: checkpoint run/last.safetensors cannot be written: File too large; "
     assert result.stderr == f"{sentence}the one before is untouched\n"

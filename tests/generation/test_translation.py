@@ -62,7 +62,9 @@ def test_each_source_is_translated_as_if_it_were_alone(
 def test_targets_are_of_their_sources_and_of_any_length() -> None:
     generator = np.random.default_rng(0)
     sources = [generator.integers(0, VOCABULARY, length) for length in generator.integers(1, 6, 60)]
-    found = translate(model(), sources, begin_id=0, end_id=1, num_tokens=4, width=1)
+    options: dict[str, Any] = {"begin_id": 0, "end_id": 1, "num_tokens": 4, "width": 1}
+    found = translate(model(), sources, **options)
+    assert [target.tolist() for target in found] == [alone(source, **options) for source in sources]
     assert len({tuple(target) for target in found}) > 10
     assert {len(target) for target in found} == {0, 1, 2, 3, 4}
     assert not any(1 in target for target in found)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
@@ -40,6 +40,7 @@ def tied(seed: int) -> Tied:
     return layer
 
 
+@settings(max_examples=5)
 @given(seed=seeds)
 def test_a_parameter_that_is_used_twice_gets_the_sum_of_both_gradients(seed: int) -> None:
     ids = np.array([[0, 2], [2, 1]])
