@@ -43,7 +43,7 @@ class Config:
     """Options of the whole."""
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
-    """Of every experiment: up to two minutes each, all that the published figures take, or a few seconds."""
+    """Of every experiment: some minutes, all that the published figure takes, or a few seconds."""
     only: tuple[str, ...] = ()
     """Names of the experiments to run; none for all."""
     seeds: tuple[int, ...] = (0,)

@@ -14,6 +14,9 @@ One thing at a time is changed in the GPT of char_lm.py, which learns the embedd
 
 The learning rate is 0.002, twice that of char_lm.py: there post-norm trains without a warm-up, too. Every run is one of
 char_lm.py, in a process of its own, whose command is printed.
+
+Expected, in nats per character: without its warm-up post-norm ends at least 0.1 higher; learned positions, and none,
+end no lower than rotary ones. The preset `quick` has post-norm alone, with one seed, `paper` everything with three.
 """
 
 from collections.abc import Mapping, Sequence

@@ -112,7 +112,7 @@ class Config(RunOptions):
 
 PRESETS = {
     "quick": Config(),
-    "paper": Config(preset="paper", steps=5000, learning_rate=3e-4, evaluate_every=50),
+    "paper": Config(preset="paper", steps=8000, learning_rate=3e-4, evaluate_every=50),
     "smoke": Config(
         preset="smoke", length=24, steps=60, batch=16, warmup=10, evaluate_every=10, validation=16, tests=64
     ),

@@ -8,7 +8,8 @@ learning rates from too small to too large and everything else as it is there: c
 anybody, a linear warm-up over a tenth of the 600 steps, then a cosine down to a tenth of the rate. Every run is one of
 char_lm.py, in a process of its own, whose command is printed.
 
-Expected: the best SGD or momentum of all learning rates ends at least 0.1 nats per character above the best Adam.
+Expected: the best SGD or momentum of all learning rates ends at least 0.1 nats per character above the best Adam. The
+preset `quick` has momentum at 0.1 and Adam at 0.003 with one seed, `paper` everything with three.
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ class RunOptions:
     """The options that every experiment has which trains into a run folder."""
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
-    """Where the other options start from: up to two minutes, all that the published figure takes, or a few seconds."""
+    """Where the other options start from: some minutes, all that the published figure takes, or a few seconds."""
     out: Path | None = None
     """Folder for the results, new or empty; without one, the next free one in runs/ with the experiment's name."""
     resume: Path | None = None

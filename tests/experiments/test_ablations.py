@@ -39,7 +39,7 @@ def test_the_folder_holds_every_run_and_what_they_measured(smoke: Path) -> None:
     for name in arms:
         assert load(smoke / name / "seed-0").config.norm_first is ARMS[name].get("norm_first", True)
         schedule = read_checkpoint(smoke / name / "seed-0" / "last.safetensors").description["training"]["schedule"]
-        assert schedule["warmup_steps"] == ARMS[name].get("warmup", 6)
+        assert schedule["warmup_steps"] == (0 if name.endswith("at-once") else 6)
         assert schedule["peak"] == ARMS[name]["learning_rate"]
     summary = json.loads((smoke / "summary.json").read_text())
     assert (summary["experiment"], summary["preset"], summary["passed"]) == ("ablations", "smoke", None)
@@ -74,6 +74,10 @@ def test_every_arm_changes_what_its_name_says_and_stands_in_one_panel() -> None:
         options.check()
         changed = {key for key in settings if getattr(options, key) != getattr(known, key)}
         assert changed - {"learning_rate", "final_learning_rate"} == set(ablations.CHANGES[name]), name
+    post_norm = {name for name, settings in ARMS.items() if settings.get("norm_first") is False}
+    assert post_norm == {"post-norm", "post-norm-at-once"}
+    at_once = {name for name, settings in ARMS.items() if settings.get("warmup") == 0}
+    assert at_once == {"pre-norm-at-once", "post-norm-at-once"}
     for preset in PRESETS.values():
         preset.check(ARMS)
 
@@ -98,7 +102,8 @@ def test_what_helps_is_compared_with_what_lacks_it() -> None:
     assert results["one_head_above_four_nats"] == 0.5
     assert results["post_norm_loses_without_warm_up_nats"] == math.inf
     assert results["gelu_above_swiglu_nats"] == 0
-    assert judge(PRESETS["paper"], {"rotary": arm("rotary", 1.5)}) == []
+    for alone in ("rotary", "none", BASELINE):
+        assert judge(PRESETS["paper"], {alone: arm(alone, 1.5)}) == []
 
 
 @pytest.mark.parametrize(

@@ -308,6 +308,21 @@ def test_the_recorded_loss_is_the_measured_one(whole: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_each_step_of_both_arms_learns_from_sequences_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams, draw_sequences = [], markov.draw_sequences
+
+    def noted(config: Any, *stream: int) -> Any:
+        streams.append(stream)
+        return draw_sequences(config, *stream)
+
+    monkeypatch.setattr(markov, "draw_sequences", noted)
+    markov.main([*TINY, "--steps", "3", "--warmup", "1", "--out", str(tmp_path / "run")])
+    assert [stream for stream in streams if stream[0] == 0] == [(0, 0), (0, 1), (0, 2)] * 2
+
+
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("steps", [3, 12, 28])
 def test_a_run_that_was_stopped_in_either_arm_goes_on_to_the_same_bytes(
     steps: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

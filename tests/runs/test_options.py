@@ -33,7 +33,7 @@ def test_the_help_explains_the_options_of_all_too(capsys: pytest.CaptureFixture[
         parsed("--help")
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for said in (
-        "--preset {quick,paper,smoke} Where the other options start from: up to two minutes, all that the published",
+        "--preset {quick,paper,smoke} Where the other options start from: some minutes, all that the published",
         "--out {None}|PATH Folder for the results, new or empty;",
         "--resume {None}|PATH Run folder to go on with, bit for bit, from its last checkpoint;",
         "--plot-only {None}|PATH Run folder whose figures are drawn anew;",
