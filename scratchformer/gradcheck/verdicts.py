@@ -56,9 +56,11 @@ def judge(
         return found("wrong", f"the gradient holds {np.count_nonzero(~np.isfinite(gradient))} infinities or NaN")
     if elements.places and not any(np.isfinite(probes.numeric).any() for probes in probed):
         return found("noisy", UNDEFINED)
-    is_zero = all(probes.scale <= max(rounding, _noise(probes).max(initial=0)) for probes in probed)
     cancelled = rounding * max(1.0, largest_input)
-    analytic_is_zero = np.abs(gradient).max(initial=0) <= max(cancelled, _noise(elements).max(initial=0))
+    largest_analytic = np.abs(gradient).max(initial=0)
+    analytic_is_zero = largest_analytic <= max(cancelled, _noise(elements).max(initial=0))
+    negligible = cancelled if largest_analytic <= rounding else rounding  # then the oracle's own may have cancelled
+    is_zero = all(probes.scale <= max(negligible, _noise(probes).max(initial=0)) for probes in probed)
     if reason is not None:
         if not is_zero:
             return found(
