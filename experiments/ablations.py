@@ -6,8 +6,8 @@ One thing at a time is changed in the GPT of char_lm.py, which learns the embedd
   such a model falls behind, but not far (Haviv et al., "Transformer Language Models without Positional Encodings Still
   Learn Positional Information", 2022). Rotary positions learn faster than added ones (Su et al., "RoFormer", 2021).
 - norms before or after each branch, with a linear warm-up over a third of the steps or at the full learning rate at
-  once: post-norm needs a long warm-up, pre-norm trains without (Xiong et al., "On Layer Normalization in the
-  Transformer Architecture", 2020).
+  once: post-norm needs a long warm-up, pre-norm can do without (Xiong et al., "On Layer Normalization in the
+  Transformer Architecture", 2020). Here both lose without it, post-norm more.
 - SwiGLU in place of GELU, with as many parameters but for half a percent: a little better (Shazeer, "GLU Variants
   Improve Transformer", 2020).
 - 1, 2, 4 or 8 heads in the same width: one is worse (Vaswani et al., "Attention Is All You Need", 2017, table 3).

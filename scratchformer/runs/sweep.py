@@ -112,4 +112,7 @@ class _Run:
             return "diverged"
         if self.is_stopping and status in (-signal.SIGTERM, 128 + signal.SIGTERM):
             return None
-        raise ChildProcessError(f"the run in {self.path} ended with status {status}: {said.rpartition(chr(10))[2]}")
+        last_line = said.rpartition("\n")[2].strip()
+        raise ChildProcessError(
+            f"the run in {self.path} ended with status {status}: {last_line}; the sweep goes on with --resume"
+        )

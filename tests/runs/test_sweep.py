@@ -157,6 +157,7 @@ def test_a_run_that_fails_ends_the_sweep_and_the_others_save(
 ) -> None:
     runs = {"long": ["--steps", LONG], "bad": ["--status", status, "--said", said], "never": ["--steps", "1"]}
     sentence = f"the run in {folder.path / 'bad'} ended with status {status}: counting.py: error: {said}"
+    sentence += "; the sweep goes on with --resume"
     with pytest.raises(ChildProcessError) as raised:
         run_sweep(folder, script, runs, at_once=2)
     assert str(raised.value) == sentence
