@@ -162,7 +162,7 @@ def draw(path: Path) -> Path:
                 lines.append(Line(labels[name], arms[name].steps, arms[name].losses.mean(axis=0), "reference"))
             else:
                 lines += arms[name].lines(labels[name])
-        panels.append(Panel(title, "training step", "validation loss, nats per character", lines))
+        panels.append(Panel(title, "training step", "validation loss, nats", lines))
     figure = line_panels(panels, columns=min(2, len(panels)), title=describe_diverged(arms))
     return save_figure(figure, path / "ablations")
 

@@ -141,7 +141,7 @@ def draw(path: Path) -> Path:
         best = min(of_rates, key=lambda arm: arm.final)
         by_step += best.lines(LABELS[name])
         by_rate += mean_and_range(LABELS[name], rates(of_rates), finals(of_rates))
-    y_label = "validation loss, nats per character"
+    y_label = "validation loss, nats"
     figure = line_panels(
         [
             Panel("each with its best learning rate", "training step", y_label, by_step),
