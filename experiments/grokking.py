@@ -55,7 +55,7 @@ ABOUT = About(
     script=__file__,
     description=__doc__,
     source="Power et al., Grokking, 2022; Nanda et al., Progress measures for grokking, 2023",
-    published="near step 10,000 for p = 113 and 30 % of all pairs",
+    published="understood near step 1,600 for p = 53, near 10,000 for p = 113",
     picture="grokking.png",
 )
 ARMS = {"decay": "with decay", "control": "without"}

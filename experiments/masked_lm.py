@@ -82,7 +82,7 @@ class Config(RunOptions):
     norm_first: bool = True
     """Pre-norm, which learns faster when small, instead of the published post-norm."""
 
-    steps: int = 2500
+    steps: int = 2000
     """Training steps: updates of the weights."""
     batch: int = 16
     """Windows per step."""

@@ -143,7 +143,7 @@ def test_the_target_is_that_of_the_preset_on_the_embedded_text(
     [
         ("masked_lm.py", ["--share", "0"], "share must"),
         ("masked_lm.py", ["--text", "nowhere.txt"], "text file nowhere.txt cannot be read: No such file or directory"),
-        ("masked_lm.py", ["--warmup", "2500"], "--warmup must be below 2500, got 2500"),
+        ("masked_lm.py", ["--warmup", "2000"], "--warmup must be below 2000, got 2000"),
         ("masked_lm.py", ["--threads", "17"], "--threads 17 is more than --batch 16; each takes a sequence"),
         ("masked_lm.py", ["--plot-only", "nowhere"], "nowhere/config.json cannot be read: No such file or directory"),
         ("char_lm.py", ["--model", "llama", "--bias"], "--model llama has no --bias, and heads of an even width"),
