@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 from experiments import EXPERIMENTS, Experiment
 from scratchformer.runs import (
-    Result,
     Stopped,
     StopSignals,
     begin_run,
@@ -30,6 +29,7 @@ from scratchformer.runs import (
     options_of,
     parse,
     read_json,
+    results_of,
     run_script,
 )
 
@@ -218,7 +218,7 @@ def wait(process: subprocess.Popen[bytes], stop: StopSignals) -> None:
 
 def judged(summary: dict[str, Any], seconds: float | None) -> Outcome:
     """The outcome of a run: what it missed first, then what it reached; without any target, all that it measured."""
-    results = [Result(**{name: result[name] for name in result if name != "passed"}) for result in summary["results"]]
+    results = results_of(summary)
     with_target = [result for result in results if result.passed is not None]
     said = [str(result) for result in sorted(with_target, key=lambda result: bool(result.passed)) or results]
     verdicts: dict[bool | None, Verdict] = {True: "reached", False: "MISSED", None: "ran"}

@@ -209,7 +209,7 @@ def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokeniz
     if config.reference_run is not None:
         reference_run = comparable_run(config.reference_run, corpus.sha256)
     elif corpus.name == "pydoc" and is_published(config):
-        reference_run = as_reference_run(reference_curves(__file__))
+        reference_run = as_reference_run(reference_curves(__file__, config.preset))
     return {
         "title": f"A character model of {corpus.name}",
         "references": ngrams | published,

@@ -1,13 +1,14 @@
 """Collects what the experiments found: from a folder of `python -m experiments` into this one.
 
 Of every run that has ended it takes the summary to results/NAME-seed-S.json, and of those with seed 0 the picture to
-figures/NAME.png and the curves to reference/NAME.csv, which later runs show in grey. Then the table in README.md is
-written anew from results/; without a folder, that alone.
+figures/NAME.png and the curves to reference/NAME.csv, which later runs show in grey; those of the preset quick are
+called NAME-quick. Then the table in README.md is written anew from results/; without a folder, that alone.
 
 The curves are the validation loss at each evaluation and what stands in measures.csv, of the run and of its arms in
 folders of their own; or, where a run has a file curves.csv with the columns step, measure and value, what stands there.
 """
 
+import math
 import re
 import shutil
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from scratchformer.runs import (
     parse,
     read_json,
     read_measures,
+    results_of,
     run_script,
 )
 from scratchformer.runs.measures import MEASURES
@@ -85,7 +87,7 @@ def collect(folder: Path, into: Path) -> list[Path]:
         (into / name).mkdir(exist_ok=True)
     written = []
     for run, summary, curves in found:
-        name = summary["experiment"]
+        name = stem(summary)
         copies = [("summary.json", into / "results" / f"{name}-{run.name}.json")]
         if summary["seed"] == 0:
             copies.append((summary["picture"], into / "figures" / f"{name}.png"))
@@ -94,6 +96,11 @@ def collect(folder: Path, into: Path) -> list[Path]:
             written.append(into / "reference" / f"{name}.csv")
             write_curves(written[-1], curves)
     return written
+
+
+def stem(summary: dict[str, Any]) -> str:
+    """How the files of a run are called: those of the preset paper by the experiment alone."""
+    return summary["experiment"] if summary["preset"] == "paper" else f"{summary['experiment']}-{summary['preset']}"
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -142,17 +149,23 @@ def with_table(readme: str, folder: Path) -> str:
 
 
 def table(folder: Path) -> str:
-    """All results of a folder in Markdown, a row for each experiment."""
-    by_name: dict[str, list[dict[str, Any]]] = {experiment.name: [] for experiment in EXPERIMENTS}
+    """All results of a folder in Markdown, a row for each experiment and preset.
+
+    Raises ValueError where one is of no experiment that there is.
+    """
+    order = [experiment.name for experiment in EXPERIMENTS]
+    summaries = []
     for path in sorted((folder / "results").glob("*.json")):
-        summary = read_summary(path)
-        by_name.setdefault(summary["experiment"], []).append(summary)
+        summaries.append(read_summary(path))
+        if summaries[-1]["experiment"] not in order:
+            raise ValueError(f"{path} is of no experiment that there is")
+    summaries.sort(key=lambda summary: order.index(summary["experiment"]))
+    by_stem: dict[str, list[dict[str, Any]]] = {}
+    for summary in summaries:
+        by_stem.setdefault(stem(summary), []).append(summary)
     lines = [row(HEADER), row(["---"] * len(HEADER))]
-    for name, summaries in by_name.items():
-        if len({summary["preset"] for summary in summaries}) > 1:
-            raise ValueError(f"results/ holds runs of {name} with different presets; leave those of one there")
-        if summaries:
-            lines.append(row(cells(name, summaries, (folder / "figures" / f"{name}.png").exists())))
+    for name, same in by_stem.items():
+        lines.append(row(cells(name, same, (folder / "figures" / f"{name}.png").exists())))
     return "".join(lines)
 
 
@@ -162,11 +175,11 @@ def row(cells: Sequence[str]) -> str:
 
 def cells(name: str, summaries: Sequence[dict[str, Any]], has_picture: bool) -> list[str]:
     """The row of an experiment, from its runs with different seeds."""
-    first = summaries[0]
+    first, experiment = summaries[0], summaries[0]["experiment"]
     picture = f"figures/{name}.png"
     thumbnail = f'<a href="{picture}"><img src="{picture}" width="{THUMBNAIL}" alt="{name}"></a>'
     return [
-        f"[{name}]({name}.py): {first['question']}",
+        f"[{experiment}]({experiment}.py): {first['question']}",
         first["source"],
         first["published"],
         reached(summaries),
@@ -179,8 +192,7 @@ def reached(summaries: Sequence[dict[str, Any]]) -> str:
     """What was measured for each target, as mean and range of the seeds; without any target, all that was measured."""
     by_metric: dict[str, list[Result]] = {}
     for summary in summaries:
-        for found in summary["results"]:
-            result = Result(found["metric"], found["achieved"], found["target"], found["better"])
+        for result in results_of(summary):
             by_metric.setdefault(result.metric, []).append(result)
     judged = {metric: results for metric, results in by_metric.items() if results[0].target is not None}
     return "<br>".join(f"`{metric}` {of_seeds(results)}" for metric, results in (judged or by_metric).items())
@@ -188,8 +200,8 @@ def reached(summaries: Sequence[dict[str, Any]]) -> str:
 
 def of_seeds(results: Sequence[Result]) -> str:
     """One figure with its target: `0.992 (0.99 to 0.995), at least 0.99: reached`."""
-    values = [result.achieved for result in results]
-    said = f"{mean(values):.4g}"
+    values = [result.achieved for result in results if math.isfinite(result.achieved)]
+    said = f"{mean(values):.4g}" if values else "not finite"
     if len(values) > 1:
         said += f" ({min(values):.4g} to {max(values):.4g})"
     target = results[0].target

@@ -44,7 +44,7 @@ from scratchformer.runs import (
     one_sentence_errors,
     options_of,
     parse,
-    read_run,
+    read_options,
     reference_curves,
     run_script,
     run_training,
@@ -164,14 +164,14 @@ def target_for(config: Config) -> float | None:
 
 def draw_figures(path: Path) -> list[Path]:
     """Draws what a run folder holds: losses, norms and, of a run that has ended, where it looks in three dates."""
-    options = read_run(path, "options")["options"]
+    options = read_options(path)
     try:
         days = [date.fromisoformat(one.iso) for one in draw("test", len(SHOWN), options["seed"], 1)]
         least = least_smoothed_loss(PAIRS.vocabulary_size, options["label_smoothing"])
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{path} is not a run folder of this program") from None
     title = "An encoder-decoder that reads dates"
-    references = {"least possible": least}, as_reference_run(reference_curves(__file__))
+    references = {"least possible": least}, as_reference_run(reference_curves(__file__, options["preset"]))
     figures = [draw_losses(path, *references, unit="nats per character, smoothed", title=title)]
     figures.append(draw_norms(path, title=title))
     if has_alignment(path):

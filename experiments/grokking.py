@@ -42,7 +42,7 @@ from scratchformer.runs import (
     options_of,
     parse,
     read_measures,
-    read_run,
+    read_options,
     reference_curves,
     run_script,
     run_training,
@@ -117,11 +117,11 @@ PRESETS = {
 TARGETS = {
     preset: {
         "steps_to_memorise": memorise,
-        "steps_from_memorised_to_understood": delay,
+        "steps_to_understand": understand,
         "test_accuracy": 0.99,
         "control_test_accuracy": PRESETS[preset].share + 0.1,  # who knows a + b may know b + a
     }
-    for preset, memorise, delay in (("quick", 150, 300), ("paper", 250, 1000))
+    for preset, memorise, understand in (("quick", 150, 450), ("paper", 250, 1250))
 }
 
 
@@ -297,10 +297,9 @@ def judge(config: Config, measured: Curves) -> list[Result]:
     def last(name: str) -> float:
         return float(measured[name][1][-1])
 
-    memorised, understood = first("decay_training_accuracy", 0.99), first("decay_test_accuracy", 0.9)
     achieved = {
-        "steps_to_memorise": memorised,
-        "steps_from_memorised_to_understood": understood - memorised,
+        "steps_to_memorise": first("decay_training_accuracy", 0.99),
+        "steps_to_understand": first("decay_test_accuracy", 0.9),
         "test_accuracy": last("decay_test_accuracy"),
         "top_five_share": last("decay_top_five_share"),
     }
@@ -322,11 +321,11 @@ def read_arms(path: Path) -> Curves:
 def draw(path: Path) -> list[Path]:
     """Draws all that a run folder holds the data of: accuracy and loss by step, and the embedding's spectrum."""
     try:
-        config = Config(**read_run(path, "options")["options"])
+        config = Config(**read_options(path))
         config.check()
     except TypeError:
         raise ValueError(f"{path} is not a run folder of this program") from None
-    measured, reference = read_arms(path), reference_curves(__file__)
+    measured, reference = read_arms(path), reference_curves(__file__, config.preset)
 
     def lines(quantity: str) -> list[Line]:
         own = [

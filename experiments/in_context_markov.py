@@ -46,7 +46,7 @@ from scratchformer.runs import (
     options_of,
     parse,
     read_measures,
-    read_run,
+    read_options,
     reference_curves,
     run_script,
     run_training,
@@ -362,11 +362,11 @@ def read_arms(path: Path) -> Curves:
 def draw(path: Path) -> list[Path]:
     """Draws all that a run folder holds the data of: losses, stages, and the attention over an example."""
     try:
-        config = Config(**read_run(path, "options")["options"])
+        config = Config(**read_options(path))
         config.check()
     except TypeError:
         raise ValueError(f"{path} is not a run folder of this program") from None
-    measured, reference = read_arms(path), reference_curves(__file__)
+    measured, reference = read_arms(path), reference_curves(__file__, config.preset)
     validation, _ = draw_sequences(config, 1)
     levels = {name: nats(strategy(validation), validation) for name, strategy in STRATEGIES.items()}
     levels = {f"{name} {level:.3f}": level for name, level in ({"uniform": math.log(2)} | levels).items()}

@@ -153,7 +153,7 @@ def main(arguments: Sequence[str]) -> None:
             seed=config.seed,
         )
         run = {"options": options_of(config), "corpus": {"sha256": corpus.sha256}}
-        folder = begin_run(config, ABOUT.name, run, describe_figures(corpus, tokenizer))
+        folder = begin_run(config, ABOUT.name, run, describe_figures(config, corpus, tokenizer))
         held_out = fixed_masked_batches(validation, config.batch, config.context, config.evaluation_batches, **masking)
         recorder = Recorder(trainer, folder, run, held_out)
 
@@ -190,13 +190,14 @@ def judge(config: Config, corpus: Corpus, loss: float) -> Result:
     return Result("validation_loss_nats", loss, 2.4 if is_judged else None)
 
 
-def describe_figures(corpus: Corpus, tokenizer: CharacterTokenizer) -> dict[str, Any]:
+def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokenizer) -> dict[str, Any]:
     """What the figures show beside the run itself: what counting reaches, and on the embedded text a run before."""
     training, validation = map(tokenizer.encode, corpus.split())
+    reference = reference_curves(__file__, config.preset) if corpus.name == "pydoc" else {}
     return {
         "title": f"A BERT of the characters of {corpus.name}",
         "references": {"unigrams": ngram_entropy(training, validation, tokenizer.vocabulary_size, 1)},
-        "reference_run": as_reference_run(reference_curves(__file__)) if corpus.name == "pydoc" else None,
+        "reference_run": as_reference_run(reference),
     }
 
 

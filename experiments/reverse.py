@@ -38,7 +38,7 @@ from scratchformer.runs import (
     one_sentence_errors,
     options_of,
     parse,
-    read_run,
+    read_options,
     reference_curves,
     run_script,
     run_training,
@@ -143,14 +143,14 @@ def target_for(config: Config) -> float | None:
 
 def draw_figures(path: Path) -> list[Path]:
     """Draws what a run folder holds: losses, norms and, of a run that has ended, where it looks in one sequence."""
-    options = read_run(path, "options")["options"]
+    options = read_options(path)
     try:
         source = draw(np.random.default_rng([options["seed"], 3]), 1, shortest=LONGEST)[0]
         least = least_smoothed_loss(PAIRS.vocabulary_size, options["label_smoothing"])
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{path} is not a run folder of this program") from None
     title = "An encoder-decoder that reverses"
-    references = {"least possible": least}, as_reference_run(reference_curves(__file__))
+    references = {"least possible": least}, as_reference_run(reference_curves(__file__, options["preset"]))
     figures = [draw_losses(path, *references, unit="nats per letter, smoothed", title=title)]
     figures.append(draw_norms(path, title=title))
     if has_alignment(path):

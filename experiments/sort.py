@@ -44,7 +44,7 @@ from scratchformer.runs import (
     options_of,
     parse,
     read_measures,
-    read_run,
+    read_options,
     reference_curves,
     run_script,
     run_training,
@@ -166,8 +166,8 @@ def measure(model: GPT, training: ndarray, held_out: ndarray) -> dict[str, float
 
 def draw(path: Path) -> list[Path]:
     """Draws what a run folder holds the data of: what is sorted when, the loss, and what the best model attends to."""
-    read_run(path, "options")
-    curves, reference = read_measures(path / "measures.csv"), reference_curves(__file__)
+    reference = reference_curves(__file__, read_options(path)["preset"])
+    curves = read_measures(path / "measures.csv")
     behind = [Line("reference run", *reference["held out"], "behind")] if "held out" in reference else []
 
     def panel(title: str, names: Iterable[str], more: Sequence[Line] = ()) -> Panel:

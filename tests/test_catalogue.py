@@ -21,8 +21,11 @@ UNCATALOGUED |= {"causal_mask", "combine_masks", "packed_mask", "padding_mask", 
 
 
 def takes_long(entry: Entry) -> bool:
-    """Layers and models: left to `python -m scratchformer gradcheck` and `-m long`; they have tests of their own."""
-    return entry.room in ("layers", "models")
+    """Layers, models and attention in blocks: left to `python -m scratchformer gradcheck` and `-m long`.
+
+    They have tests of their own.
+    """
+    return entry.room in ("layers", "models") or entry.name.startswith("blockwise")
 
 
 by_name = pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def reference_arms(script: str, options: Mapping[str, Any], paper: ArmOptions) -
     """The arms of the reference run of an experiment, where a run of these options can be compared with it."""
     shared = ("steps", "warmup_share", "evaluate_every", "layers", "width")
     is_comparable = all(options.get(name) == getattr(paper, name) for name in shared)
-    return read_arms(reference_curves(script)) if is_comparable else {}
+    return read_arms(reference_curves(script, paper.preset)) if is_comparable else {}
 
 
 def print_table(arms: Mapping[str, Arm]) -> None:

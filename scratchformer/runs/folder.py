@@ -130,6 +130,14 @@ def read_run(path: Path, *keys: str) -> dict[str, Any]:
     return config
 
 
+def read_options(path: Path) -> dict[str, Any]:
+    """The options of the run in a folder, its preset among them. Raises ValueError as `read_run` does."""
+    options = read_run(path, "options")["options"]
+    if not isinstance(options, dict) or not isinstance(options.get("preset"), str):
+        raise ValueError(f"{path} is not a run folder of this program")
+    return options
+
+
 def load_run(path: Path) -> Any:
     """The best model of a run folder. Raises ValueError when the checkpoint is damaged, or of another run."""
     checkpoint = read_checkpoint(trained_checkpoint(path))

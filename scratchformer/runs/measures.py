@@ -27,13 +27,15 @@ def read_measures(path: Path) -> Curves:
     }
 
 
-def reference_curves(script: str) -> Curves:
-    """The curves of the reference run of an experiment, `reference/NAME.csv` beside its script; none without one.
+def reference_curves(script: str, preset: str) -> Curves:
+    """The curves of the reference run of an experiment that runs of a preset are drawn over; none for smoke.
 
-    Raises ValueError when there is one that cannot be read.
+    They are beside its script: of the same preset in reference/NAME-PRESET.csv, or else of the preset paper in
+    reference/NAME.csv. Raises ValueError when there is one that cannot be read.
     """
-    path = Path(script).parent / "reference" / f"{Path(script).stem}.csv"
-    return read_measures(path) if path.exists() else {}
+    folder, name = Path(script).parent / "reference", Path(script).stem
+    paths = [] if preset == "smoke" else [folder / f"{name}-{preset}.csv", folder / f"{name}.csv"]
+    return next((read_measures(path) for path in paths if path.exists()), {})
 
 
 def as_reference_run(curves: Mapping[str, tuple[ndarray, ndarray]]) -> dict[str, Any] | None:

@@ -104,6 +104,19 @@ def _as_json(result: Result) -> dict[str, Any]:
     return asdict(result) | {"achieved": achieved, "passed": result.passed}
 
 
+def results_of(summary: dict[str, Any]) -> list[Result]:
+    """What a summary holds. A figure that was not finite is infinite where it passed, or else not a number."""
+    return [Result(found["metric"], _achieved(found), found["target"], found["better"]) for found in summary["results"]]
+
+
+def _achieved(found: dict[str, Any]) -> float:
+    if found["achieved"] is not None:
+        return float(found["achieved"])
+    if not found["passed"]:
+        return math.nan
+    return math.inf if found["better"] == "higher" else -math.inf
+
+
 def is_as(config: Any, preset: Any, *free: str) -> bool:
     """Whether a run does what the preset does, but for its seed, its threads and the options that `free` names."""
     free = ("preset", "seed", "threads", *free)

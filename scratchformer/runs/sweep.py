@@ -1,6 +1,5 @@
 """Many runs of one script, several at a time, each in a process of its own."""
 
-import math
 import shlex
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from scratchformer.runs.folder import RunFolder, read_json
 from scratchformer.runs.stopping import Stopped, StopSignals, shortest
+from scratchformer.runs.summary import results_of
 
 DIVERGED = "diverged.txt"
 
@@ -104,9 +104,8 @@ class _Run:
         """What came of a run that has ended; None where it was stopped. Raises ChildProcessError where it failed."""
         status, said = self.wait()
         if status == 0:
-            results = read_json(self.path / "summary.json")["results"]
-            achieved = {result["metric"]: result["achieved"] for result in results}
-            return ", ".join(f"{name} {math.nan if x is None else x:.5g}" for name, x in achieved.items())
+            results = results_of(read_json(self.path / "summary.json"))
+            return ", ".join(f"{result.metric} {result.achieved:.5g}" for result in results)
         if status == 1 and ": error: training diverged" in said:
             (self.path / DIVERGED).write_text(f"{said}\n", encoding="utf-8")
             return "diverged"

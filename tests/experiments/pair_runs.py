@@ -75,15 +75,15 @@ def shows_a_reference_run(module: ModuleType, run: Path, tmp_path: Path, monkeyp
         shutil.copy(run / name, tmp_path)
     asked = []
 
-    def reference_curves(script: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        asked.append(script)
+    def reference_curves(script: str, preset: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        asked.append((script, preset))
         return {"validation_loss": (np.array([20, 40]), np.array([2.0, 1.0]))}
 
     monkeypatch.setattr(module, "reference_curves", reference_curves)
     monkeypatch.setattr(module, "draw_norms", lambda path, title: path / "norms.png")
     with unchecked():
         assert module.draw_figures(tmp_path) == [tmp_path / "loss.png", tmp_path / "norms.png"]
-    assert asked == [module.__file__]
+    assert asked == [(module.__file__, "smoke")]
     assert ">validation, reference run<" in (tmp_path / "loss.svg").read_text()
 
 

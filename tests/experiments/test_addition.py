@@ -63,7 +63,7 @@ def test_figures_are_drawn_anew_from_the_folder_alone(
     assert all(f">{text}<" in svg for text in (*MEASURES, "training step", "share that is right"))
     assert ">reference run<" not in svg
     reference = {name: (np.array([20, 60]), np.array([0.25, 0.5])) for name in ("held out", "validation_loss")}
-    monkeypatch.setattr(addition, "reference_curves", lambda script: reference)
+    monkeypatch.setattr(addition, "reference_curves", lambda script, preset: reference)
     addition.main(["--plot-only", str(copy)])
     assert ">reference run<" in (copy / "added.svg").read_text(encoding="utf-8")
     assert ">validation, reference run<" in (copy / "loss.svg").read_text(encoding="utf-8")

@@ -101,9 +101,12 @@ def test_on_the_embedded_text_the_reference_run_is_drawn_behind(
     masked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     curves = {"validation_loss": (np.array([10, 20]), np.array([3.0, 2.5]))}
-    monkeypatch.setattr(masked_lm, "reference_curves", lambda script: curves if script == masked_lm.__file__ else {})
+    by_script = {(masked_lm.__file__, "quick"): curves}
+    monkeypatch.setattr(masked_lm, "reference_curves", lambda *given: by_script[given])
     found = {
-        name: masked_lm.describe_figures(corpus, masked_lm.CharacterTokenizer.from_text(corpus.text))["reference_run"]
+        name: masked_lm.describe_figures(
+            masked_lm.PRESETS["quick"], corpus, masked_lm.CharacterTokenizer.from_text(corpus.text)
+        )["reference_run"]
         for name, corpus in (
             ("embedded", pydoc_corpus()),
             ("other", masked_lm.Corpus("ode.txt", "Freude, Tochter " * 9)),

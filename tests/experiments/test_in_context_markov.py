@@ -408,7 +408,7 @@ def test_the_reference_run_is_drawn_behind(
     copy = tmp_path / "copy"
     shutil.copytree(smoke[0], copy)
     curve = np.array([10, 100]), np.array([0.6, 0.5])
-    monkeypatch.setattr(markov, "reference_curves", lambda script: {"one_layer_loss": curve})
+    monkeypatch.setattr(markov, "reference_curves", lambda script, preset: {"one_layer_loss": curve})
     monkeypatch.setattr(markov, "draw_attention", lambda *arguments: None)
     markov.draw(copy)
     assert ">reference run<" in (copy / "loss.svg").read_text()

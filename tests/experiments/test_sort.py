@@ -67,7 +67,7 @@ def test_figures_are_drawn_anew_from_the_folder_alone(
     assert ">reference run<" not in svg
     (copy / "best.safetensors").unlink()
     reference = {name: (np.array([20, 60]), np.array([0.25, 0.5])) for name in ("held out", "validation_loss")}
-    monkeypatch.setattr(sort, "reference_curves", lambda script: reference)
+    monkeypatch.setattr(sort, "reference_curves", lambda script, preset: reference)
     sort.main(["--plot-only", str(copy)])
     assert capsys.readouterr().out == f"figures: {copy}/sorted.png {copy}/loss.png {copy}/norms.png\n"
     assert ">reference run<" in (copy / "sorted.svg").read_text(encoding="utf-8")

@@ -22,7 +22,8 @@ def tiny_gpt(*, seed: int = 0, **options: object) -> GPT:
 def test_gradient_of_the_loss_for_every_parameter(
     bias: bool, tied_head: bool, num_layers: int, shape: tuple[int, ...], smoothing: float, seed: int
 ) -> None:
-    model = tiny_gpt(seed=seed, bias=bias, tied_head=tied_head, num_layers=num_layers, dropout=0.1)
+    sizes = {"d_model": 3, "num_heads": 1} if num_layers == 2 else {}
+    model = tiny_gpt(seed=seed, bias=bias, tied_head=tied_head, num_layers=num_layers, dropout=0.1, **sizes)
     assert ("head.weight" in model.parameters()) is not tied_head
     assert len(model.parameters()) == 2 + num_layers * (14 if bias else 7) + (2 if bias else 1) + (not tied_head)
     generator = np.random.default_rng(seed)
@@ -53,8 +54,9 @@ def test_gradient_of_the_logits_for_every_parameter(seed: int, bias: bool, tied_
 def test_gradient_of_the_table_comes_through_post_norm_blocks_to_the_head(
     activation: str, positions: str, seed: int
 ) -> None:
-    options = {"norm_first": False, "activation": activation, "positions": positions, "d_model": 2, "num_layers": 2}
-    model = with_random_values(tiny_gpt(vocabulary_size=3, **options), seed)
+    sizes = {"vocabulary_size": 3, "d_model": 3, "num_heads": 1, "num_layers": 2}  # two features have norms of +-1
+    model = tiny_gpt(norm_first=False, activation=activation, positions=positions, **sizes)
+    model = with_random_values(model, seed)
     ids, targets = np.random.default_rng(seed).integers(0, 3, (2, 2, 3))
     table = model.parameters()["token_embedding.table"].value.copy()
     check_op(as_op_of(model, "token_embedding.table", lambda twin: twin.loss(ids, targets)), table, seed=seed)

@@ -67,14 +67,19 @@ def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_the_reference_of_an_experiment_lies_beside_its_script(tmp_path: Path) -> None:
     script = str(tmp_path / "sort.py")
-    assert reference_curves(script) == {}
+    assert reference_curves(script, "paper") == {}
     (tmp_path / "reference").mkdir()
     (tmp_path / "reference" / "sort.csv").write_text("step,measure,value\n5,accuracy,0.5\n9,accuracy,1.0\n")
-    assert as_lists(reference_curves(script)) == {"accuracy": [(5, 0.5), (9, 1.0)]}
-    assert reference_curves(str(tmp_path / "other.py")) == {}
+    assert as_lists(reference_curves(script, "paper")) == {"accuracy": [(5, 0.5), (9, 1.0)]}
+    assert as_lists(reference_curves(script, "quick")) == as_lists(reference_curves(script, "paper"))
+    assert reference_curves(script, "smoke") == {}
+    assert reference_curves(str(tmp_path / "other.py"), "paper") == {}
+    (tmp_path / "reference" / "sort-quick.csv").write_text("step,measure,value\n5,accuracy,0.25\n")
+    assert as_lists(reference_curves(script, "quick")) == {"accuracy": [(5, 0.25)]}
+    assert as_lists(reference_curves(script, "paper")) == {"accuracy": [(5, 0.5), (9, 1.0)]}
     (tmp_path / "reference" / "sort.csv").write_text("")
     with pytest.raises(ValueError, match=r"sort\.csv is not a table with equal rows$"):
-        reference_curves(script)
+        reference_curves(script, "paper")
 
 
 def test_the_validation_loss_of_a_reference_is_a_run_to_compare_with() -> None:

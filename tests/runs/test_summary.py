@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchformer.runs import About, Result, RunFolder, conclude, is_as
+from scratchformer.runs import About, Result, RunFolder, conclude, is_as, results_of
 
 ABOUT = About("/somewhere/sort.py", "Does it\nsort?\n\nMore about it.\n", "A paper, 2020", "all of them", "loss.png")
 
@@ -89,6 +89,21 @@ def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
     assert [result["achieved"] for result in summary["results"]] == [None, None]
     assert summary["passed"] is summary["results"][0]["passed"] is True
     assert json.loads((tmp_path / "run" / "summary.json").read_text()) == summary
+
+
+def test_what_a_summary_holds_is_what_was_found(tmp_path: Path) -> None:
+    results = [
+        Result("loss", 1.5, 2.0),
+        Result("gap", math.inf, 0.1, "higher"),
+        Result("least", -math.inf, 0.1),
+        Result("seconds", 3, None),
+    ]
+    summary = conclude(RunFolder(tmp_path / "run", "sort"), ABOUT, Config(), results, None)
+    assert results_of(summary) == results
+    lost = [Result("loss", loss, target) for loss in (math.nan, math.inf) for target in (None, 1.0)]
+    found = results_of(conclude(RunFolder(tmp_path / "other", "sort"), ABOUT, Config(), lost, None))
+    assert all(math.isnan(result.achieved) and not result.passed for result in found)
+    assert [result.target for result in found] == [None, 1.0, None, 1.0]
 
 
 def test_the_time_of_a_run_in_parts_is_not_known(tmp_path: Path) -> None:
