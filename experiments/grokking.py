@@ -12,7 +12,8 @@ symmetry gives: who knows a + b may know b + a. In the end a few frequencies mak
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,9 @@ from scratchformer.plots import Line, Panel, line_panels, save_figure
 from scratchformer.runs import (
     About,
     Curves,
-    Recorder,
     Result,
     RunFolder,
     RunOptions,
-    Stopped,
     begin_run,
     check_option,
     check_places,
@@ -41,12 +40,11 @@ from scratchformer.runs import (
     one_sentence_errors,
     options_of,
     parse,
-    read_measures,
     read_options,
     reference_curves,
     run_script,
-    run_training,
 )
+from scratchformer.runs.arms_in_turn import read_arms, train_arm
 from scratchformer.text import TokenBatch
 from scratchformer.training import LAST, Trainer, load
 
@@ -183,10 +181,10 @@ def main(arguments: Sequence[str]) -> None:
     decays = {"decay": config.weight_decay} | ({"control": 0.0} if config.control else {})
     models, seconds = {}, 0.0
     for arm, weight_decay in decays.items():
-        models[arm], taken = train_arm(arm, weight_decay, config, folder, training, test)
+        models[arm], taken = train(arm, weight_decay, config, folder, training, test)
         seconds += taken
     print_answers(models, training, test)
-    results = judge(config, read_arms(folder.path))
+    results = judge(config, read_arms(folder.path, ARMS))
     conclude(folder, ABOUT, config, results, seconds if config.resume is None else None)
     with one_sentence_errors(PROG):
         print("figures:", *draw(folder.path))
@@ -209,13 +207,10 @@ def make_model(config: Config) -> AdditionTransformer:
     )
 
 
-def train_arm(
+def train(
     arm: str, weight_decay: float, config: Config, folder: RunFolder, training: TokenBatch, test: TokenBatch
 ) -> tuple[AdditionTransformer, float]:
-    """The trained model of one arm, and the seconds that it took.
-
-    It has a folder of its own inside the run's, where it goes on if it was begun before.
-    """
+    """The trained model of one arm, and the seconds that it took."""
     model = make_model(config)
     trainer = Trainer(
         model,
@@ -225,21 +220,10 @@ def train_arm(
         num_workers=config.threads,
         seed=config.seed,
     )
-    path = folder.path / arm
-    begun = (path / "config.json").exists()
-    place = replace(config, out=None if begun else path, resume=path if begun else None)
-    run = {"options": options_of(config), "arm": arm}
-    batches = {"training": training, "test": test}
-    with one_sentence_errors(PROG):
-        recorder = Recorder(trainer, begin_run(place, arm, run), run, [test], lambda: measure(arm, model, batches))
     print(f"\n{model.values.size:,} parameters, weight decay {weight_decay:g}, {config.threads} threads", flush=True)
-    every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
-    try:
-        with one_sentence_errors(PROG, status=1, kind=FloatingPointError):
-            return model, run_training(trainer, lambda step: [training], recorder, num_steps=config.steps, **every)
-    except Stopped as stopped:
-        stopped.folder = folder.path  # what goes on is the run, not one arm of it
-        raise
+    measured = partial(measure, arm, model, {"training": training, "test": test})
+    place: dict[str, Any] = {"folder": folder, "config": config, "prog": PROG}
+    return model, train_arm(arm, trainer, lambda step: [training], [test], measured, **place)
 
 
 def loss(model: AdditionTransformer, batch: TokenBatch, generator: Any, trace: Trace | None) -> tuple[Any, Backward]:
@@ -312,12 +296,6 @@ def judge(config: Config, measured: Curves) -> list[Result]:
     ]
 
 
-def read_arms(path: Path) -> Curves:
-    """What was measured in the arms of a run. Raises ValueError when it cannot be read."""
-    tables = [path / arm / "measures.csv" for arm in ARMS]
-    return {name: curve for table in tables if table.exists() for name, curve in read_measures(table).items()}
-
-
 def draw(path: Path) -> list[Path]:
     """Draws all that a run folder holds the data of: accuracy and loss by step, and the embedding's spectrum."""
     try:
@@ -325,7 +303,7 @@ def draw(path: Path) -> list[Path]:
         config.check()
     except TypeError:
         raise ValueError(f"{path} is not a run folder of this program") from None
-    measured, reference = read_arms(path), reference_curves(__file__, config.preset)
+    measured, reference = read_arms(path, ARMS), reference_curves(__file__, config.preset)
 
     def lines(quantity: str) -> list[Line]:
         own = [

@@ -17,6 +17,7 @@ that are linear in it stay 0.012 above the optimum.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,9 @@ from scratchformer.plots import Line, Panel, attention_maps, line_panels, save_f
 from scratchformer.runs import (
     About,
     Curves,
-    Recorder,
     Result,
     RunFolder,
     RunOptions,
-    Stopped,
     begin_run,
     check_option,
     check_run,
@@ -45,14 +44,14 @@ from scratchformer.runs import (
     one_sentence_errors,
     options_of,
     parse,
-    read_measures,
     read_options,
     reference_curves,
     run_script,
-    run_training,
 )
+from scratchformer.runs.arms_in_turn import read_arms, train_arm
 from scratchformer.runs.heads import induction_score, previous_token_score
 from scratchformer.text import TokenBatch
+from scratchformer.text.markov import bigram, markov_sequences, unigram
 from scratchformer.training import LAST, Trainer, load, next_token_loss
 
 PROG = "in_context_markov.py"
@@ -65,6 +64,7 @@ ABOUT = About(
 )
 ARMS = {"two_layers": 2, "one_layer": 1}
 STATES, BEGIN = "ab", 2
+STRATEGIES = {"unigram": unigram, "bigram": bigram}
 SHOWN = 24
 """Tokens of the example whose attention is drawn."""
 
@@ -182,35 +182,21 @@ def main(arguments: Sequence[str]) -> None:
     print(f"results in {folder.path}")
     models, seconds = {}, 0.0
     for arm in ARMS:
-        models[arm], taken = train_arm(arm, config, folder)
+        models[arm], taken = train(arm, config, folder)
         seconds += taken
     tests, matrices = draw_sequences(config, 2)
     predicted = {arm: probabilities(model, tests, config) for arm, model in models.items()}
     print_predictions(predicted, tests, matrices)
-    results = judge(config, predicted, tests, read_arms(folder.path))
+    results = judge(config, predicted, tests, read_arms(folder.path, ARMS))
     conclude(folder, ABOUT, config, results, seconds if config.resume is None else None)
     with one_sentence_errors(PROG):
         print("figures:", *draw(folder.path))
 
 
 def draw_sequences(config: Config, *stream: int) -> tuple[ndarray, ndarray]:
-    """Sequences (n, length) for step s from stream (0, s), for validation from 1, for the test from 2; their chains.
-
-    A chain is its transition matrix (n, 2, 2). From (p, 1 - p) and (1 - q, q) the stationary distribution gives the
-    second state (1 - p) / (1 - p + 1 - q).
-    """
+    """Sequences (n, length) for step s from stream (0, s), for validation from 1, for the test from 2; their chains."""
     n = {0: config.batch, 1: config.validation, 2: config.tests}[stream[0]]
-    generator = np.random.default_rng([config.seed, *stream])
-    matrices = generator.dirichlet(np.ones(2), size=(n, 2))
-    to_second = matrices[..., 1]
-    stationary = to_second[:, 0] / (to_second[:, 0] + matrices[:, 1, 0])
-    uniform = generator.random((config.length, n))
-    after_first, after_second = uniform < to_second[:, 0], uniform < to_second[:, 1]
-    states = np.empty((config.length, n), bool)
-    states[0] = uniform[0] < stationary
-    for t in range(1, config.length):
-        states[t] = np.where(states[t - 1], after_second[t], after_first[t])
-    return np.ascontiguousarray(states.T).astype(np.int64), matrices
+    return markov_sequences(n, config.length, np.random.default_rng([config.seed, *stream]))
 
 
 def batches_of(sequences: ndarray, config: Config) -> list[TokenBatch]:
@@ -221,31 +207,6 @@ def batches_of(sequences: ndarray, config: Config) -> list[TokenBatch]:
     first = 0 if config.beginning else 1
     whole = TokenBatch(ids[:, first:], targets[:, first:])
     return whole.split(math.ceil(len(sequences) / config.batch))
-
-
-def unigram(sequences: ndarray) -> ndarray:
-    """What counting states predicts for each token but the first, (n, length - 1, 2): (c_i + 1) / (t + 2).
-
-    Of the t tokens before, c_i are state i.
-    """
-    counts = np.eye(2)[sequences[:, :-1]].cumsum(axis=1)
-    return (counts + 1) / (counts.sum(axis=-1, keepdims=True) + 2)
-
-
-def bigram(sequences: ndarray) -> ndarray:
-    """What counting transitions predicts: (c_ij + 1) / (c_i + 2), the mean of the posterior of the chain.
-
-    After state i, of the c_i times that i was left before, c_ij led to j. It is the optimum but for what little the
-    first state tells of the chain.
-    """
-    states = np.eye(2)[sequences]
-    transitions = states[:, :-1, :, None] * states[:, 1:, None, :]
-    before = transitions.cumsum(axis=1) - transitions
-    counts = (states[:, :-1, :, None] * before).sum(axis=2)
-    return (counts + 1) / (counts.sum(axis=-1, keepdims=True) + 2)
-
-
-STRATEGIES = {"unigram": unigram, "bigram": bigram}
 
 
 def nats(predicted: ndarray, sequences: ndarray) -> float:
@@ -263,11 +224,8 @@ def make_model(arm: str, config: Config) -> AttentionOnly:
     return AttentionOnly(ARMS[arm], config.width, generator=np.random.default_rng([config.seed, 3]))
 
 
-def train_arm(arm: str, config: Config, folder: RunFolder) -> tuple[AttentionOnly, float]:
-    """The trained model of one arm, and the seconds that it took.
-
-    It has a folder of its own inside the run's, where it goes on if it was begun before.
-    """
+def train(arm: str, config: Config, folder: RunFolder) -> tuple[AttentionOnly, float]:
+    """The trained model of one arm, and the seconds that it took."""
     model = make_model(arm, config)
     trainer = Trainer(
         model,
@@ -278,26 +236,15 @@ def train_arm(arm: str, config: Config, folder: RunFolder) -> tuple[AttentionOnl
         num_workers=config.threads,
         seed=config.seed,
     )
-    path = folder.path / arm
-    begun = (path / "config.json").exists()
-    place = replace(config, out=None if begun else path, resume=path if begun else None)
-    run = {"options": options_of(config), "arm": arm}
     validation, _ = draw_sequences(config, 1)
-    with one_sentence_errors(PROG):
-        own_folder, held_out = begin_run(place, arm, run), batches_of(validation, config)
-        recorder = Recorder(trainer, own_folder, run, held_out, lambda: measure(arm, model, validation, config))
-    print(f"\n{arm.replace('_', ' ')}: {model.values.size:,} parameters, {config.threads} threads", flush=True)
 
     def batches(step: int) -> list[TokenBatch]:
         return batches_of(draw_sequences(config, 0, step)[0], config)
 
-    every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
-    try:
-        with one_sentence_errors(PROG, status=1, kind=FloatingPointError):
-            return model, run_training(trainer, batches, recorder, num_steps=config.steps, **every)
-    except Stopped as stopped:
-        stopped.folder = folder.path  # what goes on is the run, not one arm of it
-        raise
+    print(f"\n{arm.replace('_', ' ')}: {model.values.size:,} parameters, {config.threads} threads", flush=True)
+    measured = partial(measure, arm, model, validation, config)
+    place: dict[str, Any] = {"folder": folder, "config": config, "prog": PROG}
+    return model, train_arm(arm, trainer, batches, batches_of(validation, config), measured, **place)
 
 
 def measure(arm: str, model: AttentionOnly, sequences: ndarray, config: Config) -> dict[str, float]:
@@ -353,12 +300,6 @@ def judge(config: Config, predicted: dict[str, ndarray], tests: ndarray, measure
     return results if is_judged else [replace(result, target=None) for result in results]
 
 
-def read_arms(path: Path) -> Curves:
-    """What was measured in the arms of a run. Raises ValueError when it cannot be read."""
-    tables = [path / arm / "measures.csv" for arm in ARMS]
-    return {name: curve for table in tables if table.exists() for name, curve in read_measures(table).items()}
-
-
 def draw(path: Path) -> list[Path]:
     """Draws all that a run folder holds the data of: losses, stages, and the attention over an example."""
     try:
@@ -366,7 +307,7 @@ def draw(path: Path) -> list[Path]:
         config.check()
     except TypeError:
         raise ValueError(f"{path} is not a run folder of this program") from None
-    measured, reference = read_arms(path), reference_curves(__file__, config.preset)
+    measured, reference = read_arms(path, ARMS), reference_curves(__file__, config.preset)
     validation, _ = draw_sequences(config, 1)
     levels = {name: nats(strategy(validation), validation) for name, strategy in STRATEGIES.items()}
     levels = {f"{name} {level:.3f}": level for name, level in ({"uniform": math.log(2)} | levels).items()}

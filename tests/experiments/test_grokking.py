@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from experiments import grokking
-from experiments.grokking import PRESETS, AdditionTransformer
+from experiments.grokking import ARMS, PRESETS, AdditionTransformer
 from scratchformer.ops import cross_entropy
 from scratchformer.runs import Stopped, read_table
+from scratchformer.runs.arms_in_turn import read_arms
 from scratchformer.text import TokenBatch
 from scratchformer.training import LAST, read_checkpoint
 from tests.experiments.running import run, run_program
@@ -229,7 +230,7 @@ def test_a_run_ends_with_everything_in_its_folder(smoke: tuple[Path, str]) -> No
     assert summary["passed"] is None
     achieved = {result["metric"]: result["achieved"] for result in summary["results"]}
     assert all(result["target"] is None for result in summary["results"])
-    measured = grokking.read_arms(folder)
+    measured = read_arms(folder, ARMS)
     assert list(measured) == [f"{arm}_{name}" for arm in ("decay", "control") for name in MEASURED]
     for steps, _ in measured.values():
         assert steps.tolist() == [*range(20, 150, 20), 150]
@@ -263,7 +264,7 @@ def test_the_arms_differ_by_the_decay_alone(smoke: tuple[Path, str]) -> None:
 
 @pytest.mark.parametrize("arm", ["decay", "control"])
 def test_measures_are_those_of_what_the_run_trains_and_tests_on(arm: str, smoke: tuple[Path, str]) -> None:
-    measured, table = grokking.read_arms(smoke[0]), read_table(smoke[0] / arm / "metrics.csv")
+    measured, table = read_arms(smoke[0], ARMS), read_table(smoke[0] / arm / "metrics.csv")
     steps, test_loss = measured[f"{arm}_test_loss"]
     assert [float(table["validation_loss"][step - 1]) for step in steps] == pytest.approx(test_loss, rel=1e-6)
     steps, training_loss = measured[f"{arm}_training_loss"]

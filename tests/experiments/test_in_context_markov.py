@@ -18,9 +18,11 @@ from matplotlib.figure import Figure
 from experiments import in_context_markov as markov
 from experiments.in_context_markov import ARMS, BEGIN, PRESETS, STRATEGIES, AttentionOnly
 from scratchformer.runs import Stopped, evaluations
+from scratchformer.runs.arms_in_turn import read_arms
 from scratchformer.training import LAST, read_checkpoint
 from tests.experiments.running import run, run_program
 from tests.gradients import check_layer, with_random_values
+from tests.text.naive_counting import naive_strategies
 
 TINY = ["--preset", "smoke", "--length", "8", "--width", "4", "--steps", "20", "--validation", "8", "--tests", "8"]
 TINY += ["--evaluate-every", "4", "--save-every", "7"]
@@ -80,17 +82,6 @@ def stopped_in(folder: Path) -> Path | None:
     except Stopped as stopped:
         return stopped.folder
     return None
-
-
-def naive_strategies(sequence: list[int]) -> dict[str, list[list[float]]]:
-    """What each strategy predicts for every token but the first, counted anew for each."""
-    found: dict[str, list[list[float]]] = {"unigram": [], "bigram": []}
-    for t in range(1, len(sequence)):
-        seen, last = sequence[:t], sequence[t - 1]
-        followed = [seen[i + 1] for i in range(t - 1) if seen[i] == last]
-        for name, counted in (("unigram", seen), ("bigram", followed)):
-            found[name].append([(counted.count(j) + 1) / (len(counted) + 2) for j in (0, 1)])
-    return found
 
 
 def bucket(distance: int) -> int:
@@ -166,30 +157,6 @@ def test_the_loss_is_the_mean_over_all_tokens_but_the_first_and_its_gradient_tha
     np.testing.assert_allclose(model.grads[[0, model.values.size // 2, -1]], slopes, rtol=1e-5, atol=1e-10)
 
 
-def test_sequences_are_those_of_their_chains() -> None:
-    config = replace(PRESETS["quick"], tests=100_000, length=4)
-    sequences, matrices = markov.draw_sequences(config, 2)
-    assert (sequences.shape, sequences.dtype, matrices.shape) == ((100_000, 4), np.int64, (100_000, 2, 2))
-    np.testing.assert_allclose(matrices.sum(axis=2), 1)
-    leaving = matrices[:, 0, 1], matrices[:, 1, 0]
-    for rate in leaving:
-        np.testing.assert_allclose(np.quantile(rate, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.01)
-    assert abs(np.corrcoef(*leaving)[0, 1]) < 0.02
-    stationary = leaving[0] / (leaving[0] + leaving[1])
-    by_chain = (matrices.transpose(0, 2, 1) @ np.stack([1 - stationary, stationary], axis=1)[..., None])[:, 1, 0]
-    np.testing.assert_allclose(by_chain, stationary)
-    for t in range(4):
-        for low, high in ((0, 0.2), (0.4, 0.6), (0.8, 1)):
-            chosen = (low <= stationary) & (stationary < high)
-            assert sequences[chosen, t].mean() == pytest.approx(stationary[chosen].mean(), abs=0.02)
-    for t in range(3):
-        for state in (0, 1):
-            likely = matrices[:, state, 1]
-            for low in (0.1, 0.5, 0.8):
-                chosen = (sequences[:, t] == state) & (low <= likely) & (likely < low + 0.1)
-                assert sequences[chosen, t + 1].mean() == pytest.approx(likely[chosen].mean(), abs=0.03)
-
-
 def test_every_step_and_every_set_has_sequences_of_its_own() -> None:
     streams = [(0, 0), (0, 1), (1,), (2,)]
     drawn = [markov.draw_sequences(replace(SMALL, batch=6, validation=6), *stream)[0] for stream in streams]
@@ -211,14 +178,6 @@ def test_a_batch_asks_for_every_token_but_the_first_from_those_before(beginning:
     for sequence, read, asked in zip(sequences.tolist(), ids.tolist(), targets.tolist(), strict=True):
         assert read == ([BEGIN] if beginning else []) + sequence[:-1]
         assert asked == ([-100] if beginning else []) + sequence[1:]
-
-
-def test_strategies_count_as_a_loop_does() -> None:
-    for length in (4, 15):
-        sequences, _ = markov.draw_sequences(replace(SMALL, length=length, tests=40), 2)
-        for name, strategy in STRATEGIES.items():
-            expected = [naive_strategies(sequence)[name] for sequence in sequences.tolist()]
-            np.testing.assert_allclose(strategy(sequences), expected, rtol=1e-12)
 
 
 def test_the_levels_are_those_that_the_help_states() -> None:
@@ -274,7 +233,7 @@ def test_a_run_ends_with_everything_in_its_folder(smoke: tuple[Path, str]) -> No
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["experiment"], summary["picture"], summary["passed"]) == ("in_context_markov", "loss.png", None)
     achieved = {result["metric"]: result["achieved"] for result in summary["results"]}
-    measured = markov.read_arms(folder)
+    measured = read_arms(folder, ARMS)
     assert list(measured) == [f"{arm}_{name}" for arm in ARMS for name in MEASURED]
     for steps, _ in measured.values():
         assert steps.tolist() == [*range(10, 61, 10)]
@@ -295,14 +254,14 @@ def test_a_run_ends_with_everything_in_its_folder(smoke: tuple[Path, str]) -> No
             model = markov.load(folder / arm / LAST, markov.make_model(arm, PRESETS["smoke"]))
             p = markov.probabilities(model, sequences, PRESETS["smoke"])
             assert float(said) == pytest.approx(p[i, -1, 1], abs=6e-4)
-            above = markov.nats(p, sequences) - markov.nats(markov.bigram(sequences), sequences)
+            above = markov.nats(p, sequences) - markov.nats(STRATEGIES["bigram"](sequences), sequences)
             assert achieved[f"{arm}_above_optimum_nats"] == pytest.approx(above, abs=1e-6)
 
 
 def test_the_recorded_loss_is_the_measured_one(whole: Path) -> None:
     for arm in ARMS:
         recorded = evaluations(whole / arm)
-        steps, losses = markov.read_arms(whole)[f"{arm}_loss"]
+        steps, losses = read_arms(whole, ARMS)[f"{arm}_loss"]
         assert recorded["steps"] == steps.tolist()
         np.testing.assert_allclose(recorded["losses"], losses, rtol=1e-5)
 
@@ -425,11 +384,11 @@ def judged(
     measured = {
         "two_layers_loss": (
             np.arange(len(losses)),
-            np.array(losses) + markov.nats(markov.unigram(validation), validation),
+            np.array(losses) + markov.nats(STRATEGIES["unigram"](validation), validation),
         )
     }
     predicted = {
-        arm: markov.bigram(tests) * math.exp(-above) for arm, above in (("two_layers", two), ("one_layer", one))
+        arm: STRATEGIES["bigram"](tests) * math.exp(-above) for arm, above in (("two_layers", two), ("one_layer", one))
     }
     with patch.dict(PRESETS, quick=replace(PRESETS["quick"], tests=50)):
         results = markov.judge(config, predicted, tests, measured)
