@@ -3,8 +3,9 @@
 Of windows of text 15 % of the characters are hidden, most behind a mask, and an encoder that looks both ways predicts
 them: masked-language-model training as in "BERT" (Devlin et al., 2018, section 3.1), of characters and small.
 
-The paper has no figure for characters. Expected, on the embedded corpus: at most 2.4 nats per hidden character, where
-counting single characters reaches 3.25. `quick` is all of it, `paper` is the same, `smoke` takes a few seconds.
+The paper has no figure for characters. Expected, on the embedded corpus, where counting single characters reaches 3.25
+nats per hidden character: at most 2.4 with `paper`, and 2.6 with `quick`, half as many steps; `smoke` takes a few
+seconds.
 """
 
 import math
@@ -82,13 +83,13 @@ class Config(RunOptions):
     norm_first: bool = True
     """Pre-norm, which learns faster when small, instead of the published post-norm."""
 
-    steps: int = 2000
+    steps: int = 1250
     """Training steps: updates of the weights."""
     batch: int = 16
     """Windows per step."""
     share: float = 0.15
     """Share of the characters that are hidden, above 0 and at most 1."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Peak of the schedule, which ends at a tenth of it."""
     warmup: int = 200
     """Updates of linear rise to the peak."""
@@ -116,9 +117,11 @@ class Config(RunOptions):
 
 PRESETS = {
     "quick": Config(),
-    "paper": Config(preset="paper"),
+    "paper": Config(preset="paper", steps=2500),
     "smoke": Config(preset="smoke", layers=1, width=32, steps=60, warmup=10, evaluate_every=30, evaluation_batches=4),
 }
+TARGETS = {"quick": 2.6, "paper": 2.4}
+"""Nats per hidden character."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -186,8 +189,9 @@ def fill_in(model: BERT, tokenizer: CharacterTokenizer, batch: TokenBatch, mask_
 
 def judge(config: Config, corpus: Corpus, loss: float) -> Result:
     """The last validation loss, with the target of the preset on the embedded text, whatever the seed."""
-    is_judged = corpus.name == "pydoc" and is_as(config, PRESETS["quick"], "evaluate_every", "save_every")
-    return Result("validation_loss_nats", loss, 2.4 if is_judged else None)
+    known = [name for name in TARGETS if is_as(config, PRESETS[name], "evaluate_every", "save_every")]
+    target = TARGETS[known[0]] if known and corpus.name == "pydoc" else None
+    return Result("validation_loss_nats", loss, target)
 
 
 def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokenizer) -> dict[str, Any]:
