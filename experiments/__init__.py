@@ -12,22 +12,24 @@ class Experiment:
         can_resume: whether it has `--resume`.
         has_own_seeds: whether a run of it trains with several seeds already.
         looks_into: another experiment, whose run of the same seed it looks into.
+        shown: the measures that later runs show in grey; none for all.
     """
 
     name: str
     can_resume: bool = True
     has_own_seeds: bool = False
     looks_into: str | None = None
+    shown: tuple[str, ...] = ()
 
 
 EXPERIMENTS = (
     Experiment("attention_walkthrough", can_resume=False),
     Experiment("scaling", can_resume=False),
-    Experiment("sort"),
-    Experiment("addition"),
+    Experiment("sort", shown=("held out", "validation_loss")),
+    Experiment("addition", shown=("held out", "validation_loss")),
     Experiment("reverse"),
     Experiment("dates"),
-    Experiment("grokking"),
+    Experiment("grokking", shown=("decay_test_accuracy", "decay_test_loss")),
     Experiment("in_context_markov"),
     Experiment("char_lm"),
     Experiment("masked_lm"),

@@ -5,7 +5,7 @@ figures/NAME.png and the curves to reference/NAME.csv, which later runs show in 
 called NAME-quick. Then the table in README.md is written anew from results/; without a folder, that alone.
 
 The curves are the validation loss at each evaluation and what stands in measures.csv, of the run and of its arms in
-folders of their own; or, where a run has a file curves.csv with the columns step, measure and value, what stands there.
+folders of their own, as far as figures show it.
 """
 
 import math
@@ -39,6 +39,7 @@ PROG = "python -m experiments.collect"
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- The table is written by `python -m experiments.collect`. -->\n", "<!-- The end of the table. -->\n"
 HEADER = ("question", "source", "published", "ours", "time", "picture")
+SHOWN = {experiment.name: experiment.shown for experiment in EXPERIMENTS}
 THUMBNAIL = 180
 """Pixels."""
 
@@ -82,7 +83,8 @@ def collect(folder: Path, into: Path) -> list[Path]:
             raise ValueError(f"{run} is of the preset smoke, which tells nothing of the question")
         if not (run / summary["picture"]).exists():
             raise ValueError(f"{run} has not ended: it holds no {summary['picture']}")
-        found.append((run, summary, curves_of(run) if summary["seed"] == 0 else {}))
+        shown = SHOWN.get(summary["experiment"], ())
+        found.append((run, summary, curves_of(run, shown) if summary["seed"] == 0 else {}))
     for name in ("results", "figures", "reference"):
         (into / name).mkdir(exist_ok=True)
     written = []
@@ -112,13 +114,11 @@ def read_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
-def curves_of(run: Path) -> Curves:
-    """All that a run evaluated, by name; nothing where it wrote no such table.
+def curves_of(run: Path, shown: Sequence[str]) -> Curves:
+    """What a run evaluated, by name, as far as it is shown; all of it if no names are given.
 
     Raises ValueError as reading does, and where two arms of a run have measures of one name.
     """
-    if (run / "curves.csv").exists():
-        return read_measures(run / "curves.csv")
     curves: Curves = {}
     if (run / "metrics.csv").exists():
         found = evaluations(run)
@@ -128,7 +128,7 @@ def curves_of(run: Path) -> Curves:
         if twice := sorted(measures.keys() & curves.keys()):
             raise ValueError(f"{path} holds {twice[0]}, and another table of {run} does too")
         curves |= measures
-    return curves
+    return {name: curve for name, curve in curves.items() if not shown or name in shown}
 
 
 def write_curves(path: Path, curves: Curves) -> None:

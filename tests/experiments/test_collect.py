@@ -75,7 +75,7 @@ def test_committed_curves_can_be_drawn() -> None:
 def test_summaries_of_all_seeds_are_taken_and_of_the_first_pictures_and_curves(tmp_path: Path, into: Path) -> None:
     out, tables = (
         tmp_path / "out",
-        {"metrics.csv": METRICS, "measures.csv": "step,measure,value\n2,share,0.123456789\n"},
+        {"metrics.csv": METRICS, "measures.csv": "step,measure,value\n2,held out,0.123456789\n2,training,0.5\n"},
     )
     runs = [run_of(out, "sort", seed, tables=tables) for seed in (0, 1)]
     runs.append(run_of(out, "scaling"))
@@ -91,31 +91,24 @@ def test_summaries_of_all_seeds_are_taken_and_of_the_first_pictures_and_curves(t
         assert path.read_bytes() == (run / "summary.json").read_bytes()
     assert (into / "figures" / "sort.png").read_bytes() == b"sort 0"
     assert (into / "reference" / "sort.csv").read_text() == (
-        "step,measure,value\n2,validation_loss,2.25\n4,validation_loss,1.23457\n2,share,0.123457\n"
+        "step,measure,value\n2,validation_loss,2.25\n4,validation_loss,1.23457\n2,held out,0.123457\n"
     )
 
 
 def test_measures_of_arms_are_taken_too_each_by_its_name(tmp_path: Path, into: Path) -> None:
-    run = run_of(tmp_path / "out", "grokking")
+    run = run_of(tmp_path / "out", "in_context_markov")
     for arm in ("decay", "control"):
         (run / arm).mkdir()
         (run / arm / "metrics.csv").write_text(METRICS)
         (run / arm / "measures.csv").write_text(f"step,measure,value\n1,{arm}_accuracy,0.5\n")
     collect.collect(tmp_path / "out", into)
     expected = "step,measure,value\n1,control_accuracy,0.5\n1,decay_accuracy,0.5\n"
-    assert (into / "reference" / "grokking.csv").read_text() == expected
+    assert (into / "reference" / "in_context_markov.csv").read_text() == expected
     (run / "measures.csv").write_text("step,measure,value\n1,decay_accuracy,0.5\n")
     with pytest.raises(
         ValueError, match=r"decay/measures\.csv holds decay_accuracy, and another table of .* does too$"
     ):
-        collect.curves_of(run)
-
-
-def test_curves_of_the_run_itself_take_the_place_of_all_others(tmp_path: Path, into: Path) -> None:
-    curves = "step,measure,value\n1,decay_accuracy,0.5\n"
-    run_of(tmp_path / "out", "grokking", tables={"metrics.csv": METRICS, "curves.csv": curves})
-    collect.collect(tmp_path / "out", into)
-    assert (into / "reference" / "grokking.csv").read_text() == curves
+        collect.curves_of(run, ["decay_accuracy"])
 
 
 def test_what_is_collected_replaces_what_was(tmp_path: Path, into: Path) -> None:
@@ -172,7 +165,7 @@ def test_times_are_in_words(seconds: float, said: str) -> None:
 
 def test_runs_of_different_presets_have_rows_pictures_and_curves_of_their_own(tmp_path: Path, into: Path) -> None:
     for number, preset in enumerate(("paper", "quick")):
-        out, tables = tmp_path / preset, {"measures.csv": f"step,measure,value\n1,share,{number}\n"}
+        out, tables = tmp_path / preset, {"measures.csv": f"step,measure,value\n1,held out,{number}\n"}
         for seed in (0, 1):
             run_of(out, "sort", seed, preset=preset, tables=tables, seconds=100.0 * (number + 1))
         collect.collect(out, into)
@@ -180,8 +173,8 @@ def test_runs_of_different_presets_have_rows_pictures_and_curves_of_their_own(tm
         f"{name}-seed-{seed}.json" for name in ("sort-quick", "sort") for seed in (0, 1)
     ]
     assert sorted(path.name for path in (into / "figures").iterdir()) == ["sort-quick.png", "sort.png"]
-    assert (into / "reference" / "sort-quick.csv").read_text() == "step,measure,value\n1,share,1.0\n"
-    assert (into / "reference" / "sort.csv").read_text() == "step,measure,value\n1,share,0.0\n"
+    assert (into / "reference" / "sort-quick.csv").read_text() == "step,measure,value\n1,held out,1.0\n"
+    assert (into / "reference" / "sort.csv").read_text() == "step,measure,value\n1,held out,0.0\n"
     lines = collect.table(into).splitlines()[2:]
     assert [line.split(" | ")[0] for line in lines] == ["| [sort](sort.py): Does it sort?"] * 2
     assert sorted(line.split(" | ")[4] for line in lines) == ["2 min, `paper`, 2 seeds", "3 min, `quick`, 2 seeds"]
