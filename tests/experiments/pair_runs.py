@@ -1,6 +1,5 @@
 """What the tests of the encoder-decoder experiments ask of any of them."""
 
-import json
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.annotations import unchecked
+from tests.experiments import killed_runs
 
 TINY = ["--preset", "smoke", "--width", "8", "--heads", "2", "--steps", "8", "--batch", "4", "--tests", "3"]
 TINY += ["--dropout", "0.2", "--average", "0.5", "--evaluate-every", "2", "--save-every", "3"]
@@ -27,34 +27,12 @@ def draw_nothing(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "draw_figures", lambda path: [])
 
 
-def goes_on_to_the_same_bytes(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kills a run in its sixth step, between two checkpoints, and resumes it."""
+def goes_on_to_the_same_bytes(module: ModuleType, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_nothing(module, monkeypatch)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    main(module, *TINY, "--out", str(whole))
-    with monkeypatch.context() as patched:
-        kill_in_step(6, module, patched)
-        with pytest.raises(KeyboardInterrupt):
-            main(module, *TINY, "--out", str(killed))
-    assert len((killed / "metrics.csv").read_text().splitlines()) == 1 + 5
-    main(module, "--resume", str(killed))
-    for name in TABLES:
-        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
-    summaries = [json.loads((folder / "summary.json").read_text()) for folder in (whole, killed)]
-    assert summaries[0]["seconds"] is not None
-    assert summaries[0] | {"seconds": None} == summaries[1]
-
-
-def kill_in_step(step: int, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch_of, calls = module.batch_of, []
-
-    def until_killed(*arguments: object) -> object:
-        calls.append(arguments)
-        if len(calls) == 4 + step:  # four are evaluated
-            raise KeyboardInterrupt
-        return batch_of(*arguments)
-
-    monkeypatch.setattr(module, "batch_of", until_killed)
+    sixth_step = ("batch_of", 4 + 6)  # four are evaluated
+    killed_runs.goes_on_to_the_same_bytes(
+        module, TINY, TABLES, killed_in=sixth_step, steps=5, place=place, monkeypatch=monkeypatch
+    )
 
 
 def is_drawn_anew(module: ModuleType, run: Path, tmp_path: Path) -> None:
@@ -96,12 +74,3 @@ def panels_of(module: ModuleType, run: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "save_figure", lambda figure, path: path)
     assert module.draw_figures(run) == [run, run, run / "attention"]
     return shown
-
-
-def explains_every_option(module: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        module.main(["--help"])
-    shown = capsys.readouterr().out
-    for name in vars(module.PRESETS["quick"]):
-        assert f"--{name.replace('_', '-')}" in shown
-    assert "Hypotheses that the beam search keeps" in shown

@@ -2,31 +2,64 @@
 
 import gc
 import importlib
+import re
+import runpy
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.annotations import unchecked
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+LESSON = "attention_walkthrough.py"
 TINY = ["--preset", "smoke", "--layers", "1", "--width", "16", "--steps", "20", "--warmup", "2"]
 TINY += ["--evaluate-every", "10", "--evaluation-batches", "3", "--sample", "20"]
 
 
 def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """What a script does, prints and ends with, in this process: without the second that starting a program takes."""
-    module = importlib.import_module(f"experiments.{Path(script).stem}")
+    result = run_main(script, arguments, cwd)
+    gc.collect()  # as at the end of a program, which gives its folder back
+    return result
+
+
+def refusal(script: str, *arguments: str, cwd: Path) -> str:
+    """The one sentence on stderr that a script ends with, with status 2, before it prints or makes anything."""
+    before = sorted(cwd.rglob("*"))
+    result = run_main(script, arguments, cwd)
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert sorted(cwd.rglob("*")) == before
+    sentence = re.fullmatch(rf"{re.escape(script)}: error: (.+)\n", result.stderr)
+    assert sentence is not None, result.stderr
+    return sentence[1]
+
+
+def run_main(script: str, arguments: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    main = run_lesson if script == LESSON else importlib.import_module(f"experiments.{Path(script).stem}").main
     stdout, stderr = StringIO(), StringIO()
     status = 0
     with chdir(cwd), redirect_stdout(stdout), redirect_stderr(stderr), unchecked():
         try:
-            module.main(arguments)
+            main(arguments)
         except SystemExit as end:
-            status = end.code
-    gc.collect()  # as at the end of a program, which gives its folder back
+            status = end.code or 0
     return subprocess.CompletedProcess([script, *arguments], status, stdout.getvalue(), stderr.getvalue())
+
+
+def run_lesson(arguments: Sequence[str]) -> None:
+    """The walkthrough has no `main`: it is the program itself, from its first line to its last."""
+    received = {number: signal.getsignal(number) for number in [getattr(signal, "SIGPIPE", None)] if number}
+    with patch.object(sys, "argv", [LESSON, *arguments]):
+        try:
+            runpy.run_path(str(EXPERIMENTS / LESSON), run_name="__main__")
+        finally:
+            for number, handler in received.items():
+                signal.signal(number, handler)
 
 
 def run_program(script: str, *arguments: str, cwd: Path, **options: object) -> subprocess.CompletedProcess[str]:

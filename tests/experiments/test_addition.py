@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from experiments import addition
-from tests.experiments.running import run_program
+from tests.experiments.killed_runs import goes_on_to_the_same_bytes
+from tests.experiments.running import refusal, run_program
 
 FIGURES = {f"{name}.{suffix}" for name in ("added", "loss", "norms") for suffix in ("png", "svg")}
 TABLES = {"metrics.csv", "norms.csv", "measures.csv", "best.safetensors", "last.safetensors"}
@@ -73,25 +74,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(addition, "draw", lambda path: [])
-    addition.main([*TINY, "--out", str(tmp_path / "whole")])
-    measure, calls = addition.measure, []
-
-    def killed(*arguments: object) -> dict[str, float]:
-        calls.append(arguments)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return measure(*arguments)
-
-    monkeypatch.setattr(addition, "measure", killed)
-    with pytest.raises(KeyboardInterrupt):
-        addition.main([*TINY, "--out", str(tmp_path / "killed")])
-    monkeypatch.setattr(addition, "measure", measure)
-    addition.main(["--resume", str(tmp_path / "killed")])
+    third_measure = ("measure", 3)
+    goes_on_to_the_same_bytes(
+        addition, TINY, TABLES, killed_in=third_measure, steps=6, place=tmp_path, monkeypatch=monkeypatch
+    )
     assert "it goes on after step 3 of 6\n" in capsys.readouterr().out
-    for name in TABLES:
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("whole", "killed")]
-    assert summaries[0] | {"seconds": None} == summaries[1]
 
 
 def test_seeds_and_orders_differ_and_each_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,39 +187,9 @@ def test_only_the_set_up_of_the_target_is_judged() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--width", "130"], "--heads 4 does not divide --width 130"),
         (["--warmup", "9", "--steps", "9"], "--warmup 9 must be less than --steps 9"),
-        (["--out", "full"], "run folder full is not empty; choose another, nothing was overwritten"),
-        (["--resume", "full"], "--resume full: there is no run to go on with, it holds no config.json"),
-        (["--plot-only", "full"], "full/config.json cannot be read: No such file or directory"),
-        (["--plot-only", "other"], "other is not a run folder of this program"),
-        (["--ordre", "written"], "unknown option --ordre; did you mean --order?"),
     ],
 )
-def test_bad_options_are_one_clear_sentence(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    said: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("full", "other"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "full" / "results").touch()
-    (tmp_path / "other" / "config.json").write_text("[]")
-    with pytest.raises(SystemExit, match="2"):
-        addition.main(arguments)
-    assert capsys.readouterr().err == f"addition.py: error: {said}\n"
-    assert not (tmp_path / "runs").exists()
-
-
-def test_help_asks_the_question_and_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        addition.main(["--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert addition.ABOUT.question in said
-    for option in vars(addition.PRESETS["quick"]):
-        assert f"--{option.replace('_', '-')}" in said
-    assert "ones first, or hundreds first" in said
+def test_bad_options_are_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
+    assert refusal("addition.py", *arguments, cwd=tmp_path) == said

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import runpy
 import shutil
 import signal
 import subprocess
@@ -16,9 +15,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from tests.experiments.running import EXPERIMENTS, run_program
+from tests.experiments.running import EXPERIMENTS, refusal, run, run_program
+from tests.experiments.running import LESSON as SCRIPT
 
-SCRIPT = "attention_walkthrough.py"
 FIGURES = {
     f"{name}.{suffix}"
     for name in ("positions", "masks", "heads", "cross", "head_distances")
@@ -26,18 +25,6 @@ FIGURES = {
 }
 EXACT = {"masked_weights", "what_the_future_changes", "what_padding_changes", "distance_where_there_is_one_key"}
 CLOSE = {"difference_from_library", "rows_sum_to_1", "shifted_scores_change_nothing", "order_without_positions"}
-
-
-def run_here(arguments: list[str], script: Path = EXPERIMENTS / SCRIPT) -> None:
-    """As a program, in this process."""
-    received = {number: signal.getsignal(number) for number in [getattr(signal, "SIGPIPE", None)] if number}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(script), *arguments])
-        try:
-            runpy.run_path(str(script), run_name="__main__")
-        finally:
-            for number, handler in received.items():
-                signal.signal(number, handler)
 
 
 def cells() -> list[tuple[str, str]]:
@@ -175,16 +162,13 @@ def test_a_check_that_failed_once_has_failed(
     assert [line.split(": ")[-1] for line in capsys.readouterr().out.splitlines()] == ["WRONG", "right", "right"]
 
 
-def test_figures_are_drawn_anew_from_what_the_folder_keeps(
-    lesson: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_figures_are_drawn_anew_from_what_the_folder_keeps(lesson: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = lesson
     shutil.copytree(folder, tmp_path / "copy", ignore=lambda folder, files: FIGURES)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=r"^$"):
-        run_here(["--plot-only", "copy"])
-    assert capsys.readouterr().out == (
-        "figures: copy/positions.png copy/masks.png copy/heads.png copy/cross.png copy/head_distances.png\n"
+    result = run(SCRIPT, "--plot-only", "copy", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (
+        0,
+        "figures: copy/positions.png copy/masks.png copy/heads.png copy/cross.png copy/head_distances.png\n",
     )
     for name in FIGURES:
         assert (tmp_path / "copy" / name).read_bytes() == (folder / name).read_bytes()
@@ -198,7 +182,7 @@ def test_to_import_it_is_to_run_it_and_the_seed_decides_the_numbers(lesson: tupl
     assert result.returncode == 0, result.stderr
     imported = tmp_path / "runs" / "attention_walkthrough-001"
     assert (imported / "figures.json").read_bytes() == (folder / "figures.json").read_bytes()
-    run_here(["--preset", "smoke", "--seed", "1", "--out", str(tmp_path / "other")])
+    assert run(SCRIPT, "--preset", "smoke", "--seed", "1", "--out", "other", cwd=tmp_path).returncode == 0
     kept, other = (json.loads((path / "figures.json").read_text()) for path in (folder, tmp_path / "other"))
     assert kept["positions"] == other["positions"]
     assert all(kept[name] != other[name] for name in ("masks", "heads", "cross", "head_distances"))
@@ -216,36 +200,8 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
     process.stderr.close()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--seed", "-1"], "--seed must be at least 0, got -1"),
-        (["--sed", "1"], "unknown option --sed; did you mean --seed?"),
-        (["--out", "full"], "run folder full is not empty; choose another, nothing was overwritten"),
-        (["--plot-only", "nowhere"], "nowhere/figures.json cannot be read: No such file or directory"),
-        (["--plot-only", "full"], "full/figures.json is not of this program"),
-    ],
-)
-def test_bad_options_are_one_clear_sentence(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    said: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_figures_of_another_program_are_one_clear_sentence(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "figures.json").write_text('{"masks": {"function": "pie_chart", "arguments": {}}}')
-    with pytest.raises(SystemExit, match="2"):
-        run_here(arguments)
-    assert capsys.readouterr() == ("", f"{SCRIPT}: error: {said}\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["full"]
-
-
-def test_the_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        run_here(["--help"])
-    shown = capsys.readouterr().out
-    for option in ("--preset", "--out", "--plot-only", "--seed"):
-        assert option in shown
-    assert shown.count("(default: ") == 4
+    said = refusal(SCRIPT, "--plot-only", "full", cwd=tmp_path)
+    assert said == "full/figures.json is not of this program"

@@ -16,7 +16,7 @@ from scratchformer.runs import Result, read_table
 from scratchformer.runs.language_model import LanguageModelOptions, language_model
 from scratchformer.text import fixed_masked_batches, ngram_entropy, pydoc_corpus
 from scratchformer.training import load
-from tests.experiments.running import TINY, run, run_program
+from tests.experiments.running import TINY, refusal, run, run_program
 
 SHORT = ["--preset", "smoke", "--steps", "20", "--evaluate-every", "10", "--evaluation-batches", "2"]
 FIGURES = {f"{name}.{suffix}" for name in ("loss", "norms") for suffix in ("png", "svg")}
@@ -124,10 +124,10 @@ def test_on_the_embedded_text_the_reference_run_is_drawn_behind(
 @pytest.mark.parametrize(
     ("options", "corpus", "target"),
     [
-        ({}, "pydoc", 2.4),
-        ({"seed": 1, "save_every": 7, "threads": 1, "out": Path("x")}, "pydoc", 2.4),
-        ({"preset": "paper"}, "pydoc", 2.4),
-        ({"steps": 2501}, "pydoc", None),
+        ({}, "pydoc", 2.6),
+        ({"seed": 1, "save_every": 7, "threads": 1, "out": Path("x")}, "pydoc", 2.6),
+        ({"preset": "paper", "steps": 2500}, "pydoc", 2.4),
+        ({"steps": 1251}, "pydoc", None),
         ({"share": 0.2}, "pydoc", None),
         ({}, "ode.txt", None),
     ],
@@ -144,11 +144,10 @@ def test_the_target_is_that_of_the_preset_on_the_embedded_text(
 @pytest.mark.parametrize(
     ("script", "arguments", "sentence"),
     [
-        ("masked_lm.py", ["--share", "0"], "share must"),
+        ("masked_lm.py", ["--share", "0"], "MaskedBatches: share must lie in (0, 1], got 0.0"),
         ("masked_lm.py", ["--text", "nowhere.txt"], "text file nowhere.txt cannot be read: No such file or directory"),
-        ("masked_lm.py", ["--warmup", "2000"], "--warmup must be below 2000, got 2000"),
+        ("masked_lm.py", ["--warmup", "1250"], "--warmup must be below 1250, got 1250"),
         ("masked_lm.py", ["--threads", "17"], "--threads 17 is more than --batch 16; each takes a sequence"),
-        ("masked_lm.py", ["--plot-only", "nowhere"], "nowhere/config.json cannot be read: No such file or directory"),
         ("char_lm.py", ["--model", "llama", "--bias"], "--model llama has no --bias, and heads of an even width"),
         (
             "char_lm.py",
@@ -158,11 +157,7 @@ def test_the_target_is_that_of_the_preset_on_the_embedded_text(
     ],
 )
 def test_bad_options_are_one_sentence(script: str, arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    result = run(script, *arguments, cwd=tmp_path)
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert sentence in result.stderr
-    assert not any(tmp_path.iterdir())
+    assert refusal(script, *arguments, cwd=tmp_path) == sentence
 
 
 def test_a_llama_is_trained_sampled_and_no_larger_than_the_gpt(tmp_path: Path) -> None:
@@ -189,13 +184,6 @@ def test_hidden_characters_are_filled_in_and_the_others_stay() -> None:
     tokenizer = masked_lm.CharacterTokenizer("abcd")
     batch = masked_lm.TokenBatch(np.array([[0, 4, 3]]), np.array([[-100, 1, -100]]))
     assert masked_lm.fill_in(Guesser(), tokenizer, batch, mask_id=4) == "hidden: 'a_d'\nfilled: 'acd'"
-
-
-def test_the_help_explains_every_option(tmp_path: Path) -> None:
-    shown = run("masked_lm.py", "--help", cwd=tmp_path).stdout
-    for name in vars(masked_lm.PRESETS["quick"]):
-        assert f"--{name.replace('_', '-')}" in shown
-    assert "bit for bit, from its last checkpoint" in " ".join(shown.replace("│", " ").split())
 
 
 def test_what_is_evaluated_are_the_hidden_characters(masked: Path) -> None:

@@ -13,7 +13,7 @@ from scratchformer.layers import Trace
 from scratchformer.runs.heads import induction_score, repeated_sequences
 from scratchformer.text import CharacterTokenizer, pydoc_corpus
 from scratchformer.training import load
-from tests.experiments.running import TINY, run
+from tests.experiments.running import TINY, refusal, run
 
 FIGURES = {f"{name}.{suffix}" for name in ("heads", "distances") for suffix in ("png", "svg")}
 RESULTS = {"config.json", "summary.json", "findings.json", "heads.csv", "distances.csv"} | FIGURES
@@ -297,25 +297,11 @@ def strange(place: Path) -> Path:
         (["short"], "short has a context of 3 characters, patterns need at least 4"),
         (["llama", "--windows", "0"], "--windows must be at least 1, got 0"),
         (["llama", "--sequences", "0"], "--sequences must be at least 1, got 0"),
-        (["llama", "--seed", "-1"], "--seed must be at least 0, got -1"),
-        (["llama", "--window", "3"], "unknown option --window; did you mean --windows?"),
-        (["llama", "--out", "gpt"], "run folder gpt is not empty; choose another, nothing was overwritten"),
-        (["--plot-only", "foreign"], "foreign is not a run folder of this program"),
         (["--plot-only", "llama"], "llama/heads.csv cannot be read: No such file or directory"),
     ],
 )
-def test_bad_input_is_one_clear_sentence(
-    strange: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    said: str,
-) -> None:
-    monkeypatch.chdir(strange)
-    with pytest.raises(SystemExit, match="2"):
-        heads.main(arguments)
-    assert capsys.readouterr().err == f"heads.py: error: {said}\n"
-    assert not (strange / "runs").exists()
+def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, strange: Path) -> None:
+    assert refusal("heads.py", *arguments, cwd=strange) == said
 
 
 @pytest.mark.parametrize(
@@ -328,22 +314,9 @@ def test_bad_input_is_one_clear_sentence(
         ("distances.csv", "layer.head,1.1\n1.1,far\n"),
     ],
 )
-def test_a_table_of_something_else_is_one_sentence(
-    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str, content: str
-) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(measured, copy)
-    (copy / table).write_text(content)
-    with pytest.raises(SystemExit, match="2"):
-        heads.main(["--plot-only", str(copy)])
+def test_a_table_of_something_else_is_one_sentence(measured: Path, tmp_path: Path, table: str, content: str) -> None:
+    shutil.copytree(measured, tmp_path / "copy")
+    (tmp_path / "copy" / table).write_text(content)
     what = table.removesuffix(".csv").replace("heads", "scores")
-    assert capsys.readouterr().err == f"heads.py: error: {copy / table} does not hold the {what} of heads\n"
-
-
-def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        heads.main(["--help"])
-    shown = capsys.readouterr().out
-    for option in ("--preset", "--text", "--out", "--plot-only", "--windows", "--sequences", "--seed"):
-        assert f"{option} " in shown
-    assert "Jensen-Shannon divergence" in shown
+    said = refusal("heads.py", "--plot-only", "copy", cwd=tmp_path)
+    assert said == f"copy/{table} does not hold the {what} of heads"

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from experiments import sort
-from tests.experiments.running import run_program
+from tests.experiments.killed_runs import goes_on_to_the_same_bytes
+from tests.experiments.running import refusal, run_program
 
 FIGURES = {f"{name}.{suffix}" for name in ("sorted", "loss", "norms", "attention") for suffix in ("png", "svg")}
 TABLES = {"metrics.csv", "norms.csv", "measures.csv", "best.safetensors", "last.safetensors"}
@@ -76,24 +77,10 @@ def test_figures_are_drawn_anew_from_the_folder_alone(
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sort, "draw", lambda path: [])
-    sort.main([*TINY, "--out", str(tmp_path / "whole")])
-    measure, calls = sort.measure, []
-
-    def killed(*arguments: object) -> dict[str, float]:
-        calls.append(arguments)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return measure(*arguments)
-
-    monkeypatch.setattr(sort, "measure", killed)
-    with pytest.raises(KeyboardInterrupt):
-        sort.main([*TINY, "--out", str(tmp_path / "killed")])
-    monkeypatch.setattr(sort, "measure", measure)
-    sort.main(["--resume", str(tmp_path / "killed")])
-    for name in TABLES:
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("whole", "killed")]
-    assert summaries[0] | {"seconds": None} == summaries[1]
+    third_measure = ("measure", 3)
+    goes_on_to_the_same_bytes(
+        sort, TINY, TABLES, killed_in=third_measure, steps=6, place=tmp_path, monkeypatch=monkeypatch
+    )
 
 
 def test_seeds_differ_and_each_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +185,6 @@ def test_one_wrong_digit_is_one_wrong_sequence_and_only_the_published_set_up_is_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--heads", "0"], "--heads must be at least 1, got 0"),
         (["--learning-rate", "0"], "--learning-rate must be above 0, got 0.0"),
@@ -206,36 +192,7 @@ def test_one_wrong_digit_is_one_wrong_sequence_and_only_the_published_set_up_is_
         (["--betas", "0.9", "1"], "--betas must be below 1, got 1.0"),
         (["--width", "50"], "--heads 3 does not divide --width 50"),
         (["--threads", "65"], "--threads 65 is more than --batch 64; each takes a sequence"),
-        (["--out", "full"], "run folder full is not empty; choose another, nothing was overwritten"),
-        (["--resume", "full"], "--resume full: there is no run to go on with, it holds no config.json"),
-        (["--plot-only", "full"], "full/config.json cannot be read: No such file or directory"),
-        (["--plot-only", "other"], "other is not a run folder of this program"),
-        (["--step", "1"], "unknown option --step; did you mean --steps?"),
     ],
 )
-def test_bad_options_are_one_clear_sentence(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    said: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("full", "other"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "full" / "results").touch()
-    (tmp_path / "other" / "config.json").write_text("[]")
-    with pytest.raises(SystemExit, match="2"):
-        sort.main(arguments)
-    assert capsys.readouterr().err == f"sort.py: error: {said}\n"
-    assert not (tmp_path / "runs").exists()
-
-
-def test_help_asks_the_question_and_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        sort.main(["--help"])
-    said = capsys.readouterr().out
-    assert sort.ABOUT.question in " ".join(said.split())
-    for option in vars(sort.PRESETS["quick"]):
-        assert f"--{option.replace('_', '-')}" in said
-    assert "Updates between checkpoints." in said
+def test_bad_options_are_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
+    assert refusal("sort.py", *arguments, cwd=tmp_path) == said

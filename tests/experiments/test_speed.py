@@ -9,6 +9,7 @@ import pytest
 
 from experiments import speed, speed_worker
 from scratchformer.models import GPT, GPTConfig
+from tests.experiments.running import refusal
 
 SCRIPT = Path(speed.__file__)
 TINY = GPTConfig(vocabulary_size=5, context_length=3, num_layers=2, num_heads=2, d_model=4, bias=False)
@@ -176,17 +177,8 @@ def test_a_process_that_fails_is_named_with_its_reason() -> None:
         (["--json", "missing/speed.json"], "--json missing/speed.json cannot be written: No such file or directory"),
     ],
 )
-def test_bad_options_are_one_clear_sentence(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    said: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match="2"):
-        speed.main(arguments)
-    assert capsys.readouterr().err == f"speed.py: error: {said}\n"
+def test_bad_options_are_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
+    assert refusal("speed.py", *arguments, cwd=tmp_path) == said
 
 
 def test_it_runs_as_a_script_from_anywhere(tmp_path: Path) -> None:
