@@ -53,21 +53,33 @@ def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, argume
     peek.add_argument("--resume", nargs="?")
     peeked = peek.parse_known_args(arguments)[0]
     default = presets.get(peeked.preset, next(iter(presets.values())))
+    _refuse_unknown(_mistyped(arguments, default), default, prog)
     resumed = None
     if peeked.resume is not None and hasattr(default, "resume"):
         default = resumed = _options_of_run(type(default), Path(peeked.resume))
     config, unknown = tyro.cli(
         type(default), default=default, prog=prog, description=description, args=arguments, return_unknown_args=True
     )
-    if unknown:
-        options = [option_name(field) for field in vars(default)]
-        close = difflib.get_close_matches(unknown[0], options, n=1)
-        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
-        print(f"{prog}: error: unknown option {unknown[0]}; {hint}", file=sys.stderr)
-        raise SystemExit(2)
+    _refuse_unknown(unknown, default, prog)
     if resumed is not None:
         _check_same(resumed, config, Path(peeked.resume))
     return config
+
+
+def _mistyped(arguments: Sequence[str], default: Any) -> list[str]:
+    """Options that there are none of. The parser would take them for the value of a place that has no name."""
+    known = {"--help", "--", *map(option_name, vars(default))}
+    known |= {option_name(f"no_{name}") for name, value in vars(default).items() if isinstance(value, bool)}
+    typed = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    return [option for option in typed if option.replace("_", "-") not in known]
+
+
+def _refuse_unknown(unknown: Sequence[str], default: Any, prog: str) -> None:
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], map(option_name, vars(default)), n=1)
+        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
+        print(f"{prog}: error: unknown option {unknown[0]}; {hint}", file=sys.stderr)
+        raise SystemExit(2)
 
 
 def _options_of_run(config_type: type[ConfigT], folder: Path) -> ConfigT:
