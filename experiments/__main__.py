@@ -28,7 +28,7 @@ from scratchformer.runs import (
     one_sentence_errors,
     options_of,
     parse,
-    read_json,
+    read_summary,
     results_of,
     run_script,
 )
@@ -45,7 +45,7 @@ class Config:
     preset: Literal["quick", "paper", "smoke"] = "quick"
     """Of every experiment: some minutes, all that the published figure takes, or a few seconds."""
     only: tuple[str, ...] = ()
-    """Names of the experiments to run; none for all."""
+    """Names of the experiments to run; all of them, if it is not given."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the runs of each experiment; those that have several seeds of their own are run once, with the first."""
     out: Path | None = None
@@ -153,11 +153,8 @@ def ended(path: Path) -> dict[str, Any] | None:
     """The summary of a run that has ended, up to its picture. Raises ValueError for one that is damaged."""
     if not (path / "summary.json").exists():
         return None
-    summary = read_json(path / "summary.json")
-    try:
-        return summary if (path / summary["picture"]).exists() else None
-    except (KeyError, TypeError):
-        raise ValueError(f"{path / 'summary.json'} is not of an experiment") from None
+    summary = read_summary(path / "summary.json")
+    return summary if (path / summary["picture"]).exists() else None
 
 
 def run(job: Job, preset: str, stop: StopSignals) -> Outcome | None:

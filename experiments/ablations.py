@@ -144,7 +144,7 @@ def judge(config: Config, arms: Mapping[str, Arm]) -> list[Result]:
 
 def draw(path: Path) -> Path:
     """Draws every arm by step, beside those that it is compared with, before those of the reference run."""
-    options = read_run(path, "options", "runs")["options"]
+    options = read_run(path, "options", "runs", experiment=ABOUT.name)["options"]
     arms = read_arms(read_measures(path / "measures.csv"))
     reference = reference_arms(__file__, options, PRESETS["paper"])
     panels = []

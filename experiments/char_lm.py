@@ -112,7 +112,16 @@ class Config(LanguageModelOptions):
 PRESETS = {
     "quick": Config(),
     "paper": Config(preset="paper"),
-    "smoke": Config(preset="smoke", layers=2, width=64, steps=300, warmup=30, learning_rate=3e-3, evaluate_every=100),
+    "smoke": Config(
+        preset="smoke",
+        layers=2,
+        width=64,
+        steps=300,
+        warmup=30,
+        learning_rate=3e-3,
+        evaluate_every=100,
+        evaluation_batches=40,
+    ),
 }
 
 
@@ -220,7 +229,8 @@ def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokeniz
 
 def draw(path: Path, config: Config) -> None:
     """Draws all that a run folder holds the data of, with the text and the reference run of these options if given."""
-    run = read_run(path, "options", "title", "corpus", "references", "reference_run", "tokenizer", "attention_text")
+    shown = "title", "corpus", "references", "reference_run", "tokenizer", "attention_text"
+    run = read_run(path, *shown, experiment=ABOUT.name)
     try:
         references = {str(name): float(level) for name, level in run["references"].items()}
         text, tokenizer = str(config.attention_text or run["attention_text"]), CharacterTokenizer(**run["tokenizer"])

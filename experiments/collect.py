@@ -28,8 +28,8 @@ from scratchformer.runs import (
     evaluations,
     one_sentence_errors,
     parse,
-    read_json,
     read_measures,
+    read_summary,
     results_of,
     run_script,
 )
@@ -39,6 +39,7 @@ PROG = "python -m experiments.collect"
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- The table is written by `python -m experiments.collect`. -->\n", "<!-- The end of the table. -->\n"
 HEADER = ("question", "source", "published", "ours", "time", "picture")
+ORDER = [experiment.name for experiment in EXPERIMENTS]
 SHOWN = {experiment.name: experiment.shown for experiment in EXPERIMENTS}
 THUMBNAIL = 180
 """Pixels."""
@@ -79,8 +80,11 @@ def collect(folder: Path, into: Path) -> list[Path]:
     found = []
     for run in runs:
         summary = read_summary(run / "summary.json")
+        if (summary["experiment"], f"seed-{summary['seed']}") != (run.parent.name, run.name):
+            raise ValueError(f"{run} holds a run of {summary['experiment']} with seed {summary['seed']}")
         if summary["preset"] == "smoke":
             raise ValueError(f"{run} is of the preset smoke, which tells nothing of the question")
+        check_known(summary, run)
         if not (run / summary["picture"]).exists():
             raise ValueError(f"{run} has not ended: it holds no {summary['picture']}")
         shown = SHOWN.get(summary["experiment"], ())
@@ -100,18 +104,15 @@ def collect(folder: Path, into: Path) -> list[Path]:
     return written
 
 
+def check_known(summary: dict[str, Any], path: Path) -> None:
+    """Raises ValueError for a summary of no experiment that there is, or of no preset that is collected."""
+    if summary["experiment"] not in ORDER or summary["preset"] not in ("quick", "paper"):
+        raise ValueError(f"{path} is of no experiment that there is: {summary['experiment']}, {summary['preset']}")
+
+
 def stem(summary: dict[str, Any]) -> str:
     """How the files of a run are called: those of the preset paper by the experiment alone."""
     return summary["experiment"] if summary["preset"] == "paper" else f"{summary['experiment']}-{summary['preset']}"
-
-
-def read_summary(path: Path) -> dict[str, Any]:
-    """What `conclude` wrote. Raises ValueError where it is damaged."""
-    summary = read_json(path)
-    needed = {"experiment", "question", "source", "published", "picture", "preset", "seed", "seconds", "results"}
-    if not isinstance(summary, dict) or not needed <= summary.keys():
-        raise ValueError(f"{path} is not of an experiment")
-    return summary
 
 
 def curves_of(run: Path, shown: Sequence[str]) -> Curves:
@@ -149,17 +150,12 @@ def with_table(readme: str, folder: Path) -> str:
 
 
 def table(folder: Path) -> str:
-    """All results of a folder in Markdown, a row for each experiment and preset.
-
-    Raises ValueError where one is of no experiment that there is.
-    """
-    order = [experiment.name for experiment in EXPERIMENTS]
+    """All results of a folder in Markdown, a row for each experiment and preset. Raises ValueError for others."""
     summaries = []
     for path in sorted((folder / "results").glob("*.json")):
         summaries.append(read_summary(path))
-        if summaries[-1]["experiment"] not in order:
-            raise ValueError(f"{path} is of no experiment that there is")
-    summaries.sort(key=lambda summary: order.index(summary["experiment"]))
+        check_known(summaries[-1], path)
+    summaries.sort(key=lambda summary: ORDER.index(summary["experiment"]))
     by_stem: dict[str, list[dict[str, Any]]] = {}
     for summary in summaries:
         by_stem.setdefault(stem(summary), []).append(summary)

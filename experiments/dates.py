@@ -164,7 +164,7 @@ def target_for(config: Config) -> float | None:
 
 def draw_figures(path: Path) -> list[Path]:
     """Draws what a run folder holds: losses, norms and, of a run that has ended, where it looks in three dates."""
-    options = read_options(path)
+    options = read_options(path, ABOUT.name)
     try:
         days = [date.fromisoformat(one.iso) for one in draw("test", len(SHOWN), options["seed"], 1)]
         least = least_smoothed_loss(PAIRS.vocabulary_size, options["label_smoothing"])

@@ -273,10 +273,10 @@ def judge(config: Config, measured: Curves) -> list[Result]:
     """What the run found, with targets for the settings that they were stated for."""
     targets = next((TARGETS[name] for name in TARGETS if is_as(config, PRESETS[name], "save_every")), {})
 
-    def first(name: str, level: float) -> int:
-        """Where a curve reaches the level; one step more than there were if it never does."""
+    def first(name: str, level: float) -> float:
+        """Where a curve reaches the level; not a number, which passes no target, if it never does."""
         steps, values = measured[name]
-        return int(steps[values >= level][0]) if (values >= level).any() else config.steps + 1
+        return int(steps[values >= level][0]) if (values >= level).any() else math.nan
 
     def last(name: str) -> float:
         return float(measured[name][1][-1])
@@ -299,7 +299,7 @@ def judge(config: Config, measured: Curves) -> list[Result]:
 def draw(path: Path) -> list[Path]:
     """Draws all that a run folder holds the data of: accuracy and loss by step, and the embedding's spectrum."""
     try:
-        config = Config(**read_options(path))
+        config = Config(**read_options(path, ABOUT.name))
         config.check()
     except TypeError:
         raise ValueError(f"{path} is not a run folder of this program") from None

@@ -153,8 +153,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def trained(path: Path, text: Path | None) -> tuple[GPT | Llama, CharacterTokenizer, Corpus]:
     """The model of a run, and a text that it did not learn from."""
-    run = read_run(path)
-    model = load_run(path) if {"options", "places", "corpus", "tokenizer"} <= run.keys() else None
+    run = read_run(path, "options", "places", "corpus", "tokenizer", experiment="char_lm")
+    model = load_run(path)
     if not isinstance(model, GPT | Llama):
         raise ValueError(f"{path} is not a run of char_lm.py")
     try:
@@ -243,7 +243,7 @@ def was_judged(run: Path) -> bool:
 
 def draw(path: Path) -> list[Path]:
     """Draws the tables of a folder as heads.png and distances.png, and as SVG beside them."""
-    title = str(read_run(path, "options", "title")["title"])
+    title = str(read_run(path, "title", experiment=ABOUT.name)["title"])
     return [draw_heads(path, title), draw_distances(path, title)]
 
 
@@ -281,6 +281,8 @@ def draw_distances(path: Path, title: str) -> Path:
     try:
         names = table["layer.head"]
         distances = np.array([table[name] for name in names], float)
+        if not names:
+            raise ValueError
     except (KeyError, ValueError):
         raise ValueError(f"{path / 'distances.csv'} does not hold the distances of heads") from None
     cell = cell_size(len(names))

@@ -303,7 +303,7 @@ def judge(config: Config, predicted: dict[str, ndarray], tests: ndarray, measure
 def draw(path: Path) -> list[Path]:
     """Draws all that a run folder holds the data of: losses, stages, and the attention over an example."""
     try:
-        config = Config(**read_options(path))
+        config = Config(**read_options(path, ABOUT.name))
         config.check()
     except TypeError:
         raise ValueError(f"{path} is not a run folder of this program") from None

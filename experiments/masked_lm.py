@@ -207,7 +207,7 @@ def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokeniz
 
 def draw(path: Path) -> list[Path]:
     """Draws all that a run folder holds the data of."""
-    run = read_run(path, "title", "references", "reference_run")
+    run = read_run(path, "title", "references", "reference_run", experiment=ABOUT.name)
     title, unit = str(run["title"]), "nats per hidden character"
     losses = draw_losses(path, run["references"], run["reference_run"], unit=unit, title=title)
     return [losses, draw_norms(path, title=title)]

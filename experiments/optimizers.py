@@ -129,7 +129,7 @@ def judge(config: Config, arms: Mapping[str, Arm]) -> list[Result]:
 
 def draw(path: Path) -> Path:
     """Draws the best arm of each optimizer by step, and all by their learning rate, before those of the reference."""
-    options = read_run(path, "options", "runs")["options"]
+    options = read_run(path, "options", "runs", experiment=ABOUT.name)["options"]
     arms = read_arms(read_measures(path / "measures.csv"))
     reference = by_optimizer(reference_arms(__file__, options, PRESETS["paper"]))
     by_step, by_rate = [], []

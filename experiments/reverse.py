@@ -143,7 +143,7 @@ def target_for(config: Config) -> float | None:
 
 def draw_figures(path: Path) -> list[Path]:
     """Draws what a run folder holds: losses, norms and, of a run that has ended, where it looks in one sequence."""
-    options = read_options(path)
+    options = read_options(path, ABOUT.name)
     try:
         source = draw(np.random.default_rng([options["seed"], 3]), 1, shortest=LONGEST)[0]
         least = least_smoothed_loss(PAIRS.vocabulary_size, options["label_smoothing"])

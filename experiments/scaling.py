@@ -186,7 +186,7 @@ def lead_of_the_best(n: int) -> tuple[float, float]:
 def draw(path: Path) -> list[Path]:
     """Draws what a run folder holds the measurements of: all against d_k, and the two ways in which gradients fall."""
     try:
-        n = int(read_options(path)["keys"])
+        n = int(read_options(path, ABOUT.name)["keys"])
     except (KeyError, TypeError):
         raise ValueError(f"{path} is not a run folder of this program") from None
     sizes, measured = read_measurements(path)

@@ -166,7 +166,7 @@ def measure(model: GPT, training: ndarray, held_out: ndarray) -> dict[str, float
 
 def draw(path: Path) -> list[Path]:
     """Draws what a run folder holds the data of: what is sorted when, the loss, and what the best model attends to."""
-    reference = reference_curves(__file__, read_options(path)["preset"])
+    reference = reference_curves(__file__, read_options(path, ABOUT.name)["preset"])
     curves = read_measures(path / "measures.csv")
     behind = [Line("reference run", *reference["held out"], "behind")] if "held out" in reference else []
 

@@ -10,7 +10,7 @@ from scratchformer.runs.options import RunOptions
 from scratchformer.runs.progress import ProgressBar
 from scratchformer.runs.recorder import Recorder
 from scratchformer.runs.stopping import Stopped, StopSignals, run_script
-from scratchformer.runs.summary import About, Result, conclude, is_as, results_of
+from scratchformer.runs.summary import About, Result, conclude, is_as, read_summary, results_of
 from scratchformer.runs.table import Table, read_table
 from scratchformer.runs.training_run import run_training
 
@@ -47,6 +47,7 @@ __all__ = [
     "read_measures",
     "read_options",
     "read_run",
+    "read_summary",
     "read_table",
     "reference_curves",
     "results_of",

@@ -30,7 +30,7 @@ class ArmOptions(RunOptions):
     threads: int = 2
     """Runs at a time, each a process of its own that has one thread."""
     arms: tuple[str, ...] = ()
-    """Names of the arms to run; none for all."""
+    """Names of the arms to run; all of them, if it is not given."""
     seeds: int = 3
     """Runs of each arm; figures show their mean and range."""
     steps: int = 600

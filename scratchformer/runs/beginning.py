@@ -3,7 +3,7 @@ from typing import Any
 
 from scratchformer.runs.command_line import places_of
 from scratchformer.runs.environment import describe_environment
-from scratchformer.runs.folder import RunFolder
+from scratchformer.runs.folder import RunFolder, read_run
 
 
 def check_run(config: Any) -> None:
@@ -26,13 +26,15 @@ def begin_run(config: Any, program: str, run: Mapping[str, Any], about: Mapping[
 
     Args:
         config: with `out`, and `resume` if the program can go on.
-        program: what a folder without a name is named after.
+        program: the experiment, which a run can go on with alone, and a folder without a name is named after.
         run: what the run depends on.
         about: more to write down, which it does not depend on; where things are and the environment are added.
     """
     if (resumed := getattr(config, "resume", None)) is not None:
+        read_run(resumed, experiment=program)
         return RunFolder.open(resumed)
     folder = RunFolder(config.out, program)
-    more = {"places": places_of(config), "environment": describe_environment()} | dict(about or {})
+    more = {"experiment": program, "places": places_of(config), "environment": describe_environment()}
+    more |= dict(about or {})
     folder.write_json("config", dict(run) | more)
     return folder

@@ -122,17 +122,22 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def read_run(path: Path, *keys: str) -> dict[str, Any]:
-    """The config.json of a run folder. Raises ValueError when it lacks one of these keys: it is of another program."""
+def read_run(path: Path, *keys: str, experiment: str | None = None) -> dict[str, Any]:
+    """The config.json of a run folder. Raises ValueError when it lacks one of these keys, or is of another experiment.
+
+    Without `experiment` a run of any will do.
+    """
     config = read_json(path / "config.json")
-    if not isinstance(config, dict) or not set(keys) <= config.keys():
+    if isinstance(config, dict) and "experiment" in config and experiment not in (None, config["experiment"]):
+        raise ValueError(f"{path} holds a run of {config['experiment']}, not of {experiment}")
+    if not isinstance(config, dict) or not {"experiment", *keys} <= config.keys():
         raise ValueError(f"{path} is not a run folder of this program")
     return config
 
 
-def read_options(path: Path) -> dict[str, Any]:
+def read_options(path: Path, experiment: str) -> dict[str, Any]:
     """The options of the run in a folder, its preset among them. Raises ValueError as `read_run` does."""
-    options = read_run(path, "options")["options"]
+    options = read_run(path, "options", experiment=experiment)["options"]
     if not isinstance(options, dict) or not isinstance(options.get("preset"), str):
         raise ValueError(f"{path} is not a run folder of this program")
     return options

@@ -16,6 +16,6 @@ class RunOptions:
     plot_only: Path | None = None
     """Run folder whose figures are drawn anew; all other options are then ignored."""
     seed: int = 0
-    """Seed of initialisation, data and dropout."""
+    """Seed of all that is drawn at random."""
     threads: int = 2
     """Worker threads; each takes a share of every batch."""

@@ -1,11 +1,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from scratchformer.runs.command_line import options_of
-from scratchformer.runs.folder import RunFolder
+from scratchformer.runs.folder import RunFolder, read_json
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,32 @@ def conclude(
 def _as_json(result: Result) -> dict[str, Any]:
     achieved = result.achieved if math.isfinite(result.achieved) else None
     return asdict(result) | {"achieved": achieved, "passed": result.passed}
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """What `conclude` wrote. Raises ValueError where it cannot have written that."""
+    summary = read_json(path)
+    try:
+        texts = [summary[name] for name in ("experiment", "question", "source", "published", "picture", "preset")]
+        is_whole = (
+            all(isinstance(text, str) for text in texts)
+            and PurePath(summary["picture"]).name == summary["picture"]
+            and type(summary["seed"]) is int
+            and (summary["seconds"] is None or math.isfinite(summary["seconds"]))
+            and summary["passed"] in (True, False, None)
+            and isinstance(summary["results"], list)
+            and all(
+                isinstance(result.metric, str)
+                and isinstance(result.target, float | int | None)
+                and result.better in ("lower", "higher")
+                for result in results_of(summary)
+            )
+        )
+    except (KeyError, TypeError, ValueError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"{path} is not of an experiment")
+    return summary
 
 
 def results_of(summary: dict[str, Any]) -> list[Result]:

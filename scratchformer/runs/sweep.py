@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scratchformer.runs.folder import RunFolder, read_json
+from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.stopping import Stopped, StopSignals, shortest
-from scratchformer.runs.summary import results_of
+from scratchformer.runs.summary import read_summary, results_of
 
 DIVERGED = "diverged.txt"
 
@@ -104,7 +104,7 @@ class _Run:
         """What came of a run that has ended; None where it was stopped. Raises ChildProcessError where it failed."""
         status, said = self.wait()
         if status == 0:
-            results = results_of(read_json(self.path / "summary.json"))
+            results = results_of(read_summary(self.path / "summary.json"))
             return ", ".join(f"{result.metric} {result.achieved:.5g}" for result in results)
         if status == 1 and ": error: training diverged" in said:
             (self.path / DIVERGED).write_text(f"{said}\n", encoding="utf-8")

@@ -35,7 +35,8 @@ def conclude(*achieved, passed=True, target=0.9):
         {"metric": f"share_{i}", "achieved": value, "target": target, "better": "higher", "passed": passed}
         for i, value in enumerate(achieved)
     ]
-    summary = {"results": results, "passed": passed, "picture": "loss.png", "preset": option("--preset")}
+    summary = dict.fromkeys(("experiment", "question", "source", "published", "preset"), "sort")
+    summary |= {"results": results, "passed": passed, "picture": "loss.png", "seed": 0, "seconds": None}
     (folder / "summary.json").write_text(json.dumps(summary))
     (folder / "loss.png").write_bytes(b"picture")
 

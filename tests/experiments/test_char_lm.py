@@ -50,7 +50,7 @@ def test_the_best_model_gives_its_validation_loss_again(smoke: Path) -> None:
     model = load(smoke)
     _, validation = pydoc_corpus().split()
     ids = CharacterTokenizer(**config["tokenizer"]).encode(validation)
-    batches = fixed_batches(ids, 12, 64, 200)
+    batches = fixed_batches(ids, 12, 64, 40)
     count = sum(batch.num_targets for batch in batches)
     loss = sum(batch.num_targets * float(model.loss(batch.ids, batch.targets)[0]) for batch in batches) / count
     rows = csv.DictReader((smoke / "metrics.csv").read_text().splitlines())

@@ -189,10 +189,17 @@ def test_a_figure_that_is_not_finite_is_said_as_such(tmp_path: Path, into: Path)
     assert rows(into)["sort"][3] == "`loss` 1, at most 1.5: **reached by 1 of 2**"
 
 
-def test_a_result_of_no_experiment_is_refused(tmp_path: Path, into: Path) -> None:
-    run_of(tmp_path / "out", "newcomer")
-    collect.collect(tmp_path / "out", into)
-    with pytest.raises(ValueError, match=r"results/newcomer-seed-0\.json is of no experiment that there is$"):
+@pytest.mark.parametrize(
+    ("name", "preset", "said"),
+    [("newcomer", "paper", "newcomer, paper"), ("sort", "nope", "sort, nope")],
+)
+def test_a_run_of_no_experiment_is_refused(name: str, preset: str, said: str, tmp_path: Path, into: Path) -> None:
+    run = run_of(tmp_path / "out" / "a", name, preset=preset)
+    with pytest.raises(ValueError, match=rf"seed-0 is of no experiment that there is: {said}$"):
+        collect.collect(run.parents[1], into)
+    (into / "results").mkdir()
+    shutil.copy(run / "summary.json", into / "results" / "x-seed-0.json")
+    with pytest.raises(ValueError, match=rf"x-seed-0\.json is of no experiment that there is: {said}$"):
         collect.table(into)
 
 
@@ -220,6 +227,8 @@ def test_the_program_collects_and_writes_the_table(
         ("picture", "OUT/sort/seed-1 has not ended: it holds no sorted.png"),
         ("summary", "OUT/sort/seed-1/summary.json is damaged: "),
         ("other", "OUT/sort/seed-1/summary.json is not of an experiment"),
+        ("seed", "OUT/sort/seed-1 holds a run of sort with seed 7"),
+        ("name", "OUT/sort/seed-1 holds a run of dates with seed 1"),
         ("curves", "OUT/sort/seed-0/measures.csv does not hold measures by step"),
     ],
 )
@@ -245,6 +254,9 @@ def test_what_cannot_be_collected_is_one_sentence_and_nothing_is_written(
         case "curves":
             run_of(out, "dates", 0)
             (out / "sort" / "seed-0" / "measures.csv").write_text("step\n1\n")
+        case "seed" | "name":
+            changed = {"seed": 7} if spoil == "seed" else {"experiment": "dates"}
+            (run / "summary.json").write_text(json.dumps(json.loads((run / "summary.json").read_text()) | changed))
         case "other":
             (run / "summary.json").write_text('{"preset": "paper"}')
     with pytest.raises(SystemExit, match="2"):

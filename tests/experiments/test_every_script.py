@@ -2,12 +2,14 @@
 
 import ast
 import importlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from experiments import EXPERIMENTS, Experiment
+from experiments import EXPERIMENTS, Experiment, reverse
+from scratchformer.runs import options_of, places_of
 from scratchformer.runs.command_line import option_name
 from tests.experiments.running import EXPERIMENTS as FOLDER
 from tests.experiments.running import LESSON, refusal, run
@@ -42,7 +44,7 @@ def place(tmp_path: Path) -> Path:
     for folder, file, content in (
         ("full", "results", ""),
         ("other", "config.json", "[]"),
-        ("foreign", "config.json", '{"options": {"width": 32}, "places": {}}'),
+        ("foreign", "config.json", '{"experiment": "chess", "options": {"width": 32}, "places": {}}'),
     ):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / file).write_text(content)
@@ -115,7 +117,17 @@ def test_what_figures_are_drawn_from_must_be_there(experiment: Experiment, folde
 
 
 @scripts(*(experiment for experiment in EXPERIMENTS if f"{experiment.name}.py" != LESSON))
-@pytest.mark.parametrize("folder", ["other", "foreign"])
-def test_figures_are_drawn_of_runs_of_the_script_only(experiment: Experiment, folder: str, place: Path) -> None:
-    said = refusal(f"{experiment.name}.py", "--plot-only", folder, cwd=place)
-    assert said == f"{folder} is not a run folder of this program"
+def test_figures_are_drawn_of_runs_of_the_script_only(experiment: Experiment, place: Path) -> None:
+    script = f"{experiment.name}.py"
+    assert refusal(script, "--plot-only", "other", cwd=place) == "other is not a run folder of this program"
+    said = refusal(script, "--plot-only", "foreign", cwd=place)
+    assert said == f"foreign holds a run of chess, not of {experiment.name}"
+
+
+def test_a_run_of_another_script_with_the_same_options_does_not_go_on(tmp_path: Path) -> None:
+    config = {"experiment": "reverse", "options": options_of(reverse.PRESETS["smoke"])}
+    config["places"] = places_of(reverse.PRESETS["smoke"])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    said = refusal("dates.py", "--resume", "run", cwd=tmp_path)
+    assert said == "run holds a run of reverse, not of dates"

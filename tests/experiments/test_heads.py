@@ -263,7 +263,7 @@ def strange(place: Path) -> Path:
     """The same folder, with what is not a run of char_lm.py, or no longer one."""
     (place / "empty").mkdir()
     (place / "foreign").mkdir()
-    (place / "foreign" / "config.json").write_text('{"options": {}, "corpus": {}}')
+    (place / "foreign" / "config.json").write_text('{"experiment": "sort", "options": {}}')
     for name, removed in (("bare", "*.safetensors"), ("broken", "*.csv")):
         shutil.copytree(place / "llama", place / name, ignore=shutil.ignore_patterns(removed))
     config = json.loads((place / "broken" / "config.json").read_text())
@@ -283,7 +283,7 @@ def strange(place: Path) -> Path:
         (["nowhere"], "nowhere/config.json cannot be read: No such file or directory"),
         (["empty"], "empty/config.json cannot be read: No such file or directory"),
         (["short.txt"], "short.txt/config.json cannot be read: Not a directory"),
-        (["foreign"], "foreign is not a run of char_lm.py"),
+        (["foreign"], "foreign holds a run of sort, not of char_lm"),
         (["bare"], "the folder bare holds no checkpoint"),
         (["broken"], "broken/config.json is damaged: list indices must be integers or slices, not str"),
         (["lost"], "text file lost.txt cannot be read: No such file or directory; choose a text with --text"),
@@ -297,7 +297,7 @@ def strange(place: Path) -> Path:
         (["short"], "short has a context of 3 characters, patterns need at least 4"),
         (["llama", "--windows", "0"], "--windows must be at least 1, got 0"),
         (["llama", "--sequences", "0"], "--sequences must be at least 1, got 0"),
-        (["--plot-only", "llama"], "llama/heads.csv cannot be read: No such file or directory"),
+        (["--plot-only", "llama"], "llama holds a run of char_lm, not of heads"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, strange: Path) -> None:
@@ -310,6 +310,7 @@ def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, strang
         ("heads.csv", "a,b\n1,2\n"),
         ("heads.csv", "layer,head,measure,value,uniform\n"),
         ("heads.csv", "layer,head,measure,value,uniform\n1,1,self,0.5,0.5\n"),
+        ("distances.csv", "layer.head,1.1\n"),
         ("distances.csv", "layer.head,1.1\n1.2,0\n"),
         ("distances.csv", "layer.head,1.1\n1.1,far\n"),
     ],

@@ -196,9 +196,9 @@ def test_the_quick_preset_reaches_its_targets(tmp_path: Path) -> None:
     ],
 )
 def test_bad_options_are_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
-    header = ",".join(scaling.COLUMNS)
+    header, config = ",".join(scaling.COLUMNS), {"experiment": "scaling", "options": {"preset": "quick", "keys": 32}}
     for name, table in (("cut", "draw,d_k\n0,1\n"), ("uneven", f"{header}\n0,1,1,1,1,1,1\n")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(json.dumps({"options": {"preset": "quick", "keys": 32}}))
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
         (tmp_path / name / "measurements.csv").write_text(table)
     assert refusal("scaling.py", *arguments, cwd=tmp_path) == said

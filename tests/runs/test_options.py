@@ -37,7 +37,7 @@ def test_the_help_explains_the_options_of_all_too(capsys: pytest.CaptureFixture[
         "--out {None}|PATH Folder for the results, new or empty;",
         "--resume {None}|PATH Run folder to go on with, bit for bit, from its last checkpoint;",
         "--plot-only {None}|PATH Run folder whose figures are drawn anew;",
-        "--seed INT Seed of initialisation, data and dropout. (default: 0)",
+        "--seed INT Seed of all that is drawn at random. (default: 0)",
         "--threads INT Worker threads; each takes a share of every batch. (default: 2)",
         "--steps INT Training steps. (default: 10)",
     ):

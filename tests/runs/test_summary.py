@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchformer.runs import About, Result, RunFolder, conclude, is_as, results_of
+from scratchformer.runs import About, Result, RunFolder, conclude, is_as, read_summary, results_of
 
 ABOUT = About("/somewhere/sort.py", "Does it\nsort?\n\nMore about it.\n", "A paper, 2020", "all of them", "loss.png")
 
@@ -104,6 +104,44 @@ def test_what_a_summary_holds_is_what_was_found(tmp_path: Path) -> None:
     found = results_of(conclude(RunFolder(tmp_path / "other", "sort"), ABOUT, Config(), lost, None))
     assert all(math.isnan(result.achieved) and not result.passed for result in found)
     assert [result.target for result in found] == [None, 1.0, None, 1.0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: 5} for name in ("experiment", "question", "source", "published", "picture", "preset", "results")),
+        *({name: "x"} for name in ("seed", "seconds", "passed", "results")),
+        {"picture": "../loss.png"},
+        {"seed": True},
+        {"seconds": math.inf},
+        {"passed": []},
+        {"results": {}},
+        *({"results": [result]} for result in ({}, [], "x")),
+    ],
+)
+def test_a_summary_that_no_run_wrote_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    conclude(RunFolder(tmp_path / "run", "sort"), ABOUT, Config(), [Result("loss", 1.5, 2.0)], 3.5)
+    path = tmp_path / "run" / "summary.json"
+    summary = read_summary(path)
+    assert summary["results"][0]["achieved"] == 1.5
+    path.write_text(json.dumps(summary | change))
+    with pytest.raises(ValueError, match=r"summary\.json is not of an experiment$"):
+        read_summary(path)
+    for name in summary:
+        path.write_text(json.dumps({other: summary[other] for other in summary if other != name}))
+        with pytest.raises(ValueError, match="is not of an experiment"):
+            read_summary(path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"metric": 1}, {"achieved": "x"}, {"target": "x"}, {"better": "best"}, {"achieved": []}]
+)
+def test_a_result_that_no_run_wrote_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    summary = conclude(RunFolder(tmp_path / "run", "sort"), ABOUT, Config(), [Result("loss", 1.5, 2.0)], 3.5)
+    path = tmp_path / "run" / "summary.json"
+    path.write_text(json.dumps(summary | {"results": [summary["results"][0] | change]}))
+    with pytest.raises(ValueError, match=r"summary\.json is not of an experiment$"):
+        read_summary(path)
 
 
 def test_the_time_of_a_run_in_parts_is_not_known(tmp_path: Path) -> None:

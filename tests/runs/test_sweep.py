@@ -1,5 +1,6 @@
 """A sweep of a stand-in for an experiment: it counts, saves where it stands when it is asked to, and goes on there."""
 
+import json
 import os
 import signal
 import threading
@@ -11,7 +12,11 @@ import pytest
 from scratchformer.runs import RunFolder, Stopped
 from scratchformer.runs.sweep import has_diverged, has_ended, run_sweep
 
-COUNTING = """
+SUMMARY = dict.fromkeys(("experiment", "question", "source", "published", "picture", "preset"), "count")
+SUMMARY |= {"seed": 0, "seconds": None, "passed": None, "results": []}
+COUNTING = (
+    f"SUMMARY = {SUMMARY!r}"
+    """
 import json, signal, sys, time
 from pathlib import Path
 
@@ -37,8 +42,9 @@ for step in range(done, int(options["--steps"])):
         file.write(f"{step}\\n")
     time.sleep(0.002)
 result = {"metric": "count", "achieved": step + 1.0, "target": None, "better": "lower"}
-(path / "summary.json").write_text(json.dumps({"results": [result]}))
+(path / "summary.json").write_text(json.dumps(SUMMARY | {"results": [result]}))
 """
+)
 LONG = "3000"
 
 
@@ -109,7 +115,7 @@ while time.monotonic() < deadline or most == 0:
 (here / str(os.getpid())).unlink()
 Path(sys.argv[-1]).mkdir()
 Path(sys.argv[-1], "most").write_text(str(most))
-Path(sys.argv[-1], "summary.json").write_text('{{"results": []}}')
+Path(sys.argv[-1], "summary.json").write_text({json.dumps(SUMMARY)!r})
 """)
     names = [str(i) for i in range(4)]
     run_sweep(folder, script, {name: [] for name in names}, at_once=at_once)
