@@ -11,6 +11,7 @@ moving average of the weights. Held out are the 1,000 pairs a + b of the lowest 
 them b + a is learned from.
 
 Expected: at least 999 of 1,000. With `quick` all sums are right from about step 325 of 1,000 on, ones before tens.
+`quick` takes a minute on two cores, `paper` two, `smoke` a few seconds.
 """
 
 import zlib

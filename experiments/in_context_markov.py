@@ -12,6 +12,10 @@ the chain. What the first state tells of it beyond would save another 0.001.
 A token marks the beginning, other than in the source: attention that rests on it counts for less, as counts that start
 at 1 do. Without it (`--no-beginning`) attention is a mean of what followed, however often that was, and the best logits
 that are linear in it stay 0.012 above the optimum.
+
+Expected: two layers rest where unigrams are counted for at least 100 steps, then come within 0.01 nats of the optimum;
+one layer stays at least 0.03 above it. `quick` takes a minute on two cores, `paper`, with four times the steps at a
+third of the learning rate, four minutes, `smoke` a few seconds.
 """
 
 import math
