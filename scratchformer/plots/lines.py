@@ -128,7 +128,8 @@ def line_panels(
                 )
             if own and not is_shared:
                 handles = [legends[-1][name] for name in own]
-                axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=9.5)
+                narrow = {"fontsize": 9, "handlelength": 1.8, "columnspacing": 1.2}  # wider ones push the axes aside
+                axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, **narrow)
         if together and is_shared:
             drawn = {name: handle for legend in reversed(legends) for name, handle in legend.items()}
             columns = 4 if len(together) <= 4 else 3
