@@ -41,6 +41,7 @@ BEGIN, END = "<!-- The table is written by `python -m experiments.collect`. -->\
 HEADER = ("question", "source", "published", "ours", "time", "picture")
 ORDER = [experiment.name for experiment in EXPERIMENTS]
 SHOWN = {experiment.name: experiment.shown for experiment in EXPERIMENTS}
+OWN_SEEDS = [experiment.name for experiment in EXPERIMENTS if experiment.has_own_seeds]
 THUMBNAIL = 180
 """Pixels."""
 
@@ -213,6 +214,8 @@ def time_taken(summaries: Sequence[dict[str, Any]]) -> str:
     seconds = [summary["seconds"] for summary in summaries if summary["seconds"] is not None]
     said = [in_words(mean(seconds))] if seconds else []
     said.append(f"`{summaries[0]['preset']}`")
+    if summaries[0]["experiment"] in OWN_SEEDS:
+        return ", ".join([*said, "all its seeds"])
     return ", ".join([*said, f"{len(summaries)} seed{'s' if len(summaries) > 1 else ''}"])
 
 

@@ -138,10 +138,11 @@ def test_a_row_says_what_was_asked_and_what_came_out(tmp_path: Path, into: Path)
     run_of(tmp_path / "out", "char_lm", results=[result("loss", 1.23456)], picture="loss.png", preset="quick")
     run_of(tmp_path / "out", "scaling", seconds=None)
     run_of(tmp_path / "out", "attention_walkthrough")
+    run_of(tmp_path / "out", "ablations", seconds=1000.0)
     collect.collect(tmp_path / "out", into)
     (into / "figures" / "scaling.png").unlink()
     found = rows(into)
-    assert list(found) == ["attention_walkthrough", "scaling", "sort", "char_lm"], "in the order in which they run"
+    assert list(found) == ["attention_walkthrough", "scaling", "sort", "char_lm", "ablations"], "in the order in which they run"
     assert found["sort"] == [
         "[sort](sort.py): Does it sort?",
         "A paper, 2020",
@@ -152,6 +153,7 @@ def test_a_row_says_what_was_asked_and_what_came_out(tmp_path: Path, into: Path)
         '<a href="figures/sort.png"><img src="figures/sort.png" width="180" alt="sort"></a>',
     ]
     assert found["char_lm"][3:5] == ["`loss` 1.235", "12 s, `quick`, 1 seed"]
+    assert found["ablations"][4] == "17 min, `paper`, all its seeds"
     assert found["scaling"][3:] == ["`share_sorted` 1, at least 0.99: reached", "`paper`, 1 seed", ""]
 
 
