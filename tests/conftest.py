@@ -15,7 +15,7 @@ tests.annotations.check_annotations("scratchformer")
 settings.register_profile(
     "default",
     deadline=None,
-    max_examples=25,
+    max_examples=20,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

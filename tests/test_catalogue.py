@@ -11,7 +11,7 @@ from scratchformer.gradcheck.strategies import ORDINARY, REGIMES, Regime
 from scratchformer.gradcheck.tally import tally
 from tests.annotations import unchecked
 
-EXAMPLES = {"ops": 12, "layers": 2, "models": 1, "optim": 12}
+EXAMPLES = {"ops": 8, "layers": 2, "models": 1, "optim": 12}
 UNCATALOGUED = {"Backward", "Layer", "Parameter", "Trace", "GPTConfig"}
 UNCATALOGUED |= {"Optimizer", "ParallelMap", "ParameterVector", "WeightAverage", "clip_global_norm", "global_norm"}
 UNCATALOGUED |= {"Constant", "WarmupCosine", "WarmupInverseSquareRoot"}

@@ -142,7 +142,9 @@ def test_a_row_says_what_was_asked_and_what_came_out(tmp_path: Path, into: Path)
     collect.collect(tmp_path / "out", into)
     (into / "figures" / "scaling.png").unlink()
     found = rows(into)
-    assert list(found) == ["attention_walkthrough", "scaling", "sort", "char_lm", "ablations"], "in the order in which they run"
+    assert list(found) == ["attention_walkthrough", "scaling", "sort", "char_lm", "ablations"], (
+        "in the order in which they run"
+    )
     assert found["sort"] == [
         "[sort](sort.py): Does it sort?",
         "A paper, 2020",

@@ -106,7 +106,7 @@ def test_full_width_is_exhaustive(
         assert beam.score == pytest.approx(scores[ids], rel=1e-12, abs=1e-15)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     vocabulary=st.integers(1, 5),
     num_tokens=st.integers(1, 6),

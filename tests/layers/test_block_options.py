@@ -17,9 +17,9 @@ from tests.strategies import normal, seeds
 D, D_MEMORY = 4, 3
 
 
-def decoder_block(seed: int, **options: Any) -> TransformerBlock:
+def decoder_block(seed: int, d_model: int = D, num_heads: int = 2, **options: Any) -> TransformerBlock:
     made: dict[str, Any] = {"cross_attention": True, "d_memory": D_MEMORY} | options
-    return TransformerBlock(D, 2, 3, **made, generator=np.random.default_rng(seed))
+    return TransformerBlock(d_model, num_heads, 3, **made, generator=np.random.default_rng(seed))
 
 
 def boolean(mask: ndarray) -> ndarray:
@@ -40,8 +40,8 @@ norm_orders = pytest.mark.parametrize("norm_first", [True, False], ids=["pre-nor
 def test_gradients_with_cross_attention(
     norm_first: bool, batch: tuple[int, ...], norm: str, mask: Any, seed: int
 ) -> None:
-    layer = decoder_block(seed, norm_first=norm_first, norm=norm, dropout=0.3)
-    x, memory, scores, memory_scores = normal(seed, (*batch, 3, D), (*batch, 2, D_MEMORY), (3, 3), (3, 2))
+    layer = decoder_block(seed, d_model=3, num_heads=1, norm_first=norm_first, norm=norm, dropout=0.3)
+    x, memory, scores, memory_scores = normal(seed, (*batch, 3, 3), (*batch, 2, D_MEMORY), (3, 3), (3, 2))
 
     def call(layer: TransformerBlock, x: ndarray, mask: ndarray, memory: ndarray, memory_mask: ndarray) -> tuple:
         return layer(x, mask, memory, memory_mask, is_causal=True, generator=np.random.default_rng(seed))

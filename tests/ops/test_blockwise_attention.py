@@ -29,7 +29,7 @@ def results(attend: Attend, case: AttentionCase, dy: ndarray) -> dict[str, Any]:
     return dict(zip(("y", "dquery", "dkey", "dvalue", "dmask"), (y, *backward(dy)), strict=True))
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(case=attention_cases(largest=8), scale=st.sampled_from([1.0, 12.0]))
 def test_it_equals_dense_attention(case: AttentionCase, scale: float) -> None:
     case = case._replace(query=scale * case.query)
@@ -205,7 +205,7 @@ def test_only_an_axis_of_one_serves_every_tile(length: int, part: slice) -> None
     assert square.mask_of((), slice(1, 2), slice(1, 2)) == (part, part)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(case=attention_cases(largest=4), queries=st.sampled_from([1, 3]))
 def test_who_attends_and_who_is_attended_to_is_what_the_whole_mask_says(case: AttentionCase, queries: int) -> None:
     t_query, t_key = case.query.shape[-2], case.key.shape[-2]

@@ -73,7 +73,7 @@ def test_the_best_model_is_the_one_that_was_evaluated(tmp_path: Path) -> None:
     save_every=st.integers(1, 12),
     moment=st.sampled_from(["batches", "evaluate", "best", "last"]),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     killed_in_step: int,
     save_every: int,
