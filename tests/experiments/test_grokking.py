@@ -367,7 +367,7 @@ def test_the_reference_run_is_drawn_behind(
 
 def as_published() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What a run measures that meets every target of `quick` by nothing."""
-    steps = np.array([100, 150, 449, 450, 2500])
+    steps = np.array([100, 150, 449, 450, 2200])
     curves = {
         "decay_training_accuracy": [0.98, 0.99, 1, 1, 1],
         "decay_test_accuracy": [0.4, 0.5, 0.89, 0.9, 0.99],
@@ -419,7 +419,7 @@ def test_only_the_settings_of_the_targets_are_judged_whatever_the_seed() -> None
     for options, is_judged in (
         ({}, True),
         ({"seed": 7, "threads": 1, "save_every": 10, "out": Path("x")}, True),
-        ({"steps": 2499}, False),
+        ({"steps": 2199}, False),
         ({"share": 0.4}, False),
         ({"evaluate_every": 10}, False),
     ):
@@ -444,7 +444,7 @@ def test_the_quick_preset_reaches_its_targets(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--warmup", "-1"], "--warmup must be at least 0, got -1"),
-        (["--warmup", "2500"], "--warmup 2500 must be less than --steps 2500"),
+        (["--warmup", "2200"], "--warmup 2200 must be less than --steps 2200"),
         (["--weight-decay", "-1"], "--weight-decay must be at least 0, got -1.0"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--evaluate-every", "0"], "--evaluate-every must be at least 1, got 0"),
