@@ -33,7 +33,7 @@ EXPERIMENTS = (
     Experiment("in_context_markov"),
     Experiment("char_lm"),
     Experiment("masked_lm"),
-    Experiment("heads", can_resume=False, looks_into="char_lm"),
+    Experiment("attention_heads", can_resume=False, looks_into="char_lm"),
     Experiment("optimizers", has_own_seeds=True),
     Experiment("ablations", has_own_seeds=True),
 )

@@ -32,6 +32,15 @@ from time import perf_counter
 from typing import Any
 
 from scratchformer.plots import Line, Panel, line_panels, save_figure
+from scratchformer.recipes.arms import (
+    Arm,
+    ArmOptions,
+    collect,
+    describe_diverged,
+    print_table,
+    read_arms,
+    reference_arms,
+)
 from scratchformer.runs import (
     About,
     Result,
@@ -45,7 +54,6 @@ from scratchformer.runs import (
     read_run,
     run_script,
 )
-from scratchformer.runs.arms import Arm, ArmOptions, collect, describe_diverged, print_table, read_arms, reference_arms
 from scratchformer.runs.sweep import run_sweep
 
 PROG = "ablations.py"

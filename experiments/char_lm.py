@@ -24,6 +24,7 @@ import numpy as np
 
 from scratchformer.generation import Sampling, generate
 from scratchformer.models import GPT, Llama
+from scratchformer.recipes.language_model import LanguageModelOptions, language_model_trainer
 from scratchformer.runs import (
     About,
     Recorder,
@@ -47,7 +48,6 @@ from scratchformer.runs import (
     run_script,
     run_training,
 )
-from scratchformer.runs.language_model import LanguageModelOptions, language_model_trainer
 from scratchformer.text import (
     CharacterTokenizer,
     Corpus,

@@ -31,6 +31,8 @@ import numpy as np
 
 from scratchformer.plots import save_figure
 from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
+from scratchformer.recipes.alignment import cross_attention, has_alignment, measure_alignment, read_alignment
+from scratchformer.recipes.pairs import CharacterPairs, PairOptions, least_smoothed_loss, pair_trainer
 from scratchformer.runs import (
     About,
     Recorder,
@@ -50,8 +52,6 @@ from scratchformer.runs import (
     run_script,
     run_training,
 )
-from scratchformer.runs.alignment import cross_attention, has_alignment, measure_alignment, read_alignment
-from scratchformer.runs.pairs import CharacterPairs, PairOptions, least_smoothed_loss, pair_trainer
 from scratchformer.text import PairBatch
 from scratchformer.text.dates import DATE_FORMS, WrittenDate, write_date
 

@@ -30,12 +30,13 @@ from scratchformer.layers.trace import record
 from scratchformer.ops import Backward, cross_entropy
 from scratchformer.optim import AdamW, WarmupCosine
 from scratchformer.plots import Line, Panel, line_panels, save_figure
+from scratchformer.recipes.arms_in_turn import read_arms, train_arm
+from scratchformer.recipes.options import RunOptions
 from scratchformer.runs import (
     About,
     Curves,
     Result,
     RunFolder,
-    RunOptions,
     begin_run,
     check_option,
     check_places,
@@ -48,7 +49,6 @@ from scratchformer.runs import (
     reference_curves,
     run_script,
 )
-from scratchformer.runs.arms_in_turn import read_arms, train_arm
 from scratchformer.text import TokenBatch
 from scratchformer.training import LAST, Trainer, load
 

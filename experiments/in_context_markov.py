@@ -29,17 +29,19 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.analysis.attention_patterns import induction_score, previous_token_score
 from scratchformer.layers import Embedding, Layer, Linear, MultiHeadAttention, RelativeBias, Trace
 from scratchformer.layers.trace import record, within
 from scratchformer.ops import Backward, cross_entropy, softmax
 from scratchformer.optim import AdamW, WarmupCosine
 from scratchformer.plots import Line, Panel, attention_maps, line_panels, save_figure
+from scratchformer.recipes.arms_in_turn import read_arms, train_arm
+from scratchformer.recipes.options import RunOptions
 from scratchformer.runs import (
     About,
     Curves,
     Result,
     RunFolder,
-    RunOptions,
     begin_run,
     check_option,
     check_run,
@@ -52,8 +54,6 @@ from scratchformer.runs import (
     reference_curves,
     run_script,
 )
-from scratchformer.runs.arms_in_turn import read_arms, train_arm
-from scratchformer.runs.heads import induction_score, previous_token_score
 from scratchformer.text import TokenBatch
 from scratchformer.text.markov import bigram, markov_sequences, unigram
 from scratchformer.training import LAST, Trainer, load, next_token_loss

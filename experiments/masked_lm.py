@@ -19,11 +19,11 @@ import numpy as np
 from scratchformer.layers import Trace
 from scratchformer.models import BERT, BERTConfig
 from scratchformer.optim import AdamW, WarmupCosine, WeightAverage
+from scratchformer.recipes.options import RunOptions
 from scratchformer.runs import (
     About,
     Recorder,
     Result,
-    RunOptions,
     as_reference_run,
     begin_run,
     check_option,

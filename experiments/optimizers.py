@@ -22,6 +22,16 @@ from typing import Any
 import numpy as np
 
 from scratchformer.plots import Line, Panel, line_panels, save_figure
+from scratchformer.recipes.arms import (
+    Arm,
+    ArmOptions,
+    collect,
+    describe_diverged,
+    mean_and_range,
+    print_table,
+    read_arms,
+    reference_arms,
+)
 from scratchformer.runs import (
     About,
     Result,
@@ -34,16 +44,6 @@ from scratchformer.runs import (
     read_measures,
     read_run,
     run_script,
-)
-from scratchformer.runs.arms import (
-    Arm,
-    ArmOptions,
-    collect,
-    describe_diverged,
-    mean_and_range,
-    print_table,
-    read_arms,
-    reference_arms,
 )
 from scratchformer.runs.sweep import run_sweep
 

@@ -35,7 +35,7 @@ import numpy as np
 from numpy import ndarray
 from scipy.special import ndtr
 
-from scratchformer.derivations.scores import ScoreStatistics, measure_scores
+from scratchformer.analysis.score_scale import ScoreStatistics, measure_scores
 from scratchformer.plots import Line, Panel, line_panels, save_figure
 from scratchformer.runs import (
     About,

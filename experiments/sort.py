@@ -28,6 +28,7 @@ from numpy import ndarray
 from scratchformer.generation import greedy_answers
 from scratchformer.models import GPT
 from scratchformer.plots import Line, Panel, line_panels, save_figure
+from scratchformer.recipes.answers import AnswerOptions, answer_trainer
 from scratchformer.runs import (
     About,
     Recorder,
@@ -49,7 +50,6 @@ from scratchformer.runs import (
     run_script,
     run_training,
 )
-from scratchformer.runs.answers import AnswerOptions, answer_trainer
 from scratchformer.text import TokenBatch, prompted_batch
 from scratchformer.training import BEST
 

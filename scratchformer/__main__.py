@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> None:
         asked = bool(arguments) and arguments[0] in ("-h", "--help")
         print(f"python -m scratchformer COMMAND\n\n{listed}", file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
-    command = import_module(f"scratchformer.runs.{arguments[0]}_command")  # so that a mistyped one costs nothing
+    command = import_module(f"scratchformer.commands.{arguments[0]}")  # so that a mistyped one costs nothing
     command.main(arguments[1:])
 
 

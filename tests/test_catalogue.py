@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scratchformer import layers, models, ops, optim
 from scratchformer.catalogue import CATALOGUE, OPS, Entry
 from scratchformer.gradcheck import Report
+from scratchformer.gradcheck.judgement.tally import tally
 from scratchformer.gradcheck.strategies import ORDINARY, REGIMES, Regime
-from scratchformer.gradcheck.tally import tally
 from tests.annotations import unchecked
 
 EXAMPLES = {"ops": 8, "layers": 2, "models": 1, "optim": 12}

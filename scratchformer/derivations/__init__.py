@@ -1,9 +1,9 @@
 """How every gradient is derived: pages whose code runs, and the small reader that runs them."""
 
-from scratchformer.derivations.checking import Result, check, derivative, mistake, same, vanishes
-from scratchformer.derivations.memory import kept_bytes
-from scratchformer.derivations.pages import Page, find_page, pages
-from scratchformer.derivations.running import PageError, describe_wrong, run_page
+from scratchformer.derivations.reader.checking import Result, check, derivative, mistake, same, vanishes
+from scratchformer.derivations.reader.memory import kept_bytes
+from scratchformer.derivations.reader.pages import Page, find_page, pages
+from scratchformer.derivations.reader.running import PageError, describe_wrong, run_page
 
 __all__ = [
     "Page",

@@ -4,18 +4,18 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.again import example, name_of, written_call
-from scratchformer.gradcheck.contracts import broken_promises
-from scratchformer.gradcheck.gradient_sets import largest_input
-from scratchformer.gradcheck.kinks import probe
-from scratchformer.gradcheck.misuse import check_zero
-from scratchformer.gradcheck.of_layer import layer_subject
-from scratchformer.gradcheck.of_op import named, op_subject, pair
-from scratchformer.gradcheck.points import point_at, precision_of, with_twins
-from scratchformer.gradcheck.probes import cotangent
-from scratchformer.gradcheck.report import Report
-from scratchformer.gradcheck.subject import Subject, split_into_parts
-from scratchformer.gradcheck.verdicts import judge
+from scratchformer.gradcheck.judgement.report import Report
+from scratchformer.gradcheck.judgement.verdicts import judge
+from scratchformer.gradcheck.numeric.kinks import probe
+from scratchformer.gradcheck.numeric.points import point_at, precision_of, with_twins
+from scratchformer.gradcheck.numeric.probes import cotangent
+from scratchformer.gradcheck.promises.contracts import broken_promises
+from scratchformer.gradcheck.promises.gradient_sets import largest_input
+from scratchformer.gradcheck.subjects.again import example, name_of, written_call
+from scratchformer.gradcheck.subjects.misuse import check_zero
+from scratchformer.gradcheck.subjects.of_layer import layer_subject
+from scratchformer.gradcheck.subjects.of_op import named, op_subject, pair
+from scratchformer.gradcheck.subjects.subject import Subject, split_into_parts
 
 Zero = Mapping[str, str]
 """Gradients that are zero by mathematics: the reason, by tensor."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.report import Finding, Report
+from scratchformer.gradcheck.judgement.report import Finding, Report
 
 TOLERANCE = 1e-12
 

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 from scratchformer.layers import Dropout, Embedding, Layer, LayerNorm, TransformerBlock
 from scratchformer.layers.checks import check_probability, check_size
 from scratchformer.layers.trace import Trace, record, within
-from scratchformer.models.heads import ClassHead, MaskedHead
+from scratchformer.models.bert_heads import ClassHead, MaskedHead
 from scratchformer.ops import Backward, cross_entropy, padding_mask
 from scratchformer.ops.contract import check_dimensions, check_indices, check_shape
 from scratchformer.ops.rows import unbroadcast

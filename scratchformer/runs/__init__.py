@@ -6,7 +6,6 @@ from scratchformer.runs.environment import describe_environment
 from scratchformer.runs.figures import comparable_run, draw_attention, draw_losses, draw_norms, evaluations
 from scratchformer.runs.folder import RunFolder, load_run, read_json, read_options, read_run
 from scratchformer.runs.measures import Curves, as_reference_run, read_measures, reference_curves
-from scratchformer.runs.options import RunOptions
 from scratchformer.runs.progress import ProgressBar
 from scratchformer.runs.recorder import Recorder
 from scratchformer.runs.stopping import Stopped, StopSignals, run_script
@@ -21,7 +20,6 @@ __all__ = [
     "Recorder",
     "Result",
     "RunFolder",
-    "RunOptions",
     "StopSignals",
     "Stopped",
     "Table",

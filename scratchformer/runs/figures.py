@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.analysis.norms import ACTIVATION, GRADIENT
 from scratchformer.layers import Trace
 from scratchformer.plots import attention_maps, loss_curve, norm_curves, save_figure
 from scratchformer.runs.folder import read_run
-from scratchformer.runs.norms import ACTIVATION, GRADIENT
 from scratchformer.runs.recorder import NORMS
 from scratchformer.runs.table import read_table
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from scratchformer.analysis.norms import norms_by_layer
 from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.measures import MEASURES
-from scratchformer.runs.norms import norms_by_layer
 from scratchformer.training import (
     BEST,
     LAST,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scratchformer.derivations import Result, pages
-from scratchformer.derivations.documents import site_files
+from scratchformer.derivations.reader.documents import site_files
 from tests.annotations import unchecked
 from tests.derivations.browser import PROGRAM, Tab, open_tab
 

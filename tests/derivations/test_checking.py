@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.derivations import check, derivative, kept_bytes, mistake, same, vanishes
-from scratchformer.derivations.checking import recording, relative_error
+from scratchformer.derivations.reader.checking import recording, relative_error
 from scratchformer.ops import linear, scaled_dot_product_attention, softmax
 from tests.strategies import normal, seeds
 

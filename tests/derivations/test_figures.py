@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from scratchformer.derivations.figures import FIGURES, draw_figures
-from scratchformer.derivations.pages import FOLDER
+from scratchformer.derivations.reader.figures import FIGURES, draw_figures
+from scratchformer.derivations.reader.pages import FOLDER
 from scratchformer.plots import save_svg
 from tests.annotations import unchecked
 

@@ -10,7 +10,7 @@ import pytest
 
 from scratchformer import derivations, gradcheck, layers, models, ops, optim
 from scratchformer.derivations import Page, describe_wrong, pages, run_page
-from scratchformer.derivations.pages import FOLDER
+from scratchformer.derivations.reader.pages import FOLDER
 from tests.annotations import unchecked
 from tests.derivations.notation import LATEX, WORDS, names_in_formula, names_in_table
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scratchformer.derivations import Result
-from scratchformer.derivations.documents import Links, found_by_checks
-from scratchformer.derivations.rendering import render_page, render_source
+from scratchformer.derivations.reader.documents import Links, found_by_checks
+from scratchformer.derivations.reader.rendering import render_page, render_source
 from tests.derivations.notation import LATEX
 
 SINGLE = ("sqrt", "mathrm", "text", "bar", "hat", "tilde", "overline", "underbrace")
@@ -95,7 +95,7 @@ def test_tables_say_which_cells_are_headings() -> None:
 def test_an_image_by_itself_is_a_figure_with_a_caption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "a.svg").write_text("<svg/>")
-    monkeypatch.setattr("scratchformer.derivations.documents.FOLDER", tmp_path)
+    monkeypatch.setattr("scratchformer.derivations.reader.documents.FOLDER", tmp_path)
     links = Links([])
     html = render_page("x.md", "![A & b](figures/a.svg)\n", links.find).html
     assert html == ('<figure><img src="figures/a.svg" alt="A &amp; b" /><figcaption>A &amp; b</figcaption></figure>\n')

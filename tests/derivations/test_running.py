@@ -1,7 +1,7 @@
 import pytest
 
 from scratchformer.derivations import Page, PageError, describe_wrong, find_page, run_page
-from scratchformer.derivations.running import lines_of
+from scratchformer.derivations.reader.running import lines_of
 
 TEXT = """# Doubling
 

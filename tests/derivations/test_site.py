@@ -9,9 +9,10 @@ from posixpath import dirname, join, normpath
 
 import pytest
 
-from scratchformer.derivations import Page, Result, pages, site
-from scratchformer.derivations.documents import site_files
-from scratchformer.derivations.site import MANIFEST, write_site
+from scratchformer.derivations import Page, Result, pages
+from scratchformer.derivations.reader import site
+from scratchformer.derivations.reader.documents import site_files
+from scratchformer.derivations.reader.site import MANIFEST, write_site
 from tests.annotations import unchecked
 from tests.derivations.test_rendering import code_lines, text_of
 
@@ -141,7 +142,7 @@ def test_sources_are_whole(documents: dict[str, Document], files: dict[str, str]
     sources = [name for name in documents if name.startswith("source/")]
     assert sources
     for name in sources:
-        path = Path(site.__file__).parents[2] / name.removeprefix("source/").removesuffix(".html")
+        path = Path(site.__file__).parents[3] / name.removeprefix("source/").removesuffix(".html")
         assert [line for _, line in code_lines(files[name])] == path.read_text(encoding="utf-8").splitlines()
 
 
@@ -161,7 +162,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("derivations")
     (folder / "README.md").write_text("# Derivations\n")
     (folder / "site.css").write_text("p {}\n")
-    monkeypatch.setattr("scratchformer.derivations.documents.FOLDER", folder)
+    monkeypatch.setattr("scratchformer.derivations.reader.documents.FOLDER", folder)
     monkeypatch.setattr(site, "pages", lambda: [TINY])
 
 

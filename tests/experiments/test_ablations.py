@@ -10,8 +10,8 @@ import pytest
 from experiments import ablations
 from experiments.ablations import ARMS, BASELINE, PANELS, PRESETS, Config, judge
 from scratchformer.models import GPTConfig
-from scratchformer.runs.arms import Arm
-from scratchformer.runs.language_model import LanguageModelOptions, language_model
+from scratchformer.recipes.arms import Arm
+from scratchformer.recipes.language_model import LanguageModelOptions, language_model
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.running import refusal, run
 

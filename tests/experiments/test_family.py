@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from experiments import masked_lm
+from scratchformer.recipes.language_model import LanguageModelOptions, language_model
 from scratchformer.runs import Result, read_table
-from scratchformer.runs.language_model import LanguageModelOptions, language_model
 from scratchformer.text import fixed_masked_batches, ngram_entropy, pydoc_corpus
 from scratchformer.training import load
 from tests.experiments.running import TINY, refusal, run, run_program

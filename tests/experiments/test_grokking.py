@@ -17,8 +17,8 @@ import pytest
 from experiments import grokking
 from experiments.grokking import ARMS, PRESETS, AdditionTransformer
 from scratchformer.ops import cross_entropy
+from scratchformer.recipes.arms_in_turn import read_arms
 from scratchformer.runs import Stopped, read_table
-from scratchformer.runs.arms_in_turn import read_arms
 from scratchformer.text import TokenBatch
 from scratchformer.training import LAST, read_checkpoint
 from tests.experiments.running import refusal, run, run_program

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 from experiments import in_context_markov as markov
 from experiments.in_context_markov import ARMS, BEGIN, PRESETS, STRATEGIES, AttentionOnly
+from scratchformer.recipes.arms_in_turn import read_arms
 from scratchformer.runs import Stopped, evaluations
-from scratchformer.runs.arms_in_turn import read_arms
 from scratchformer.training import LAST, read_checkpoint
 from tests.experiments.running import refusal, run, run_program
 from tests.gradients import check_layer, with_random_values

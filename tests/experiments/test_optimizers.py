@@ -9,8 +9,8 @@ import pytest
 
 from experiments import optimizers
 from experiments.optimizers import ARMS, PRESETS, Config, by_optimizer, finals, judge, rates
+from scratchformer.recipes.arms import Arm
 from scratchformer.runs import Result
-from scratchformer.runs.arms import Arm
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.running import refusal, run
 

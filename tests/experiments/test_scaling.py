@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import scaling
-from scratchformer.derivations.scores import measure_scores
+from scratchformer.analysis.score_scale import measure_scores
 from tests.experiments.running import refusal, run
 
 FIGURES = {f"{name}.{suffix}" for name in ("scaling", "decay") for suffix in ("png", "svg")}

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import speed, speed_worker
+import experiments.speed.__main__ as speed
+from experiments.speed import worker as speed_worker
 from scratchformer.models import GPT, GPTConfig
 from tests.experiments.running import refusal
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchformer.gradcheck.oracles import central_difference, complex_step, rounding_of, taylor_slope
+from scratchformer.gradcheck.numeric.oracles import central_difference, complex_step, rounding_of, taylor_slope
 
 SMOOTH = {
     "exp": (np.exp, np.exp),

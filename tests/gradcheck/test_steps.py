@@ -1,7 +1,7 @@
 import numpy as np
 
-from scratchformer.gradcheck.of_op import op_subject
-from scratchformer.gradcheck.steps import step_study
+from scratchformer.gradcheck.numeric.steps import step_study
+from scratchformer.gradcheck.subjects.of_op import op_subject
 from scratchformer.ops import relu, softmax
 
 X = np.random.default_rng(0).standard_normal((3, 4))

@@ -1,7 +1,7 @@
 import pytest
 
 from scratchformer.gradcheck import Finding, Report, Verdict
-from scratchformer.gradcheck.tally import tally
+from scratchformer.gradcheck.judgement.tally import tally
 
 
 def report(*verdicts: Verdict, broken: tuple[str, ...] = (), exact: float | None = 1e-15) -> Report:

@@ -1,0 +1,89 @@
+"""The derivations as a site: HTML and one style sheet, without scripts, that a browser shows without a network."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path, PurePosixPath
+
+from threadpoolctl import threadpool_limits
+
+from scratchformer.derivations.reader.checking import Result
+from scratchformer.derivations.reader.pages import Page, pages
+from scratchformer.derivations.reader.running import PageError, run_page
+
+LIBRARIES = {"markdown_it": "markdown-it-py", "math_core": "math-core", "pygments": "Pygments"}
+MANIFEST = ".scratchformer-site"
+
+
+def write_site(folder: Path) -> Path:
+    """Runs all pages, and writes them as HTML with what their checks found and the source that they link to.
+
+    The folder may be new, empty, or one that an earlier site was written to: there lies a list of the site's files,
+    and only these are replaced.
+
+    Returns the path of its index.html.
+
+    Raises ValueError, before anything is written, when the folder holds other files, or libraries are missing.
+    """
+    earlier = _files_of_earlier_site(folder)
+    try:
+        from scratchformer.derivations.reader.documents import site_files
+    except ModuleNotFoundError as error:
+        if error.name not in LIBRARIES:
+            raise
+        raise ValueError(f"a site needs {LIBRARIES[error.name]}: pip install 'scratchformer[site]'") from error
+    all_pages = pages()
+    files = site_files(all_pages, _run(all_pages))
+    for name in files:
+        if name not in earlier and (folder / name).exists():
+            raise ValueError(f"{folder / name} is not of the earlier site; move it, or name another folder")
+    _write(folder, files, earlier)
+    return folder / "index.html"
+
+
+def _files_of_earlier_site(folder: Path) -> set[str]:
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, expected a folder for the site")
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        return {name for name in manifest.read_text(encoding="utf-8").split("\n") if name and _is_inside(name)}
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"{folder} holds other files, expected a new or empty folder, or one with an earlier site")
+    return set()
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _run(all_pages: Sequence[Page]) -> list[list[Result] | str]:
+    """What the checks of each page found, in as many processes as there are cores; or why a page does not run."""
+    if len(all_pages) == 1:
+        return [_run_one(all_pages[0])]
+    context = get_context("spawn")
+    with ProcessPoolExecutor(mp_context=context, initializer=threadpool_limits, initargs=(1,)) as pool:
+        return list(pool.map(_run_one, all_pages))
+
+
+def _run_one(page: Page) -> list[Result] | str:
+    try:
+        return run_page(page)
+    except PageError as error:
+        return str(error)
+
+
+def _write(folder: Path, files: dict[str, bytes], earlier: set[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_manifest(folder, earlier | set(files))  # first: when interrupted, the folder is still known for a site's
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    for name in earlier - set(files):
+        (folder / name).unlink(missing_ok=True)
+    _write_manifest(folder, files)
+
+
+def _write_manifest(folder: Path, names: Iterable[str]) -> None:
+    (folder / MANIFEST).write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")

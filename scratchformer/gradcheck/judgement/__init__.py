@@ -1,0 +1,1 @@
+"""What a measured difference means, and how it is reported."""

@@ -1,0 +1,1 @@
+"""What a backward pass promises besides the right values."""

@@ -1,0 +1,1 @@
+"""What is tested: ops, layers and pairs of functions, in one form."""

@@ -1,0 +1,1 @@
+"""What several experiments train alike: options, models, trainers, comparisons of runs."""

@@ -1,0 +1,165 @@
+"""What the experiments share that compare ways to train the character model: arms, each with several seeds."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from scratchformer.plots import Line
+from scratchformer.recipes.options import RunOptions
+from scratchformer.runs.beginning import check_places
+from scratchformer.runs.command_line import check_option, option_name
+from scratchformer.runs.figures import evaluations
+from scratchformer.runs.folder import RunFolder
+from scratchformer.runs.measures import MEASURES, Curves, read_measures, reference_curves
+from scratchformer.runs.sweep import has_diverged
+
+ArmSettings = Mapping[str, Any]
+"""Options of char_lm.py by the names of its fields."""
+
+
+@dataclass(frozen=True)
+class ArmOptions(RunOptions):
+    """The options of an experiment that runs char_lm.py for several arms, each with several seeds."""
+
+    seed: int = 0
+    """Seed of the first run of each arm; the others count on from it."""
+    threads: int = 2
+    """Runs at a time, each a process of its own that has one thread."""
+    arms: tuple[str, ...] = ()
+    """Names of the arms to run; all of them, if it is not given."""
+    seeds: int = 3
+    """Runs of each arm; figures show their mean and range."""
+    steps: int = 600
+    """Training steps of a run: updates of the weights."""
+    warmup_share: float = 0.1
+    """Share of the steps over which the learning rate rises, in [0, 1); some arms have none of it."""
+    evaluate_every: int = 100
+    """Updates between evaluations."""
+    layers: int = 4
+    """Transformer blocks of the model."""
+    width: int = 128
+    """Features of its residual stream."""
+
+    def check(self, known: Mapping[str, ArmSettings]) -> None:
+        """Raises ValueError, naming the option, for the first value out of range."""
+        check_option("seed", self.seed, at_least=0)
+        for name in ("threads", "seeds", "steps", "evaluate_every", "layers", "width"):
+            check_option(name, getattr(self, name), at_least=1)
+        check_option("warmup_share", self.warmup_share, at_least=0, below=1)
+        for arm in self.arms:
+            if arm not in known:
+                raise ValueError(f"--arms {arm} is none of {', '.join(known)}")
+        check_places(self)
+
+    def runs(self, arms: Mapping[str, ArmSettings]) -> dict[str, list[str]]:
+        """The arguments of char_lm.py by the name of the run, ARM/seed-N, for the arms that are to be run."""
+        shared = {
+            "threads": 1,
+            "layers": self.layers,
+            "width": self.width,
+            "steps": self.steps,
+            "warmup": int(self.warmup_share * self.steps),
+            "evaluate_every": self.evaluate_every,
+            "save_every": self.evaluate_every,
+            "sample": 0,
+            "figures": False,
+        }
+        return {
+            f"{arm}/seed-{seed}": _arguments(shared | dict(arms[arm]) | {"seed": seed})
+            for arm in self.arms or arms
+            for seed in range(self.seed, self.seed + self.seeds)
+        }
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The validation losses of an arm (seeds, steps), in nats per character; those of a diverged run are infinite."""
+
+    name: str
+    steps: ndarray
+    losses: ndarray
+
+    @property
+    def final(self) -> float:
+        """The mean over seeds of the losses after the last step."""
+        return float(self.losses[:, -1].mean())
+
+    def lines(self, label: str) -> list[Line]:
+        """Mean and range by step."""
+        return mean_and_range(label, self.steps, self.losses)
+
+
+def collect(folder: RunFolder, config: ArmOptions, runs: Sequence[str]) -> dict[str, Arm]:
+    """Gathers what the runs of a sweep measured in measures.csv and results.csv. Raises ValueError as reading does."""
+    last_and_before = {*range(config.evaluate_every, config.steps, config.evaluate_every), config.steps}
+    with folder.table("measures", *MEASURES) as table:
+        for name in runs:
+            found = {} if has_diverged(folder.path / name) else evaluations(folder.path / name)
+            losses = dict(zip(found.get("steps", ()), found.get("losses", ()), strict=True))
+            for step in sorted(last_and_before):
+                table.add(step, name, losses.get(step, math.inf))
+    arms = read_arms(read_measures(folder.path / "measures.csv"))
+    with folder.table("results", "arm", "mean", "least", "most") as table:
+        for arm in arms.values():
+            table.add(arm.name, arm.final, float(arm.losses[:, -1].min()), float(arm.losses[:, -1].max()))
+    return arms
+
+
+def read_arms(curves: Curves) -> dict[str, Arm]:
+    """The arms whose runs, ARM/seed-N, a table of measures holds. Raises ValueError where runs of one arm differ."""
+    by_arm: dict[str, list[tuple[ndarray, ndarray]]] = {}
+    for name, curve in curves.items():
+        by_arm.setdefault(name.rpartition("/")[0], []).append(curve)
+    for name, of_seeds in by_arm.items():
+        if any(not np.array_equal(steps, of_seeds[0][0]) for steps, _ in of_seeds):
+            raise ValueError(f"the runs of {name} were not evaluated at the same steps")
+    return {
+        name: Arm(name, of_seeds[0][0], np.stack([losses for _, losses in of_seeds]))
+        for name, of_seeds in by_arm.items()
+    }
+
+
+def reference_arms(script: str, options: Mapping[str, Any], paper: ArmOptions) -> dict[str, Arm]:
+    """The arms of the reference run of an experiment, where a run of these options can be compared with it."""
+    shared = ("steps", "warmup_share", "evaluate_every", "layers", "width")
+    is_comparable = all(options.get(name) == getattr(paper, name) for name in shared)
+    return read_arms(reference_curves(script, paper.preset)) if is_comparable else {}
+
+
+def print_table(arms: Mapping[str, Arm]) -> None:
+    """A row for each arm: mean and range of the last validation losses."""
+    width = max(map(len, arms))
+    print(f"\n{'arm':<{width}}  validation loss, nats per character (least to most)")
+    for arm in arms.values():
+        last = arm.losses[:, -1]
+        diverged = "" if np.isfinite(last).all() else f"; {np.isinf(last).sum()} of {len(last)} diverged"
+        print(f"{arm.name:<{width}}  {arm.final:.4f} ({last.min():.4f} to {last.max():.4f}){diverged}")
+    print()
+
+
+def describe_diverged(arms: Mapping[str, Arm]) -> str:
+    """The names of the arms that a figure has gaps for; nothing where there are none."""
+    names = [arm.name for arm in arms.values() if not math.isfinite(arm.final)]
+    return f"diverged: {', '.join(names)}" if names else ""
+
+
+def mean_and_range(name: str, x: ndarray, values: ndarray) -> list[Line]:
+    """Of values (repetitions, x): thin lines through the least and the most, and a marked one through the mean."""
+    thin = [Line(name, x, bound, width=0.7) for bound in (values.min(axis=0), values.max(axis=0))]
+    return [*thin, Line(name, x, values.mean(axis=0), "marked")]
+
+
+def _arguments(settings: ArmSettings) -> list[str]:
+    """As they are typed."""
+    arguments = []
+    for name, value in settings.items():
+        option = option_name(name)
+        if isinstance(value, bool):
+            arguments.append(option if value else option.replace("--", "--no-", 1))
+        else:
+            arguments += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return arguments

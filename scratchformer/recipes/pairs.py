@@ -1,0 +1,148 @@
+"""What the experiments share that train an encoder-decoder on pairs of sequences."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchformer.generation.translation import translate
+from scratchformer.layers import Trace
+from scratchformer.models import Transformer, TransformerConfig
+from scratchformer.optim import AdamW, WarmupInverseSquareRoot, WeightAverage
+from scratchformer.recipes.options import RunOptions
+from scratchformer.runs.beginning import check_run
+from scratchformer.runs.command_line import check_option
+from scratchformer.text import CharacterTokenizer, PairBatch, pair_batch
+from scratchformer.training import Trainer
+
+
+@dataclass(frozen=True)
+class PairOptions(RunOptions):
+    """The options of an encoder-decoder, its training and its test."""
+
+    layers: int = 2
+    """Transformer blocks of the encoder, and of the decoder."""
+    heads: int = 4
+    """Attention heads per block; must divide the width."""
+    width: int = 64
+    """Features of the residual streams; even."""
+    dropout: float = 0.0
+    """Probability of dropping an element, in [0, 1)."""
+    norm_first: bool = False
+    """Pre-norm instead of the published post-norm."""
+
+    steps: int = 2000
+    """Training steps: updates of the weights."""
+    batch: int = 64
+    """Pairs per step."""
+    warmup: int = 400
+    """Updates of linear rise of the learning rate, which then falls with the root of the step."""
+    rate_factor: float = 1.0
+    """Factor of the schedule."""
+    average: float = 0.98
+    """Decay of the moving average of the weights that is evaluated, tested and saved; 0 for the last weights."""
+    label_smoothing: float = 0.1
+    """Share of the target's probability that is spread over all tokens, in [0, 1)."""
+    evaluate_every: int = 200
+    """Updates between evaluations."""
+    save_every: int = 200
+    """Updates between checkpoints."""
+    beam: int = 4
+    """Hypotheses that the beam search keeps."""
+    tests: int = 1000
+    """Pairs that the trained model is tested on."""
+
+    def check(self) -> None:
+        """Raises ValueError, naming the option, for the first value out of range."""
+        check_option("seed", self.seed, at_least=0)
+        sizes = ("threads", "layers", "heads", "width", "steps", "batch", "warmup", "beam", "tests")
+        for name in (*sizes, "evaluate_every", "save_every"):
+            check_option(name, getattr(self, name), at_least=1)
+        check_option("rate_factor", self.rate_factor, above=0, below=math.inf)
+        for name in ("dropout", "label_smoothing", "average"):
+            check_option(name, getattr(self, name), at_least=0, below=1)
+        check_run(self)
+
+
+def pair_trainer(options: PairOptions, vocabulary_size: int) -> Trainer[Transformer, PairBatch]:
+    """The model of the paper, but small, and its training: Adam, the paper's learning rates, label smoothing.
+
+    Raises ValueError for sizes that do not fit together.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, sections 3 and 5.3 to 5.4.
+    """
+    shape = (options.layers, options.heads, options.width, 4 * options.width, options.dropout, options.norm_first)
+    model = Transformer(TransformerConfig(vocabulary_size, *shape), generator=np.random.default_rng(options.seed))
+
+    def loss(
+        model: Transformer, batch: PairBatch, generator: np.random.Generator | None, trace: Trace | None
+    ) -> tuple[Any, Any]:
+        return model.loss(
+            batch.source,
+            batch.target_ids,
+            batch.targets,
+            source_lengths=batch.source_lengths,
+            label_smoothing=options.label_smoothing,
+            generator=generator,
+            trace=trace,
+        )
+
+    return Trainer(
+        model,
+        AdamW(model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0),
+        WarmupInverseSquareRoot(options.width, options.warmup, options.rate_factor),
+        loss,
+        max_norm=1.0,
+        average=WeightAverage(model, options.average),
+        num_workers=options.threads,
+        seed=options.seed,
+    )
+
+
+def least_smoothed_loss(vocabulary_size: int, label_smoothing: float) -> float:
+    """The least mean loss, in nats per token, where targets are certain: the entropy of what smoothing makes of them.
+
+    H(q) with q = 1 - s + s / V for the target and s / V for each of the V - 1 others; no model is below it.
+    """
+    other = label_smoothing / vocabulary_size
+    probabilities = [1 - label_smoothing + other, *[other] * (vocabulary_size - 1)]
+    return -sum(p * math.log(p) for p in probabilities if p)
+
+
+@dataclass(frozen=True)
+class CharacterPairs:
+    """Pairs of texts as an encoder-decoder knows them: an id for each character, and for a target's two ends.
+
+    Args:
+        characters: all that occur in sources and targets, distinct.
+    """
+
+    characters: str
+
+    @property
+    def begin_id(self) -> int:
+        return len(self.characters)
+
+    @property
+    def end_id(self) -> int:
+        return len(self.characters) + 1
+
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self.characters) + 2
+
+    def batch(self, sources: Sequence[str], targets: Sequence[str]) -> PairBatch:
+        """Raises ValueError for an unknown character, and as `pair_batch` does."""
+        encode = CharacterTokenizer(self.characters).encode
+        ends = {"begin_id": self.begin_id, "end_id": self.end_id}
+        return pair_batch([encode(text) for text in sources], [encode(text) for text in targets], **ends)
+
+    def translate(self, model: Transformer, sources: Sequence[str], *, longest: int, width: int) -> list[str]:
+        """The best target of at most `longest` characters for each source; a beginning inside of it is "?"."""
+        tokenizer = CharacterTokenizer(self.characters)
+        ends = {"begin_id": self.begin_id, "end_id": self.end_id}
+        ids = [tokenizer.encode(text) for text in sources]
+        found = translate(model, ids, num_tokens=longest + 1, width=width, **ends)
+        return ["".join([*self.characters, "?"][i] for i in target) for target in found]

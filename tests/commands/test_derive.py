@@ -1,0 +1,85 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scratchformer.commands import derive as derive_command
+from scratchformer.derivations import Page, find_page, pages
+from tests.annotations import unchecked
+
+
+def run(*arguments: str) -> None:
+    with unchecked():
+        derive_command.main(arguments)
+
+
+def test_pages_are_listed_in_the_order_of_study(capsys: pytest.CaptureFixture[str]) -> None:
+    run()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [[str(i), page.name] for i, page in enumerate(pages(), start=1)]
+    question = "how does the loss change with one score, when every output depends on every score?"
+    assert lines[4].split(maxsplit=2)[2] == f"Softmax: {question}"
+
+
+def test_a_page_is_printed_with_what_its_checks_found(capsys: pytest.CaptureFixture[str]) -> None:
+    run("softmax")
+    out = capsys.readouterr().out
+    text = find_page("softmax").text
+    assert out.startswith(text)
+    header, *rows, summary = out[len(text) :].strip().splitlines()
+    assert header.split() == ["stage", "line", "checked", "worst", "error", "verdict"]
+    name, line, *how, error, verdict = rows[0].split()
+    assert (name, *how, verdict) == ("dz", "numerical", "derivative", "right")
+    assert text.splitlines()[int(line) - 1].startswith('check("dz"')
+    assert 0 < float(error) < 1e-8
+    assert any("wrong on purpose" in row and "6.7e-01" in row and row.endswith("off as stated") for row in rows)
+    assert summary == f"{len(rows)} of {len(rows)} right"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("de = dy / z + dz", "de = dy / z", "de is wrong, its gradient is off by "),
+        ("de = dy / z + dz", "de = dy / zz + dz", "NameError: name 'zz' is not defined"),
+    ],
+)
+def test_a_wrong_page_ends_with_status_1_and_the_line(
+    old: str, new: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = find_page("softmax")
+    line = right.text[: right.text.index(old)].count("\n") + 1
+    wrong = replace(right, text=right.text.replace(old, new))
+
+    def find(name: str) -> Page:
+        return wrong
+
+    monkeypatch.setattr(derive_command, "find_page", find)
+    with pytest.raises(SystemExit) as ended:
+        run("softmax")
+    said = f"{ended.value.code}\n{capsys.readouterr().err}"
+    assert ended.value.code not in (0, None)
+    assert f"softmax.md, line {line}: {message}" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sofmax"], "there is no page 'sofmax'; did you mean 'softmax'?"),
+        (["softmax", "--html", "x"], "'softmax' is one page; --html and --figures are about all of them"),
+        (["--htm", "x"], "unknown option --htm; did you mean --html?"),
+    ],
+)
+def test_bad_options_get_one_sentence(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"python -m scratchformer derive: error: {message}\n"
+
+
+def test_figures_are_drawn_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--figures", str(tmp_path / "new"))
+    drawn = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert "softmax_jacobian.svg" in drawn
+    told = [Path(line.removeprefix("figure: ")) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(path.name for path in told) == drawn
+    assert all(path.is_file() for path in told)

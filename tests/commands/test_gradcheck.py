@@ -1,0 +1,133 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scratchformer import __main__ as program
+from scratchformer.catalogue import CATALOGUE, Entry
+from scratchformer.catalogue.entry import op_entry
+from scratchformer.commands import gradcheck as gradcheck_command
+from scratchformer.gradcheck.strategies import any_arrays
+from tests.annotations import unchecked
+
+
+def run(*arguments: str) -> None:
+    with unchecked():
+        gradcheck_command.main(arguments)
+
+
+def entry_of(name: str, op) -> Entry:
+    return op_entry(name, op, lambda regimes: any_arrays(2, 2).map(lambda x: (x,)))
+
+
+def doubled(x):
+    return 2 * x, lambda dy: dy
+
+
+def zero(x):
+    return 0 * x, lambda dy: 0 * dy
+
+
+def failing(x):
+    raise RuntimeError("no way")
+
+
+def test_an_op_is_told_of_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
+    run("softmax", "--examples", "20")
+    header, row, detail, summary = capsys.readouterr().out.splitlines()
+    assert header.split() == ["examples", "central", "complex", "step", "Taylor", "verdict"]
+    assert row.split()[:2] == ["softmax", "20"]
+    assert row.endswith("right")
+    assert detail.startswith("  x: right (")
+    assert summary.startswith("1 of 1 right, ")
+
+
+def test_what_is_zero_by_mathematics_is_said_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    run("MultiHeadAttention", "--examples", "2")
+    shown = capsys.readouterr().out
+    assert "right, zero by mathematics: key_value.bias, part 1 of 2" in shown
+    assert "a key bias adds the same to all of a query's scores" in shown
+
+
+def test_several_entries_are_checked_in_processes_and_told_of_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["softmax", "AdamW", "relu", "Linear"]
+    chosen = [next(entry for entry in CATALOGUE if entry.name == name) for name in names]
+    monkeypatch.setattr(gradcheck_command, "CATALOGUE", chosen)
+    run("--examples", "3")
+    _, *rows, summary = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == names
+    assert all(row.endswith(" right") for row in rows)
+    assert summary.startswith("4 of 4 right, ")
+
+
+@pytest.mark.parametrize(
+    ("op", "said"),
+    [
+        (doubled, "the ratio is 0.5 everywhere"),
+        (zero, "zero: no example proves anything of x"),
+        (failing, "contract broken: it can be checked (RuntimeError: no way)"),
+    ],
+)
+def test_what_is_not_right_is_explained_and_ends_with_status_1(
+    op, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gradcheck_command, "CATALOGUE", [entry_of(op.__name__, op)])
+    with pytest.raises(SystemExit, match="1"):
+        run("--examples", "5")
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert "0 of 1 right" in shown
+
+
+def test_the_errors_by_step_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("gelu", "--examples", "5", "--plot", str(tmp_path / "gelu.png"))
+    assert (tmp_path / "gelu.png").stat().st_size > 10_000
+    assert ">complex step<" in (tmp_path / "gelu.svg").read_text()
+    assert capsys.readouterr().out.endswith(f"figure: {tmp_path / 'gelu.png'}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sofmax"], "there is no 'sofmax'; did you mean 'softmax'?"),
+        (["zzz"], "there is no 'zzz'; without a name everything is checked"),
+        (["--plot", "a.png"], "--plot draws one op: name it, as in `gradcheck softmax --plot softmax.png`"),
+        (["SGD", "--plot", "a.png"], "SGD has no gradient whose error could be drawn by step"),
+        (["--examples", "-1"], "--examples must be at least 0, got -1"),
+        (["--exampels", "3"], "unknown option --exampels; did you mean --examples?"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(*arguments)
+    assert capsys.readouterr().err == f"python -m scratchformer gradcheck: error: {said}\n"
+
+
+def test_the_package_has_commands() -> None:
+    def package(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "scratchformer", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert package("gradcheck", "relu", "--examples", "3").returncode == 0
+    assert "gradcheck  check every gradient of the library" in package("--help").stdout
+    assert package("gradchek").returncode == 2
+    with pytest.raises(SystemExit, match="2"):
+        program.main([])
+
+
+def test_an_entry_is_checked_on_the_same_examples_each_time() -> None:
+    reports: list[list[str]] = []
+    for _ in range(2):
+        seen: list[str] = []
+
+        def note(x, seen=seen):
+            seen.append(repr(x))
+            return doubled(x)
+
+        with unchecked():
+            gradcheck_command.run_entry(entry_of("noted", note), 3, ("ordinary",))
+        reports.append(seen)
+    assert reports[0] == reports[1]
