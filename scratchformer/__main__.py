@@ -7,6 +7,7 @@ from importlib import import_module
 COMMANDS = {
     "gradcheck": "check every gradient of the library",
     "derive": "read how a gradient is derived, with every step checked",
+    "house": "draw the rooms of this package, and which imports which",
 }
 
 
