@@ -4,12 +4,12 @@ import numpy as np
 
 from scratchformer.layers import Layer, Trace
 from scratchformer.optim import global_norm
-from scratchformer.training import Batch, Step, Trainer
+from scratchformer.training import Batch, StepMetrics, Trainer
 
 GRADIENT, ACTIVATION = "gradient", "activation"
 
 
-def norms_by_layer(trainer: Trainer[Any, Any], step: Step, batch: Batch) -> list[tuple[str, str, float]]:
+def norms_by_layer(trainer: Trainer[Any, Any], step: StepMetrics, batch: Batch) -> list[tuple[str, str, float]]:
     """(quantity, layer, norm) of every layer after a step.
 
     `gradient` is the Euclidean norm of the gradient of a layer's parameters in that step, before clipping;

@@ -2,12 +2,13 @@
 
 from scratchformer.training.allocator import keep_freed_memory
 from scratchformer.training.checkpoint import Checkpoint, check_is_file, read_checkpoint, write_checkpoint
+from scratchformer.training.descriptions import first_difference
 from scratchformer.training.divergence import Divergence
-from scratchformer.training.loading import BEST, LAST, load, trained_checkpoint
 from scratchformer.training.loop import Progress, train
 from scratchformer.training.losses import next_token_loss
-from scratchformer.training.state import first_difference, model_checkpoint, restore, save, training_checkpoint
-from scratchformer.training.trainer import Batch, Step, Trainer
+from scratchformer.training.resuming import restore, training_checkpoint
+from scratchformer.training.saving import BEST, LAST, load, model_checkpoint, save, trained_checkpoint
+from scratchformer.training.trainer import Batch, StepMetrics, Trainer
 
 __all__ = [
     "BEST",
@@ -16,7 +17,7 @@ __all__ = [
     "Checkpoint",
     "Divergence",
     "Progress",
-    "Step",
+    "StepMetrics",
     "Trainer",
     "check_is_file",
     "first_difference",

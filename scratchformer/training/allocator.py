@@ -8,9 +8,9 @@ LARGEST_MMAP_THRESHOLD = 32 * 2**20
 def keep_freed_memory() -> None:
     """Tells glibc to keep freed blocks for the next allocation instead of handing them back to the kernel.
 
-    Every fresh activation would otherwise fault in page by page, which costs more than computing it. One arena for
-    all threads, because the extra arenas give their heaps back whatever the thresholds say. Lasts for the rest of
-    the process. Where the C library is not glibc it does nothing.
+    Otherwise every new activation faults in page by page, which costs more than computing it. All threads share one
+    arena, because further arenas return their heaps to the kernel whatever the thresholds are. The settings last until
+    the process ends. With another C library than glibc the function does nothing.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -20,21 +20,21 @@ DIGEST = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name, and a description of what they belong to: anything that JSON can hold."""
+    """Tensors by name, and a description of what they belong to, which can be anything that JSON can hold."""
 
     tensors: Mapping[str, ndarray]
     description: Mapping[str, Any]
 
 
 def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint in the place of the one before: whatever happens meanwhile, one of the two is there, whole.
+    """Replaces a checkpoint file. A write that is interrupted or fails leaves the old file whole.
 
-    The file is in the safetensors format, its description JSON in the header. In it is the SHA-256 of the file with
-    zeros in the hash's own place. When the function returns, the file has reached the disk.
+    The file is in the safetensors format, with the description as JSON in its header. The header also holds a SHA-256,
+    that of the whole file with zeros in the place of the hash. When the function returns, the file is on the disk.
 
     Raises:
         OSError: it cannot be written; the old checkpoint is untouched.
-        TypeError: a description that JSON cannot hold, or tensors of a dtype that the format lacks.
+        TypeError: a description that JSON cannot hold, or a dtype that the format does not have.
     """
     path = Path(path)
     content = {"sha256": ZEROS, "format": FORMAT, "description": checkpoint.description}
@@ -57,12 +57,12 @@ def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        kept = "the one before is untouched" if path.exists() else "there is none before it"
+        kept = "the earlier checkpoint is untouched" if path.exists() else "there is no earlier one"
         raise OSError(f"checkpoint {path} cannot be written: {error.strerror}; {kept}") from None
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
-    """The checkpoint that `write_checkpoint` wrote.
+    """Reads a checkpoint that `write_checkpoint` wrote.
 
     Raises ValueError when the file cannot be read, is no checkpoint, or differs in any byte from what was written.
     """
@@ -90,13 +90,13 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
 
 
 def check_is_file(path: Path) -> None:
-    """Raises ValueError for what is there but is no file: to read a pipe would wait for ever."""
+    """Raises ValueError for a path that exists but is not a file: reading a pipe would never end."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} cannot be read: it is not a file")
 
 
 def _digest_span(data: bytes) -> tuple[int, int]:
-    """Where the hash stands; an empty span where there is none."""
+    """Start and stop of the hash in the file; an empty span if there is none."""
     match = DIGEST.search(data)
     return match.span(1) if match else (0, 0)
 
@@ -109,7 +109,7 @@ def _digest(data: bytes, start: int, stop: int) -> str:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Makes a renaming durable; where folders cannot be opened (Windows), the system does it in its own time."""
+    """Makes a renaming durable. Windows cannot open folders, and flushes them by itself."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

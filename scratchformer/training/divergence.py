@@ -8,9 +8,9 @@ from scratchformer.layers import Layer, Trace
 
 
 class Divergence(FloatingPointError):
-    """Training went non-finite. Where a step finds it, the update was not made: parameters and state are as before.
+    """Training went non-finite. A step that raises it makes no update: parameters and state are as before.
 
-    `shard` is the part of the step's batches that first went non-finite, None if no single one did.
+    `shard` is the part of the step's batches that went non-finite first; None if no part did by itself.
     """
 
     def __init__(self, message: str, shard: Any = None) -> None:
@@ -27,23 +27,23 @@ class FirstNonFinite(Trace):
 
 
 def first_non_finite(model: Layer, run: Callable[[Trace], object]) -> str | None:
-    """What holds the first infinity or NaN when `run` passes forward and backward through the model with a trace.
+    """Names the first array with an infinity or NaN in a forward and backward pass, which `run` makes with a trace.
 
-    Parameters come first, then intermediates in the order in which they are computed, then the gradients of
-    parameters, last layer first. None when all are finite.
+    It looks at the parameters first, then at the intermediates in the order in which they are computed, then at the
+    gradients of the parameters, from the last layer to the first. None when all are finite.
     """
     parameters = model.parameters()
     for name, parameter in parameters.items():
         if not np.isfinite(parameter.value).all():
-            return f"the parameter {name} ({_share(parameter.value)})"
+            return f"the parameter {name} ({_count(parameter.value)})"
     trace = FirstNonFinite()
     model.grads[...] = 0
     run(trace)
     for name, array in trace.items():
-        return f"{_in_words(name)} ({_share(array)})"
+        return f"{_in_words(name)} ({_count(array)})"
     for name, parameter in reversed(parameters.items()):
         if not np.isfinite(parameter.grad).all():
-            return f"the gradient of {name} ({_share(parameter.grad)})"
+            return f"the gradient of {name} ({_count(parameter.grad)})"
     return None
 
 
@@ -55,5 +55,5 @@ def _in_words(name: str) -> str:
     return name
 
 
-def _share(array: ndarray) -> str:
+def _count(array: ndarray) -> str:
     return f"{np.count_nonzero(~np.isfinite(array)):,} of {array.size:,} values"

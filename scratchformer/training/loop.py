@@ -1,15 +1,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scratchformer.training.trainer import BatchT, ModelT, Step, Trainer
+from scratchformer.training.trainer import BatchT, ModelT, StepMetrics, Trainer
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands after `num_steps` updates; `validation_loss` is None where it was not evaluated."""
+    """A run after `num_steps` updates: the last step, and the validation loss, None where it was not evaluated."""
 
     num_steps: int
-    step: Step
+    step: StepMetrics
     validation_loss: float | None
 
 
@@ -21,14 +21,14 @@ def train(
     evaluation_batches: Sequence[BatchT],
     evaluate_every: int,
 ) -> Iterator[Progress]:
-    """Trains step by step, from where the trainer stands, and yields after each.
+    """Trains step by step, from the step that the trainer has reached, and yields after each.
 
     Args:
         trainer: inside its `with` block.
-        batches: the micro-batches of a step, by the number of updates made before.
-        num_steps: number of updates in all, those included that the trainer has made before.
-        evaluation_batches: the fixed batches that `validation_loss` is measured on.
-        evaluate_every: updates between evaluations; there is also one after the last update.
+        batches: gives the micro-batches of a step for the number of updates made before.
+        num_steps: number of updates in all; those that the trainer has already made count.
+        evaluation_batches: the batches that `validation_loss` is measured on, the same each time.
+        evaluate_every: number of updates between evaluations; the last update is always followed by one.
 
     Raises:
         ValueError: num_steps or evaluate_every below 1.
@@ -39,8 +39,8 @@ def train(
 
     def steps() -> Iterator[Progress]:
         for done in range(trainer.optimizer.num_steps, num_steps):
-            step = trainer.step(batches(done))
-            evaluate = (done + 1) % evaluate_every == 0 or done + 1 == num_steps
-            yield Progress(done + 1, step, trainer.evaluate(evaluation_batches) if evaluate else None)
+            metrics = trainer.step(batches(done))
+            is_evaluated = (done + 1) % evaluate_every == 0 or done + 1 == num_steps
+            yield Progress(done + 1, metrics, trainer.evaluate(evaluation_batches) if is_evaluated else None)
 
-    return steps()
+    return steps()  # a function of its own, so that bad arguments raise at the call and not at the first step

@@ -1,12 +1,23 @@
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from scratchformer.layers import Trace
+from scratchformer.text.batches import TokenBatch
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """A model that says how well it predicts the targets of token ids."""
+
+    def loss(
+        self, ids: Any, targets: Any, *, generator: np.random.Generator | None = None, trace: Trace | None = None
+    ) -> tuple[np.inexact, Callable[..., None]]: ...
 
 
 def next_token_loss(
-    model: Any, batch: Any, generator: np.random.Generator | None, trace: Trace | None
-) -> tuple[Any, Any]:
-    """The loss of a language model, one with `loss(ids, targets)`, on a batch of tokens, as a trainer asks for it."""
+    model: LanguageModel, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace | None
+) -> tuple[np.inexact, Callable[..., None]]:
+    """The mean loss of a language model on a batch of tokens, in the form in which a `Trainer` calls it."""
     return model.loss(batch.ids, batch.targets, generator=generator, trace=trace)

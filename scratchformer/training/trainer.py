@@ -18,7 +18,7 @@ from scratchformer.training.divergence import Divergence, first_non_finite
 
 @runtime_checkable
 class Batch(Protocol):
-    """What the trainer asks of a batch: how many targets its mean loss counts, and to be cut into shards."""
+    """What the trainer asks of a batch: how many targets its mean loss counts, and a split into shards."""
 
     @property
     def num_targets(self) -> int: ...
@@ -32,37 +32,47 @@ BatchT = TypeVar("BatchT", bound=Batch)
 Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace | None], tuple[Any, Callable[[float], object]]]
 """A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`.
 
-Called as `loss(model, batch, generator, trace)`; the trace is None but when a step is looked into.
+It is called as `loss(model, batch, generator, trace)`. There is a trace only in the search for what went non-finite.
 """
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one training step did: the loss before the update, the gradient's norm before clipping, the rate."""
+class StepMetrics:
+    """One training step: the loss before the update, the gradient's norm before clipping, and the learning rate."""
 
     loss: float
     gradient_norm: float
     learning_rate: float
 
 
+@dataclass(frozen=True)
+class Shard(Generic[BatchT]):
+    """The part of a micro-batch that one worker takes; `share` is its share of all counted targets of the step."""
+
+    batch: BatchT
+    micro_batch: int
+    worker: int
+    share: float
+
+
 class Trainer(Generic[ModelT, BatchT]):
     """Trains a model, in as many threads as there are workers, on the mean loss over each step's counted targets.
 
-    Every worker has a replica (the model's values, gradients of its own) and takes one shard of every micro-batch;
-    BLAS runs single-threaded beside them. Gradients are added in a fixed order, and each worker draws its dropout
-    from (seed, step, micro-batch, worker), so that a run repeats bit for bit with the same number of workers.
+    Every worker has a replica, which is the model's values with gradients of its own, and takes one shard of every
+    micro-batch. BLAS runs in one thread in each worker. Gradients are added in a fixed order, and each worker draws its
+    dropout from (seed, step, micro-batch, worker), so a run repeats bit for bit with the same number of workers.
 
-    Use it as a context manager: the threads, and BLAS's limit, last as long as the `with` block. In it NumPy does not
-    warn of overflows: what is not finite shows in the loss or the gradient's norm, and is then explained.
+    Use it as a context manager: the threads, and BLAS's limit, last as long as the `with` block. Inside, NumPy does not
+    warn of overflows: a loss or a gradient norm that is not finite raises Divergence, which explains it.
 
     Args:
         model: a packed model.
-        optimizer: of the model's parameters.
-        schedule: the learning rate by the number of updates made before.
-        loss: the mean loss of a model over a batch; it is called from several threads at once.
-        max_norm: where the gradient's global norm is clipped; None for nowhere.
-        average: of the model's parameters, updated after each step and used by `evaluate`; None for none.
-        num_workers: threads.
+        optimizer: updates the model's parameters.
+        schedule: gives the learning rate for the number of updates made before.
+        loss: computes the mean loss of a model over a batch; it is called from several threads at once.
+        max_norm: the global norm at which the gradient is clipped; None for no clipping.
+        average: a moving average of the model's parameters, updated after each step and used by `evaluate`.
+        num_workers: number of threads.
         seed: of dropout.
 
     Raises:
@@ -87,7 +97,7 @@ class Trainer(Generic[ModelT, BatchT]):
             raise ValueError(f"Trainer: max_norm must be positive, got {max_norm}")
         for name, owner in (("optimizer", optimizer), ("average", average)):
             if owner is not None and owner.parameters is not model:
-                raise ValueError(f"Trainer: {name} must be of the model's parameters, got another's")
+                raise ValueError(f"Trainer: {name} must be of the model's parameters, got another model's")
         keep_freed_memory()
         self.replicas = [model] + [model.replica() for _ in range(num_workers - 1)]
         self.model = model
@@ -104,7 +114,7 @@ class Trainer(Generic[ModelT, BatchT]):
         self._resources.enter_context(threadpool_limits(1, user_api="blas"))
         self._resources.enter_context(np.errstate(all="ignore"))
         if len(self.replicas) > 1:
-            silent = partial(np.seterr, all="ignore")  # the threads do not inherit it
+            silent = partial(np.seterr, all="ignore")  # threads do not inherit the errstate
             pool = self._resources.enter_context(ThreadPoolExecutor(len(self.replicas), initializer=silent))
             self._map = pool.map
         return self
@@ -113,50 +123,79 @@ class Trainer(Generic[ModelT, BatchT]):
         self._map = map
         self._resources.close()
 
-    def step(self, micro_batches: Sequence[BatchT]) -> Step:
+    def step(self, micro_batches: Sequence[BatchT]) -> StepMetrics:
         """One update from the gradient of the mean loss over all counted targets of all micro-batches.
 
-        Raises Divergence, before the update, when the loss or the gradient's norm is not finite; it names what was
-        first, found by a second pass with a trace.
+        Raises Divergence, before the update, when the loss or the gradient's norm is not finite. A second pass with a
+        trace then finds what was first to go non-finite, and the message names it.
         """
         learning_rate = self.schedule(self.optimizer.num_steps)
         loss = self.gradient(micro_batches)
-        grads = self.replicas[0].grads
-        if self.max_norm is None:
-            norm = global_norm(grads, self._map)
-        else:
-            norm = clip_global_norm(grads, self.max_norm, self._map)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {norm:g}")
+        gradient_norm = self._clip(self.model.grads)
+        if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
+            raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {gradient_norm:g}")
         self.optimizer.step(learning_rate, self._map)
         if self.average is not None:
             self.average.update(self._map)
-        return Step(loss, norm, learning_rate)
+        return StepMetrics(loss, gradient_norm, learning_rate)
 
     def gradient(self, micro_batches: Sequence[BatchT]) -> float:
         """Leaves the gradient of the mean loss over all counted targets in the model's `grads`; returns that loss."""
-        total = sum(batch.num_targets for batch in micro_batches)
-        shards = [batch.split(len(self.replicas)) for batch in micro_batches]
+        shards = self._shards(micro_batches)
 
         def work(worker: int) -> float:
             self.replicas[worker].grads[...] = 0
-            return sum(self._accumulate(worker, i, shard[worker], total) for i, shard in enumerate(shards))
+            return sum((self._backpropagate(shard) for shard in shards if shard.worker == worker), start=0.0)
 
         loss = sum(self._map(work, range(len(self.replicas))))
-        self._reduce()
+        self._add_gradients()
         return loss
 
-    def _accumulate(self, worker: int, index: int, shard: BatchT, total: int, trace: Trace | None = None) -> float:
-        if shard.num_targets == 0:
-            return 0.0
-        key = (self.optimizer.num_steps, index, worker)
-        generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
-        share = shard.num_targets / total
-        loss, backward = self.loss(self.replicas[worker], shard, generator, trace)
-        backward(share)
-        return share * float(loss)
+    def evaluate(self, batches: Sequence[BatchT]) -> float:
+        """Mean loss over all counted targets of the batches, without dropout, of the averaged weights if there are any.
 
-    def _reduce(self) -> None:
+        It is 0 when no target counts.
+        """
+
+        def share_of_loss(shard: Shard[BatchT]) -> float:
+            loss, _ = self.loss(self.model, shard.batch, None, None)
+            return shard.share * float(loss)
+
+        with self.evaluated():
+            return sum(self._map(share_of_loss, self._shards(batches)), start=0.0)
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Within its `with` block the model holds the weights that are evaluated: their average if there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def first_non_finite(self, batches: Sequence[BatchT]) -> str | None:
+        """What goes non-finite first when the batches are evaluated; None if nothing does."""
+        with self.evaluated():
+            for batch in batches:
+                if first := first_non_finite(self.model, partial(self.loss, self.model, batch, None)):
+                    return first
+        return None
+
+    def _shards(self, batches: Sequence[BatchT]) -> list[Shard[BatchT]]:
+        """One shard per batch and worker, in this order, without those in which no target counts."""
+        total = sum(batch.num_targets for batch in batches)
+        return [
+            Shard(part, index, worker, part.num_targets / total)
+            for index, batch in enumerate(batches)
+            for worker, part in enumerate(batch.split(len(self.replicas)))
+            if part.num_targets
+        ]
+
+    def _backpropagate(self, shard: Shard[BatchT], trace: Trace | None = None) -> float:
+        """Adds the gradient of the shard's share of the loss to its worker's gradients; returns that share."""
+        key = (self.optimizer.num_steps, shard.micro_batch, shard.worker)
+        generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+        loss, backward = self.loss(self.replicas[shard.worker], shard.batch, generator, trace)
+        backward(shard.share)
+        return shard.share * float(loss)
+
+    def _add_gradients(self) -> None:
+        """Adds the gradients of all workers to the model's, the first worker's, in the order of the workers."""
         first, *others = (replica.grads for replica in self.replicas)
 
         def add(span: slice) -> None:
@@ -166,39 +205,16 @@ class Trainer(Generic[ModelT, BatchT]):
         for _ in self._map(add, spans(first.size) if others else []):
             pass
 
+    def _clip(self, grads: np.ndarray) -> float:
+        """Clips the gradient if there is a limit; returns its norm before."""
+        if self.max_norm is None:
+            return global_norm(grads, self._map)
+        return clip_global_norm(grads, self.max_norm, self._map)
+
     def _divergence(self, micro_batches: Sequence[BatchT], symptom: str) -> Divergence:
+        """The error for a step that went non-finite; repeats the step, shard by shard, to find the cause."""
         prefix = f"training diverged in step {self.optimizer.num_steps + 1}: {symptom}"
-        total = sum(batch.num_targets for batch in micro_batches)
-        for index, batch in enumerate(micro_batches):
-            for worker, shard in enumerate(batch.split(len(self.replicas))):
-                run = partial(self._accumulate, worker, index, shard, total)
-                if first := first_non_finite(self.replicas[worker], run):
-                    return Divergence(f"{prefix}; the first to go non-finite was {first}", shard)
+        for shard in self._shards(micro_batches):
+            if first := first_non_finite(self.replicas[shard.worker], partial(self._backpropagate, shard)):
+                return Divergence(f"{prefix}; the first to go non-finite was {first}", shard.batch)
         return Divergence(f"{prefix}, though every intermediate and gradient is finite: a sum over all of them is not")
-
-    def first_non_finite(self, batches: Sequence[BatchT]) -> str | None:
-        """What goes non-finite first when the batches are evaluated, None if nothing does."""
-        with self.evaluated():
-            for batch in batches:
-                if first := first_non_finite(self.model, partial(self.loss, self.model, batch, None)):
-                    return first
-        return None
-
-    def evaluated(self) -> AbstractContextManager[None]:
-        """Within its `with` block the model holds the weights that are evaluated: their average if there is one."""
-        return nullcontext() if self.average is None else self.average.applied()
-
-    def evaluate(self, batches: Sequence[BatchT]) -> float:
-        """Mean loss over all counted targets of the batches, without dropout, of the averaged weights if there are any.
-
-        It is 0 when no target counts.
-        """
-        shards = [shard for batch in batches for shard in batch.split(len(self.replicas)) if shard.num_targets]
-        total = sum(shard.num_targets for shard in shards)
-
-        def share_of_loss(shard: BatchT) -> float:
-            loss, _ = self.loss(self.replicas[0], shard, None, None)
-            return shard.num_targets / total * float(loss)
-
-        with self.evaluated():
-            return sum(self._map(share_of_loss, shards), start=0.0)

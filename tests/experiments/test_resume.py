@@ -92,7 +92,7 @@ def test_a_disk_that_is_full_leaves_the_checkpoint_before(whole: tuple[dict[str,
     result = run_program("char_lm.py", "--resume", "run", cwd=tmp_path, preexec_fn=allow_small_files_only)
     assert result.returncode == 1
     sentence = "char_lm.py: error: checkpoint run/last.safetensors cannot be written: File too large; "
-    assert result.stderr == f"{sentence}the one before is untouched\n"
+    assert result.stderr == f"{sentence}the earlier checkpoint is untouched\n"
     assert (tmp_path / "run" / LAST).read_bytes() == before
     assert np.isfinite(load(tmp_path / "run" / LAST).values).all()
     goes_on_to(whole[0], tmp_path)

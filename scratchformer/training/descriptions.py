@@ -1,0 +1,48 @@
+"""Descriptions of settings and their comparison: whatever must be the same in two runs is compared here."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import numpy as np
+
+import scratchformer
+from scratchformer.layers import Layer
+
+Description = dict[str, Any]
+"""Settings by name: what JSON holds, as it reads back."""
+
+
+def describe_model(model: Layer) -> Description:
+    """The type, the configuration and the dtype of a packed model; `config` is None for a model without a dataclass."""
+    config = getattr(model, "config", None)
+    options = asdict(config) if is_dataclass(config) and not isinstance(config, type) else None
+    return _as_json({"type": type(model).__name__, "config": options, "dtype": model.values.dtype.name})
+
+
+def describe_settings(component: object, *, without: str = "") -> Description:
+    """The type of an optimizer, schedule or average, and its attributes that are plain values, except `without`."""
+    plain = {name: value for name, value in vars(component).items() if isinstance(value, int | float | str | tuple)}
+    plain.pop(without, None)
+    return _as_json({"type": type(component).__name__, **plain})
+
+
+def describe_versions() -> Description:
+    """The versions of scratchformer and NumPy."""
+    return {"scratchformer": scratchformer.__version__, "numpy": np.__version__}
+
+
+def first_difference(stored: Any, current: Any, name: str = "") -> str | None:
+    """The first setting, depth first, in which a stored description and the current one differ; None if they agree."""
+    if isinstance(stored, Mapping) and isinstance(current, Mapping):
+        for key in [*stored, *(key for key in current if key not in stored)]:
+            if difference := first_difference(stored.get(key), current.get(key), f"{name}.{key}".lstrip(".")):
+                return difference
+        return None
+    return None if stored == current else f"{name} is {current!r} now and was {stored!r} then"
+
+
+def _as_json(description: Description) -> Description:
+    """The description as it reads after it was written as JSON: tuples are lists."""
+    return json.loads(json.dumps(description))

@@ -1,0 +1,67 @@
+from typing import Any
+
+from numpy import ndarray
+
+from scratchformer.training.checkpoint import Checkpoint
+from scratchformer.training.descriptions import (
+    Description,
+    describe_model,
+    describe_settings,
+    describe_versions,
+    first_difference,
+)
+from scratchformer.training.saving import fill, joined, tensors_by_name
+from scratchformer.training.trainer import Trainer
+
+
+def training_checkpoint(trainer: Trainer[Any, Any], **about: Any) -> Checkpoint:
+    """All that a trainer needs to go on bit for bit, and what `about` adds to the description.
+
+    Its tensors are the parameters, the optimizer's state and the average of the weights, by name. Its description holds
+    the number of steps, the schedule, clipping, the number of workers, and the seed. No generator's state is stored,
+    because each is made anew from (seed, step, micro-batch, worker).
+
+    Raises ValueError for a name in `about` that the description needs itself.
+    """
+    model, optimizer = trainer.model, trainer.optimizer
+    vectors = {"model": model.values}
+    vectors |= {f"optimizer.{name}": vector for name, vector in optimizer.state.items()}
+    if trainer.average is not None:
+        vectors["average"] = trainer.average.values
+    tensors: dict[str, ndarray] = {}
+    for prefix, vector in vectors.items():
+        tensors |= tensors_by_name(model, prefix, vector)
+    description = describe_versions() | {
+        "model": describe_model(model),
+        "num_steps": optimizer.num_steps,
+        "training": _describe_training(trainer),
+    }
+    return Checkpoint(tensors, joined(description, about))
+
+
+def restore(trainer: Trainer[Any, Any], checkpoint: Checkpoint) -> None:
+    """Brings a trainer to the state of the one that the checkpoint was taken of, which had the same model and settings.
+
+    Raises ValueError, before anything is changed, when the model, the optimizer, the schedule or another setting
+    differs; it names the first difference. A schedule that is a plain function has no settings to compare.
+    """
+    found = checkpoint.description
+    expected = training_checkpoint(trainer)
+    if not isinstance(found.get("num_steps"), int):
+        raise ValueError("restore: this is the checkpoint of a model alone, it holds no number of steps")
+    for part in ("model", "training"):
+        if difference := first_difference(found.get(part), expected.description[part], part):
+            raise ValueError(f"restore: {difference}")
+    fill(expected.tensors, checkpoint.tensors)
+    trainer.optimizer.num_steps = found["num_steps"]
+
+
+def _describe_training(trainer: Trainer[Any, Any]) -> Description:
+    return {
+        "optimizer": describe_settings(trainer.optimizer, without="num_steps"),
+        "schedule": describe_settings(trainer.schedule),
+        "average": None if trainer.average is None else describe_settings(trainer.average),
+        "max_norm": trainer.max_norm,
+        "num_workers": len(trainer.replicas),
+        "seed": trainer.seed,
+    }

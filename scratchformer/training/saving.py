@@ -1,0 +1,142 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy import ndarray
+
+from scratchformer import models
+from scratchformer.layers import Layer
+from scratchformer.layers.layer import LayerT
+from scratchformer.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from scratchformer.training.descriptions import Description, describe_model, describe_versions
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""Of a run folder: the model that evaluated best, and the state to resume from."""
+
+
+def save(path: Path | str, model: Layer, **about: Any) -> None:
+    """Writes a packed model to a file, from which `load` builds it again.
+
+    Args:
+        path: of the file; a file that is there is replaced.
+        model: packed, as all models are.
+        about: added to the file's description, such as `note="..."`: anything that JSON can hold.
+
+    Raises:
+        ValueError: a model that is not packed, or a name in `about` that the description needs itself.
+        OSError: the file cannot be written.
+    """
+    write_checkpoint(path, model_checkpoint(model, **about))
+
+
+@overload
+def load(path: Path | str) -> Any: ...
+
+
+@overload
+def load(path: Path | str, model: LayerT) -> LayerT: ...
+
+
+def load(path: Path | str, model: Layer | None = None) -> Layer:
+    """The trained model of a run folder or of a checkpoint file, ready to use.
+
+    From a folder it loads the model that evaluated best. If the run kept a moving average of the weights, it loads the
+    average.
+
+    Args:
+        path: a run folder, or a file that `save` or `write_checkpoint` wrote.
+        model: is filled and returned; its sizes and dtype must be the stored ones. With None, a model of the stored
+            type is built; the type must be one of `scratchformer.models`.
+
+    Raises ValueError when there is no checkpoint, it is damaged, or it is of another model.
+    """
+    path = trained_checkpoint(path)
+    checkpoint = read_checkpoint(path)
+    weights = _weights(checkpoint)
+    if model is None:
+        try:
+            model = _build(checkpoint)
+        except KeyError as error:
+            raise ValueError(f"load: {path} holds no model that can be built: its description lacks {error}") from None
+        except (ValueError, TypeError, AttributeError, MemoryError) as error:
+            raise ValueError(f"load: {path} holds no model that can be built: {error}") from None
+    try:
+        fill({name: parameter.value for name, parameter in model.parameters().items()}, weights)
+    except ValueError as error:
+        raise ValueError(f"load: {path} does not fit the model: {error}") from None
+    return model
+
+
+def trained_checkpoint(path: Path | str) -> Path:
+    """The file that `load` reads: the path itself or, in a run folder, the best checkpoint, or else the last.
+
+    Raises ValueError for a folder without a checkpoint.
+    """
+    path = Path(path)
+    try:
+        if not path.is_dir():
+            return path
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    for name in (BEST, LAST):
+        if (path / name).exists():
+            return path / name
+    raise ValueError(f"the folder {path} holds no checkpoint")
+
+
+def model_checkpoint(model: Layer, **about: Any) -> Checkpoint:
+    """The checkpoint that `save` writes: parameters by name, the model's description, and what `about` adds to it."""
+    if "values" not in vars(model):
+        raise ValueError("model_checkpoint: the layer has no vector of values yet; call its pack() first")
+    description = describe_versions() | {"model": describe_model(model)}
+    return Checkpoint(tensors_by_name(model, "model", model.values), joined(description, about))
+
+
+def tensors_by_name(model: Layer, prefix: str, vector: ndarray) -> dict[str, ndarray]:
+    """The parts of a vector that is laid out as the model's values are, by `prefix.` and the parameter's name."""
+    return {f"{prefix}.{name}": part for name, part in model.views_by_name(vector).items()}
+
+
+def joined(description: Description, about: Mapping[str, Any]) -> Description:
+    """A checkpoint's own description and what a caller adds about it.
+
+    Raises ValueError when both use one name.
+    """
+    if taken := description.keys() & about.keys():
+        raise ValueError(f"the name {min(taken)!r} is the checkpoint's own, choose another for what is added")
+    return {**description, **about}
+
+
+def fill(targets: Mapping[str, ndarray], stored: Mapping[str, ndarray]) -> None:
+    """Copies the stored tensors into arrays of the same names.
+
+    Raises ValueError, before anything is changed, when a name, shape or dtype differs.
+    """
+    if difference := sorted(stored.keys() ^ targets.keys()):
+        side = "is missing in the checkpoint" if difference[0] in targets else "is in the checkpoint alone"
+        raise ValueError(f"the tensor {difference[0]!r} {side}")
+    for name, target in targets.items():
+        found = stored[name]
+        if (found.shape, found.dtype) != (target.shape, target.dtype):
+            raise ValueError(
+                f"the tensor {name!r} is {found.dtype} {found.shape} in the checkpoint, "
+                f"expected {target.dtype} {target.shape}"
+            )
+    for name, target in targets.items():
+        target[...] = stored[name]
+
+
+def _build(checkpoint: Checkpoint) -> Layer:
+    described = checkpoint.description["model"]
+    name = described["type"]
+    if name not in models.__all__ or described["config"] is None:
+        raise ValueError(f"{name!r} is not in scratchformer.models, pass a model of this type to fill")
+    config = getattr(models, f"{name}Config")(**described["config"])
+    return getattr(models, name)(config, generator=np.random.default_rng(0), dtype=described["dtype"])
+
+
+def _weights(checkpoint: Checkpoint) -> dict[str, ndarray]:
+    averaged = any(name.startswith("average.") for name in checkpoint.tensors)
+    prefix = "average." if averaged else "model."
+    return {name.removeprefix(prefix): part for name, part in checkpoint.tensors.items() if name.startswith(prefix)}
