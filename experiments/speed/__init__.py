@@ -1,1 +1,1 @@
-"""How fast a training step is, beside PyTorch's."""
+"""How fast a training step is, and how much memory it needs, beside PyTorch's."""

@@ -1,4 +1,4 @@
-"""The GPT of `scratchformer.models` as one writes it in PyTorch, and its optimizer: what `speed.py` compares with."""
+"""The GPT of `scratchformer.models` as one writes it in PyTorch, and its optimizer: what ours is compared with."""
 
 import torch
 import torch.nn.functional as F

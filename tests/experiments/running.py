@@ -29,18 +29,23 @@ def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[
 
 
 def refusal(script: str, *arguments: str, cwd: Path) -> str:
-    """The one sentence on stderr that a script ends with, with status 2, before it prints or makes anything."""
+    """The one sentence on stderr that a script ends with, with status 2, before it prints or makes anything.
+
+    `script` is the name of a file, or of a package that is run as `python -m experiments.NAME`.
+    """
     before = sorted(cwd.rglob("*"))
     result = run_main(script, arguments, cwd)
     assert (result.returncode, result.stdout) == (2, ""), result.stderr
     assert sorted(cwd.rglob("*")) == before
-    sentence = re.fullmatch(rf"{re.escape(script)}: error: (.+)\n", result.stderr)
+    program = script if script.endswith(".py") else f"python -m experiments.{script}"
+    sentence = re.fullmatch(rf"{re.escape(program)}: error: (.+)\n", result.stderr)
     assert sentence is not None, result.stderr
     return sentence[1]
 
 
 def run_main(script: str, arguments: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    main = run_lesson if script == LESSON else importlib.import_module(f"experiments.{Path(script).stem}").main
+    module = script.removesuffix(".py") if script.endswith(".py") else f"{script}.__main__"
+    main = run_lesson if script == LESSON else importlib.import_module(f"experiments.{module}").main
     stdout, stderr = StringIO(), StringIO()
     status = 0
     with chdir(cwd), redirect_stdout(stdout), redirect_stderr(stderr), unchecked():

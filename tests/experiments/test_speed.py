@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,14 @@ import numpy as np
 import pytest
 
 import experiments.speed.__main__ as speed
-from experiments.speed import worker as speed_worker
+from experiments.speed import agreement, tasks
+from experiments.speed.fresh_process import Failure, ask
+from experiments.speed.measure import Figures, compute, measure
+from experiments.speed.profiling import by_part
+from experiments.speed.table import row_of
 from scratchformer.models import GPT, GPTConfig
-from tests.experiments.running import refusal
+from tests.experiments.running import EXPERIMENTS, refusal
 
-SCRIPT = Path(speed.__file__)
 TINY = GPTConfig(vocabulary_size=5, context_length=3, num_layers=2, num_heads=2, d_model=4, bias=False)
 
 
@@ -28,20 +33,21 @@ def test_the_flops_of_a_step_are_those_of_its_matrix_products() -> None:
     scores = weighted_values = 2 * (2 * 2) * 3 * 3 * 2  # sequences times heads of 2 features
     head = 2 * rows * 4 * 5
     forward = 2 * (projections + feed_forward + scores + weighted_values) + head
-    assert speed.training("tiny", TINY, batch=2, warmup=0, steps=1).flops == 3 * forward
-    assert speed.attention(3, heads=2, features=2).flops == 3 * 2 * (2 * 2 * 3 * 3 * 2)
+    assert tasks.training("tiny", TINY, batch=2, warmup=0, steps=1).flops == 3 * forward
+    assert tasks.attention(3, heads=2, features=2).flops == 3 * 2 * (2 * 2 * 3 * 3 * 2)
 
 
 def test_the_models_have_the_sizes_that_the_help_states() -> None:
     for name, millions in (("small", 0.8), ("medium", 10.6)):
-        model = GPT(GPTConfig(**speed.MODELS[name].settings["model"]), generator=np.random.default_rng(0))
+        model = GPT(tasks.MODELS[name].settings.model, generator=np.random.default_rng(0))
         assert round((model.values.size - model.position_embedding.table.value.size) / 1e6, 1) == millions
 
 
 def test_converted_weights_give_pytorchs_linear_map() -> None:
+    pytorch_weights = pytest.importorskip("experiments.speed.pytorch_steps").pytorch_weights
     model = GPT(TINY, generator=np.random.default_rng(0))
     tensors = {name: parameter.value for name, parameter in model.parameters().items()}
-    converted = speed_worker.pytorch_weights(tensors)
+    converted = pytorch_weights(tensors)
     x = np.random.default_rng(1).standard_normal((3, 4), dtype=np.float32)
     query, key_value = (tensors[f"blocks.1.attention.{name}.weight"] for name in ("query", "key_value"))
     expected = np.concatenate([x @ query, x @ key_value], axis=1)
@@ -86,7 +92,7 @@ def test_a_profile_is_grouped_by_file_and_direction() -> None:
         names["numpy"]: stat(16.0, row_sum=12.0, step=4.0),
         names["loop"]: stat(32.0, loop=32.0),
     }
-    assert speed_worker.by_part(stats) == {
+    assert by_part(stats) == {
         "other": 32.0,
         "ops/rows forward": 6.0 + 9.0,
         "ops/rows backward": 2.0 + 3.0,
@@ -97,9 +103,9 @@ def test_a_profile_is_grouped_by_file_and_direction() -> None:
 
 
 def test_both_kinds_of_step_give_the_same_in_one_thread_and_in_two() -> None:
-    for task in (speed.TINY["small"], speed.attention(9)):
-        asked = task.request() | {"side": "ours", "warmup": 0, "steps": 2}
-        one, two = (speed_worker.check(asked | {"threads": threads}) for threads in (1, 2))
+    for task in (tasks.TINY["small"], tasks.attention(9)):
+        few = replace(task, warmup=0, steps=2)
+        one, two = (compute(few, "ours", threads, None) for threads in (1, 2))
         np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
@@ -135,34 +141,33 @@ def test_the_profile_says_where_the_time_goes(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_the_table_compares_the_medians_and_every_pair() -> None:
-    def process(milliseconds: float, memory: float) -> dict[str, float]:
-        return {"median": milliseconds, "least": 1.0, "most": 9.0, "peak_memory": memory * 2**20, "working_memory": 0}
+    def process(milliseconds: float, memory: int) -> Figures:
+        return Figures(milliseconds, 1.0, 9.0, memory * 2**20, 0)
 
     processes = {
         "ours": [process(2.0, 10), process(3.0, 20), process(2.0, 30)],
         "pytorch": [process(4.0, 40), process(2.0, 40), process(4.0, 40)],
     }
-    row = speed.row_of(speed.attention(100), processes, peak=61.44e9)
+    row = row_of(tasks.attention(100), processes, 61.44e9, None)
     expected = ("attention 100", "2.0 (2.0-3.0)", "4.0 (2.0-4.0)", "0.50 (0.50-1.50)")
-    assert speed.cells(row) == (*expected, "50,000 / 25,000", "50% / 25%", "20 / 40", "0.50")
+    assert row.cells() == (*expected, "50,000 / 25,000", "50% / 25%", "20 / 40", "0.50")
 
 
 def test_sides_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(speed, "torch_version", lambda: "2")
-    answers = iter([{}, [[4.0, 2.0]], [[4.0, 2.001]]])
-    monkeypatch.setattr(speed, "ask", lambda job, **asked: next(answers))
+    answers = iter([None, [[4.0, 2.0]], [[4.0, 2.001]]])
+    monkeypatch.setattr(agreement, "ask", lambda call, what: next(answers))
     with pytest.raises(SystemExit, match="1"):
         speed.main(["--preset", "smoke"])
     assert capsys.readouterr().err == (
-        "speed.py: error: small is not the same on both sides: what they compute differs by 5.0e-04\n"
+        f"{speed.PROG}: error: small is not the same on both sides: what they compute differs by 5.0e-04\n"
     )
 
 
 def test_a_process_that_fails_is_named_with_its_reason() -> None:
-    asked = speed.TINY["small"].request() | {"threads": 1, "model": {"vocabulary_size": 5, "num_heads": 7}}
-    said = "the process that was to measure ours small failed: ValueError: GPTConfig: num_heads 7 does not divide"
-    with pytest.raises(speed.Failure, match=said):
-        speed.ask("measure", side="ours", **asked)
+    said = "the process that was to measure ours failed: ValueError: Trainer: num_workers must be at least 1, got 0"
+    with pytest.raises(Failure, match=said):
+        ask(partial(measure, tasks.TINY["small"], "ours", 0), "measure ours")
 
 
 @pytest.mark.parametrize(
@@ -179,11 +184,11 @@ def test_a_process_that_fails_is_named_with_its_reason() -> None:
     ],
 )
 def test_bad_options_are_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
-    assert refusal("speed.py", *arguments, cwd=tmp_path) == said
+    assert refusal("speed", *arguments, cwd=tmp_path) == said
 
 
-def test_it_runs_as_a_script_from_anywhere(tmp_path: Path) -> None:
-    command = [sys.executable, SCRIPT, "--preset", "smoke", "--profile"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_it_runs_as_a_program() -> None:
+    command = [sys.executable, "-m", "experiments.speed", "--preset", "smoke", "--profile"]
+    result = subprocess.run(command, cwd=EXPERIMENTS.parent, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "ops/linear backward" in result.stdout

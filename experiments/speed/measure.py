@@ -1,0 +1,104 @@
+"""What a fresh process measures of a task: results, time and memory."""
+
+import math
+import platform
+import re
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from experiments.speed.steps import Results, Step, our_attention, our_training
+from experiments.speed.tasks import Side, Task, TrainingSettings
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one process measured of its timed steps.
+
+    Args:
+        median, least, most: milliseconds of a step.
+        peak_memory: the most bytes that the process ever held.
+        working_memory: how much more that is than what was held before the first step; what steps return is left out.
+    """
+
+    median: float
+    least: float
+    most: float
+    peak_memory: int
+    working_memory: int
+
+
+def steps_of(task: Task, side: Side, threads: int, weights: Path | None = None) -> AbstractContextManager[Step]:
+    """The steps of a task on one side; `weights` is the file that training starts from."""
+    settings = task.settings
+    if side == "pytorch":  # imported here, as it is not installed everywhere
+        from experiments.speed.pytorch_steps import pytorch_attention, pytorch_training
+
+        if isinstance(settings, TrainingSettings):
+            return pytorch_training(settings, task, threads, weights)
+        return pytorch_attention(settings, threads)
+    if isinstance(settings, TrainingSettings):
+        return our_training(settings, task, threads, weights)
+    return our_attention(settings, threads)
+
+
+def compute(task: Task, side: Side, threads: int, weights: Path | None) -> list[list[float]]:
+    """For every step, the norm of each thing that it computed: loss and gradient, or the arrays of attention."""
+    with steps_of(task, side, threads, weights) as step:
+        return [norms(step(index)) for index in range(task.steps)]
+
+
+def norms(results: Results) -> list[float]:
+    # In float64: a sum of millions of squares in float32 is off by 1e-4.
+    return [
+        math.hypot(*(float(np.linalg.norm(np.asarray(part, np.float64))) for part in parts))
+        for parts in zip(*results, strict=True)
+    ]
+
+
+def measure(task: Task, side: Side, threads: int) -> Figures:
+    """Times the steps of a task, after its warm-up."""
+    milliseconds = []
+    with steps_of(task, side, threads) as step:
+        before, returned = memory("VmRSS"), 0
+        for index in range(task.warmup + task.steps):
+            start = time.perf_counter()
+            results = step(index)
+            milliseconds.append(1e3 * (time.perf_counter() - start))
+            returned = sum(getattr(result, "nbytes", 0) for part in results for result in part)
+            del results  # the next step would hold its own beside them
+    timed, peak = milliseconds[task.warmup :], memory("VmHWM")
+    return Figures(median(timed), min(timed), max(timed), peak, peak - before - returned)
+
+
+def memory(quantity: Literal["VmHWM", "VmRSS"]) -> int:
+    """Bytes that this process held at most (VmHWM) or holds now (VmRSS).
+
+    They are read from /proc. Where there is none, both are ru_maxrss: the most, and the parent process's too.
+    """
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(rf"{quantity}:\s*(\d+) kB", status.read_text())):
+        return 1024 * int(found[1])
+    import resource  # not there on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else 1024 * peak
+
+
+def peak_flops(threads: int, size: int) -> float:
+    """The most FLOPs a second that ten products of two square float32 matrices reach."""
+    a, b = np.random.default_rng(0).standard_normal((2, size, size), dtype=np.float32)
+    y = np.empty_like(a)
+    seconds = []
+    with threadpool_limits(threads, user_api="blas"):
+        for _ in range(10):
+            start = time.perf_counter()
+            np.matmul(a, b, out=y)
+            seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)

@@ -1,0 +1,102 @@
+"""Our steps: training a GPT, and attention alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from safetensors.numpy import load_file, save_file
+from threadpoolctl import threadpool_limits
+
+from experiments.speed.tasks import AttentionSettings, Task, TrainingSettings
+from scratchformer.layers.multi_head_attention import BLOCKWISE_FROM
+from scratchformer.models import GPT, GPTConfig
+from scratchformer.ops import blockwise_attention, scaled_dot_product_attention
+from scratchformer.optim import AdamW, Constant
+from scratchformer.text import TokenBatch
+from scratchformer.training import Trainer, keep_freed_memory, next_token_loss
+
+LEARNING_RATE, BETAS, WEIGHT_DECAY, MAX_NORM = 1e-3, (0.9, 0.99), 0.1, 1.0
+
+Results = Sequence[Sequence[Any]]
+"""What one step computed, numbers or arrays, by thread."""
+Step = Callable[[int], Results]
+"""Does the step of this index, counted from 0 with the warm-up; the index chooses the batch."""
+
+
+@contextmanager
+def our_training(settings: TrainingSettings, task: Task, threads: int, weights: Path | None) -> Iterator[Step]:
+    """Steps of our trainer; from the weights in a file, or from newly initialised ones."""
+    model = GPT(settings.model, generator=np.random.default_rng(0))
+    if weights is not None:
+        tensors = load_file(weights)
+        for name, parameter in model.parameters().items():
+            parameter.value[...] = tensors[name]
+    trainer = Trainer(
+        model,
+        AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY),
+        Constant(LEARNING_RATE),
+        next_token_loss,
+        max_norm=MAX_NORM,
+        num_workers=threads,
+    )
+    batches = make_batches(settings, task)
+
+    def step(index: int) -> Results:
+        done = trainer.step([batches[index]])
+        return [(done.loss, done.gradient_norm)]
+
+    with trainer:
+        yield step
+
+
+@contextmanager
+def our_attention(settings: AttentionSettings, threads: int) -> Iterator[Step]:
+    """Each thread takes a share of the heads, as each thread of the trainer takes a share of the batch.
+
+    Attention is dense or blockwise, as `MultiHeadAttention` chooses.
+    """
+    keep_freed_memory()
+    shards = np.array_split(attention_inputs(settings), threads, axis=2)
+    attend = blockwise_attention if settings.length >= BLOCKWISE_FROM else scaled_dot_product_attention
+
+    def work(shard: ndarray) -> Sequence[ndarray]:
+        query, key, value, dy = shard
+        y, backward = attend(query, key, value, is_causal=True)
+        dquery, dkey, dvalue, _ = backward(dy)
+        return y, dquery, dkey, dvalue
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        yield lambda index: list(pool.map(work, shards))
+
+
+def make_batches(settings: TrainingSettings, task: Task) -> list[TokenBatch]:
+    """Random tokens for every step, those of the warm-up included."""
+    model = settings.model
+    shape = (task.warmup + task.steps, settings.batch, model.context_length + 1)
+    ids = np.random.default_rng(0).integers(model.vocabulary_size, size=shape)
+    return [TokenBatch(tokens[:, :-1], tokens[:, 1:]) for tokens in ids]
+
+
+def attention_inputs(settings: AttentionSettings) -> Float[ndarray, "4 1 heads t d"]:
+    """Query, key, value and the gradient of the output, of one sequence."""
+    shape = (4, 1, settings.heads, settings.length, settings.features)
+    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+
+
+def write_weights(config: GPTConfig, path: Path) -> None:
+    """Writes weights that both sides start from.
+
+    They are away from those that training starts from, the gains of norms too.
+    """
+    generator = np.random.default_rng(1)
+    model = GPT(config, generator=generator)
+    tensors = {
+        name: parameter.value + np.float32(0.05) * generator.standard_normal(parameter.value.shape, dtype=np.float32)
+        for name, parameter in model.parameters().items()
+    }
+    save_file(tensors, path)
