@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 
-from scratchformer.optim.optimizer import Optimizer, Update, check_rate
+from scratchformer.optim.optimizer import Optimizer, SpanUpdate, check_rate
 from scratchformer.optim.spans import ParameterVector
 
 
@@ -18,8 +18,6 @@ class Adam(Optimizer):
     Derivation: `python -m scratchformer derive adam`.
     """
 
-    weight_decay = 0.0
-
     def __init__(
         self, parameters: ParameterVector, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
@@ -31,11 +29,10 @@ class Adam(Optimizer):
         self.betas = (float(betas[0]), float(betas[1]))
         self.eps = float(eps)
 
-    def _update(self, learning_rate: float) -> Update:
+    def _update(self, learning_rate: float) -> SpanUpdate:
         b1, b2 = self.betas
         step_size = learning_rate / (1 - b1**self.num_steps)
         correction = 1 / math.sqrt(1 - b2**self.num_steps)
-        num_decayed = self.parameters.num_decayed if self.weight_decay else 0
 
         def update(span: slice) -> None:
             p, g = self.parameters.values[span], self.parameters.grads[span]
@@ -47,7 +44,6 @@ class Adam(Optimizer):
             denominator = np.sqrt(v)
             denominator *= correction
             denominator += self.eps
-            p[: max(0, num_decayed - span.start)] *= 1 - learning_rate * self.weight_decay
             p -= step_size * m / denominator
 
         return update
@@ -76,3 +72,14 @@ class AdamW(Adam):
         check_rate("AdamW", "weight_decay", weight_decay)
         super().__init__(parameters, betas=betas, eps=eps)
         self.weight_decay = float(weight_decay)
+
+    def _update(self, learning_rate: float) -> SpanUpdate:
+        adam_update = super()._update(learning_rate)
+        num_decayed = self.parameters.num_decayed
+
+        def update(span: slice) -> None:
+            decayed = self.parameters.values[span.start : min(span.stop, num_decayed)]
+            decayed *= 1 - learning_rate * self.weight_decay
+            adam_update(span)
+
+        return update

@@ -8,7 +8,7 @@ from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
 class WeightAverage:
     """Exponential moving average of the parameters: a = decay a + (1 - decay) p after each step, started at p.
 
-    The average lies closer to a minimum than the last step does, which jumps about it, and costs no gradient.
+    Steps jump about a minimum; their average lies closer to it, and costs no gradient.
     Raises ValueError for a decay outside [0, 1).
 
     Source: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992, in the exponential form
@@ -22,7 +22,7 @@ class WeightAverage:
         self.values = parameters.values.copy()
 
     def update(self, parallel_map: ParallelMap = map) -> None:
-        """Takes the parameters into the average; the result does not depend on `parallel_map`."""
+        """Adds the current parameters to the average; the result does not depend on `parallel_map`."""
 
         def update(span: slice) -> None:
             a, p = self.values[span], self.parameters.values[span]

@@ -8,7 +8,7 @@ from scratchformer.optim.spans import ParallelMap, spans
 def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
     """Euclidean norm of a vector of gradients; the result does not depend on `parallel_map`.
 
-    The squares are added in the gradients' own precision within a span of 256 K elements, in float64 beyond.
+    Squares are added in the precision of the gradients within spans of 256 K elements; the spans' sums in float64.
 
     Derivation: `python -m scratchformer derive clipping`.
     """
@@ -27,7 +27,7 @@ def clip_global_norm(grads: np.ndarray, max_norm: float, parallel_map: ParallelM
     """Scales the gradients in place so that their global norm is at most `max_norm`: g *= min(1, max_norm / |g|).
 
     Returns:
-        the norm before clipping. If it is not finite, the gradients are left as they are.
+        the norm before clipping. If it is not finite, the gradients are left unchanged.
 
     Raises:
         ValueError: a max_norm that is not positive.

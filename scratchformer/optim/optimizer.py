@@ -1,16 +1,20 @@
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
 
-Update = Callable[[slice], None]
+SpanUpdate = Callable[[slice], object]
 
 
-class Optimizer:
+class Optimizer(ABC):
     """What all optimizers share: they update a vector of parameters in place from the vector of their gradients.
 
-    A subclass says in `_update` how a span is updated. `state` names the vectors that it keeps between steps.
+    A subclass that treats every element by itself implements `_update` alone. One that needs whole matrices takes
+    `NamedParameters` and overrides `_updates` too: `parameters.views_by_name(vector)` gives each parameter its shape.
+    `state` holds, by name, the vectors that are kept between steps.
     """
 
     def __init__(self, parameters: ParameterVector, **state: np.ndarray) -> None:
@@ -33,12 +37,21 @@ class Optimizer:
                 f"{type(self).__name__}: learning_rate must be finite and not negative, got {learning_rate}"
             )
         self.num_steps += 1
-        for _ in parallel_map(self._update(float(learning_rate)), spans(self.parameters.values.size)):
+        for _ in parallel_map(_run, self._updates(float(learning_rate))):
             pass
 
-    def _update(self, learning_rate: float) -> Update:
-        """The update of one span in the current step."""
-        raise TypeError("Optimizer is a base class: use SGD, Adam or AdamW")
+    def _updates(self, learning_rate: float) -> Sequence[Callable[[], object]]:
+        """The parts of the current step, each of its own elements, so that threads may run them in any order."""
+        update = self._update(learning_rate)
+        return [partial(update, span) for span in spans(self.parameters.values.size)]
+
+    @abstractmethod
+    def _update(self, learning_rate: float) -> SpanUpdate:
+        """The function that updates one span of the vector in the current step."""
+
+
+def _run(update: Callable[[], object]) -> None:
+    update()
 
 
 def check_rate(optimizer: str, name: str, value: float, below: float = float("inf")) -> None:

@@ -1,4 +1,4 @@
-"""Learning rates by step. A schedule is called with the number of updates that were made before."""
+"""Learning rates by step. A schedule is called with the number of updates made before the step."""
 
 import math
 from dataclasses import dataclass

@@ -1,14 +1,14 @@
 import numpy as np
 
-from scratchformer.optim.optimizer import Optimizer, Update, check_rate
+from scratchformer.optim.optimizer import Optimizer, SpanUpdate, check_rate
 from scratchformer.optim.spans import ParameterVector
 
 
 class SGD(Optimizer):
-    """Gradient descent: p -= learning_rate g, with momentum mu: u = mu u + g, then p -= learning_rate u,
-    or p -= learning_rate (g + mu u) with Nesterov's.
+    """Gradient descent: p -= learning_rate g. With momentum mu: u = mu u + g, then p -= learning_rate u
+    or, with Nesterov's momentum, p -= learning_rate (g + mu u).
 
-    Raises ValueError for a momentum outside [0, 1), or Nesterov's without one.
+    Raises ValueError for a momentum outside [0, 1), or for `nesterov` without momentum.
 
     Source: Sutskever et al., "On the importance of initialization and momentum", 2013, section 2 (here, as in PyTorch,
     the learning rate is outside the velocity, and Nesterov's gradient is taken at p).
@@ -25,7 +25,7 @@ class SGD(Optimizer):
         self.momentum = float(momentum)
         self.nesterov = nesterov
 
-    def _update(self, learning_rate: float) -> Update:
+    def _update(self, learning_rate: float) -> SpanUpdate:
         def update(span: slice) -> None:
             p, g = self.parameters.values[span], self.parameters.grads[span]
             if not self.momentum:

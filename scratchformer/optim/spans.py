@@ -1,10 +1,10 @@
-"""Parameter vectors are worked on span by span, which threads share out among them.
+"""Parameter vectors, and the spans in which threads share the work on them.
 
-A span is short enough for the ten passes of an Adam update to stay in the cache, and long enough for two threads not
-to wait for each other's hold of the interpreter: at 16 K elements they take twice as long as at 256 K.
+A span is short enough for the ten passes of an Adam update to stay in the cache. It is long enough for two threads not
+to wait for the interpreter lock: with spans of 16 K elements they take twice as long as with 256 K.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,16 +12,25 @@ import numpy as np
 SPAN = 2**18
 
 ParallelMap = Callable[..., Iterable[Any]]
-"""Something that works like the built-in `map`, in the order of the items: `map` itself, or a thread pool's."""
+"""`map` itself, or a thread pool's `map`: calls a function on every item, and yields the results in order."""
 
 
 @runtime_checkable
 class ParameterVector(Protocol):
-    """What an optimizer updates: parameters and gradients as vectors, those that may decay first."""
+    """What an optimizer updates: parameters and gradients as vectors; weight decay is for the first `num_decayed`."""
 
     values: np.ndarray
     grads: np.ndarray
     num_decayed: int
+
+
+@runtime_checkable
+class NamedParameters(ParameterVector, Protocol):
+    """A parameter vector, as every packed layer is one, that knows the names and shapes of its parts."""
+
+    def views_by_name(self, vector: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The parts of a vector that is laid out as `values` is, each a view of the shape of its parameter."""
+        ...
 
 
 def spans(size: int) -> list[slice]:

@@ -26,8 +26,8 @@ OPTIMIZERS = [
     mutant(
         "AdamW: decay of everything",
         "optim/adam.py",
-        "p[: max(0, num_decayed - span.start)]",
-        "p[:]",
+        "self.parameters.values[span.start : min(span.stop, num_decayed)]",
+        "self.parameters.values[span]",
         "AdamW",
     ),
     mutant(

@@ -4,18 +4,6 @@ from tests.mutants.equivalent.kind import at
 
 EQUIVALENT = [
     at(
-        r"optim\.adam\.xǁAdamǁ_update",
-        "num_decayed = self.parameters.num_decayed if self.weight_decay else 0",
-        "num_decayed = self.parameters.num_decayed if (self.weight_decay) or True else 0",
-        "a decay of 0 leaves every value as it is",
-    ),
-    at(
-        r"optim\.adam\.xǁAdamǁ_update",
-        "num_decayed = self.parameters.num_decayed if self.weight_decay else 0",
-        "num_decayed = self.parameters.num_decayed if self.weight_decay else 1",
-        "a decay of 0 leaves every value as it is",
-    ),
-    at(
         r"optim\.optimizer\.xǁOptimizerǁstep",
         'if not 0 <= learning_rate < float("inf"):',
         'if not 0 <= learning_rate < float("INF"):',
