@@ -13,8 +13,8 @@ over the windows:
   never to the same character (Clark et al., "What Does BERT Look At?", 2019).
 
 Beside each stands what uniform causal attention, P[i, j] = 1 / (i + 1), gets on the same windows. Layers and heads
-count from 1. The results are heads.csv, distances.csv, findings.json, and the maps of both tables as PNG and SVG; in
-the map, focus is 1 - entropy / uniform attention's entropy.
+count from 1. The results are heads.csv, distances.csv, findings.json, and maps of both tables (attention_heads and
+distances, as PNG and SVG). Focus, in the map, is 1 - entropy / uniform attention's entropy.
 
 Expected: in the runs of char_lm.py with its preset `quick` the strongest head gives at least a quarter of its attention
 to the previous token (36 % with seed 0), where uniform attention gives 6 %, and no head does induction: none reaches
@@ -57,13 +57,13 @@ from scratchformer.runs import (
 )
 from scratchformer.text import CharacterTokenizer, Corpus, fixed_batches, pydoc_corpus, read_corpus
 
-PROG = "heads.py"
+PROG = "attention_heads.py"
 ABOUT = About(
     script=__file__,
     description=__doc__,
     source="Clark et al., What Does BERT Look At?, 2019; Olsson et al., In-context Learning and Induction Heads, 2022",
     published="heads of the previous token in every model; induction needs two layers and text that repeats",
-    picture="heads.png",
+    picture="attention_heads.png",
 )
 PATTERNS = ("previous token", "self", "first token", "induction")
 MEASURES = (*PATTERNS, "entropy")
@@ -87,7 +87,7 @@ class Config:
     text: Path | None = None
     """UTF-8 text to measure on, its last tenth alone if the run learned from it; without one, the run's own text."""
     out: Path | None = None
-    """Folder for the results, new or empty; without one, the next free runs/heads-NNN."""
+    """Folder for the results, new or empty; without one, the next free runs/attention_heads-NNN."""
     plot_only: Path | None = None
     """Folder of earlier results whose figures are drawn anew; no other option counts."""
     windows: int = 200
@@ -103,7 +103,7 @@ class Config:
             check_option(name, getattr(self, name), at_least=1)
         check_option("seed", self.seed, at_least=0)
         if self.run is None and self.preset != "smoke":
-            raise ValueError("name the run folder to look into, as in `heads.py runs/char_lm-001`")
+            raise ValueError("name the run folder to look into, as in `attention_heads.py runs/char_lm-001`")
 
 
 PRESETS = {
@@ -242,7 +242,7 @@ def was_judged(run: Path) -> bool:
 
 
 def draw(path: Path) -> list[Path]:
-    """Draws the tables of a folder as heads.png and distances.png, and as SVG beside them."""
+    """Draws the tables of a folder as attention_heads.png and distances.png, and as SVG beside them."""
     title = str(read_run(path, "title", experiment=ABOUT.name)["title"])
     return [draw_heads(path, title), draw_distances(path, title)]
 
@@ -272,7 +272,7 @@ def draw_heads(path: Path, title: str) -> Path:
         bar_from_zero=True,
         title=wrapped(title, len(panels) * len(columns) * cell),
     )
-    return save_figure(figure, path / "heads")
+    return save_figure(figure, path / "attention_heads")
 
 
 def draw_distances(path: Path, title: str) -> Path:

@@ -2,30 +2,21 @@
 """How do three words become attention weights and outputs, step by step, with every number and its shape in view?
 
 Source: "Attention Is All You Need" (Vaswani et al., 2017), sections 3.2 (attention, the scale, several heads) and 3.5
-(positions). The sentence "the cat sat" has 3 tokens of 4 features, in 1 head and then in 2; the weights are random,
+(positions). The sentence "the cat sat" has 3 tokens of 4 features, in 1 head and then in 2. The weights are random,
 nothing is trained, and all is float64.
 
-Expected: what is computed by hand agrees with the library, and where PyTorch is installed with its
-nn.MultiheadAttention, to 1e-12; every row of weights sums to 1, to 1e-12; a masked weight is exactly 0. It takes
-about two seconds; all presets are the same.
+Expected: what is computed by hand agrees with the library, and with PyTorch's nn.MultiheadAttention where PyTorch is
+installed, to 1e-12; every row of weights sums to 1, to 1e-12; a masked weight is exactly 0. It takes about two
+seconds; all presets are the same.
 
-The file is a program and a notebook at once: editors run its cells (they begin with `# %%`) one by one, and
-`jupytext --to notebook attention_walkthrough.py` makes a notebook of it. To import it is to run it.
+It runs as a program, and editors run its cells (they begin with `# %%`) one by one. For a notebook, type
+`jupytext --to notebook attention_walkthrough.py`. To import it is to run it.
 """
 
 # %%
-import json
-import signal
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
-from time import perf_counter
-from typing import Any, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.layers import MultiHeadAttention, Trace
@@ -36,126 +27,12 @@ from scratchformer.ops import (
     scaled_dot_product_attention,
     sinusoidal_positions,
 )
-from scratchformer.plots import attention_maps, matrix_panels, save_figure
-from scratchformer.runs import (
-    About,
-    Result,
-    begin_run,
-    check_option,
-    conclude,
-    one_sentence_errors,
-    options_of,
-    parse,
-    read_json,
-)
+from scratchformer.plots import attention_maps, matrix_panels
+from scratchformer.recipes.lesson import Lesson
+from scratchformer.runs import About
 
-PROG = "attention_walkthrough.py"
-ABOUT = About(
-    script=PROG,  # in a notebook there is neither __file__ nor __doc__
-    description="How do three words become attention weights and outputs, step by step, with every number and its "
-    "shape in view?",
-    source="Vaswani et al., Attention Is All You Need, 2017, sections 3.2 and 3.5",
-    published="none; the library, and PyTorch where it is installed, compute the same",
-    picture="heads.png",
-)
-
-
-@dataclass(frozen=True)
-class Config:
-    """Options of the lesson."""
-
-    preset: Literal["quick", "paper", "smoke"] = "quick"
-    """As of every experiment; here all are the same."""
-    out: Path | None = None
-    """Folder for the figures and the summary, new or empty; without one, the next free
-    runs/attention_walkthrough-NNN."""
-    plot_only: Path | None = None
-    """Run folder whose figures are drawn anew; all other options are then ignored."""
-    seed: int = 0
-    """Seed of the embeddings and of the weights."""
-
-
-# %% [markdown]
-# Four tools: one prints an array with its shape, one compares and remembers the largest difference, one draws and keeps
-# what it drew, and one draws that anew for `--plot-only`.
-
-# %%
-checks: dict[str, Result] = {}
-figures: dict[str, dict[str, Any]] = {}
-
-
-def tell(what: str, array: ndarray) -> None:
-    with np.printoptions(precision=3, suppress=True):
-        print(f"\n{what}: {array.shape}\n{array}")
-
-
-def check(metric: str, difference: ndarray, at_most: float) -> None:
-    """Prints the largest absolute difference; the largest of all checks of this name goes into the summary."""
-    largest = float(abs(difference).max())
-    before = checks[metric].achieved if metric in checks else 0.0
-    checks[metric] = Result(metric, float(np.maximum(largest, before)), at_most)
-    print(f"check {metric}: {largest:.1g}, at most {at_most:g}: {'right' if largest <= at_most else 'WRONG'}")
-
-
-class Drawn:
-    """A figure that was saved; notebooks show it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __repr__(self) -> str:
-        return f"figure: {self.path}"
-
-    def _repr_png_(self) -> bytes:
-        return self.path.read_bytes()
-
-
-def show(name: str, function: Callable[..., Figure], **arguments: Any) -> Drawn:
-    """Draws with one of the library's functions, and keeps its arguments."""
-    figures[name] = {"function": function.__name__, "arguments": arguments}
-    with one_sentence_errors(PROG, status=1, kind=OSError):
-        drawn = Drawn(save_figure(function(**arguments), folder.path / name))
-    print(drawn)
-    return drawn
-
-
-def redraw(path: Path) -> list[Path]:
-    """Draws what `show` drew, from the arguments that it kept. Raises ValueError where they are missing."""
-    functions: dict[str, Callable[..., Figure]] = {"attention_maps": attention_maps, "matrix_panels": matrix_panels}
-
-    def as_array(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: as_array(part) for name, part in value.items()}
-        return np.array(value) if isinstance(value, list) and not isinstance(value[0], str) else value
-
-    stored = read_json(path / "figures.json")
-    try:
-        return [
-            save_figure(functions[figure["function"]](**as_array(figure["arguments"])), path / name)
-            for name, figure in stored.items()
-        ]
-    except (KeyError, TypeError, AttributeError, IndexError):
-        raise ValueError(f"{path / 'figures.json'} is not of this program") from None
-
-
-# %% [markdown]
-# A notebook or an interpreter has no command line: there the lesson takes its defaults.
-
-# %%
-is_program = Path(sys.argv[0]).name == PROG
-if is_program and hasattr(signal, "SIGPIPE"):
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # to be read with `head` or a pager that is closed early
-with one_sentence_errors(PROG):
-    config = Config()
-    if is_program:
-        presets = {preset: replace(config, preset=preset) for preset in ("quick", "paper", "smoke")}
-        config = parse(presets, prog=PROG, description=__doc__, arguments=sys.argv[1:])
-    if config.plot_only is not None:
-        print("figures:", *redraw(config.plot_only))
-        sys.exit()
-    check_option("seed", config.seed, at_least=0)
-    folder = begin_run(config, ABOUT.name, {"options": options_of(config)})
-start = perf_counter()
+lesson = Lesson("attention_walkthrough.py", __doc__)
+tell, check, show = lesson.tell, lesson.check, lesson.show
 
 # %% [markdown]
 # ## 1. Words become vectors
@@ -164,7 +41,7 @@ start = perf_counter()
 # of the batch: there is one sentence.
 
 # %%
-generator = np.random.default_rng(config.seed)
+generator = np.random.default_rng(lesson.config.seed)
 tokens = ["the", "cat", "sat"]
 embeddings = generator.standard_normal((len(tokens), 4))
 ids = np.array([[0, 1, 2]])
@@ -552,7 +429,12 @@ else:
 # `python -m scratchformer derive multi_head_attention`.
 
 # %%
-print(f"\nAll of it, in {folder.path}")
-with one_sentence_errors(PROG, status=1, kind=OSError):
-    folder.write_text("figures.json", json.dumps(figures, default=np.ndarray.tolist) + "\n")
-    conclude(folder, ABOUT, config, list(checks.values()), perf_counter() - start)
+ABOUT = About(
+    script=lesson.program,  # in a notebook there is neither __file__ nor __doc__
+    description="How do three words become attention weights and outputs, step by step, with every number and its "
+    "shape in view?",
+    source="Vaswani et al., Attention Is All You Need, 2017, sections 3.2 and 3.5",
+    published="none; the library, and PyTorch where it is installed, compute the same",
+    picture="heads.png",
+)
+lesson.conclude(ABOUT)

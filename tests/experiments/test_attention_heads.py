@@ -16,7 +16,7 @@ from scratchformer.text import CharacterTokenizer, pydoc_corpus
 from scratchformer.training import load
 from tests.experiments.running import TINY, refusal, run
 
-FIGURES = {f"{name}.{suffix}" for name in ("heads", "distances") for suffix in ("png", "svg")}
+FIGURES = {f"{name}.{suffix}" for name in ("attention_heads", "distances") for suffix in ("png", "svg")}
 RESULTS = {"config.json", "summary.json", "findings.json", "heads.csv", "distances.csv"} | FIGURES
 METRICS = ["previous_token_score", "uniform_previous_token_score", "induction_score", "uniform_induction_score"]
 VERSE = "Freude, schoener Goetterfunken, Tochter aus Elysium\n"
@@ -40,14 +40,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def measured(place: Path) -> Path:
-    result = run("heads.py", "gpt", *FEW, "--out", "measured", cwd=place)
+    result = run("attention_heads.py", "gpt", *FEW, "--out", "measured", cwd=place)
     assert result.returncode == 0, result.stderr
     title, *lines, figures = result.stdout.splitlines()
     strongest, results = lines[: len(heads.PATTERNS)], lines[len(heads.PATTERNS) :]
     assert title == "The heads of a GPT on the last tenth of pydoc: 5 windows of 64 characters; results in measured"
     assert [line.partition(":")[0].strip() for line in strongest] == list(heads.PATTERNS)
     assert [line.partition(" ")[0] for line in results] == METRICS
-    assert figures == "figures: measured/heads.png measured/distances.png"
+    assert figures == "figures: measured/attention_heads.png measured/distances.png"
     return place / "measured"
 
 
@@ -161,7 +161,7 @@ def test_nothing_is_judged_without_such_a_run_or_with_other_options(tmp_path: Pa
 
 
 def test_everything_is_labelled(measured: Path) -> None:
-    svg = (measured / "heads.svg").read_text()
+    svg = (measured / "attention_heads.svg").read_text()
     for text in ("previous token", "self", "first token", "induction", "focus", "layer", "head", "score", "(uniform "):
         assert f">{text}" in svg
     shown = f">{scores_of(measured)['1', '2', 'self'][0]:.2f}<"
@@ -223,7 +223,7 @@ def test_figures_are_drawn_anew_from_the_folder_alone_with_a_map_of_every_measur
     copy = tmp_path / "copy"
     shutil.copytree(measured, copy, ignore=lambda folder, names: FIGURES)
     heads.main(["--plot-only", str(copy)])
-    assert capsys.readouterr().out == f"figures: {copy}/heads.png {copy}/distances.png\n"
+    assert capsys.readouterr().out == f"figures: {copy}/attention_heads.png {copy}/distances.png\n"
     for name in FIGURES:
         assert (copy / name).read_bytes() == (measured / name).read_bytes()
     names = [heading.partition("\n")[0] for heading in drawn[0]]
@@ -249,7 +249,7 @@ def test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure(
     for head in "12":
         expected = [[scores[layer, head, name][0] for name in heads.PATTERNS] for layer in "123"]
         np.testing.assert_array_equal(drawn[0][f"head {head}"][:, :4], expected)
-    svg = (tmp_path / "run" / "heads.svg").read_text()
+    svg = (tmp_path / "run" / "attention_heads.svg").read_text()
     assert svg.count(">previous token<") == 2
 
 
@@ -280,7 +280,7 @@ def strange(place: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "name the run folder to look into, as in `heads.py runs/char_lm-001`"),
+        ([], "name the run folder to look into, as in `attention_heads.py runs/char_lm-001`"),
         (["nowhere"], "nowhere/config.json cannot be read: No such file or directory"),
         (["empty"], "empty/config.json cannot be read: No such file or directory"),
         (["short.txt"], "short.txt/config.json cannot be read: Not a directory"),
@@ -298,11 +298,11 @@ def strange(place: Path) -> Path:
         (["short"], "short has a context of 3 characters, patterns need at least 4"),
         (["llama", "--windows", "0"], "--windows must be at least 1, got 0"),
         (["llama", "--sequences", "0"], "--sequences must be at least 1, got 0"),
-        (["--plot-only", "llama"], "llama holds a run of char_lm, not of heads"),
+        (["--plot-only", "llama"], "llama holds a run of char_lm, not of attention_heads"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, strange: Path) -> None:
-    assert refusal("heads.py", *arguments, cwd=strange) == said
+    assert refusal("attention_heads.py", *arguments, cwd=strange) == said
 
 
 @pytest.mark.parametrize(
@@ -320,5 +320,5 @@ def test_a_table_of_something_else_is_one_sentence(measured: Path, tmp_path: Pat
     shutil.copytree(measured, tmp_path / "copy")
     (tmp_path / "copy" / table).write_text(content)
     what = table.removesuffix(".csv").replace("heads", "scores")
-    said = refusal("heads.py", "--plot-only", "copy", cwd=tmp_path)
+    said = refusal("attention_heads.py", "--plot-only", "copy", cwd=tmp_path)
     assert said == f"copy/{table} does not hold the {what} of heads"

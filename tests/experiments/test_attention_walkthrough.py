@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
+from scratchformer.recipes.lesson import Drawn
 from tests.experiments.running import EXPERIMENTS, refusal, run, run_program
 from tests.experiments.running import LESSON as SCRIPT
 
@@ -141,8 +142,8 @@ def test_the_distance_of_heads_is_that_of_jensen_and_shannon(names: dict[str, An
     assert (names["jensen_shannon_distance"](p, p) == 0).all()
 
 
-def test_a_figure_is_shown_in_a_notebook(names: dict[str, Any]) -> None:
-    drawn = names["Drawn"](EXPERIMENTS / "figures" / "char_lm.png")
+def test_a_figure_is_shown_in_a_notebook() -> None:
+    drawn = Drawn(EXPERIMENTS / "figures" / "char_lm.png")
     assert drawn._repr_png_().startswith(b"\x89PNG")
 
 
@@ -150,7 +151,7 @@ def test_a_figure_is_shown_in_a_notebook(names: dict[str, Any]) -> None:
 def test_a_check_that_failed_once_has_failed(
     first: float, names: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check, checks = names["check"], names["checks"]
+    check, checks = names["check"], names["lesson"].checks
     try:
         check("new", np.array([0.0, -first]), 1e-3)
         check("new", np.array([1e-4]), 1e-3)

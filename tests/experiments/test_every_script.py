@@ -25,7 +25,7 @@ EXPLAINED = {
     "in_context_markov": "bit for bit, from its last checkpoint",
     "char_lm": "How many characters to sample after training.",
     "masked_lm": "bit for bit, from its last checkpoint",
-    "heads": "Jensen-Shannon divergence",
+    "attention_heads": "Jensen-Shannon divergence",
     "optimizers": "Runs at a time",
     "ablations": "Runs at a time",
 }
@@ -76,7 +76,7 @@ def test_the_help_asks_the_question_and_explains_every_option(experiment: Experi
 
 @every_script
 def test_a_folder_that_is_not_empty_is_left_alone(experiment: Experiment, place: Path) -> None:
-    arguments = ["--preset", "smoke", "--out", "full"]  # of this preset heads.py needs no run to look into
+    arguments = ["--preset", "smoke", "--out", "full"]  # of this preset attention_heads.py needs no run to look into
     said = refusal(f"{experiment.name}.py", *arguments, cwd=place)
     assert said == "run folder full is not empty; choose another, nothing was overwritten"
 
