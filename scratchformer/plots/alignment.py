@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy import ndarray
 
-from scratchformer.plots.attention import BAR, VISIBLE, WEIGHTS
-from scratchformer.plots.lines import WIDTH
-from scratchformer.plots.style import BLUE, GREEN, ORANGE, STYLE
+from scratchformer.plots.heatmaps import ATTENTION_COLORS, BAR_WIDTH, HEATMAP_STYLE
+from scratchformer.plots.style import BLUE, GREEN, ORANGE, PAGE_WIDTH
+from scratchformer.plots.tokens import VISIBLE
 
 LEFT, RIGHT, TOP, BOTTOM, BETWEEN, LARGEST_CELL = 0.8, 0.95, 0.75, 0.65, 0.7, 0.3
-"""Inches: the margins, the space between panels and a cell's side at most."""
+"""Inches: the margins, the space between panels, and the largest side of a cell."""
 FONT_SIZE = 10
 PLAIN, PART_COLORS = "#303030", (BLUE, ORANGE, GREEN)
 
@@ -25,9 +25,10 @@ class AlignmentPanel:
 
     Args:
         title: above the panel.
-        weights: (T, S), each in [0, 1]: how much written token t attends to read token s.
-        written, read: T and S texts, where a string counts as its characters.
-        written_parts, read_parts: T and S names, "" for none: texts of one name have one colour.
+        weights: (T, S), each in [0, 1]: how much the written token t attends to the read token s.
+        written, read: T and S texts; a string counts as its characters.
+        written_parts, read_parts: T and S names of the parts that the texts belong to, "" for none. Texts of one part
+            have one colour.
     """
 
     title: str
@@ -39,40 +40,45 @@ class AlignmentPanel:
 
 
 def alignment_maps(panels: Sequence[AlignmentPanel], *, beside: bool = False, title: str = "") -> Figure:
-    """What is read from left to right, what is written from top to bottom; white is no attention, the darkest is all.
+    """Attention of what is written (from top to bottom) to what is read (from left to right); white is 0, darkest is 1.
 
-    Cells are squares of one size in all panels, which stand below or beside each other.
+    Cells are squares, of one size in all panels. The panels stand below each other or, with `beside`, side by side.
 
-    Raises ValueError for no panels, weights outside [0, 1], texts or parts that are not as many as the weights', or
-    more than three names of parts.
+    Raises ValueError for no panels, weights outside [0, 1], a number of texts or parts that differs from that of the
+    weights, or more than three different parts.
     """
     names = _check(panels)
     colors = dict(zip(names, PART_COLORS, strict=False)) | {"": PLAIN}
     rows, columns = np.array([panel.weights.shape for panel in panels]).T
     space = BETWEEN * (len(panels) - 1)
-    room = WIDTH - LEFT - RIGHT
+    room = PAGE_WIDTH - LEFT - RIGHT
     cell = min(LARGEST_CELL, (room - space) / columns.sum() if beside else room / columns.max())
     height = TOP + BOTTOM + (rows.max() * cell if beside else rows.sum() * cell + space)
 
-    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.right": True, "axes.spines.top": True}):
-        figure = Figure(figsize=(WIDTH, height))
+    with mpl.rc_context(HEATMAP_STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH, height))
         x, y = LEFT, height - TOP
         for panel, (t, s) in zip(panels, zip(rows * cell, columns * cell, strict=True), strict=True):
-            axes = figure.add_axes((x / WIDTH, (y - t) / height, s / WIDTH, t / height))
-            image = axes.imshow(panel.weights, cmap=WEIGHTS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+            axes = figure.add_axes((x / PAGE_WIDTH, (y - t) / height, s / PAGE_WIDTH, t / height))
+            image = axes.imshow(
+                panel.weights, cmap=ATTENTION_COLORS, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+            )
             axes.set_title(panel.title, fontsize=FONT_SIZE, loc="left", parse_math=False)
             _name_cells(axes, panel, colors)
             x, y = (x + s + BETWEEN, y) if beside else (x, y - t - BETWEEN)
         first = figure.axes[0].get_position()
         bar = figure.colorbar(
-            image, cax=figure.add_axes(((WIDTH - RIGHT + 0.2) / WIDTH, first.y0, BAR / WIDTH, first.height))
+            image,
+            cax=figure.add_axes(
+                ((PAGE_WIDTH - RIGHT + 0.2) / PAGE_WIDTH, first.y0, BAR_WIDTH / PAGE_WIDTH, first.height)
+            ),
         )
         bar.ax.tick_params(labelsize=9)
         bar.set_label("attention weight", fontsize=FONT_SIZE)
         figure.suptitle(title, y=1 - 0.1 / height, va="top", parse_math=False)
         middle = LEFT + cell * columns.max() / 2 if not beside else (LEFT + x - BETWEEN) / 2
-        figure.supxlabel("read by the encoder", x=middle / WIDTH, y=0.1 / height, va="bottom", fontsize=11)
-        figure.supylabel("written by the decoder", x=0.1 / WIDTH, ha="left", fontsize=11)
+        figure.supxlabel("read by the encoder", x=middle / PAGE_WIDTH, y=0.1 / height, va="bottom", fontsize=11)
+        figure.supylabel("written by the decoder", x=0.1 / PAGE_WIDTH, ha="left", fontsize=11)
         if names:
             handles = [Patch(color=colors[name], label=name) for name in names]
             figure.legend(handles=handles, loc="lower right", ncols=len(names), fontsize=FONT_SIZE)

@@ -1,28 +1,18 @@
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-from unicodedata import combining
 
 import matplotlib as mpl
 import numpy as np
 from jaxtyping import Bool, Float
-from matplotlib import font_manager
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from scratchformer.plots.style import BLUE, MASKED, STYLE, explain_masked
+from scratchformer.plots.heatmaps import ATTENTION_COLORS, BAR_WIDTH, HEATMAP_STYLE, explain_masked, resize_panels
+from scratchformer.plots.tokens import tick_texts
 
 MOST_TOKENS = 40
-LONGEST_TEXT = 12
-WEIGHTS = LinearSegmentedColormap.from_list("attention", ["white", "#9CCBE6", BLUE, "#00263D"]).with_extremes(
-    bad=MASKED
-)
-
-CELL, SMALLEST_PANEL, BAR = 0.145, 1.8, 0.16
-"""Inches: a cell's side at least, a panel's, and the width of the colour bar."""
-
-VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥"}
+SMALLEST_CELL, SMALLEST_PANEL = 0.145, 1.8
+"""Inches: the least side of a cell and of a panel."""
 
 
 def attention_maps(
@@ -35,24 +25,23 @@ def attention_maps(
     head_names: Sequence[str] | None = None,
     title: str = "",
 ) -> Figure:
-    """How much each query attends to each key: a panel per layer (down) and head (across).
+    """How much each query attends to each key: layers from top to bottom, heads from left to right.
 
-    A row of a panel is a query, a column a key; white is 0, the darkest blue is 1, and grey is what is not allowed.
+    In each panel a row is a query and a column is a key. White is 0, the darkest blue is 1, and grey is not allowed.
 
     Args:
         weights: (layers, heads, T_query, T_key), each in [0, 1] where allowed.
-        query_tokens, key_tokens: T_query and T_key texts, where a string counts as its characters; without keys'
-            tokens, the queries' are theirs too. Whitespace is made visible, a character that the font lacks is named
-            by its code point, a long token is cut, and a token that occurs more than once has its position, from 1,
-            in parentheses.
-        allowed: True where a query may attend to a key, broadcasts to the weights' shape; None when all may.
-        layer_names, head_names: headings of rows and of columns; without them, "layer 1" and "head 1" onwards.
+        query_tokens, key_tokens: T_query and T_key texts; a string counts as its characters. With None, the keys have
+            the tokens of the queries. Whitespace is made visible, a character that the font lacks is named by its code
+            point, a long token is cut, and a repeated token has its position, from 1, in parentheses.
+        allowed: True where a query may attend to a key; broadcasts to the shape of the weights. None allows all.
+        layer_names, head_names: headings of rows and columns of panels; None for "layer 1", "head 1" and so on.
         title: of the figure.
 
     Raises:
         TypeError: a mask that is not boolean.
-        ValueError: weights outside [0, 1] or without four dimensions of at least 1, more than 40 tokens, names or
-            tokens that are not as many as the weights', a mask that does not broadcast.
+        ValueError: weights outside [0, 1], or not of four dimensions of at least 1; more than 40 tokens; a number of
+            tokens or names that differs from that of the weights; a mask that does not broadcast.
     """
     key_tokens = query_tokens if key_tokens is None else key_tokens
     _check(weights, query_tokens, key_tokens, allowed)
@@ -64,17 +53,16 @@ def attention_maps(
         shown = weights[~masked]
         raise ValueError(f"attention_maps: weights must lie in [0, 1], got {shown.min():.6g} to {shown.max():.6g}")
 
-    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.right": True, "axes.spines.top": True}):
-        panel = np.array([max(SMALLEST_PANEL, CELL * t_key), max(SMALLEST_PANEL, CELL * t_query)])
+    with mpl.rc_context(HEATMAP_STYLE):
+        panel = np.array([max(SMALLEST_PANEL, SMALLEST_CELL * t_key), max(SMALLEST_PANEL, SMALLEST_CELL * t_query)])
         figure = Figure(figsize=tuple(panel * (heads, layers) + 6), layout="constrained")
-        panels: Any = figure.subplots(layers, heads, squeeze=False)
-        query_texts, key_texts = _tick_texts(query_tokens), _tick_texts(key_tokens)
-        heading: dict[str, Any] = {"fontsize": 10, "fontweight": "bold"}
+        panels = figure.subplots(layers, heads, squeeze=False)
+        query_texts, key_texts = tick_texts(query_tokens), tick_texts(key_tokens)
         for layer, head in np.ndindex(layers, heads):
-            axes = panels[layer, head]
+            axes: Axes = panels.item(layer, head)
             image = axes.imshow(
                 np.ma.masked_array(weights[layer, head], masked[layer, head]),
-                cmap=WEIGHTS,
+                cmap=ATTENTION_COLORS,
                 vmin=0,
                 vmax=1,
                 aspect="auto",
@@ -84,7 +72,7 @@ def attention_maps(
             axes.set_yticks(np.arange(t_query), query_texts, parse_math=False)
             axes.tick_params(labelsize=9, length=2, pad=2, labelleft=head == 0, labelbottom=layer == layers - 1)
             if layer == 0:
-                axes.set_title(head_names[head], **heading)
+                axes.set_title(head_names[head], fontsize=10, fontweight="bold")
             if head == heads - 1:
                 axes.annotate(
                     layer_names[layer],
@@ -94,41 +82,19 @@ def attention_maps(
                     textcoords="offset points",
                     rotation=270,
                     va="center",
-                    **heading,
+                    fontsize=10,
+                    fontweight="bold",
                 )
         figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
         figure.supxlabel("key: the token attended to", fontsize=10)
         figure.supylabel("query: the token that attends", fontsize=10)
-        bar = figure.colorbar(image, ax=panels, aspect=layers * panel[1] / BAR, pad=0.015)
+        bar = figure.colorbar(image, ax=panels, aspect=layers * panel[1] / BAR_WIDTH, pad=0.015)
         bar.ax.tick_params(labelsize=8)
         bar.set_label("attention weight", fontsize=10)
         if masked.any():
             explain_masked(bar.ax, fontsize=8)
-        for _ in range(2):
-            figure.draw_without_rendering()
-            drawn = panels[0, 0].get_window_extent().size / figure.dpi
-            figure.set_size_inches(figure.get_size_inches() + (panel - drawn) * (heads, layers))
+        resize_panels(figure, panels[0, 0], panel, (heads, layers), num_passes=2)
     return figure
-
-
-def _tick_texts(tokens: Sequence[str]) -> list[str]:
-    """Unique texts that show the tokens: a position follows a space, which stands in no token's own text."""
-    texts = [_text(token) for token in tokens]
-    count = Counter(texts)
-    return [text if count[text] == 1 else f"{text} ({i})" for i, text in enumerate(texts, start=1)]
-
-
-def _text(token: str) -> str:
-    text = "".join(_visible(character) for character in token) or "(empty)"
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
-
-
-def _visible(character: str) -> str:
-    if character in VISIBLE:
-        return VISIBLE[character]
-    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
-    is_shown = character.isprintable() and not combining(character) and font.get_char_index(ord(character))
-    return character if is_shown else f"U+{ord(character):04X}"
 
 
 def _names(kind: str, names: Sequence[str] | None, count: int) -> Sequence[str]:

@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -22,13 +22,15 @@ def loss_curve(
     unit: str = "nats per token",
     title: str = "",
 ) -> Figure:
-    """Training and validation loss by step, with named levels as labelled horizontal lines.
+    """Training and validation loss by step, with reference levels as labelled horizontal lines.
 
-    The training loss is drawn as it is, faintly, and as its running mean over about a fiftieth of the run. Another
-    run's validation loss, `reference_run` as (name, steps, loss), is drawn in grey behind.
+    The training loss is drawn twice: faintly at every step, and as its running mean over about a fiftieth of the run.
+    `reference_run` is the (name, steps, validation loss) of another run, which is drawn in grey behind this one.
 
-    What is not finite is left out: a loss leaves a gap, a level has no line, a curve without any point no entry in
-    the legend. Raises ValueError for steps and losses that differ in length.
+    A loss that is not finite leaves a gap, and a level that is not finite has no line. A curve without any finite value
+    is not in the legend.
+
+    Raises ValueError for steps and losses that differ in length.
     """
     name, reference_steps, reference_loss = reference_run or ("", np.empty(0, int), np.empty(0))
     for kind, at, loss in (
@@ -48,11 +50,11 @@ def loss_curve(
         mean = np.convolve(training_loss, np.full(window, 1 / window), "valid") if len(steps) else training_loss
         centres = steps[: len(mean)] + (window - 1) / 2
         curves = axes.plot(centres, mean, color=BLUE, linewidth=1.6, label="training")
-        marked: dict[str, Any] = {"marker": "o", "linewidth": 1.6, "markersize": 4}
-        curves += axes.plot(validation_steps, validation_loss, color=ORANGE, label="validation", **marked)
+        plot_marked = partial(axes.plot, marker="o", linewidth=1.6, markersize=4)
+        curves += plot_marked(validation_steps, validation_loss, color=ORANGE, label="validation")
         if reference_run is not None:
             label = f"validation, {name}"
-            curves += axes.plot(reference_steps, reference_loss, color=GREY, label=label, zorder=1.5, **marked)
+            curves += plot_marked(reference_steps, reference_loss, color=GREY, label=label, zorder=1.5)
         levels = {name: level for name, level in references.items() if np.isfinite(level)}
         for level in levels.values():
             axes.axhline(level, color=GREY, linewidth=1, linestyle="--", zorder=1)

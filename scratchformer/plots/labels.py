@@ -1,4 +1,4 @@
-"""Labels at the right edge of a panel, each beside its level, that do not overlap each other."""
+"""Labels at the right edge of a panel, each beside its level, without overlaps."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ LINE_HEIGHT = 11.5
 
 
 class Label(NamedTuple):
-    """A text beside a level of the vertical axis, and the colour of the line that is there."""
+    """A text beside a level of the vertical axis, and the colour of the line at this level."""
 
     text: str
     level: float
@@ -24,12 +24,12 @@ class Label(NamedTuple):
 
 
 def label_right_edge(figure: Figure, axes: Axes, labels: Sequence[Label]) -> None:
-    """Writes each text to the right of its level; where they would overlap, as near as they can be, with leaders.
+    """Writes each text to the right of its level. Texts that would overlap are moved apart, with leaders to the levels.
 
-    To be called when all else is drawn: the distances are those of the figure's size and of the axes' limits.
+    Call it when everything else is drawn, because distances depend on the figure's size and on the axes' limits.
     """
     figure.draw_without_rendering()
-    axes.set_ylim(axes.get_ylim())  # the limits stay those that the distances were measured with
+    axes.set_ylim(axes.get_ylim())  # fixes the limits, with which the distances were measured
     points = axes.transData.transform([(0, label.level) for label in labels] or np.empty((0, 2)))[:, 1]
     points *= 72 / figure.dpi
     shifts = spread(points, LINE_HEIGHT) - points
@@ -50,10 +50,10 @@ def label_right_edge(figure: Figure, axes: Axes, labels: Sequence[Label]) -> Non
 
 
 def spread(positions: Float[ndarray, " n"], gap: float) -> Float[ndarray, " n"]:
-    """The positions nearest to the given ones, by the sum of squares, that are `gap` apart and in the same order.
+    """The positions nearest to the given ones, in least squares, that keep their order and are at least `gap` apart.
 
-    Less `gap` times its rank, each must be at least its predecessor: an isotonic regression, whose solution pools
-    neighbours that violate the order into their mean.
+    Subtract `gap` times its rank from each position: then the order is all that is required. This is isotonic
+    regression, and it is solved by replacing neighbours in the wrong order by their mean.
     """
     order = np.argsort(positions, kind="stable")
     pools: list[tuple[float, int]] = []

@@ -10,29 +10,32 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy import ndarray
 
-from scratchformer.plots.style import BLUE, GREEN, GREY, ORANGE, STYLE
+from scratchformer.plots.style import BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, STYLE
 
-LOOKS: list[dict[str, Any]] = [
+Look = dict[str, Any]
+"""Keyword arguments of matplotlib's `plot`."""
+
+LOOKS: list[Look] = [
     {"color": BLUE, "linestyle": "-", "marker": "o"},
     {"color": ORANGE, "linestyle": (0, (5, 2)), "marker": "s"},
     {"color": GREEN, "linestyle": (0, (1, 1.2)), "marker": "^"},
     {"color": "black", "linestyle": (0, (6, 2, 1, 2)), "marker": "D"},
 ]
-"""Of the names in their order: colour, dashes and marker, so that each alone tells them apart."""
+"""For the names in their order. Colour, dashes and marker each tell them apart alone."""
 
 BEHIND = "#B8B8B8"
-WIDTH, HEIGHT = 8.85, 3.7
-"""Inches: a page of 850 pixels."""
+ROW_HEIGHT = 3.7
+"""Inches."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a panel; what is not finite, or not above 0 on a logarithmic axis, leaves a gap.
+    """One line of a panel. A value that is not finite, or not above 0 on a logarithmic axis, leaves a gap.
 
     Args:
-        name: in the legend, or "" for no entry there; lines of one name look alike.
-        x, y: as many numbers each.
-        kind: "plain"; "marked" with a marker at each point; "reference", such as a theory, thin and dashed on top;
+        name: in the legend; "" for no entry there. Lines of one name look alike.
+        x, y: equally many numbers.
+        kind: "plain"; "marked", with a marker at each point; "reference", such as a theory, thin and dashed in front;
             "behind", such as an earlier run, grey and behind all others.
         width: in points.
     """
@@ -49,11 +52,11 @@ class Panel:
     """Lines over a pair of axes.
 
     Args:
-        title: above.
+        title: above the axes.
         x_label, y_label: what the axes are, with the unit if there is one.
         lines: drawn in this order.
         log_x, log_y: whether an axis is logarithmic.
-        levels: named heights, horizontal grey lines.
+        levels: heights of horizontal grey lines, by the names beside them.
     """
 
     title: str
@@ -70,17 +73,17 @@ def line_panels(
 ) -> Figure:
     """Panels of lines side by side.
 
-    The legend stands below: one for all if a panel has every name that occurs, else one for each panel.
+    If one panel has all names of the figure, one legend stands below all panels; else each panel has its own below it.
 
     Args:
         panels: from left to right, row by row.
-        columns: how many in a row; None for all in one.
-        share_y: whether all have the first one's vertical axis, wide enough for all.
+        columns: number of panels in a row; None for all in one row.
+        share_y: whether all panels have the vertical axis of the first, wide enough for all.
         title: of the figure.
 
     Raises:
-        ValueError: no panels, columns below 1, a line whose x and y are not as many, more than four names that need a
-            look.
+        ValueError: no panels, columns below 1, a line with more x than y or the reverse, or more than four names of
+            plain and marked lines.
     """
     if not panels:
         raise ValueError("line_panels: panels must hold at least one panel, got none")
@@ -91,59 +94,45 @@ def line_panels(
         if len(line.x) != len(line.y):
             raise ValueError(f"line_panels: line {line.name!r} has {len(line.x)} x and {len(line.y)} y")
     names = [_names(panel.lines) for panel in panels]
-    together = _names([line for panel in panels for line in panel.lines])
-    is_shared = any(len(own) == len(together) for own in names)
+    all_names = _names([line for panel in panels for line in panel.lines])
+    has_one_legend = any(len(own) == len(all_names) for own in names)
 
     with mpl.rc_context({**STYLE, "axes.ymargin": 0.08}):
         rows = -(-len(panels) // columns)
-        figure = Figure(figsize=(WIDTH, HEIGHT * rows), layout="constrained")
-        cells: Any = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
-        first_in_row, all_axes = set(cells[:, 0]), cells.flat[: len(panels)]
+        figure = Figure(figsize=(PAGE_WIDTH, ROW_HEIGHT * rows), layout="constrained")
+        cells = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+        first_in_row = set(cells[:, 0])
         for unused in cells.flat[len(panels) :]:
             unused.remove()
-        legends = []
-        for axes, panel, own in zip(all_axes, panels, names, strict=True):
-            axes.set(xscale="log" if panel.log_x else "linear", yscale="log" if panel.log_y else "linear")
-            looks = _looks(panels if is_shared else [panel])
-            legends.append({line.name: _draw(axes, line, panel, looks) for line in panel.lines})
-            axes.set_title(panel.title, fontsize=11, parse_math=False)
-            axes.set_xlabel(panel.x_label, parse_math=False)
+        handles: dict[str, Line2D] = {}
+        for axes, panel, own in zip(cells.flat, panels, names, strict=False):
+            drawn = _plot_panel(axes, panel, _looks(panels if has_one_legend else [panel]))
+            handles = drawn | handles
             if not share_y or axes in first_in_row:
                 axes.set_ylabel(panel.y_label, parse_math=False)
-            if not panel.log_x and all(line.x.dtype.kind in "iu" for line in panel.lines):
-                axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.tick_params(which="both", labelsize=9.5)
-            for name, level in panel.levels.items():
-                axes.axhline(level, color=GREY, linewidth=1, zorder=1)
-                axes.annotate(
-                    name,
-                    (1, level),
-                    xycoords=("axes fraction", "data"),
-                    xytext=(-2, 2),
-                    textcoords="offset points",
-                    ha="right",
-                    va="bottom",
-                    color=GREY,
-                    fontsize=9.5,
-                )
-            if own and not is_shared:
-                handles = [legends[-1][name] for name in own]
+            if own and not has_one_legend:
                 narrow = {"fontsize": 9, "handlelength": 1.8, "columnspacing": 1.2}  # wider ones push the axes aside
-                axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, **narrow)
-        if together and is_shared:
-            drawn = {name: handle for legend in reversed(legends) for name, handle in legend.items()}
-            columns = 4 if len(together) <= 4 else 3
-            handles = [drawn[name] for name in together]
-            figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=10)
+                below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}
+                axes.legend(handles=[drawn[name] for name in own], ncols=2, **below, **narrow)
+        if all_names and has_one_legend:
+            columns = 4 if len(all_names) <= 4 else 3
+            in_order = [handles[name] for name in all_names]
+            figure.legend(handles=in_order, loc="outside lower center", ncols=columns, fontsize=10)
         figure.suptitle(title, parse_math=False)
     return figure
+
+
+def with_gaps(values: Real[ndarray, " n"], *, is_log: bool) -> Real[ndarray, " n"]:
+    """The values, with NaN for those that the axis cannot show."""
+    return np.where(np.isfinite(values) & ((values > 0) | (not is_log)), values, np.nan)
 
 
 def _names(lines: Sequence[Line]) -> list[str]:
     return list(dict.fromkeys(line.name for line in lines if line.name))
 
 
-def _looks(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
+def _looks(panels: Sequence[Panel]) -> dict[str, Look]:
+    """The look of each name of plain and marked lines."""
     own_look = [line.name for panel in panels for line in panel.lines if line.kind in ("plain", "marked")]
     names = list(dict.fromkeys(own_look))
     if len(names) > len(LOOKS):
@@ -151,17 +140,39 @@ def _looks(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
     return dict(zip(names, LOOKS, strict=False))
 
 
-def _draw(axes: Axes, line: Line, panel: Panel, looks: Mapping[str, dict[str, Any]]) -> Line2D:
-    x, y = (
-        np.where(np.isfinite(values) & ((values > 0) | (not is_log)), values, np.nan)
-        for values, is_log in ((line.x, panel.log_x), (line.y, panel.log_y))
-    )
+def _plot_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> dict[str, Line2D]:
+    """Draws everything but the legend and the label of the vertical axis; returns the lines by their names."""
+    axes.set(xscale="log" if panel.log_x else "linear", yscale="log" if panel.log_y else "linear")
+    drawn = {line.name: _plot_line(axes, line, panel, looks) for line in panel.lines}
+    axes.set_title(panel.title, fontsize=11, parse_math=False)
+    axes.set_xlabel(panel.x_label, parse_math=False)
+    if not panel.log_x and all(line.x.dtype.kind in "iu" for line in panel.lines):
+        axes.locator_params("x", integer=True)
+    axes.tick_params(which="both", labelsize=9.5)
+    for name, level in panel.levels.items():
+        axes.axhline(level, color=GREY, linewidth=1, zorder=1)
+        axes.annotate(
+            name,
+            (1, level),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=GREY,
+            fontsize=9.5,
+        )
+    return drawn
+
+
+def _plot_line(axes: Axes, line: Line, panel: Panel, looks: Mapping[str, Look]) -> Line2D:
     if line.kind == "reference":
-        look: dict[str, Any] = {"color": "black", "linestyle": (0, (3, 2)), "zorder": 3, "linewidth": 1.1}
+        look: Look = {"color": "black", "linestyle": (0, (3, 2)), "zorder": 3, "linewidth": 1.1}
     elif line.kind == "behind":
         look = {"color": BEHIND, "zorder": 1, "linewidth": line.width + 1.2}
     else:
         look = looks[line.name] | {"linewidth": line.width, "markersize": 4.5}
         look |= {"linestyle": "-"} if line.kind == "marked" else {"marker": None}
+    x, y = with_gaps(line.x, is_log=panel.log_x), with_gaps(line.y, is_log=panel.log_y)
     (drawn,) = axes.plot(x, y, label=line.name, **look)
     return drawn

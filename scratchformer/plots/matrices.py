@@ -1,23 +1,17 @@
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from scratchformer.plots.attention import BAR
-from scratchformer.plots.style import BLUE, MASKED, ORANGE, STYLE, explain_masked
-
-SIGNED = LinearSegmentedColormap.from_list(
-    "signed", ["#933B00", ORANGE, "#F3BE98", "white", "#9CCBE6", BLUE, "#004770"], N=257
-).with_extremes(bad=MASKED)
+from scratchformer.plots.heatmaps import BAR_WIDTH, HEATMAP_STYLE, SIGNED_COLORS, explain_masked, resize_panels
 
 ALL_PANELS, LARGEST_CELL = 6.6, 0.42
-"""Inches: the panels' width together at most, and a cell's side at most."""
+"""Inches: the largest width of all panels together, and the largest side of a cell."""
 
 
 def matrix_panels(
@@ -35,21 +29,21 @@ def matrix_panels(
 ) -> Figure:
     """Matrices of one shape side by side, each a heatmap: blue above 0, orange below, white at 0.
 
-    All share one bar, which reaches as far below 0 as above, or begins at 0 where nothing can be below. What is not
-    finite is grey, and called masked.
+    All share one colour bar, which reaches as far below 0 as above. Values that are not finite are grey and called
+    masked.
 
     Args:
-        panels: a heading for each matrix of (rows, columns).
+        panels: matrices of (rows, columns) by their headings.
         row_label, column_label, value_label: what rows, columns and colours are, with the unit if there is one.
-        row_names, column_names: a text for every row and every column; without them, their indices from 0.
-        decimals: of the numbers that are written into the cells; None writes none.
-        row_sums: whether the sum of every row, of what is finite in it, stands to its right.
-        bar_from_zero: whether the values are such that none can be negative.
+        row_names, column_names: a text for every row and every column; None for their indices from 0.
+        decimals: number of decimals of the values written into the cells; None writes no values.
+        row_sums: whether the sum of the finite values of every row stands to its right.
+        bar_from_zero: whether the colour bar begins at 0, for values that cannot be negative.
         title: of the figure.
 
     Raises:
-        ValueError: no panels, matrices of different shapes or without cells, names that are not as many as the rows
-            or the columns, a value below 0 under a bar from 0.
+        ValueError: no panels, matrices of different shapes or without cells, a number of names that differs from that
+            of the rows or columns, a value below 0 with `bar_from_zero`.
     """
     _check(panels, row_names, column_names)
     rows, columns = next(iter(panels.values())).shape
@@ -59,12 +53,14 @@ def matrix_panels(
         raise ValueError(f"matrix_panels: a bar from 0 shows no value below, got {least:g}")
     limit = max(float(abs(matrix).max()) if matrix.count() else 0.0 for matrix in shown) or 1.0
 
-    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.right": True, "axes.spines.top": True}):
+    with mpl.rc_context(HEATMAP_STYLE):
         panel = min(LARGEST_CELL, ALL_PANELS / (len(panels) * columns)) * np.array([columns, rows])
         figure = Figure(figsize=tuple(panel * (len(panels), 1) + 4), layout="constrained")
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, heading, matrix in zip(all_axes, panels, shown, strict=True):
-            image = axes.imshow(matrix, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+            image = axes.imshow(
+                matrix, cmap=SIGNED_COLORS, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+            )
             axes.set_title(heading, fontsize=10, fontweight="bold", parse_math=False)
             is_first = axes is all_axes[0]
             axes.tick_params(labelsize=9, length=2, pad=2, left=is_first, labelleft=is_first)
@@ -79,17 +75,14 @@ def matrix_panels(
         figure.suptitle(title, parse_math=False)
         figure.supxlabel(column_label, fontsize=10, parse_math=False)
         figure.supylabel(row_label, fontsize=10, parse_math=False)
-        bar = figure.colorbar(image, ax=all_axes, aspect=panel[1] / BAR, pad=0.02)
+        bar = figure.colorbar(image, ax=all_axes, aspect=panel[1] / BAR_WIDTH, pad=0.02)
         bar.ax.tick_params(labelsize=9)
         if bar_from_zero:
             bar.ax.set_ylim(bottom=0)
         bar.set_label(value_label, fontsize=10, parse_math=False)
         if any(np.ma.getmaskarray(matrix).any() for matrix in shown):
             explain_masked(bar.ax, fontsize=9)
-        for _ in range(3):
-            figure.draw_without_rendering()
-            drawn = all_axes[0].get_window_extent().size / figure.dpi
-            figure.set_size_inches(figure.get_size_inches() + (panel - drawn) * (len(panels), 1))
+        resize_panels(figure, all_axes[0], panel, (len(panels), 1), num_passes=3)
     return figure
 
 
@@ -101,20 +94,16 @@ def _write_numbers(axes: Axes, matrix: np.ma.MaskedArray, limit: float, decimals
 
 
 def _write_row_sums(axes: Axes, matrix: np.ma.MaskedArray, decimals: int) -> None:
-    beside: dict[str, Any] = {
-        "xycoords": ("axes fraction", "data"),
-        "xytext": (30, 0),
-        "textcoords": "offset points",
-        "ha": "right",
-        "fontsize": 9,
-    }
-    for row, total in enumerate(matrix.filled(np.nan)):
-        axes.annotate(_number(np.nansum(total), decimals), (1, row), va="center", **beside)
-    axes.annotate("sum", (1, -0.5), va="bottom", **beside | {"xytext": (30, 2)})
+    write = partial(
+        axes.annotate, xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", fontsize=9
+    )
+    for row, values in enumerate(matrix.filled(np.nan)):
+        write(_number(np.nansum(values), decimals), (1, row), xytext=(30, 0), va="center")
+    write("sum", (1, -0.5), xytext=(30, 2), va="bottom")
 
 
 def _number(value: float, decimals: int) -> str:
-    """With the minus sign of the axes' numbers, and none before a rounded 0."""
+    """Has the minus sign that the axes have, and no sign before a rounded 0."""
     return f"{value:z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 

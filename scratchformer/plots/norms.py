@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.plots.labels import LINE_HEIGHT, Label, label_right_edge
+from scratchformer.plots.lines import with_gaps
 from scratchformer.plots.style import STYLE
 
 DEPTHS = mpl.colormaps["viridis"]
 LIGHTEST = 0.8
-"""Of the colours of depth; beyond, viridis is too light for a line on white."""
+"""The lighter end of viridis, from here on, is too light for lines on white."""
 
 
 def norm_curves(
@@ -24,11 +25,11 @@ def norm_curves(
 ) -> Figure:
     """Each layer's gradient norm and, beside it, the root mean square of the residual stream after it, by step.
 
-    Both mappings go from a layer's name to its values, from the first layer, drawn darkest, to the last; a layer has
-    the same colour in both. The vertical axes are logarithmic: a value that is not finite or not above 0 leaves a gap,
-    and a layer without any other is labelled at the lower edge.
+    Both mappings hold the values of each layer by its name, from the first layer, which is drawn darkest, to the last.
+    A layer has the same colour in both. The vertical axes are logarithmic: a value that is not finite or not above 0
+    leaves a gap, and a layer without any value above 0 has its label at the lower edge.
 
-    Raises ValueError for values that are not as many as the steps.
+    Raises ValueError when there are not as many values as steps.
     """
     panels = {"gradient norm": gradient_norms, "root mean square of the residual stream": activation_norms}
     for quantity, layers in panels.items():
@@ -49,9 +50,7 @@ def norm_curves(
             axes.set(xlabel="training step", ylabel=quantity, yscale="log")
             axes.margins(x=0)
             axes.grid(True, which="both")
-            drawn = {
-                name: np.where(np.isfinite(values) & (values > 0), values, np.nan) for name, values in layers.items()
-            }
+            drawn = {name: with_gaps(values, is_log=True) for name, values in layers.items()}
             for name, values in drawn.items():
                 axes.plot(steps, values, color=colors[name], linewidth=1.4)
             last = {name: values[np.isfinite(values)][-1:] for name, values in drawn.items()}
@@ -67,7 +66,7 @@ def norm_curves(
 
 
 def _by_depth(first: Iterable[str], second: Iterable[str]) -> list[str]:
-    """All names in one order: those of the second alone come after their predecessor there."""
+    """The names of both, in one order: a name that is only in the second follows its predecessor there."""
     names = list(first)
     place = 0
     for name in second:

@@ -1,18 +1,17 @@
-"""One look for all figures: a palette that colour-blind readers tell apart, and files that repeat byte for byte."""
+"""One look for all figures: colours that colour-blind readers can tell apart, and files that repeat byte for byte."""
 
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 GREY = "#767676"
-MASKED = "#C4C4C4"
-"""Cells that a mask leaves out."""
+
+PAGE_WIDTH = 8.85
+"""Inches: a page of 850 pixels."""
 
 STYLE: dict[Any, Any] = {
     "axes.formatter.min_exponent": 4,
@@ -30,21 +29,8 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def explain_masked(bar: Axes, fontsize: int) -> None:
-    """Says below a colour bar what grey cells are."""
-    bar.legend(
-        handles=[Patch(color=MASKED, label="masked")],
-        loc="upper left",
-        bbox_to_anchor=(0, 0),
-        borderpad=0.5,
-        borderaxespad=0,
-        handlelength=1,
-        fontsize=fontsize,
-    )
-
-
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes the figure as PNG and as SVG beside it, the same bytes each time; returns the PNG's path."""
+    """Writes the figure as PNG, and as SVG beside it, with the same bytes each time; returns the path of the PNG."""
     with mpl.rc_context(STYLE):
         figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
     save_svg(figure, path)
@@ -52,7 +38,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 def save_svg(figure: Figure, path: Path) -> Path:
-    """Writes the figure as SVG alone, on white and the same bytes each time; returns the path with its suffix."""
+    """Writes the figure as SVG, on white, with the same bytes each time; returns the path with its suffix."""
     with mpl.rc_context(STYLE):
         figure.savefig(path.with_suffix(".svg"), dpi=200, metadata={"Date": None, "Creator": None})
     return path.with_suffix(".svg")
