@@ -8,6 +8,8 @@ from numpy import ndarray
 
 from scratchformer.catalogue.entry import layer_entry
 from scratchformer.layers import (
+    AttentionConfig,
+    BlockConfig,
     Dropout,
     Embedding,
     FeedForward,
@@ -79,7 +81,7 @@ def feed_forward(activation: Activation) -> Callable[[Generator], Drawn]:
 def attention_layer(generator: Generator) -> tuple[MultiHeadAttention, int]:
     num_heads = int(generator.integers(1, 3))
     d_model = num_heads * int(generator.integers(1, 3))
-    return MultiHeadAttention(d_model, num_heads, dropout=0.2, generator=generator), d_model
+    return MultiHeadAttention(AttentionConfig(d_model, num_heads, dropout=0.2), generator=generator), d_model
 
 
 def self_attention(generator: Generator) -> Drawn:
@@ -103,14 +105,16 @@ def grouped_attention(generator: Generator) -> Drawn:
     """Groups of queries, rotary positions, keys and values of widths of their own, tile by tile."""
     num_kv_heads = int(generator.integers(1, 3))
     layer = MultiHeadAttention(
-        3,
-        2 * num_kv_heads,
-        num_kv_heads=num_kv_heads,
-        d_key=2,
-        d_value=3,
-        dropout=0.2,
-        rotary=Rotary(base=10.0),
-        method="blockwise",
+        AttentionConfig(
+            3,
+            2 * num_kv_heads,
+            num_kv_heads=num_kv_heads,
+            d_key=2,
+            d_value=3,
+            dropout=0.2,
+            rotary=Rotary(base=10.0),
+            method="blockwise",
+        ),
         generator=generator,
     )
     return layer, [normal(generator, 2, int(generator.integers(2, 5)), 3)]
@@ -136,7 +140,7 @@ def bias_of_seven_and_five(layer: Any) -> Any:
 
 def block(**options: Any) -> Callable[[Generator], Drawn]:
     def draw(generator: Generator) -> Drawn:
-        layer = TransformerBlock(4, 2, 5, dropout=0.2, **options, generator=generator)
+        layer = TransformerBlock(BlockConfig(4, 2, 5, dropout=0.2, **options), generator=generator)
         return layer, [normal(generator, 2, int(generator.integers(2, 4)), 4)]
 
     return draw
@@ -145,7 +149,7 @@ def block(**options: Any) -> Callable[[Generator], Drawn]:
 def decoder_block(*, norm_first: bool) -> Callable[[Generator], Drawn]:
     def draw(generator: Generator) -> Drawn:
         options: dict[str, Any] = {"norm_first": norm_first, "cross_attention": True, "d_memory": 3}
-        layer = TransformerBlock(4, 2, 5, dropout=0.2, **options, generator=generator)
+        layer = TransformerBlock(BlockConfig(4, 2, 5, dropout=0.2, **options), generator=generator)
         mask = generator.random((2, 1, 1, 4)) < 0.8
         mask[..., 0] = True
         return layer, [normal(generator, 2, 3, 4), None, normal(generator, 2, 4, 3), mask]

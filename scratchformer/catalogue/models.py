@@ -19,7 +19,7 @@ from scratchformer.models import (
     Transformer,
     TransformerConfig,
 )
-from scratchformer.models.gpt import Positions
+from scratchformer.models.positions import Positions
 
 Drawn = tuple[Layer, Sequence[Any]]
 Generator = np.random.Generator

@@ -101,6 +101,11 @@ class KeyValueCache:
         return np.empty((*x.shape[:-2], self.capacity, x.shape[-1]), x.dtype)
 
 
+def cache_within(cache: KeyValueCache | None, name: str) -> KeyValueCache | None:
+    """The view of a cache for a part of the model, if there is a cache."""
+    return None if cache is None else cache.within(name)
+
+
 def _read_only(x: ndarray) -> ndarray:
     x.flags.writeable = False
     return x

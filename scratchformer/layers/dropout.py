@@ -2,9 +2,9 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.layers.checks import check_probability
 from scratchformer.layers.layer import Layer
 from scratchformer.ops import Backward, dropout
+from scratchformer.ops.checks import check_probability
 
 
 class Dropout(Layer):

@@ -3,12 +3,12 @@ from jaxtyping import Inexact, Integer
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
-from scratchformer.layers.checks import check_size
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
 from scratchformer.ops import Backward, embedding
-from scratchformer.ops.contract import cotangent_check
+from scratchformer.ops.checks import check_at_least
 from scratchformer.ops.embedding import add_rows
+from scratchformer.ops.op import checked_backward
 
 
 class Embedding(Layer):
@@ -20,15 +20,13 @@ class Embedding(Layer):
     """
 
     def __init__(self, n: int, d: int, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:
-        check_size("Embedding", n=n, d=d)
+        check_at_least("Embedding", 1, n=n, d=d)
         self.table = Parameter(generator.standard_normal((n, d)).astype(dtype))
 
     def __call__(self, ids: Integer[ndarray, "*batch"]) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
         y, _ = embedding(ids, self.table.value)
-        check = cotangent_check("Embedding", y)
 
         def backward(dy: ndarray) -> None:
-            check(dy)
             add_rows(self.table.grad, ids, dy)  # straight into the gradient: a dense dtable would be mostly zeros
 
-        return y, backward
+        return y, checked_backward("Embedding", y, backward)

@@ -1,4 +1,4 @@
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Inexact
@@ -7,8 +7,9 @@ from numpy.typing import DTypeLike
 
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
-from scratchformer.layers.trace import Trace, record
+from scratchformer.layers.trace import NO_TRACE, Trace
 from scratchformer.ops import Backward, gelu, relu, silu
+from scratchformer.ops.checks import check_choice
 
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "geglu", "swiglu"]
 
@@ -47,15 +48,14 @@ class FeedForward(Layer):
         generator: np.random.Generator,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"FeedForward: activation must be one of {sorted(ACTIVATIONS)}, got {activation!r}")
+        check_choice("FeedForward", get_args(Activation), activation=activation)
+        self.activation = activation
         d_up = 2 * d_hidden if activation in GATED else d_hidden
         self.up = Linear(d_model, d_up, bias=bias, generator=generator, dtype=dtype)
-        self.activation = activation
         self.down = Linear(d_hidden, d_model, bias=bias, generator=generator, dtype=dtype)
 
     def __call__(
-        self, x: Inexact[ndarray, "*batch d"], *, trace: Trace | None = None
+        self, x: Inexact[ndarray, "*batch d"], *, trace: Trace = NO_TRACE
     ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
         """Returns y, and `backward(dy)` giving dx; a trace records `hidden`, `activations` and `output`."""
         h, up_backward = self.up(x)
@@ -63,7 +63,7 @@ class FeedForward(Layer):
         a, activation_backward = ACTIVATIONS[self.activation](gate)
         gated = a if u is None else a * u
         y, down_backward = self.down(gated)
-        record(trace, hidden=h, activations=gated, output=y)
+        trace.record(hidden=h, activations=gated, output=y)
 
         def backward(dy: ndarray) -> ndarray:
             dgated = down_backward(dy)
@@ -71,7 +71,7 @@ class FeedForward(Layer):
                 dh = activation_backward(dgated)
             else:
                 dh = np.concatenate([activation_backward(dgated * u), dgated * a], axis=-1)
-            record(trace, doutput=dy, dactivations=dgated, dhidden=dh)
+            trace.record(doutput=dy, dactivations=dgated, dhidden=dh)
             return up_backward(dh)
 
         return y, backward

@@ -5,10 +5,10 @@ from jaxtyping import Inexact
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
-from scratchformer.layers.checks import check_size
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
 from scratchformer.ops import Backward, linear
+from scratchformer.ops.checks import check_at_least
 
 
 class Linear(Layer):
@@ -28,7 +28,7 @@ class Linear(Layer):
         generator: np.random.Generator,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        check_size("Linear", d_in=d_in, d_out=d_out)
+        check_at_least("Linear", 1, d_in=d_in, d_out=d_out)
         weight = generator.standard_normal((d_in, d_out)) / math.sqrt(d_in)
         self.weight = Parameter(weight.astype(dtype))
         self.bias = Parameter(np.zeros(d_out, dtype)) if bias else None

@@ -1,4 +1,7 @@
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Inexact, Integer, Shaped
@@ -6,18 +9,71 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.layers.cache import KeyValueCache, refuse_backward
-from scratchformer.layers.checks import check_probability, check_size
-from scratchformer.layers.heads import merge_heads, repeat_heads, split_heads, sum_repeated_heads
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
 from scratchformer.layers.positions import Rotary
-from scratchformer.layers.trace import Trace, record
+from scratchformer.layers.trace import NO_TRACE, Trace
 from scratchformer.ops import Backward, attention_weights, blockwise_attention, scaled_dot_product_attention
+from scratchformer.ops.checks import check_at_least, check_choice, check_divides, check_probability
 
 Method = Literal["auto", "dense", "blockwise"]
 
 BLOCKWISE_FROM = 512
 """Keys from which on blockwise attention is faster than dense."""
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """The sizes and options of multi-head attention. Raises ValueError for values out of their range."""
+
+    d_model: int
+    """Width of the input and of the output."""
+    num_heads: int
+    """Heads of the queries."""
+    num_kv_heads: int | None = None
+    """Heads of keys and values, each of which serves num_heads / num_kv_heads heads of queries in turn: 1 is
+    multi-query attention; None for num_heads."""
+    d_key: int | None = None
+    """Width of a head's queries and keys; None for d_model / num_heads."""
+    d_value: int | None = None
+    """Width of a head's values; None for d_model / num_heads."""
+    d_memory: int | None = None
+    """Width of what keys and values come from; None for d_model."""
+    bias: bool = True
+    """Whether the projections have biases."""
+    dropout: float = 0.0
+    """Probability of dropping an attention weight, in [0, 1)."""
+    rotary: Rotary | None = None
+    """Turns queries and keys by their positions; None for no such positions."""
+    method: Method = "auto"
+    """`dense`, `blockwise` (in memory that grows with T alone), or `auto`, whichever is faster."""
+
+    def __post_init__(self) -> None:
+        name = "AttentionConfig"
+        check_at_least(name, 1, d_model=self.d_model, num_heads=self.num_heads, num_kv_heads=self.kv_heads)
+        if self.d_key is None or self.d_value is None:
+            check_divides(name, num_heads=self.num_heads, d_model=self.d_model)
+        check_divides(name, num_kv_heads=self.kv_heads, num_heads=self.num_heads)
+        check_at_least(name, 1, d_key=self.key_width, d_value=self.value_width, d_memory=self.memory_width)
+        check_probability(name, dropout=self.dropout)
+        check_choice(name, get_args(Method), method=self.method)
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values, whether they were given or not; so for the widths below."""
+        return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
+
+    @property
+    def key_width(self) -> int:
+        return self.d_model // self.num_heads if self.d_key is None else self.d_key
+
+    @property
+    def value_width(self) -> int:
+        return self.d_model // self.num_heads if self.d_value is None else self.d_value
+
+    @property
+    def memory_width(self) -> int:
+        return self.d_model if self.d_memory is None else self.d_memory
 
 
 class MultiHeadAttention(Layer):
@@ -27,20 +83,6 @@ class MultiHeadAttention(Layer):
     heads; y = (the heads' attention(Q, K, V), concatenated) W_output + b_output.
     Dropout falls on the attention weights.
 
-    Args:
-        d_model: width of x and of y.
-        num_heads: heads of the queries.
-        num_kv_heads: heads of keys and values, each of which serves num_heads / num_kv_heads heads of queries in turn:
-            1 is multi-query, None as many as there are queries'.
-        d_key, d_value: width of a head's queries and keys, and of its values; None for d_model / num_heads.
-        d_memory: width of memory; None for d_model.
-        bias: whether the projections have biases.
-        dropout: probability of dropping an attention weight, in [0, 1).
-        rotary: turns queries and keys by their positions; None for no such positions.
-        method: "dense", "blockwise" (in memory that grows with T alone), or "auto", whichever is faster.
-
-    Raises ValueError for sizes below 1, heads that do not divide, or a dropout outside [0, 1).
-
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.2; grouped heads: Ainslie et al., "GQA",
     2023, section 2.2.
 
@@ -48,41 +90,13 @@ class MultiHeadAttention(Layer):
     """
 
     def __init__(
-        self,
-        d_model: int,
-        num_heads: int,
-        *,
-        num_kv_heads: int | None = None,
-        d_key: int | None = None,
-        d_value: int | None = None,
-        d_memory: int | None = None,
-        bias: bool = True,
-        dropout: float = 0.0,
-        rotary: Rotary | None = None,
-        method: Method = "auto",
-        generator: np.random.Generator,
-        dtype: DTypeLike = np.float32,
+        self, config: AttentionConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32
     ) -> None:
-        name = "MultiHeadAttention"
-        num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-        check_size(name, d_model=d_model, num_heads=num_heads, num_kv_heads=num_kv_heads)
-        check_probability(name, dropout=dropout)
-        if d_model % num_heads and (d_key is None or d_value is None):
-            raise ValueError(f"{name}: num_heads {num_heads} does not divide d_model {d_model}")
-        if num_heads % num_kv_heads:
-            raise ValueError(f"{name}: num_kv_heads {num_kv_heads} does not divide num_heads {num_heads}")
-        if method not in ("auto", "dense", "blockwise"):
-            raise ValueError(f"{name}: method must be 'auto', 'dense' or 'blockwise', got {method!r}")
-        d_key = d_model // num_heads if d_key is None else d_key
-        d_value = d_model // num_heads if d_value is None else d_value
-        check_size(name, d_key=d_key, d_value=d_value)
-        self.num_heads, self.num_kv_heads, self.d_key = num_heads, num_kv_heads, d_key
-        self.dropout, self.rotary, self.method = dropout, rotary, method
-        d_memory = d_model if d_memory is None else d_memory
-        options: dict[str, Any] = {"bias": bias, "generator": generator, "dtype": dtype}
-        self.query = Linear(d_model, num_heads * d_key, **options)
-        self.key_value = Linear(d_memory, num_kv_heads * (d_key + d_value), **options)
-        self.output = Linear(num_heads * d_value, d_model, **options)
+        self.config = config
+        linear = partial(Linear, bias=config.bias, generator=generator, dtype=dtype)
+        self.query = linear(config.d_model, config.num_heads * config.key_width)
+        self.key_value = linear(config.memory_width, config.kv_heads * (config.key_width + config.value_width))
+        self.output = linear(config.num_heads * config.value_width, config.d_model)
 
     def __call__(
         self,
@@ -93,7 +107,7 @@ class MultiHeadAttention(Layer):
         is_causal: bool = False,
         positions: Integer[ndarray, "..."] | None = None,
         generator: np.random.Generator | None = None,
-        trace: Trace | None = None,
+        trace: Trace = NO_TRACE,
         cache: KeyValueCache | None = None,
     ) -> tuple[Inexact[ndarray, "*batch t_query d"], Backward]:
         """Attends from x to memory, or to x itself without one.
@@ -111,39 +125,33 @@ class MultiHeadAttention(Layer):
         Returns:
             y, and `backward(dy)` giving `(dx, dmemory, dmask)`, None for what was not given (or is boolean).
         """
-        if memory is not None and self.rotary is not None:
+        if memory is not None and self.config.rotary is not None:
             raise ValueError("MultiHeadAttention: memory has no positions to turn by; rotary is for self-attention")
         if positions is None:
             start = 0 if cache is None else cache.length
             positions = np.arange(start, start + x.shape[-2])
-        query, query_backward = self._queries(x, positions)
-        if memory is not None and cache is not None:
-            key, value = cache.across(lambda: self._keys_and_values(memory, positions)[0])
-        else:
-            (key, value), key_value_backward = self._keys_and_values(x if memory is None else memory, positions)
-            if cache is not None:
-                key, value = cache.extend(key, value)
-        group = self.num_heads // self.num_kv_heads
-        keys, values = (repeat_heads(key, group), repeat_heads(value, group))
-        is_blockwise = self.method == "blockwise" or (self.method == "auto" and key.shape[-2] >= BLOCKWISE_FROM)
-        attend = blockwise_attention if is_blockwise else scaled_dot_product_attention
-        heads, attention_backward = attend(
-            query, keys, values, mask, is_causal=is_causal, dropout=self.dropout, generator=generator
-        )
-        y, output_backward = self.output(merge_heads(heads))
-        record(trace, query=query, key=key, value=value)
-        if trace is not None and trace.wants("weights"):
-            weights, _ = attention_weights(query, keys, mask, is_causal=is_causal)
-            trace.record("weights", weights)
-        record(trace, heads=heads, output=y)
+        group = self.config.num_heads // self.config.kv_heads
+
+        query, query_backward = self._queries(x, positions)  # (..., heads, T_query, d_key)
+        key, value, key_value_backward = self._keys_and_values(x, memory, positions, cache)  # (..., kv_heads, T_key, d)
+        keys, values = repeat_heads(key, group), repeat_heads(value, group)  # (..., heads, T_key, d)
+        heads, attention_backward = self._attend(keys)(
+            query, keys, values, mask, is_causal=is_causal, dropout=self.config.dropout, generator=generator
+        )  # (..., heads, T_query, d_value)
+        y, output_backward = self.output(merge_heads(heads))  # (..., T_query, d_model)
+
+        trace.record(query=query, key=key, value=value)
+        if trace.wants("weights"):
+            trace.record(weights=attention_weights(query, keys, mask, is_causal=is_causal)[0])
+        trace.record(heads=heads, output=y)
         if cache is not None:
             return y, refuse_backward
 
         def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
-            dheads = split_heads(output_backward(dy), self.num_heads)
+            dheads = split_heads(output_backward(dy), self.config.num_heads)
             dquery, dkeys, dvalues, dmask = attention_backward(dheads)
             dkey, dvalue = sum_repeated_heads(dkeys, group), sum_repeated_heads(dvalues, group)
-            record(trace, doutput=dy, dheads=dheads, dquery=dquery, dkey=dkey, dvalue=dvalue)
+            trace.record(doutput=dy, dheads=dheads, dquery=dquery, dkey=dkey, dvalue=dvalue)
             dmemory = key_value_backward(dkey, dvalue)
             dx = query_backward(dquery)
             if memory is None:
@@ -153,24 +161,70 @@ class MultiHeadAttention(Layer):
         return y, backward
 
     def _queries(self, x: ndarray, positions: ndarray) -> tuple[ndarray, Backward]:
-        q, linear_backward = self.query(x)
-        query, rotary_backward = self._turned(split_heads(q, self.num_heads), positions)
+        q, linear_backward = self.query(x)  # (..., T, heads * d_key)
+        query, rotary_backward = self._turned(split_heads(q, self.config.num_heads), positions)
 
         def backward(dquery: ndarray) -> ndarray:
             return linear_backward(merge_heads(rotary_backward(dquery)))
 
         return query, backward
 
-    def _keys_and_values(self, memory: ndarray, positions: ndarray) -> tuple[tuple[ndarray, ndarray], Backward]:
-        key_value, linear_backward = self.key_value(memory)
-        k, v = np.split(key_value, [self.num_kv_heads * self.d_key], axis=-1)
-        key, rotary_backward = self._turned(split_heads(k, self.num_kv_heads), positions)
+    def _keys_and_values(
+        self, x: ndarray, memory: ndarray | None, positions: ndarray, cache: KeyValueCache | None
+    ) -> tuple[ndarray, ndarray, Backward]:
+        """Keys and values of x or of memory; with a cache, those of earlier calls too, and no backward."""
+        if cache is None:
+            return self._projected(x if memory is None else memory, positions)
+        if memory is None:
+            key, value, _ = self._projected(x, positions)
+            return *cache.extend(key, value), refuse_backward
+        return *cache.across(lambda: self._projected(memory, positions)[:2]), refuse_backward
+
+    def _projected(self, memory: ndarray, positions: ndarray) -> tuple[ndarray, ndarray, Backward]:
+        kv_heads = self.config.kv_heads
+        key_value, linear_backward = self.key_value(memory)  # (..., T, kv_heads * (d_key + d_value))
+        k, v = np.split(key_value, [kv_heads * self.config.key_width], axis=-1)
+        key, rotary_backward = self._turned(split_heads(k, kv_heads), positions)
+        value = split_heads(v, kv_heads)
 
         def backward(dkey: ndarray, dvalue: ndarray) -> ndarray:
             dk, dv = merge_heads(rotary_backward(dkey)), merge_heads(dvalue)
             return linear_backward(np.concatenate([dk, dv], axis=-1))
 
-        return (key, split_heads(v, self.num_kv_heads)), backward
+        return key, value, backward
 
     def _turned(self, heads: ndarray, positions: ndarray) -> tuple[ndarray, Backward]:
-        return (heads, lambda dheads: dheads) if self.rotary is None else self.rotary(heads, positions)
+        rotary = self.config.rotary
+        return (heads, lambda dheads: dheads) if rotary is None else rotary(heads, positions)
+
+    def _attend(self, keys: ndarray) -> Callable[..., tuple[ndarray, Backward]]:
+        """Dense or blockwise attention, as the method says."""
+        method = self.config.method
+        is_blockwise = method == "blockwise" or (method == "auto" and keys.shape[-2] >= BLOCKWISE_FROM)
+        return blockwise_attention if is_blockwise else scaled_dot_product_attention
+
+
+def split_heads(x: Inexact[ndarray, "*batch t features"], num_heads: int) -> Inexact[ndarray, "*batch heads t d"]:
+    """(..., T, heads * d) to (..., heads, T, d), as a view."""
+    return x.reshape(*x.shape[:-1], num_heads, x.shape[-1] // num_heads).swapaxes(-3, -2)
+
+
+def merge_heads(heads: Inexact[ndarray, "*batch heads t d"]) -> Inexact[ndarray, "*batch t features"]:
+    """The inverse of `split_heads`."""
+    rows = heads.swapaxes(-3, -2)
+    return rows.reshape(*rows.shape[:-2], rows.shape[-2] * rows.shape[-1])
+
+
+def repeat_heads(heads: Inexact[ndarray, "*batch heads t d"], group: int) -> Inexact[ndarray, "*batch all_heads t d"]:
+    """Each head `group` times, one after the other."""
+    return heads if group == 1 else np.repeat(heads, group, axis=-3)
+
+
+def sum_repeated_heads(
+    dheads: Inexact[ndarray, "*batch all_heads t d"], group: int
+) -> Inexact[ndarray, "*batch heads t d"]:
+    """The gradient of heads that were repeated: their copies' gradients add."""
+    if group == 1:
+        return dheads
+    *batch, num_heads, t, d = dheads.shape
+    return dheads.reshape(*batch, num_heads // group, group, t, d).sum(axis=-3)

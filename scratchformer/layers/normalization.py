@@ -1,14 +1,14 @@
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
-from scratchformer.layers.checks import check_size
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
 from scratchformer.ops import Backward, layer_norm, rms_norm
+from scratchformer.ops.checks import check_at_least, check_choice
 
 Norm = Literal["layer", "rms"]
 
@@ -22,7 +22,7 @@ class LayerNorm(Layer):
     """
 
     def __init__(self, width: int, *, bias: bool = True, eps: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
-        check_size("LayerNorm", width=width)
+        check_at_least("LayerNorm", 1, width=width)
         self.weight = Parameter(np.ones(width, dtype))
         self.bias = Parameter(np.zeros(width, dtype)) if bias else None
         self.eps = eps
@@ -50,7 +50,7 @@ class RMSNorm(Layer):
     """
 
     def __init__(self, width: int, *, eps: float = 1e-6, dtype: DTypeLike = np.float32) -> None:
-        check_size("RMSNorm", width=width)
+        check_at_least("RMSNorm", 1, width=width)
         self.weight = Parameter(np.ones(width, dtype))
         self.eps = eps
 
@@ -67,9 +67,7 @@ class RMSNorm(Layer):
 
 def make_norm(norm: Norm, width: int, *, bias: bool, eps: float | None, dtype: DTypeLike) -> LayerNorm | RMSNorm:
     """The norm of this name; `bias` is the layer norm's alone, an `eps` of None stands for the norm's own."""
-    options: dict[str, Any] = {"dtype": dtype} if eps is None else {"dtype": dtype, "eps": eps}
+    check_choice("make_norm", get_args(Norm), norm=norm)
     if norm == "layer":
-        return LayerNorm(width, bias=bias, **options)
-    if norm == "rms":
-        return RMSNorm(width, **options)
-    raise ValueError(f"make_norm: norm must be 'layer' or 'rms', got {norm!r}")
+        return LayerNorm(width, bias=bias, eps=1e-5 if eps is None else eps, dtype=dtype)
+    return RMSNorm(width, eps=1e-6 if eps is None else eps, dtype=dtype)

@@ -5,12 +5,13 @@ from jaxtyping import Inexact, Real
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
-from scratchformer.layers.checks import check_size
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
 from scratchformer.ops import Backward, relative_buckets, rotary
-from scratchformer.ops.contract import cotangent_check
-from scratchformer.ops.positions import Layout, check_bucket_options, check_rotary_options
+from scratchformer.ops.checks import check_at_least
+from scratchformer.ops.op import checked_backward
+from scratchformer.ops.positions import check_bucket_options
+from scratchformer.ops.rotary import Layout, check_rotary_options
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class RelativeBias(Layer):
         generator: np.random.Generator,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        check_size("RelativeBias", num_heads=num_heads)
+        check_at_least("RelativeBias", 1, num_heads=num_heads)
         check_bucket_options("RelativeBias", num_buckets, max_distance, bidirectional)
         self.max_distance = max_distance
         self.bidirectional = bidirectional
@@ -76,13 +77,11 @@ class RelativeBias(Layer):
             bidirectional=self.bidirectional,
         )
         bias = self.table.value.T.take(buckets, axis=1)
-        check = cotangent_check("RelativeBias", bias)
 
         def backward(dbias: ndarray) -> None:
-            check(dbias)
             for head, dbias_of_head in enumerate(dbias):
                 # Counting with weights adds up each bucket without the sorting that add_rows needs for its rows.
                 dtable = np.bincount(buckets.ravel(), weights=dbias_of_head.ravel(), minlength=num_buckets)
                 self.table.grad[:, head] += dtable
 
-        return bias, backward
+        return bias, checked_backward("RelativeBias", bias, backward)

@@ -2,7 +2,6 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from numpy import ndarray
 
@@ -42,10 +41,15 @@ class Trace(Mapping[str, ndarray]):
         """Whether an intermediate would be recorded: asked before computing one that nothing else needs."""
         return any(fnmatchcase(self._prefix + name, pattern) for pattern in self.patterns)
 
-    def record(self, name: str, array: ndarray) -> None:
-        """Keeps the array under this name, in the place of an earlier one, if the name is wanted."""
-        if self.wants(name):
-            self.arrays[self._prefix + name] = array
+    def record(self, **arrays: ndarray) -> None:
+        """Keeps each array under its name, in the place of an earlier one, if the name is wanted."""
+        for name, array in arrays.items():
+            if self.wants(name):
+                self.keep(self._prefix + name, array)
+
+    def keep(self, name: str, array: ndarray) -> None:
+        """Keeps the array under its whole name."""
+        self.arrays[name] = array
 
     def __getitem__(self, name: str) -> ndarray:
         if name not in self.arrays:
@@ -61,21 +65,17 @@ class Trace(Mapping[str, ndarray]):
         return len(self.arrays)
 
 
-def record(trace: Trace | None, **arrays: ndarray) -> None:
-    """Records the arrays under their names if there is a trace."""
-    if trace is not None:
-        for name, array in arrays.items():
-            trace.record(name, array)
+class NoTrace(Trace):
+    """Records nothing: what a forward pass is given unless somebody wants to look inside."""
+
+    def within(self, name: str) -> "NoTrace":
+        return self
+
+    def wants(self, name: str) -> bool:
+        return False
+
+    def record(self, **arrays: ndarray) -> None:
+        pass
 
 
-@runtime_checkable
-class _HasParts(Protocol):
-    def within(self, name: str) -> Any: ...
-
-
-PartsT = TypeVar("PartsT", bound=_HasParts)
-
-
-def within(whole: PartsT | None, name: str) -> PartsT | None:
-    """A trace, or a key-value cache, for a part of the model, if there is one."""
-    return None if whole is None else whole.within(name)
+NO_TRACE = NoTrace()

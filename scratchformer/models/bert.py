@@ -1,18 +1,34 @@
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 from jaxtyping import Inexact, Integer
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
-from scratchformer.layers import Dropout, Embedding, Layer, LayerNorm, TransformerBlock
-from scratchformer.layers.checks import check_probability, check_size
-from scratchformer.layers.trace import Trace, record, within
+from scratchformer.layers import (
+    NO_TRACE,
+    BlockConfig,
+    Dropout,
+    Embedding,
+    Layer,
+    LayerNorm,
+    Trace,
+    TransformerBlock,
+)
+from scratchformer.layers.stack import stack
 from scratchformer.models.bert_heads import ClassHead, MaskedHead
+from scratchformer.models.positions import LearnedPositions
 from scratchformer.ops import Backward, cross_entropy, padding_mask
-from scratchformer.ops.contract import check_dimensions, check_indices, check_shape
-from scratchformer.ops.rows import unbroadcast
+from scratchformer.ops.checks import (
+    check_at_least,
+    check_dimensions,
+    check_divides,
+    check_indices,
+    check_probability,
+    check_shape,
+    check_sizes,
+)
 
 
 @dataclass(frozen=True)
@@ -41,14 +57,13 @@ class BERTConfig:
     """Post-norm, as published, or pre-norm."""
 
     def __post_init__(self) -> None:
-        sizes = ("vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "num_segments")
-        check_size("BERTConfig", **{name: getattr(self, name) for name in sizes})
-        check_size("BERTConfig", d_hidden=self.hidden_width)
+        name = "BERTConfig"
+        check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "num_segments")
+        check_at_least(name, 1, d_hidden=self.hidden_width)
         if self.num_classes is not None:
-            check_size("BERTConfig", num_classes=self.num_classes)
-        check_probability("BERTConfig", dropout=self.dropout)
-        if self.d_model % self.num_heads:
-            raise ValueError(f"BERTConfig: num_heads {self.num_heads} does not divide d_model {self.d_model}")
+            check_at_least(name, 1, num_classes=self.num_classes)
+        check_probability(name, dropout=self.dropout)
+        check_divides(name, num_heads=self.num_heads, d_model=self.d_model)
 
     @property
     def hidden_width(self) -> int:
@@ -69,29 +84,22 @@ class BERT(Layer):
     def __init__(self, config: BERTConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:
         self.config = config
         d_model = config.d_model
-        made: dict[str, Any] = {"generator": generator, "dtype": dtype}
-        self.token_embedding = Embedding(config.vocabulary_size, d_model, **made)
-        self.position_embedding = Embedding(config.context_length, d_model, **made)
-        self.segment_embedding = Embedding(config.num_segments, d_model, **made)
+        new_embedding = partial(Embedding, generator=generator, dtype=dtype)
+        self.token_embedding = new_embedding(config.vocabulary_size, d_model)
+        self.position_embedding = LearnedPositions(config.context_length, d_model, generator=generator, dtype=dtype)
+        self.segment_embedding = new_embedding(config.num_segments, d_model)
         self.embedding_norm = LayerNorm(d_model, dtype=dtype)
         self.dropout = Dropout(config.dropout)
-        self.blocks = [
-            TransformerBlock(
-                d_model,
-                config.num_heads,
-                config.hidden_width,
-                norm_first=config.norm_first,
-                dropout=config.dropout,
-                **made,
-            )
-            for _ in range(config.num_layers)
-        ]
+        block = BlockConfig(
+            d_model, config.num_heads, config.hidden_width, norm_first=config.norm_first, dropout=config.dropout
+        )
+        self.blocks = [TransformerBlock(block, generator=generator, dtype=dtype) for _ in range(config.num_layers)]
         self.norm = LayerNorm(d_model, dtype=dtype) if config.norm_first else None
-        self.masked_head = MaskedHead(self.token_embedding.table, **made)
+        self.masked_head = MaskedHead(self.token_embedding.table, generator=generator, dtype=dtype)
         self.class_head = (
             None
             if config.num_classes is None
-            else ClassHead(d_model, config.num_classes, dropout=config.dropout, **made)
+            else ClassHead(d_model, config.num_classes, dropout=config.dropout, generator=generator, dtype=dtype)
         )
         for parameter in self.parameters().values():
             if parameter.value.ndim == 2:
@@ -105,7 +113,7 @@ class BERT(Layer):
         *,
         lengths: Integer[ndarray, "*batch"] | None = None,
         generator: np.random.Generator | None = None,
-        trace: Trace | None = None,
+        trace: Trace = NO_TRACE,
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
         """What the encoder makes of every position.
 
@@ -137,28 +145,22 @@ class BERT(Layer):
             check_shape("BERT", "lengths", lengths, ids.shape[:-1])
 
         tokens, token_backward = self.token_embedding(ids)
-        positions, position_backward = self.position_embedding(np.arange(length))
         of_segments, segment_backward = self.segment_embedding(segments)
-        x, embedding_norm_backward = self.embedding_norm(tokens + positions + of_segments)
+        x, position_backward = self.position_embedding.embed(tokens, np.arange(length))
+        x, embedding_norm_backward = self.embedding_norm(x + of_segments)
         x, dropout_backward = self.dropout(x, generator)
-        record(trace, embedded=x)
-        block_backwards = []
-        for i, block in enumerate(self.blocks):
-            x, block_backward = block(x, mask, generator=generator, trace=within(trace, f"blocks.{i}"))
-            block_backwards.append(block_backward)
+        trace.record(embedded=x)
+        x, blocks_backward = stack(self.blocks, x, mask, generator=generator, trace=trace.within("blocks"))
         y, norm_backward = (x, lambda dy: dy) if self.norm is None else self.norm(x)
-        record(trace, encoded=y)
+        trace.record(encoded=y)
 
         def backward(dy: ndarray) -> None:
-            record(trace, dencoded=dy)
-            dx = norm_backward(dy)
-            for block_backward in reversed(block_backwards):
-                dx, *_ = block_backward(dx)
-            record(trace, dembedded=dx)
+            trace.record(dencoded=dy)
+            dx, *_ = blocks_backward(norm_backward(dy))
+            trace.record(dembedded=dx)
             dsum = embedding_norm_backward(dropout_backward(dx))
             segment_backward(dsum)
-            position_backward(unbroadcast(dsum, positions.shape))
-            token_backward(dsum)
+            token_backward(position_backward(dsum))
 
         return y, backward
 
@@ -171,7 +173,7 @@ class BERT(Layer):
         lengths: Integer[ndarray, "*batch"] | None = None,
         ignore_index: int = -100,
         generator: np.random.Generator | None = None,
-        trace: Trace | None = None,
+        trace: Trace = NO_TRACE,
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the masked tokens, in nats, and its `backward(dloss=1.0)`.
 
@@ -183,11 +185,11 @@ class BERT(Layer):
         counted = targets != ignore_index
         logits, head_backward = self.masked_head(encoded[counted])
         loss, loss_backward = cross_entropy(logits, targets[counted])
-        record(trace, logits=logits, loss=np.asarray(loss))
+        trace.record(logits=logits, loss=np.asarray(loss))
 
         def backward(dloss: float = 1.0) -> None:
             dlogits = loss_backward(dloss)
-            record(trace, dlogits=dlogits)
+            trace.record(dlogits=dlogits)
             dencoded = np.zeros_like(encoded)
             dencoded[counted] = head_backward(dlogits)
             encoder_backward(dencoded)
@@ -201,7 +203,7 @@ class BERT(Layer):
         *,
         lengths: Integer[ndarray, "*batch"] | None = None,
         generator: np.random.Generator | None = None,
-        trace: Trace | None = None,
+        trace: Trace = NO_TRACE,
     ) -> tuple[Inexact[ndarray, "*batch classes"], Backward]:
         """Logits of each sequence's classes, by its first position, and `backward(dlogits)`, which returns None."""
         if self.class_head is None:
@@ -210,10 +212,10 @@ class BERT(Layer):
             raise ValueError(f"BERT: ids must have a first position to classify by, got shape {np.shape(ids)}")
         encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
         logits, head_backward = self.class_head(encoded[..., 0, :], generator)
-        record(trace, logits=logits)
+        trace.record(logits=logits)
 
         def backward(dlogits: ndarray) -> None:
-            record(trace, dlogits=dlogits)
+            trace.record(dlogits=dlogits)
             dencoded = np.zeros_like(encoded)
             dencoded[..., 0, :] = head_backward(dlogits)
             encoder_backward(dencoded)

@@ -1,26 +1,24 @@
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from scratchformer.layers import (
+    BlockConfig,
     Dropout,
     Embedding,
     LayerNorm,
     Linear,
-    RelativeBias,
-    Rotary,
     TiedLinear,
     TransformerBlock,
 )
-from scratchformer.layers.checks import check_probability, check_size
 from scratchformer.layers.feed_forward import GATED, Activation
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.models.initialization import initialize_as_gpt2
-
-Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]
+from scratchformer.models.positions import Positions, new_positions
+from scratchformer.ops.checks import check_choice, check_divides, check_probability, check_sizes
 
 
 @dataclass(frozen=True)
@@ -52,20 +50,12 @@ class GPTConfig:
     """Of the feed-forward maps."""
 
     def __post_init__(self) -> None:
-        check_size(
-            "GPTConfig",
-            vocabulary_size=self.vocabulary_size,
-            context_length=self.context_length,
-            num_layers=self.num_layers,
-            num_heads=self.num_heads,
-            d_model=self.d_model,
-        )
-        check_probability("GPTConfig", dropout=self.dropout)
-        if self.d_model % self.num_heads:
-            raise ValueError(f"GPTConfig: num_heads {self.num_heads} does not divide d_model {self.d_model}")
-        for name, known in (("positions", get_args(Positions)), ("activation", get_args(Activation))):
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(f"GPTConfig: {name} must be one of {list(known)}, got {value!r}")
+        name = "GPTConfig"
+        check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model")
+        check_probability(name, dropout=self.dropout)
+        check_divides(name, num_heads=self.num_heads, d_model=self.d_model)
+        check_choice(name, get_args(Positions), positions=self.positions)
+        check_choice(name, get_args(Activation), activation=self.activation)
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"GPTConfig: d_model must be even for sinusoidal positions, got {self.d_model}")
         if self.positions == "rotary" and self.d_model % (2 * self.num_heads):
@@ -100,27 +90,26 @@ class GPT(DecoderOnly):
         self.context_length = config.context_length
         d_model = config.d_model
         self.token_embedding = Embedding(config.vocabulary_size, d_model, generator=generator, dtype=dtype)
-        if config.positions == "learned":
-            self.position_embedding = Embedding(config.context_length, d_model, generator=generator, dtype=dtype)
-        elif config.positions == "relative":
-            self.relative_bias = RelativeBias(config.num_heads, bidirectional=False, generator=generator, dtype=dtype)
-        self.is_sinusoidal, self.is_alibi = config.positions == "sinusoidal", config.positions == "alibi"
+        self.position_embedding = new_positions(
+            config.positions,
+            context_length=config.context_length,
+            num_heads=config.num_heads,
+            d_model=d_model,
+            generator=generator,
+            dtype=dtype,
+        )
         self.dropout = Dropout(config.dropout)
-        self.blocks = [
-            TransformerBlock(
-                d_model,
-                config.num_heads,
-                config.hidden_width,
-                norm_first=config.norm_first,
-                activation=config.activation,
-                dropout=config.dropout,
-                bias=config.bias,
-                rotary=Rotary() if config.positions == "rotary" else None,
-                generator=generator,
-                dtype=dtype,
-            )
-            for _ in range(config.num_layers)
-        ]
+        block = BlockConfig(
+            d_model,
+            config.num_heads,
+            config.hidden_width,
+            norm_first=config.norm_first,
+            activation=config.activation,
+            rotary=self.position_embedding.rotary,
+            dropout=config.dropout,
+            bias=config.bias,
+        )
+        self.blocks = [TransformerBlock(block, generator=generator, dtype=dtype) for _ in range(config.num_layers)]
         self.norm = LayerNorm(d_model, bias=config.bias, dtype=dtype) if config.norm_first else None
         self.head = (
             TiedLinear(self.token_embedding.table)

@@ -4,10 +4,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchformer.layers import Dropout, Embedding, Linear, RMSNorm, Rotary, TiedLinear, TransformerBlock
-from scratchformer.layers.checks import check_probability, check_size
+from scratchformer.layers import (
+    BlockConfig,
+    Dropout,
+    Embedding,
+    Linear,
+    RMSNorm,
+    Rotary,
+    TiedLinear,
+    TransformerBlock,
+)
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.models.initialization import initialize_as_gpt2
+from scratchformer.models.positions import RotaryPositions
+from scratchformer.ops.checks import (
+    check_at_least,
+    check_divides,
+    check_not_negative,
+    check_positive,
+    check_probability,
+    check_sizes,
+)
 
 
 @dataclass(frozen=True)
@@ -40,29 +57,18 @@ class LlamaConfig:
     """Whether the output head is the token embedding's table."""
 
     def __post_init__(self) -> None:
+        name = "LlamaConfig"
         num_kv_heads = self.num_heads if self.num_kv_heads is None else self.num_kv_heads
-        check_size(
-            "LlamaConfig",
-            vocabulary_size=self.vocabulary_size,
-            context_length=self.context_length,
-            num_layers=self.num_layers,
-            num_heads=self.num_heads,
-            num_kv_heads=num_kv_heads,
-            d_model=self.d_model,
-            hidden_width=self.hidden_width,
-        )
-        check_probability("LlamaConfig", dropout=self.dropout)
+        check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "hidden_width")
+        check_at_least(name, 1, num_kv_heads=num_kv_heads)
+        check_probability(name, dropout=self.dropout)
         if self.d_model % (2 * self.num_heads):
             raise ValueError(
                 f"LlamaConfig: num_heads {self.num_heads} does not divide d_model {self.d_model} into even widths"
             )
-        if self.num_heads % num_kv_heads:
-            raise ValueError(f"LlamaConfig: num_kv_heads {num_kv_heads} does not divide num_heads {self.num_heads}")
-        if not self.eps >= 0:
-            raise ValueError(f"LlamaConfig: eps must not be negative, got {self.eps}")
-        for name, option in (("rotary_base", self.rotary_base), ("rotary_scaling", self.rotary_scaling)):
-            if not 0 < option < math.inf:
-                raise ValueError(f"LlamaConfig: {name} must be positive and finite, got {option}")
+        check_divides(name, num_kv_heads=num_kv_heads, num_heads=self.num_heads)
+        check_not_negative(name, eps=self.eps)
+        check_positive(name, rotary_base=self.rotary_base, rotary_scaling=self.rotary_scaling)
 
     @property
     def hidden_width(self) -> int:
@@ -84,24 +90,21 @@ class Llama(DecoderOnly):
         self.config = config
         self.context_length = config.context_length
         self.token_embedding = Embedding(config.vocabulary_size, config.d_model, generator=generator, dtype=dtype)
+        self.position_embedding = RotaryPositions(Rotary(config.rotary_base, config.rotary_scaling))
         self.dropout = Dropout(config.dropout)
-        self.blocks = [
-            TransformerBlock(
-                config.d_model,
-                config.num_heads,
-                config.hidden_width,
-                norm="rms",
-                eps=config.eps,
-                activation="swiglu",
-                num_kv_heads=config.num_kv_heads,
-                rotary=Rotary(config.rotary_base, config.rotary_scaling),
-                dropout=config.dropout,
-                bias=False,
-                generator=generator,
-                dtype=dtype,
-            )
-            for _ in range(config.num_layers)
-        ]
+        block = BlockConfig(
+            config.d_model,
+            config.num_heads,
+            config.hidden_width,
+            norm="rms",
+            eps=config.eps,
+            activation="swiglu",
+            num_kv_heads=config.num_kv_heads,
+            rotary=self.position_embedding.rotary,
+            dropout=config.dropout,
+            bias=False,
+        )
+        self.blocks = [TransformerBlock(block, generator=generator, dtype=dtype) for _ in range(config.num_layers)]
         self.norm = RMSNorm(config.d_model, eps=config.eps, dtype=dtype)
         self.head = (
             TiedLinear(self.token_embedding.table)

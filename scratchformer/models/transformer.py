@@ -1,20 +1,38 @@
 import math
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Inexact, Integer, Shaped
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
-from scratchformer.layers import Dropout, Embedding, Layer, TiedLinear, TransformerBlock
-from scratchformer.layers.cache import KeyValueCache, refuse_backward
-from scratchformer.layers.checks import check_probability, check_size
+from scratchformer.layers import (
+    NO_TRACE,
+    BlockConfig,
+    Dropout,
+    Embedding,
+    Layer,
+    TiedLinear,
+    Trace,
+    TransformerBlock,
+)
+from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
 from scratchformer.layers.feed_forward import Activation
 from scratchformer.layers.normalization import Norm, make_norm
-from scratchformer.layers.trace import Trace, record, within
-from scratchformer.ops import Backward, cross_entropy, padding_mask, sinusoidal_positions
-from scratchformer.ops.contract import check_dimensions, check_indices, check_shape
+from scratchformer.layers.stack import stack
+from scratchformer.models.decoder_only import check_positions_shape
+from scratchformer.models.positions import SinusoidalPositions
+from scratchformer.ops import Backward, cross_entropy, padding_mask
+from scratchformer.ops.checks import (
+    check_choice,
+    check_dimensions,
+    check_indices,
+    check_probability,
+    check_shape,
+    check_sizes,
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +61,11 @@ class TransformerConfig:
     """Whether linear maps and norms have biases."""
 
     def __post_init__(self) -> None:
-        sizes = ("vocabulary_size", "num_layers", "num_heads", "d_model", "d_hidden")
-        check_size("TransformerConfig", **{name: getattr(self, name) for name in sizes})
-        check_probability("TransformerConfig", dropout=self.dropout)
-        for name, known in (("norm", get_args(Norm)), ("activation", get_args(Activation))):
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(f"TransformerConfig: {name} must be one of {list(known)}, got {value!r}")
+        name = "TransformerConfig"
+        check_sizes(self, "vocabulary_size", "num_layers", "num_heads", "d_model", "d_hidden")
+        check_probability(name, dropout=self.dropout)
+        check_choice(name, get_args(Norm), norm=self.norm)
+        check_choice(name, get_args(Activation), activation=self.activation)
         if self.d_model % self.num_heads or self.d_model % 2:
             raise ValueError(
                 f"TransformerConfig: d_model {self.d_model} must be even and a multiple of num_heads {self.num_heads}"
@@ -71,32 +88,25 @@ class Transformer(Layer):
         d_model = config.d_model
         self.token_embedding = Embedding(config.vocabulary_size, d_model, generator=generator, dtype=dtype)
         self.token_embedding.table.value /= math.sqrt(d_model)
+        self.position_embedding = SinusoidalPositions()
         self.dropout = Dropout(config.dropout)
 
-        def new_block(*, cross_attention: bool) -> TransformerBlock:
-            return TransformerBlock(
-                d_model,
-                config.num_heads,
-                config.d_hidden,
-                norm_first=config.norm_first,
-                norm=config.norm,
-                activation=config.activation,
-                cross_attention=cross_attention,
-                dropout=config.dropout,
-                bias=config.bias,
-                generator=generator,
-                dtype=dtype,
-            )
-
-        def last_norm() -> Any:
-            return (
-                make_norm(config.norm, d_model, bias=config.bias, eps=None, dtype=dtype) if config.norm_first else None
-            )
-
-        self.encoder = [new_block(cross_attention=False) for _ in range(config.num_layers)]
-        self.encoder_norm = last_norm()
-        self.decoder = [new_block(cross_attention=True) for _ in range(config.num_layers)]
-        self.decoder_norm = last_norm()
+        block = BlockConfig(
+            d_model,
+            config.num_heads,
+            config.d_hidden,
+            norm_first=config.norm_first,
+            norm=config.norm,
+            activation=config.activation,
+            dropout=config.dropout,
+            bias=config.bias,
+        )
+        new_block = partial(TransformerBlock, generator=generator, dtype=dtype)
+        new_norm = partial(make_norm, config.norm, d_model, bias=config.bias, eps=None, dtype=dtype)
+        self.encoder = [new_block(block) for _ in range(config.num_layers)]
+        self.encoder_norm = new_norm() if config.norm_first else None
+        self.decoder = [new_block(replace(block, cross_attention=True)) for _ in range(config.num_layers)]
+        self.decoder_norm = new_norm() if config.norm_first else None
         self.head = TiedLinear(self.token_embedding.table)
         self.pack()
 
@@ -107,7 +117,7 @@ class Transformer(Layer):
         *,
         source_lengths: Integer[ndarray, "*batch"] | None = None,
         generator: np.random.Generator | None = None,
-        trace: Trace | None = None,
+        trace: Trace = NO_TRACE,
     ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], Backward]:
         """Logits of the next target token at every position, given the source and the target tokens so far.
 
@@ -147,16 +157,15 @@ class Transformer(Layer):
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
         generator: np.random.Generator | None = None,
-        trace: Trace | None = None,
+        trace: Trace = NO_TRACE,
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the targets under the logits, in nats, and its `backward(dloss=1.0)`.
 
         The arguments are those of calling the model and of `cross_entropy`.
         """
-        options: dict[str, Any] = {"source_lengths": source_lengths, "generator": generator, "trace": trace}
-        logits, logits_backward = self(source, ids, **options)
+        logits, logits_backward = self(source, ids, source_lengths=source_lengths, generator=generator, trace=trace)
         loss, loss_backward = cross_entropy(logits, targets, ignore_index=ignore_index, label_smoothing=label_smoothing)
-        record(trace, loss=np.asarray(loss))
+        trace.record(loss=np.asarray(loss))
 
         def backward(dloss: float = 1.0) -> None:
             logits_backward(loss_backward(dloss))
@@ -169,24 +178,19 @@ class Transformer(Layer):
         mask: Shaped[ndarray, "..."] | None = None,
         *,
         generator: np.random.Generator | None = None,
-        trace: Trace | None = None,
+        trace: Trace = NO_TRACE,
     ) -> tuple[Inexact[ndarray, "*batch t_source d"], Backward]:
         """The encoder's output, which the decoder attends to, and `backward(dmemory)`, which returns None.
 
         `mask` is boolean, True where a source token may be attended to; see `padding_mask`.
         """
         x, embedding_backward = self._embed("source", source, 0, generator)
-        backwards = []
-        for i, block in enumerate(self.encoder):
-            x, block_backward = block(x, mask, generator=generator, trace=within(trace, f"encoder.{i}"))
-            backwards.append(block_backward)
-        memory, norm_backward = (x, _as_it_is) if self.encoder_norm is None else self.encoder_norm(x)
-        record(trace, memory=memory)
+        x, blocks_backward = stack(self.encoder, x, mask, generator=generator, trace=trace.within("encoder"))
+        memory, norm_backward = (x, lambda dx: dx) if self.encoder_norm is None else self.encoder_norm(x)
+        trace.record(memory=memory)
 
         def backward(dmemory: ndarray) -> None:
-            dx = norm_backward(dmemory)
-            for block_backward in reversed(backwards):
-                dx, *_ = block_backward(dx)
+            dx, *_ = blocks_backward(norm_backward(dmemory))
             embedding_backward(dx)
 
         return memory, backward
@@ -200,7 +204,7 @@ class Transformer(Layer):
         mask: Shaped[ndarray, "..."] | None = None,
         positions: Integer[ndarray, "..."] | None = None,
         generator: np.random.Generator | None = None,
-        trace: Trace | None = None,
+        trace: Trace = NO_TRACE,
         cache: KeyValueCache | None = None,
     ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], Backward]:
         """Logits of the next target token at every position, and `backward(dlogits)` giving `dmemory`.
@@ -212,27 +216,28 @@ class Transformer(Layer):
         if memory is None:
             raise ValueError("Transformer: memory is None, expected the encoder's output or a cache that holds it")
         x, embedding_backward = self._embed("ids", ids, 0 if cache is None else cache.length, generator, positions)
-        backwards = []
-        for i, block in enumerate(self.decoder):
-            parts: dict[str, Any] = {"trace": within(trace, f"decoder.{i}"), "cache": within(cache, f"decoder.{i}")}
-            x, block_backward = block(x, mask, memory, memory_mask, is_causal=True, generator=generator, **parts)
-            backwards.append(block_backward)
-        x, norm_backward = (x, _as_it_is) if self.decoder_norm is None else self.decoder_norm(x)
+        x, blocks_backward = stack(
+            self.decoder,
+            x,
+            mask,
+            memory,
+            memory_mask,
+            is_causal=True,
+            generator=generator,
+            trace=trace.within("decoder"),
+            cache=cache_within(cache, "decoder"),
+        )
+        x, norm_backward = (x, lambda dx: dx) if self.decoder_norm is None else self.decoder_norm(x)
         logits, head_backward = self.head(x)
-        record(trace, logits=logits)
+        trace.record(logits=logits)
         if cache is not None:
             return logits, refuse_backward
 
         def backward(dlogits: ndarray) -> ndarray:
-            record(trace, dlogits=dlogits)
-            dx = norm_backward(head_backward(dlogits))
-            dmemories = []
-            for block_backward in reversed(backwards):
-                dx, _, dmemory, _ = block_backward(dx)
-                dmemories.append(dmemory)
+            trace.record(dlogits=dlogits)
+            dx, _, dmemory, _ = blocks_backward(norm_backward(head_backward(dlogits)))
             embedding_backward(dx)
-            dmemory = sum(dmemories[1:], start=dmemories[0])
-            record(trace, dmemory=dmemory)
+            trace.record(dmemory=dmemory)
             return dmemory
 
         return logits, backward
@@ -270,16 +275,8 @@ class Transformer(Layer):
         check_dimensions("Transformer", name, ids, 1)
         scale = math.sqrt(self.config.d_model)
         positions = np.arange(start, start + ids.shape[-1]) if positions is None else positions
-        if np.shape(positions) not in (ids.shape, ids.shape[-1:]):
-            raise ValueError(
-                f"Transformer: positions has shape {np.shape(positions)}, "
-                f"expected {ids.shape[-1:]} or that of {name} {ids.shape}"
-            )
+        check_positions_shape("Transformer", positions, ids)
         tokens, token_backward = self.token_embedding(ids)
-        table = sinusoidal_positions(positions, self.config.d_model, dtype=tokens.real.dtype)
-        x, dropout_backward = self.dropout(tokens * scale + table, generator)
+        x, _ = self.position_embedding.embed(tokens * scale, positions)
+        x, dropout_backward = self.dropout(x, generator)
         return x, lambda dx: token_backward(dropout_backward(dx) * scale)
-
-
-def _as_it_is(x: ndarray) -> ndarray:
-    return x

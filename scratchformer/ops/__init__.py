@@ -3,12 +3,11 @@
 from scratchformer.ops.activations import gelu, relu, silu, tanh
 from scratchformer.ops.attention import attention_weights, scaled_dot_product_attention
 from scratchformer.ops.blockwise_attention import blockwise_attention
-from scratchformer.ops.contract import Backward
 from scratchformer.ops.cross_entropy import cross_entropy
 from scratchformer.ops.dropout import dropout
 from scratchformer.ops.embedding import embedding
 from scratchformer.ops.linear import linear
-from scratchformer.ops.mask_builders import (
+from scratchformer.ops.masks import (
     causal_mask,
     combine_masks,
     packed_mask,
@@ -17,7 +16,9 @@ from scratchformer.ops.mask_builders import (
 )
 from scratchformer.ops.mean_squared_error import mean_squared_error
 from scratchformer.ops.normalization import layer_norm, rms_norm
-from scratchformer.ops.positions import alibi_bias, relative_buckets, rotary, sinusoidal_positions
+from scratchformer.ops.op import Backward, op
+from scratchformer.ops.positions import alibi_bias, relative_buckets, sinusoidal_positions
+from scratchformer.ops.rotary import rotary
 from scratchformer.ops.softmax import log_softmax, softmax
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "linear",
     "log_softmax",
     "mean_squared_error",
+    "op",
     "packed_mask",
     "padding_mask",
     "relative_buckets",

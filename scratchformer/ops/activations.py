@@ -5,12 +5,14 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_dimensions, check_floating, cotangent_check
+from scratchformer.ops.checks import check_choice
+from scratchformer.ops.op import Backward, op
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
 
 
+@op
 def relu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Backward]:
     """Rectifier: y = max(x, 0).
 
@@ -23,18 +25,15 @@ def relu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
 
     Derivation: `python -m scratchformer derive gelu`.
     """
-    check_floating("relu", x=x)
-    check_dimensions("relu", "x", x, 1)
     y = np.maximum(x, 0)
-    check = cotangent_check("relu", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check(dy)
         return dy * (x > 0)
 
     return y, backward
 
 
+@op
 def gelu(
     x: Inexact[ndarray, "*shape"], approximate: Literal["none", "tanh"] = "none"
 ) -> tuple[Inexact[ndarray, "*shape"], Backward]:
@@ -56,13 +55,8 @@ def gelu(
 
     Derivation: `python -m scratchformer derive gelu`.
     """
-    check_floating("gelu", x=x)
-    check_dimensions("gelu", "x", x, 1)
-    if approximate == "none":
-        return _gelu_exact(x)
-    if approximate == "tanh":
-        return _gelu_tanh(x)
-    raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    check_choice("gelu", ("none", "tanh"), approximate=approximate)
+    return _gelu_exact(x) if approximate == "none" else _gelu_tanh(x)
 
 
 def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
@@ -70,10 +64,8 @@ def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
 
     phi = (0.5 * erfc(x * -math.sqrt(0.5))).astype(x.dtype, copy=False)  # erfc, because 1 + erf cancels for negative x
     y = x * phi
-    check = cotangent_check("gelu", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check(dy)
         density = np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
         return dy * (phi + x * density)
 
@@ -84,16 +76,15 @@ def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
     t = np.tanh(x * (SQRT_2_OVER_PI + SQRT_2_OVER_PI * CUBIC * x * x))
     half = 0.5 * x
     y = half + half * t
-    check = cotangent_check("gelu", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check(dy)
         slope = (1 - t * t) * x  # first, because it is 0 where x * x would overflow
         return dy * (0.5 + 0.5 * t + 0.5 * SQRT_2_OVER_PI * slope + 1.5 * SQRT_2_OVER_PI * CUBIC * slope * x * x)
 
     return y, backward
 
 
+@op
 def tanh(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Backward]:
     """Hyperbolic tangent: y = tanh(x).
 
@@ -106,19 +97,15 @@ def tanh(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
 
     Derivation: `python -m scratchformer derive gelu`.
     """
-    check_floating("tanh", x=x)
-    check_dimensions("tanh", "x", x, 1)
     y = np.tanh(x)
-    y.flags.writeable = False
-    check = cotangent_check("tanh", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check(dy)
         return dy * (1 - y * y)
 
     return y, backward
 
 
+@op
 def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Backward]:
     """Sigmoid linear unit (swish): y = x s, with s = 1 / (1 + exp(-x)).
 
@@ -134,16 +121,12 @@ def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
 
     Derivation: `python -m scratchformer derive swiglu`.
     """
-    check_floating("silu", x=x)
-    check_dimensions("silu", "x", x, 1)
     positive = x.real > 0
     exponential = np.exp(np.where(positive, -x, x))  # of what is not positive, so that it neither overflows nor cancels
     s = np.where(positive, x.dtype.type(1), exponential) / (1 + exponential)
     y = x * s
-    check = cotangent_check("silu", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check(dy)
         return dy * s * (1 + x * (1 - s))
 
     return y, backward

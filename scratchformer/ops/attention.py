@@ -4,12 +4,14 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_dimensions, check_floating, cotangent_check
+from scratchformer.ops.checks import check_probability
 from scratchformer.ops.dropout import dropout as drop
 from scratchformer.ops.masks import check_mask, may_attend
+from scratchformer.ops.op import Backward, op
 from scratchformer.ops.rows import row_dot, row_sum, unbroadcast
 
 
+@op
 def attention_weights(
     query: Inexact[ndarray, "*batch t_query d_k"],
     key: Inexact[ndarray, "*batch t_key d_k"],
@@ -43,45 +45,12 @@ def attention_weights(
 
     Derivation: `python -m scratchformer derive attention`.
     """
-    op = "attention_weights"
-    check_attention(op, query, key, None, mask)
-    (t_query, d_k), t_key = query.shape[-2:], key.shape[-2]
-    scale = 1 / math.sqrt(d_k) if scale is None else float(scale)
-    allowed = may_attend(mask, is_causal, t_query, t_key)
-    if mask is not None or t_query > t_key:
-        query = _zero_unless(allowed, query, over_axis=-1)
-        key = _zero_unless(allowed, key, over_axis=-2)
-
-    q = query * scale
-    scores = q @ key.swapaxes(-1, -2)
-    if mask is not None and mask.dtype != bool:
-        scores += mask.astype(scores.dtype)
-    if allowed is not None:
-        np.copyto(scores, -np.inf, where=~allowed)  # not by adding -inf: an infinite score would become NaN
-
-    highest = scores.real.max(axis=-1, keepdims=True, initial=-np.inf)
-    scores -= np.where(np.isneginf(highest), 0, highest)
-    weights = np.exp(scores, out=scores)
-    total = row_sum(weights)
-    weights /= np.where(total == 0, 1, total)
-    weights.flags.writeable = False
-    check = cotangent_check(op, weights)
-
-    def backward(dweights: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
-        check(dweights)
-        dscores = dweights - row_dot(dweights, weights)
-        dscores *= weights
-        dquery = _product(dscores, key, like=q)
-        dquery *= scale
-        dkey = _product(dscores.swapaxes(-1, -2), q, like=key)
-        dmask = None
-        if mask is not None and mask.dtype != bool:
-            dmask = unbroadcast(dscores, mask.shape).astype(mask.dtype)
-        return dquery, dkey, dmask
-
-    return weights, backward
+    check_mask("attention_weights", mask, (*query.shape[:-1], key.shape[-2]))
+    allowed = may_attend(mask, is_causal, query.shape[-2], key.shape[-2])
+    return masked_weights(query, key, mask, allowed, scale)
 
 
+@op
 def scaled_dot_product_attention(
     query: Inexact[ndarray, "*batch t_query d_k"],
     key: Inexact[ndarray, "*batch t_key d_k"],
@@ -117,48 +86,70 @@ def scaled_dot_product_attention(
 
     Derivation: `python -m scratchformer derive attention`.
     """
-    op = "scaled_dot_product_attention"
-    check_attention(op, query, key, value, mask)
+    check_mask("scaled_dot_product_attention", mask, (*query.shape[:-1], key.shape[-2]))
+    check_probability("scaled_dot_product_attention", dropout=dropout)
+    allowed = may_attend(mask, is_causal, query.shape[-2], key.shape[-2])
     if mask is not None:
-        value = _zero_unless(may_attend(mask, is_causal, query.shape[-2], key.shape[-2]), value, over_axis=-2)
+        value = zero_unless_used(allowed, value, over_axis=-2)
 
-    weights, weights_backward = attention_weights(query, key, mask, is_causal=is_causal, scale=scale)
+    weights, weights_backward = masked_weights(query, key, mask, allowed, scale)  # (..., T_query, T_key)
     dropped, dropout_backward = drop(weights, dropout, generator)
-    y = _product(dropped, value, like=query)
-    check = cotangent_check(op, y)
+    y = product(dropped, value, like=query)  # (..., T_query, d_v)
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
-        check(dy)
-        dvalue = _product(dropped.swapaxes(-1, -2), dy, like=value)
-        dweights = dropout_backward(dy @ value.swapaxes(-1, -2))
+        dvalue = product(dropped.swapaxes(-1, -2), dy, like=value)  # (..., T_key, d_v)
+        dweights = dropout_backward(dy @ value.swapaxes(-1, -2))  # (..., T_query, T_key)
         dquery, dkey, dmask = weights_backward(dweights)
         return dquery, dkey, dvalue, dmask
 
     return y, backward
 
 
-def _product(a: ndarray, b: ndarray, like: ndarray) -> ndarray:
+def masked_weights(
+    query: ndarray, key: ndarray, mask: ndarray | None, allowed: ndarray | None, scale: float | None
+) -> tuple[ndarray, Backward]:
+    """P = softmax(S) with S = scale Q K^T + mask, and -inf in S where it is not allowed to attend; and its backward."""
+    (t_query, d_k), t_key = query.shape[-2:], key.shape[-2]
+    scale = 1 / math.sqrt(d_k) if scale is None else float(scale)
+    if mask is not None or t_query > t_key:
+        query = zero_unless_used(allowed, query, over_axis=-1)
+        key = zero_unless_used(allowed, key, over_axis=-2)
+
+    q = query * scale
+    scores = q @ key.swapaxes(-1, -2)  # (..., T_query, T_key)
+    if mask is not None and mask.dtype != bool:
+        scores += mask.astype(scores.dtype)
+    if allowed is not None:
+        np.copyto(scores, -np.inf, where=~allowed)  # not by adding -inf: an infinite score would become NaN
+
+    highest = scores.real.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., T_query, 1)
+    scores -= np.where(np.isneginf(highest), 0, highest)
+    weights = np.exp(scores, out=scores)
+    total = row_sum(weights)
+    weights /= np.where(total == 0, 1, total)
+
+    def backward(dweights: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
+        dscores = dweights - row_dot(dweights, weights)  # (..., T_query, T_key)
+        dscores *= weights
+        dquery = product(dscores, key, like=q)
+        dquery *= scale
+        dkey = product(dscores.swapaxes(-1, -2), q, like=key)
+        dmask = None
+        if mask is not None and mask.dtype != bool:
+            dmask = unbroadcast(dscores, mask.shape).astype(mask.dtype)
+        return dquery, dkey, dmask
+
+    return weights, backward
+
+
+def product(a: ndarray, b: ndarray, like: ndarray) -> ndarray:
     """a @ b in the memory order of `like`: heads that are a view of (batch, time, heads, features) stay mergeable."""
     return np.matmul(a, b, out=np.empty_like(like, shape=(*a.shape[:-1], b.shape[-1])))
 
 
-def _zero_unless(allowed: ndarray | None, x: ndarray, over_axis: int) -> ndarray:
+def zero_unless_used(allowed: ndarray | None, x: ndarray, over_axis: int) -> ndarray:
+    """x (..., T, d) with zeros in the rows for which `allowed` (..., T_query, T_key) is False all along an axis."""
     if allowed is None:
         return x
     used = np.logical_or.reduce(np.atleast_2d(allowed), axis=over_axis)[..., None]
     return x if used.all() else np.where(used, x, x.dtype.type(0))
-
-
-def check_attention(op: str, query: ndarray, key: ndarray, value: ndarray | None, mask: ndarray | None) -> None:
-    """Raises TypeError or ValueError unless the arguments of an attention op go together."""
-    check_floating(op, query=query, key=key, value=value)
-    check_dimensions(op, "query", query, 2)
-    for name, array in (("key", key), ("value", value)):
-        if array is not None and (array.ndim != query.ndim or array.shape[:-2] != query.shape[:-2]):
-            raise ValueError(f"{op}: {name} has shape {array.shape}, query {query.shape}; the leading axes must agree")
-    if key.shape[-1] != query.shape[-1]:
-        raise ValueError(f"{op}: key has {key.shape[-1]} features, query has {query.shape[-1]}")
-    if value is not None and value.shape[-2] != key.shape[-2]:
-        raise ValueError(f"{op}: value has {value.shape[-2]} positions, key has {key.shape[-2]}")
-    if mask is not None:
-        check_mask(op, mask, (*query.shape[:-1], key.shape[-2]))

@@ -4,13 +4,14 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
-from scratchformer.ops.attention import check_attention
-from scratchformer.ops.contract import Backward, cotangent_check
-from scratchformer.ops.dropout import check_dropout
+from scratchformer.ops.checks import check_probability
+from scratchformer.ops.masks import check_mask
+from scratchformer.ops.op import Backward, op
 from scratchformer.ops.rows import row_dot, row_sum, unbroadcast
-from scratchformer.ops.tiles import Tiles
+from scratchformer.ops.tiles import Head, Tiles
 
 
+@op
 def blockwise_attention(
     query: Inexact[ndarray, "*batch t_query d_k"],
     key: Inexact[ndarray, "*batch t_key d_k"],
@@ -40,9 +41,8 @@ def blockwise_attention(
 
     Derivation: `python -m scratchformer derive blockwise_attention`.
     """
-    op = "blockwise_attention"
-    check_attention(op, query, key, value, mask)
-    check_dropout(op, dropout)
+    check_mask("blockwise_attention", mask, (*query.shape[:-1], key.shape[-2]))
+    check_probability("blockwise_attention", dropout=dropout)
     tiles = Tiles(mask, (*query.shape[:-1], key.shape[-2]), is_causal)
     if mask is not None or (is_causal and tiles.t_query > tiles.t_key):
         used_queries, used_keys = tiles.used()
@@ -53,25 +53,30 @@ def blockwise_attention(
     p = 0.0 if generator is None else float(dropout)
     seed = 0 if generator is None or p == 0 else int(generator.integers(2**63))
 
-    def scaled_keep(head: tuple[int, ...], rows: slice, columns: slice) -> ndarray:
+    def forward_tile(head: Head, rows: slice, columns: slice, q: ndarray, k: ndarray) -> ndarray:
+        """W = exp(S - c) of a tile (rows, columns), from queries and keys with c and 1 as one feature more."""
+        weights = q @ k[columns].T
+        tiles.restrict(weights, head, rows, columns)
+        return np.exp(weights, out=weights)
+
+    def scaled_keep(head: Head, rows: slice, columns: slice) -> ndarray:
+        """What dropout multiplies a tile by: 0, or 1 / (1 - p); the same whenever it is asked for."""
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         keep = np.random.default_rng([seed, *head, rows.start, columns.start]).random(shape, dtype=np.float32) >= p
         return keep * query.dtype.type(1 / (1 - p))
 
     y = np.zeros_like(query, shape=(*query.shape[:-1], value.shape[-1]))
-    shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)
+    shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)  # c and L, (..., T_query, 1) each
     for head in tiles.heads():
-        k_and_one = _with_feature(key[head], 1)
-        longest_key = np.sqrt(np.maximum.accumulate(row_dot(key[head].real, key[head].real)))
+        k = with_feature(key[head], 1)  # (T_key, d_k + 1)
+        longest_key = np.sqrt(np.maximum.accumulate(row_dot(key[head].real, key[head].real)))  # (T_key, 1)
         for rows in tiles.rows():
-            q = query[head][rows] * scale
-            shift = _shift(tiles, head, rows, q, key[head], longest_key)
-            q_and_shift = _with_feature(q, -shift)
+            scaled = query[head][rows] * scale  # (rows, d_k)
+            shift = shift_of_rows(tiles, head, rows, scaled, key[head], longest_key)  # (rows, 1)
+            q = with_feature(scaled, -shift)  # (rows, d_k + 1)
             total, y_rows = np.zeros_like(shift), np.zeros((len(q), value.shape[-1]), q.dtype)
             for columns in tiles.columns(rows):
-                weights = q_and_shift @ k_and_one[columns].T
-                tiles.restrict(weights, head, rows, columns)
-                np.exp(weights, out=weights)
+                weights = forward_tile(head, rows, columns, q, k)
                 total += row_sum(weights)
                 if p > 0:
                     weights *= scaled_keep(head, rows, columns)
@@ -79,33 +84,35 @@ def blockwise_attention(
             total = np.where(total == 0, 1, total)
             np.divide(y_rows, total, out=y[head][rows])
             shifts[head][rows], totals[head][rows] = shift, total
-    y.flags.writeable = False
-    check = cotangent_check(op, y)
+
+    def backward_tile(
+        weights: ndarray, keep: ndarray | None, dy_mean: ndarray, mean: ndarray, v: ndarray
+    ) -> tuple[ndarray, ndarray]:
+        """dS = W (dropout(dY V^T) - mean) / L of a tile, and dropout(W); dY is divided by L already."""
+        dscores = dy_mean @ v.T  # dY V^T - mean
+        if keep is None:
+            dscores *= weights
+            return dscores, weights
+        dscores = (dscores + mean) * keep - mean
+        dscores *= weights
+        return dscores, weights * keep
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
-        check(dy)
         dquery, dkey, dvalue = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
         dmask = np.zeros_like(tiles.mask) if tiles.is_additive else None
         for head in tiles.heads():
-            k_and_one, v_and_one = _with_feature(key[head], 1), _with_feature(value[head], 1)
+            k, v = with_feature(key[head], 1), with_feature(value[head], 1)
             for rows in tiles.rows():
-                q, dq = query[head][rows] * scale, np.zeros_like(query[head][rows])
+                scaled, dq = query[head][rows] * scale, np.zeros_like(query[head][rows])
                 dy_rows = dy[head][rows] / totals[head][rows]
-                mean = row_dot(dy_rows, y[head][rows])
-                q_and_shift, dy_and_mean = _with_feature(q, -shifts[head][rows]), _with_feature(dy_rows, -mean)
+                mean = row_dot(dy_rows, y[head][rows])  # sum_j P_ij dP_ij / L_i, (rows, 1)
+                q, dy_mean = with_feature(scaled, -shifts[head][rows]), with_feature(dy_rows, -mean)
                 for columns in tiles.columns(rows):
-                    weights = q_and_shift @ k_and_one[columns].T
-                    tiles.restrict(weights, head, rows, columns)
-                    np.exp(weights, out=weights)
-                    dscores = dy_and_mean @ v_and_one[columns].T
-                    dropped = weights
-                    if p > 0:
-                        keep = scaled_keep(head, rows, columns)
-                        dropped = weights * keep
-                        dscores = (dscores + mean) * keep - mean
-                    dscores *= weights
+                    weights = forward_tile(head, rows, columns, q, k)
+                    keep = scaled_keep(head, rows, columns) if p > 0 else None
+                    dscores, dropped = backward_tile(weights, keep, dy_mean, mean, v[columns])
                     dq += dscores @ key[head][columns]
-                    dkey[head][columns] += dscores.T @ q
+                    dkey[head][columns] += dscores.T @ scaled
                     dvalue[head][columns] += dropped.T @ dy_rows
                     if dmask is not None:
                         part = tiles.mask_of(head, rows, columns)
@@ -116,14 +123,14 @@ def blockwise_attention(
     return y, backward
 
 
-def _with_feature(x: ndarray, feature: ndarray | int) -> ndarray:
+def with_feature(x: ndarray, feature: ndarray | int) -> ndarray:
     """x (T, d) and one feature more: a product with a 1 in the other factor then adds it to every score for nothing."""
     wide = np.empty((len(x), x.shape[1] + 1), x.dtype)
     wide[:, :-1], wide[:, -1:] = x, feature
     return wide
 
 
-def _shift(tiles: Tiles, head: tuple[int, ...], rows: slice, q: ndarray, key: ndarray, longest_key: ndarray) -> ndarray:
+def shift_of_rows(tiles: Tiles, head: Head, rows: slice, q: ndarray, key: ndarray, longest_key: ndarray) -> ndarray:
     """What is taken from the scores of each row (T_query, 1), so that their exponentials neither overflow nor vanish.
 
     Nothing, where the lengths of its query and of the keys up to its last one bound the scores to half of the

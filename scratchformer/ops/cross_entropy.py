@@ -2,17 +2,12 @@ import numpy as np
 from jaxtyping import Inexact, Integer
 from numpy import ndarray
 
-from scratchformer.ops.contract import (
-    Backward,
-    check_dimensions,
-    check_dloss,
-    check_floating,
-    check_indices,
-    check_shape,
-)
+from scratchformer.ops.checks import check_indices
+from scratchformer.ops.op import Backward, op
 from scratchformer.ops.rows import row_mean, row_sum
 
 
+@op
 def cross_entropy(
     logits: Inexact[ndarray, "*batch classes"],
     targets: Integer[ndarray, "*batch"],
@@ -43,34 +38,28 @@ def cross_entropy(
 
     Derivation: `python -m scratchformer derive cross_entropy`.
     """
-    check_floating("cross_entropy", logits=logits)
-    check_dimensions("cross_entropy", "logits", logits, 1)
     classes = logits.shape[-1]
     check_indices("cross_entropy", "targets", targets, classes, ignore=ignore_index)
-    check_shape("cross_entropy", "targets", targets, logits.shape[:-1])
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
     label_smoothing = float(label_smoothing)
-
-    counted = targets != ignore_index
-    x = logits.reshape(-1, classes) if counted.all() else logits[counted]
-    target = targets[counted]
-    rows = np.arange(len(x))
-    if len(x) == 0:
-        return _nothing_counted(logits)
     shape, dtype = logits.shape, logits.dtype
 
-    z = x - x.real.max(axis=-1, keepdims=True)
+    counted = targets != ignore_index
+    x = logits.reshape(targets.size, classes) if counted.all() else logits[counted]
+    target = targets[counted]
+    rows, n = np.arange(len(x)), max(len(x), 1)  # where nothing counts, sums over no rows are 0
+
+    z = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)
     expected = (1 - label_smoothing) * z[rows, target]
     if label_smoothing:
         expected = expected + label_smoothing * row_mean(z)[:, 0]
     exponentials = np.exp(z, out=z)
     total = row_sum(exponentials)
-    loss = np.mean(np.log(total)[:, 0] - expected)
+    loss = np.sum(np.log(total)[:, 0] - expected) / n
 
     def backward(dloss: float = 1.0) -> ndarray:
-        check_dloss("cross_entropy", dloss)
-        share = dtype.type(dloss / len(rows))
+        share = dtype.type(dloss / n)
         dx = exponentials * (share / total)
         if label_smoothing:
             dx -= share * label_smoothing / classes
@@ -82,11 +71,3 @@ def cross_entropy(
         return dlogits
 
     return loss, backward
-
-
-def _nothing_counted(logits: ndarray) -> tuple[np.inexact, Backward]:
-    def backward(dloss: float = 1.0) -> ndarray:
-        check_dloss("cross_entropy", dloss)
-        return np.zeros_like(logits)
-
-    return logits.dtype.type(0), backward

@@ -2,9 +2,11 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_dimensions, check_floating, cotangent_check
+from scratchformer.ops.checks import check_probability
+from scratchformer.ops.op import Backward, op
 
 
+@op
 def dropout(
     x: Inexact[ndarray, "*shape"], p: float, generator: np.random.Generator | None = None
 ) -> tuple[Inexact[ndarray, "*shape"], Backward]:
@@ -27,9 +29,7 @@ def dropout(
 
     Derivation: `python -m scratchformer derive dropout`.
     """
-    check_floating("dropout", x=x)
-    check_dimensions("dropout", "x", x, 1)
-    check_dropout("dropout", p)
+    check_probability("dropout", p=p)
     if p == 0 or generator is None:
         y = x.view()
         y.flags.writeable = False
@@ -38,16 +38,8 @@ def dropout(
         keep = generator.random(x.shape, dtype=np.float32) >= p
         scaled_keep = keep * x.dtype.type(1 / (1 - p))
         y = x * scaled_keep
-    check = cotangent_check("dropout", y)
 
     def backward(dy: ndarray) -> ndarray:
-        check(dy)
         return dy if scaled_keep is None else dy * scaled_keep
 
     return y, backward
-
-
-def check_dropout(op: str, p: float) -> None:
-    """Raises ValueError unless p can be a probability of dropping."""
-    if not 0 <= p < 1:
-        raise ValueError(f"{op}: p must lie in [0, 1), got {p}")

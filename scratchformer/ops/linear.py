@@ -2,10 +2,11 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_dimensions, check_floating, check_shape, cotangent_check
+from scratchformer.ops.op import Backward, op
 from scratchformer.ops.rows import column_sum
 
 
+@op
 def linear(
     x: Inexact[ndarray, "*batch d_in"],
     weight: Inexact[ndarray, "d_in d_out"],
@@ -28,24 +29,13 @@ def linear(
 
     Derivation: `python -m scratchformer derive linear`.
     """
-    check_floating("linear", x=x, weight=weight, bias=bias)
-    check_dimensions("linear", "x", x, 1)
-    if weight.ndim != 2:
-        raise ValueError(f"linear: weight must have shape (in, out), got {weight.shape}")
     (d_in, d_out), shape = weight.shape, x.shape
-    if shape[-1] != d_in:
-        raise ValueError(f"linear: x has {shape[-1]} features, weight expects {d_in}")
-    if bias is not None:
-        check_shape("linear", "bias", bias, (d_out,))
-
     rows = x.reshape(-1, d_in)  # one large product instead of one per batch entry
     y = (rows @ weight).reshape(*shape[:-1], d_out)
     if bias is not None:
         y += bias
-    check = cotangent_check("linear", y)
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
-        check(dy)
         drows = dy.reshape(-1, d_out)
         dx = (drows @ weight.T).reshape(shape)
         # The layout of the weight, so that adding to the gradient of a transposed (tied) table stays contiguous.

@@ -1,12 +1,18 @@
-"""What attention masks may be, and which keys they let a query attend to."""
+"""Attention masks: what they may be, how they are built, and which keys they let a query attend to."""
+
+from functools import reduce
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Integer, Shaped
 from numpy import ndarray
 
+from scratchformer.ops.checks import check_at_least, check_indices, check_integers
 
-def check_mask(op: str, mask: ndarray, scores_shape: tuple[int, ...]) -> None:
-    """Raises TypeError or ValueError unless `mask` is boolean or additive and broadcasts to the scores' shape."""
+
+def check_mask(op: str, mask: ndarray | None, scores_shape: tuple[int, ...]) -> None:
+    """Raises TypeError or ValueError unless `mask` is None, or boolean or additive and broadcasts to the scores."""
+    if mask is None:
+        return
     if not isinstance(mask, ndarray) or mask.dtype.kind not in "bfc":
         kind = mask.dtype if isinstance(mask, ndarray) else type(mask).__name__
         raise TypeError(
@@ -45,3 +51,105 @@ def may_attend(mask: ndarray | None, is_causal: bool, num_queries: int, num_keys
         causal = keys_up_to_query(num_queries, num_keys)
         allowed = causal if allowed is None else allowed & causal
     return allowed
+
+
+def causal_mask(t_query: int, t_key: int | None = None) -> Bool[ndarray, "t_query t_key"]:
+    """True where a key does not come after the query: j <= i + t_key - t_query.
+
+    The last query is aligned with the last key, as when keys of earlier tokens are cached. Without `t_key` there are
+    as many keys as queries. Raises ValueError for a negative size.
+
+    Derivation: `python -m scratchformer derive attention`.
+    """
+    t_key = t_query if t_key is None else t_key
+    check_at_least("causal_mask", 0, t_query=t_query, t_key=t_key)
+    return keys_up_to_query(t_query, t_key)
+
+
+def sliding_window_mask(t_query: int, t_key: int | None = None, *, window: int) -> Bool[ndarray, "t_query t_key"]:
+    """True for the last `window` keys up to the query: q - window < j <= q, with q = i + t_key - t_query.
+
+    A query's own key is one of them. The last query is aligned with the last key. Raises ValueError for a negative
+    size, or a window below 1.
+
+    Source: Beltagy, Peters and Cohan, "Longformer: The Long-Document Transformer", 2020, section 3.1, one-sided.
+
+    Derivation: `python -m scratchformer derive attention`.
+    """
+    t_key = t_query if t_key is None else t_key
+    check_at_least("sliding_window_mask", 0, t_query=t_query, t_key=t_key)
+    check_at_least("sliding_window_mask", 1, window=window)
+    return keys_up_to_query(t_query, t_key) & ~keys_up_to_query(t_query, t_key, before=window)
+
+
+def padding_mask(lengths: Integer[ndarray, " b"], t: int) -> Bool[ndarray, "b 1 1 t"]:
+    """True where a key lies within its sequence: j < lengths[b]. It broadcasts to (b, heads, t_query, t).
+
+    Args:
+        lengths: how many of the t positions of each sequence are no padding, 0 to t.
+        t: the padded length.
+
+    Raises:
+        TypeError: lengths that are not integers.
+        ValueError: lengths that are no vector or lie outside 0 to t, a negative t.
+
+    Derivation: `python -m scratchformer derive attention`.
+    """
+    check_at_least("padding_mask", 0, t=t)
+    check_indices("padding_mask", "lengths", lengths, t + 1)
+    if lengths.ndim != 1:
+        raise ValueError(f"padding_mask: lengths must have shape (sequences,), got {lengths.shape}")
+    return np.arange(t) < lengths[:, None, None, None]
+
+
+def packed_mask(documents: Integer[ndarray, "b t"]) -> Bool[ndarray, "b 1 t t"]:
+    """True where query and key belong to one document, for rows that several documents share.
+
+    A negative document, such as -1, is padding, which attends to nothing and is attended to by nothing. The mask
+    broadcasts to (b, heads, t, t), and looks both ways: combine it with a causal one for a decoder.
+
+    Raises:
+        TypeError: documents that are not integers.
+        ValueError: documents that are no matrix.
+
+    Derivation: `python -m scratchformer derive attention`.
+    """
+    check_integers("packed_mask", "documents", documents)
+    if documents.ndim != 2:
+        raise ValueError(f"packed_mask: documents must have shape (sequences, positions), got {documents.shape}")
+    query, key = documents[:, None, :, None], documents[:, None, None, :]
+    return (query == key) & (query >= 0)
+
+
+def combine_masks(*masks: Shaped[ndarray, "..."] | None) -> Shaped[ndarray, "..."] | None:
+    """One mask that forbids what any of the given ones forbids.
+
+    Boolean masks are and-ed and floating ones added; of both kinds together comes a floating one, with -inf where a
+    boolean one forbids. None counts as no mask: without any mask the result is None, and a mask alone is returned as
+    it is, not copied.
+
+    Raises:
+        TypeError: a mask that is neither boolean nor floating, floating masks that differ in dtype.
+        ValueError: shapes that do not broadcast, a floating mask with only 0 and 1.
+
+    Derivation: `python -m scratchformer derive attention`.
+    """
+    given = [mask for mask in masks if mask is not None]
+    for mask in given:
+        check_mask("combine_masks", mask, np.shape(mask))
+    booleans = [mask for mask in given if mask.dtype == bool]
+    floating = [mask for mask in given if mask.dtype != bool]
+    if len({mask.dtype for mask in floating}) > 1:
+        found = ", ".join(str(mask.dtype) for mask in floating)
+        raise TypeError(f"combine_masks: floating masks must share one dtype, got {found}")
+    try:
+        np.broadcast_shapes(*(mask.shape for mask in given))
+    except ValueError:
+        found = ", ".join(str(mask.shape) for mask in given)
+        raise ValueError(f"combine_masks: masks must broadcast to one shape, got {found}") from None
+
+    allowed = reduce(np.logical_and, booleans) if booleans else None
+    added = reduce(np.add, floating) if floating else None
+    if allowed is None or added is None:
+        return added if allowed is None else allowed
+    return np.where(allowed, added, added.dtype.type(-np.inf))

@@ -2,9 +2,10 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_dimensions, check_dloss, check_floating, check_shape
+from scratchformer.ops.op import Backward, op
 
 
+@op
 def mean_squared_error(
     prediction: Inexact[ndarray, "*shape"], target: Inexact[ndarray, "*shape"]
 ) -> tuple[np.inexact, Backward]:
@@ -20,15 +21,11 @@ def mean_squared_error(
 
     Derivation: `python -m scratchformer derive mean_squared_error`.
     """
-    check_floating("mean_squared_error", prediction=prediction, target=target)
-    check_dimensions("mean_squared_error", "prediction", prediction, 1)
-    check_shape("mean_squared_error", "target", target, prediction.shape)
     n = max(prediction.size, 1)
     difference = prediction - target
     loss = np.sum(difference * difference) / n
 
     def backward(dloss: float = 1.0) -> tuple[ndarray, ndarray]:
-        check_dloss("mean_squared_error", dloss)
         dprediction = difference * difference.dtype.type(2 * dloss / n)
         return dprediction, -dprediction
 

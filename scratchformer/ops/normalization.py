@@ -2,10 +2,12 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.contract import Backward, check_dimensions, check_floating, check_shape, cotangent_check
+from scratchformer.ops.checks import check_not_negative
+from scratchformer.ops.op import Backward, op
 from scratchformer.ops.rows import column_sum, row_dot, row_mean
 
 
+@op
 def layer_norm(
     x: Inexact[ndarray, "*batch n"],
     weight: Inexact[ndarray, " n"] | None = None,
@@ -32,7 +34,7 @@ def layer_norm(
 
     Derivation: `python -m scratchformer derive layer_norm`.
     """
-    _check("layer_norm", eps, x, weight=weight, bias=bias)
+    check_not_negative("layer_norm", eps=eps)
     n = x.shape[-1]
     z = x - row_mean(x)
     inverse_std = 1 / np.sqrt(row_mean(z * z) + float(eps))
@@ -40,12 +42,8 @@ def layer_norm(
     y = z if weight is None else z * weight
     if bias is not None:
         y = y + bias
-    if y is z:
-        y.flags.writeable = False
-    check = cotangent_check("layer_norm", y)
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
-        check(dy)
         dz = dy if weight is None else dy * weight
         dx = dz - row_mean(dz)
         dx -= z * (row_dot(dz, z) / n)
@@ -57,6 +55,7 @@ def layer_norm(
     return y, backward
 
 
+@op
 def rms_norm(
     x: Inexact[ndarray, "*batch n"], weight: Inexact[ndarray, " n"] | None = None, *, eps: float = 1e-6
 ) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
@@ -79,17 +78,13 @@ def rms_norm(
 
     Derivation: `python -m scratchformer derive rms_norm`.
     """
-    _check("rms_norm", eps, x, weight=weight)
+    check_not_negative("rms_norm", eps=eps)
     n = x.shape[-1]
     inverse_rms = 1 / np.sqrt(row_mean(x * x) + float(eps))
     z = x * inverse_rms
     y = z if weight is None else z * weight
-    if y is z:
-        y.flags.writeable = False
-    check = cotangent_check("rms_norm", y)
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray | None]:
-        check(dy)
         dz = dy if weight is None else dy * weight
         dx = z * (row_dot(dz, z) / -n)
         dx += dz
@@ -98,13 +93,3 @@ def rms_norm(
         return dx, dweight
 
     return y, backward
-
-
-def _check(op: str, eps: float, x: ndarray, **parameters: ndarray | None) -> None:
-    check_floating(op, x=x, **parameters)
-    check_dimensions(op, "x", x, 1)
-    for name, parameter in parameters.items():
-        if parameter is not None:
-            check_shape(op, name, parameter, x.shape[-1:])
-    if not eps >= 0:
-        raise ValueError(f"{op}: eps must not be negative, got {eps}")

@@ -1,93 +1,11 @@
-"""How attention learns of order: by turned queries and keys, by a table that is added, or by biased scores."""
-
-import math
-from typing import Literal
+"""Positions as arrays without parameters: sines that are added to embeddings, biases and buckets for the scores."""
 
 import numpy as np
 from jaxtyping import Inexact, Integer, Real
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
-from scratchformer.ops.contract import Backward, check_dimensions, check_floating, cotangent_check
-from scratchformer.ops.sizes import check_at_least
-
-Layout = Literal["halves", "pairs"]
-"""Which two features rotary turns together: i and i + d / 2, or 2i and 2i + 1."""
-
-
-def rotary(
-    x: Inexact[ndarray, "*batch t d"],
-    positions: Real[ndarray, "..."],
-    *,
-    base: float = 10_000.0,
-    scaling: float = 1.0,
-    layout: Layout = "halves",
-) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-    """Rotary position embedding: turns each pair of features (a, b) by an angle that grows with the position.
-
-    (a, b) becomes (a cos t - b sin t, a sin t + b cos t), with the angle t = position / scaling * base^(-2i / d) for
-    pair i = 0 ... d / 2 - 1, so that the scores of turned queries and keys depend on differences of positions alone.
-
-    Args:
-        x: (..., T, d), d even, such as queries or keys (batch, heads, T, d).
-        positions: integer or floating. Either (T,), for all of x; or one axis for every leading axis of x but the last
-            of these, which is that of the heads: (batch, T) for an x of (batch, heads, T, d). There, 1 broadcasts.
-        base: the wavelength of the slowest pair is nearly 2 pi base.
-        scaling: what positions are divided by, to squeeze long texts into the positions that were trained.
-        layout: "halves" pairs feature i with i + d / 2, "pairs" 2i with 2i + 1. Weights trained with one need it.
-
-    Returns:
-        y, and `backward(dy)` giving dx = dy turned by the negative angles: of a pair (da, db) of dy the pair
-        (da cos t + db sin t, db cos t - da sin t). Positions get no gradient.
-
-    Angles are computed in float64 and only their cosines and sines rounded to the dtype of x, so that float32 stays
-    as exact at position 100,000 as at 1.
-
-    Raises:
-        TypeError: an x that is not floating, positions that are neither integer nor floating.
-        ValueError: an odd d, positions that do not align with x, a base or scaling that is not positive and finite, an
-            unknown layout.
-
-    Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, section 3.2.2 (pairs);
-        scaling: Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023,
-        equation 4.
-
-    Derivation: `python -m scratchformer derive positions`.
-    """
-    check_floating("rotary", x=x)
-    check_dimensions("rotary", "x", x, 2)
-    check_rotary_options("rotary", base, scaling, layout)
-    _check_positions("rotary", positions)
-    d = x.shape[-1]
-    if d % 2:
-        raise ValueError(f"rotary: x has {d} features, expected an even number")
-    _check_alignment(positions, x.shape)
-
-    first, second = (slice(d // 2), slice(d // 2, d)) if layout == "halves" else (slice(0, d, 2), slice(1, d, 2))
-    cos, sin = np.empty((2, *positions.shape, d), x.real.dtype)
-    cos[..., first], sin[..., second] = _cos_and_sin(positions, d, float(base), float(scaling))
-    cos[..., second], sin[..., first] = cos[..., first], -sin[..., second]
-    if positions.ndim > 1:
-        cos, sin = cos[..., None, :, :], sin[..., None, :, :]
-
-    # Products over whole rows: on half rows, NumPy's inner loops are so short that they take twice as long.
-    def times_sin(x: ndarray, sin: ndarray) -> ndarray:
-        partner = np.empty_like(x)
-        partner[..., first], partner[..., second] = x[..., second], x[..., first]
-        partner *= sin
-        return partner
-
-    y = x * cos
-    y += times_sin(x, sin)
-    check = cotangent_check("rotary", y)
-
-    def backward(dy: ndarray) -> ndarray:
-        check(dy)
-        dx = dy * cos
-        dx -= times_sin(dy, sin)
-        return dx
-
-    return y, backward
+from scratchformer.ops.checks import check_at_least, check_positive
 
 
 def sinusoidal_positions(
@@ -113,14 +31,14 @@ def sinusoidal_positions(
     Derivation: `python -m scratchformer derive positions`.
     """
     op = "sinusoidal_positions"
-    _check_positions(op, positions)
-    _check_dtype(op, dtype)
-    _check_positive(op, base=base)
+    check_positions(op, positions)
+    check_dtype(op, dtype)
+    check_positive(op, base=base)
     check_at_least(op, 2, d_model=d_model)
     if d_model % 2:
         raise ValueError(f"{op}: d_model must be even, got {d_model}")
     table = np.empty((*positions.shape, d_model), dtype)
-    table[..., 1::2], table[..., 0::2] = _cos_and_sin(positions, d_model, float(base))
+    table[..., 1::2], table[..., 0::2] = cos_and_sin(positions, d_model, float(base))
     return table
 
 
@@ -145,11 +63,11 @@ def alibi_bias(
     Derivation: `python -m scratchformer derive positions`.
     """
     check_at_least("alibi_bias", 1, num_heads=num_heads, t_query=t_query, t_key=t_key)
-    _check_dtype("alibi_bias", dtype)
+    check_dtype("alibi_bias", dtype)
     power = 2 ** (int(num_heads).bit_length() - 1)
     steps = np.concatenate([np.arange(1, power + 1), np.arange(1, 2 * (num_heads - power), 2) / 2])
     slopes = 2.0 ** (-8 / power * steps)
-    distance = np.abs(_key_minus_query(t_query, t_key))
+    distance = np.abs(distances(t_query, t_key))
     return -slopes.astype(dtype)[:, None, None] * distance.astype(dtype)
 
 
@@ -180,17 +98,10 @@ def relative_buckets(
     first = np.concatenate([np.arange(exact), np.ceil(np.round(exact * (max_distance / exact) ** growth, 9))])
     bucket_of_distance = np.searchsorted(first, np.arange(max(t_query, t_key)), side="right") - 1
 
-    key_minus_query = _key_minus_query(t_query, t_key)
+    offset = distances(t_query, t_key)
     if bidirectional:
-        return bucket_of_distance[np.abs(key_minus_query)] + per_direction * (key_minus_query > 0)
-    return bucket_of_distance[np.maximum(-key_minus_query, 0)]
-
-
-def check_rotary_options(op: str, base: float, scaling: float, layout: str) -> None:
-    """Raises ValueError unless base and scaling are positive and finite, and the layout is known."""
-    _check_positive(op, base=base, scaling=scaling)
-    if layout not in ("halves", "pairs"):
-        raise ValueError(f"{op}: layout must be 'halves' or 'pairs', got {layout!r}")
+        return bucket_of_distance[np.abs(offset)] + per_direction * (offset > 0)
+    return bucket_of_distance[np.maximum(-offset, 0)]
 
 
 def check_bucket_options(op: str, num_buckets: int, max_distance: int, bidirectional: bool) -> None:
@@ -205,7 +116,7 @@ def check_bucket_options(op: str, num_buckets: int, max_distance: int, bidirecti
         )
 
 
-def _cos_and_sin(positions: ndarray, d: int, base: float, scaling: float = 1.0) -> tuple[ndarray, ndarray]:
+def cos_and_sin(positions: ndarray, d: int, base: float, scaling: float = 1.0) -> tuple[ndarray, ndarray]:
     """Cosine and sine, each (..., d / 2), of position / scaling * base^(-2i / d), in float64."""
     frequencies = base ** (-np.arange(0, d, 2) / d) / scaling
     if positions.ndim < 2:
@@ -213,36 +124,23 @@ def _cos_and_sin(positions: ndarray, d: int, base: float, scaling: float = 1.0) 
         return np.cos(angles), np.sin(angles)
     # The rows of a batch mostly hold the same positions, and sines cost more than all the rest.
     distinct, place = np.unique(positions, return_inverse=True)
-    cos, sin = _cos_and_sin(distinct, d, base, scaling)
+    cos, sin = cos_and_sin(distinct, d, base, scaling)
     return cos[place], sin[place]
 
 
-def _key_minus_query(t_query: int, t_key: int) -> ndarray:
+def distances(t_query: int, t_key: int) -> ndarray:
     """Position of each key minus that of each query, where the last query stands at the last key."""
     return np.arange(t_key) - np.arange(t_key - t_query, t_key)[:, None]
 
 
-def _check_positions(op: str, positions: ndarray) -> None:
+def check_positions(op: str, positions: ndarray) -> None:
+    """Raises TypeError unless positions are an integer or floating array."""
     if not isinstance(positions, ndarray) or positions.dtype.kind not in "iuf":
         kind = positions.dtype if isinstance(positions, ndarray) else type(positions).__name__
-        raise TypeError(f"{op}: positions must be an integer or floating array, got {kind}")
+        raise TypeError(f"{op}: positions must be integer or floating, got {kind}")
 
 
-def _check_alignment(positions: ndarray, shape: tuple[int, ...]) -> None:
-    whole, by_row = shape[-2:-1], (*shape[:-3], shape[-2])
-    fits = len(positions.shape) == len(by_row) and positions.shape[-1] == by_row[-1]
-    fits = fits and all(n in (1, expected) for n, expected in zip(positions.shape[:-1], by_row[:-1], strict=True))
-    if positions.shape != whole and not fits:
-        expected = " or ".join(str(one) for one in dict.fromkeys((whole, by_row)))
-        raise ValueError(f"rotary: positions has shape {positions.shape}, x has {shape}; expected {expected}")
-
-
-def _check_positive(op: str, **options: float) -> None:
-    for name, option in options.items():
-        if not 0 < option < math.inf:
-            raise ValueError(f"{op}: {name} must be positive and finite, got {option}")
-
-
-def _check_dtype(op: str, dtype: DTypeLike) -> None:
+def check_dtype(op: str, dtype: DTypeLike) -> None:
+    """Raises TypeError unless the dtype is floating."""
     if np.dtype(dtype).kind not in "fc":
         raise TypeError(f"{op}: dtype must be floating, got {np.dtype(dtype)}")

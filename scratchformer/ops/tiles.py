@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy import ndarray
 
+Head = tuple[int, ...]
+"""The index of one matrix of scores among the leading axes."""
+
 QUERIES, KEYS = 256, 256
 """Size of a tile: its scores stay in the second-level cache, and its products run near the speed of large ones."""
 LONG = 4096
@@ -28,7 +31,7 @@ class Tiles:
         self.is_additive = mask.dtype != bool
         self.mask = mask.reshape((1,) * (len(shape) - mask.ndim) + mask.shape)
 
-    def heads(self) -> Iterator[tuple[int, ...]]:
+    def heads(self) -> Iterator[Head]:
         """The index of every head: of every matrix of scores."""
         return np.ndindex(self.batch)
 
@@ -49,13 +52,13 @@ class Tiles:
         last = self.t_key - 1 + np.zeros(rows.stop - rows.start, int)
         return last - self.t_query + 1 + np.arange(rows.start, rows.stop) if self.is_causal else last
 
-    def mask_of(self, head: tuple[int, ...], rows: slice, columns: slice) -> tuple[int | slice, ...]:
+    def mask_of(self, head: Head, rows: slice, columns: slice) -> tuple[int | slice, ...]:
         """Where the mask of a tile stands: axes of length 1 serve all."""
         *batch, num_rows, num_columns = self.mask.shape
         place = (i if n > 1 else 0 for i, n in zip(head, batch, strict=True))
         return *place, rows if num_rows > 1 else slice(None), columns if num_columns > 1 else slice(None)
 
-    def restrict(self, scores: ndarray, head: tuple[int, ...], rows: slice, columns: slice) -> None:
+    def restrict(self, scores: ndarray, head: Head, rows: slice, columns: slice) -> None:
         """Adds the mask to the scores of a tile, in place, and makes forbidden ones -inf."""
         if self.is_additive:
             mask = self.mask[self.mask_of(head, rows, columns)]

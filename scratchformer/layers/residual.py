@@ -1,0 +1,100 @@
+"""A branch beside the residual stream: the two places where a norm can stand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Inexact
+from numpy import ndarray
+
+from scratchformer.layers.dropout import Dropout
+from scratchformer.layers.layer import Layer
+from scratchformer.layers.normalization import LayerNorm, RMSNorm
+from scratchformer.layers.trace import NO_TRACE, Trace
+from scratchformer.ops import Backward
+
+Branch = Callable[[ndarray], tuple[ndarray, Backward]]
+
+
+class PreNorm(Layer):
+    """Adds what a branch makes of the normed stream: y = x + dropout(branch(norm(x))).
+
+    Args:
+        name: of the branch; a trace records what the norm gives it as `NAME_norm`.
+        norm: of the stream's features.
+        dropout: probability of dropping an element of what the branch adds, in [0, 1).
+
+    Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3.
+
+    Derivation: `python -m scratchformer derive block`.
+    """
+
+    def __init__(self, name: str, norm: LayerNorm | RMSNorm, dropout: float) -> None:
+        self.name, self.norm, self.dropout = name, norm, Dropout(dropout)
+
+    def __call__(
+        self,
+        x: Inexact[ndarray, "*batch d"],
+        branch: Branch,
+        *,
+        generator: np.random.Generator | None = None,
+        trace: Trace = NO_TRACE,
+    ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
+        """Returns y, and `backward(dy)` giving dx, followed by the gradients of what else the branch depends on."""
+        z, norm_backward = self.norm(x)
+        trace.record(**{f"{self.name}_norm": z})
+        b, branch_backward = branch(z)
+        b, dropout_backward = self.dropout(b, generator)
+
+        def backward(dy: ndarray) -> Any:
+            dz, *others = entries(branch_backward(dropout_backward(dy)))
+            trace.record(**{f"d{self.name}_norm": dz})
+            return bare_if_alone(dy + norm_backward(dz), *others)
+
+        return x + b, backward
+
+
+class PostNorm(Layer):
+    """Norms the sum of the stream and what a branch makes of it: y = norm(x + dropout(branch(x))).
+
+    The arguments are those of `PreNorm`; here a trace records what comes out as `NAME_norm`.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.1.
+
+    Derivation: `python -m scratchformer derive block`.
+    """
+
+    def __init__(self, name: str, norm: LayerNorm | RMSNorm, dropout: float) -> None:
+        self.name, self.norm, self.dropout = name, norm, Dropout(dropout)
+
+    def __call__(
+        self,
+        x: Inexact[ndarray, "*batch d"],
+        branch: Branch,
+        *,
+        generator: np.random.Generator | None = None,
+        trace: Trace = NO_TRACE,
+    ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
+        """Returns y, and `backward(dy)` giving dx, followed by the gradients of what else the branch depends on."""
+        b, branch_backward = branch(x)
+        b, dropout_backward = self.dropout(b, generator)
+        y, norm_backward = self.norm(x + b)
+        trace.record(**{f"{self.name}_norm": y})
+
+        def backward(dy: ndarray) -> Any:
+            trace.record(**{f"d{self.name}_norm": dy})
+            dsum = norm_backward(dy)
+            dx, *others = entries(branch_backward(dropout_backward(dsum)))
+            return bare_if_alone(dsum + dx, *others)
+
+        return y, backward
+
+
+def entries(gradients: Any) -> tuple[Any, ...]:
+    """What a backward returns, as a tuple also where it is one array."""
+    return gradients if isinstance(gradients, tuple) else (gradients,)
+
+
+def bare_if_alone(dx: ndarray, *others: ndarray | None) -> Any:
+    """What a backward returns: one array bare, several as a tuple."""
+    return (dx, *others) if others else dx

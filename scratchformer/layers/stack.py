@@ -1,0 +1,62 @@
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Inexact, Integer, Shaped
+from numpy import ndarray
+
+from scratchformer.layers.block import TransformerBlock
+from scratchformer.layers.cache import KeyValueCache, cache_within
+from scratchformer.layers.trace import NO_TRACE, Trace
+from scratchformer.ops import Backward
+
+
+def stack(
+    blocks: Sequence[TransformerBlock],
+    x: Inexact[ndarray, "*batch t d"],
+    mask: Shaped[ndarray, "..."] | None = None,
+    memory: Inexact[ndarray, "*batch t_memory d_memory"] | None = None,
+    memory_mask: Shaped[ndarray, "..."] | None = None,
+    *,
+    is_causal: bool = False,
+    positions: Integer[ndarray, "..."] | None = None,
+    generator: np.random.Generator | None = None,
+    trace: Trace = NO_TRACE,
+    cache: KeyValueCache | None = None,
+) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
+    """Runs blocks one after another, all with the same masks, memory and options: y = block_n(... block_1(x)).
+
+    Returns y, and `backward(dy)` giving `(dx, dmask, dmemory, dmemory_mask)`. All blocks share mask and memory, so
+    the gradients of these are sums over the blocks; None for what was not given. A trace and a cache name the blocks
+    `0`, `1` and so on.
+
+    Derivation: `python -m scratchformer derive gpt`.
+    """
+    backwards = []
+    for i, block in enumerate(blocks):
+        x, block_backward = block(
+            x,
+            mask,
+            memory,
+            memory_mask,
+            is_causal=is_causal,
+            positions=positions,
+            generator=generator,
+            trace=trace.within(f"{i}"),
+            cache=cache_within(cache, f"{i}"),
+        )
+        backwards.append(block_backward)
+
+    def backward(dx: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None, ndarray | None]:
+        dshared: list[ndarray | None] = [None, None, None]
+        for block_backward in reversed(backwards):
+            dx, *of_block = block_backward(dx)
+            dshared = [add(total, part) for total, part in zip(dshared, of_block, strict=True)]
+        dmask, dmemory, dmemory_mask = dshared
+        return dx, dmask, dmemory, dmemory_mask
+
+    return x, backward
+
+
+def add(total: ndarray | None, part: ndarray | None) -> ndarray | None:
+    """The sum of the gradients that there are."""
+    return part if total is None else total if part is None else total + part

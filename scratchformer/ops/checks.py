@@ -1,0 +1,95 @@
+"""What ops, layers and models ask of their options: each check raises one sentence that names the argument."""
+
+import math
+
+import numpy as np
+from numpy import ndarray
+
+UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+def check_at_least(function: str, least: int, **sizes: int) -> None:
+    """Raises ValueError unless every size is at least `least`."""
+    for name, size in sizes.items():
+        if size < least:
+            raise ValueError(f"{function}: {name} must be at least {least}, got {size}")
+
+
+def check_sizes(config: object, *names: str) -> None:
+    """Raises ValueError unless every field of these names is at least 1."""
+    check_at_least(type(config).__name__, 1, **{name: getattr(config, name) for name in names})
+
+
+def check_probability(function: str, **probabilities: float) -> None:
+    """Raises ValueError unless every probability lies in [0, 1)."""
+    for name, p in probabilities.items():
+        if not 0 <= p < 1:
+            raise ValueError(f"{function}: {name} must lie in [0, 1), got {p}")
+
+
+def check_positive(function: str, **options: float) -> None:
+    """Raises ValueError unless every option is positive and finite."""
+    for name, option in options.items():
+        if not 0 < option < math.inf:
+            raise ValueError(f"{function}: {name} must be positive and finite, got {option}")
+
+
+def check_not_negative(function: str, **options: float) -> None:
+    """Raises ValueError unless every option is 0 or more."""
+    for name, option in options.items():
+        if not option >= 0:
+            raise ValueError(f"{function}: {name} must not be negative, got {option}")
+
+
+def check_choice(function: str, known: tuple[str, ...], **options: str) -> None:
+    """Raises ValueError unless every option is one of the known names."""
+    for name, option in options.items():
+        if option not in known:
+            raise ValueError(f"{function}: {name} must be one of {', '.join(map(repr, known))}, got {option!r}")
+
+
+def check_divides(function: str, **sizes: int) -> None:
+    """Raises ValueError unless the first size divides the second."""
+    (divisor, by), (name, size) = sizes.items()
+    if size % by:
+        raise ValueError(f"{function}: {divisor} {by} does not divide {name} {size}")
+
+
+def check_dimensions(function: str, name: str, array: ndarray, at_least: int) -> None:
+    """Raises ValueError where `array` has fewer dimensions."""
+    if array.ndim < at_least:
+        raise ValueError(f"{function}: {name} must have at least {at_least} dimension(s), got shape {array.shape}")
+
+
+def check_shape(function: str, name: str, array: ndarray, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless `array` has exactly this shape."""
+    if array.shape != shape:
+        raise ValueError(f"{function}: {name} has shape {array.shape}, expected {shape}")
+
+
+def check_indices(function: str, name: str, indices: ndarray, size: int, ignore: int | None = None) -> None:
+    """Raises TypeError unless `indices` are integers, ValueError unless all lie in [0, size) or equal `ignore`."""
+    check_integers(function, name, indices)
+    if indices.size == 0:
+        return
+    # Negative numbers are huge when their bits are read as unsigned: one reduction finds both ends.
+    if np.maximum.reduce(indices.view(UNSIGNED[indices.itemsize]), axis=None) < size:
+        return
+    outside = (indices < 0) | (indices >= size)
+    if ignore is not None:
+        outside &= indices != ignore
+    if outside.any():
+        raise ValueError(f"{function}: {name} holds {indices[outside][0]}, expected 0 to {size - 1}")
+
+
+def check_integers(function: str, name: str, array: ndarray) -> None:
+    """Raises TypeError unless `array` is an array of integers."""
+    if not isinstance(array, ndarray) or array.dtype.kind not in "iu":
+        kind = array.dtype if isinstance(array, ndarray) else type(array).__name__
+        raise TypeError(f"{function}: {name} must be an integer array, got {kind}")
+
+
+def check_last_axis(function: str, name: str, array: ndarray) -> None:
+    """Raises ValueError where the last axis of `array` is empty."""
+    if array.shape[-1] == 0:
+        raise ValueError(f"{function}: {name} has shape {array.shape}, expected at least one element on the last axis")

@@ -1,0 +1,99 @@
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Inexact, Real
+from numpy import ndarray
+
+from scratchformer.ops.checks import check_choice, check_positive
+from scratchformer.ops.op import Backward, op
+from scratchformer.ops.positions import cos_and_sin
+
+Layout = Literal["halves", "pairs"]
+"""Which two features rotary turns together: i and i + d / 2, or 2i and 2i + 1."""
+
+
+@op
+def rotary(
+    x: Inexact[ndarray, "*batch t d"],
+    positions: Real[ndarray, "..."],
+    *,
+    base: float = 10_000.0,
+    scaling: float = 1.0,
+    layout: Layout = "halves",
+) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
+    """Rotary position embedding: turns each pair of features (a, b) by an angle that grows with the position.
+
+    (a, b) becomes (a cos t - b sin t, a sin t + b cos t), with the angle t = position / scaling * base^(-2i / d) for
+    pair i = 0 ... d / 2 - 1, so that the scores of turned queries and keys depend on differences of positions alone.
+
+    Args:
+        x: (..., T, d), d even, such as queries or keys (batch, heads, T, d).
+        positions: integer or floating. Either (T,), for all of x; or one axis for every leading axis of x but the last
+            of these, which is that of the heads: (batch, T) for an x of (batch, heads, T, d). There, 1 broadcasts.
+        base: the wavelength of the slowest pair is nearly 2 pi base.
+        scaling: what positions are divided by, to squeeze long texts into the positions that were trained.
+        layout: "halves" pairs feature i with i + d / 2, "pairs" 2i with 2i + 1. Weights trained with one need it.
+
+    Returns:
+        y, and `backward(dy)` giving dx = dy turned by the negative angles: of a pair (da, db) of dy the pair
+        (da cos t + db sin t, db cos t - da sin t). Positions get no gradient.
+
+    Angles are computed in float64 and only their cosines and sines rounded to the dtype of x, so that float32 stays
+    as exact at position 100,000 as at 1.
+
+    Raises:
+        TypeError: an x that is not floating, positions that are neither integer nor floating.
+        ValueError: an odd d, positions that do not align with x, a base or scaling that is not positive and finite, an
+            unknown layout.
+
+    Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, section 3.2.2 (pairs);
+        scaling: Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023,
+        equation 4.
+
+    Derivation: `python -m scratchformer derive positions`.
+    """
+    check_rotary_options("rotary", base, scaling, layout)
+    check_alignment(positions, x.shape)
+    d = x.shape[-1]
+    if d % 2:
+        raise ValueError(f"rotary: x has {d} features, expected an even number")
+
+    first, second = (slice(d // 2), slice(d // 2, d)) if layout == "halves" else (slice(0, d, 2), slice(1, d, 2))
+    cos, sin = np.empty((2, *positions.shape, d), x.real.dtype)
+    cos[..., first], sin[..., second] = cos_and_sin(positions, d, float(base), float(scaling))
+    cos[..., second], sin[..., first] = cos[..., first], -sin[..., second]
+    if positions.ndim > 1:
+        cos, sin = cos[..., None, :, :], sin[..., None, :, :]
+
+    # Products over whole rows: on half rows, NumPy's inner loops are so short that they take twice as long.
+    def times_sin(x: ndarray, sin: ndarray) -> ndarray:
+        partner = np.empty_like(x)
+        partner[..., first], partner[..., second] = x[..., second], x[..., first]
+        partner *= sin
+        return partner
+
+    y = x * cos
+    y += times_sin(x, sin)
+
+    def backward(dy: ndarray) -> ndarray:
+        dx = dy * cos
+        dx -= times_sin(dy, sin)
+        return dx
+
+    return y, backward
+
+
+def check_rotary_options(op: str, base: float, scaling: float, layout: str) -> None:
+    """Raises ValueError unless base and scaling are positive and finite, and the layout is known."""
+    check_positive(op, base=base, scaling=scaling)
+    check_choice(op, get_args(Layout), layout=layout)
+
+
+def check_alignment(positions: ndarray, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless positions are (T,), or have an axis for each leading axis of x but that of the heads."""
+    whole, by_row = shape[-2:-1], (*shape[:-3], shape[-2])
+    fits = len(positions.shape) == len(by_row) and positions.shape[-1] == by_row[-1]
+    fits = fits and all(n in (1, expected) for n, expected in zip(positions.shape[:-1], by_row[:-1], strict=True))
+    if positions.shape != whole and not fits:
+        expected = " or ".join(str(one) for one in dict.fromkeys((whole, by_row)))
+        raise ValueError(f"rotary: positions has shape {positions.shape}, x has {shape}; expected {expected}")
