@@ -19,7 +19,7 @@ from importlib.util import find_spec
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.layers import MultiHeadAttention, Trace
+from scratchformer.layers import AttentionConfig, MultiHeadAttention, Trace
 from scratchformer.ops import (
     attention_weights,
     causal_mask,
@@ -275,7 +275,7 @@ check("rows_sum_to_1", head_weights.sum(axis=-1) - 1, 1e-12)
 # The library's layer with the same weights: it keeps those of keys and values in one matrix.
 
 # %%
-layer = MultiHeadAttention(4, 2, bias=False, generator=generator, dtype=np.float64)
+layer = MultiHeadAttention(AttentionConfig(4, 2, bias=False), generator=generator, dtype=np.float64)
 layer.query.weight.value[...] = query_weight
 layer.key_value.weight.value[...] = np.concatenate([key_weight, value_weight], axis=1)
 layer.output.weight.value[...] = output_weight

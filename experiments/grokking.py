@@ -25,8 +25,8 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
-from scratchformer.layers import Embedding, FeedForward, Layer, Linear, MultiHeadAttention, Trace
-from scratchformer.layers.trace import record
+from scratchformer.layers import AttentionConfig, Embedding, FeedForward, Layer, Linear, MultiHeadAttention, Trace
+from scratchformer.layers.trace import NO_TRACE
 from scratchformer.ops import Backward, cross_entropy
 from scratchformer.optim import AdamW, WarmupCosine
 from scratchformer.plots import Line, Panel, line_panels, save_figure
@@ -141,14 +141,14 @@ class AdditionTransformer(Layer):
         options: dict[str, Any] = {"generator": generator, "dtype": dtype}
         self.token_embedding = Embedding(modulus + 1, width, **options)
         self.position_embedding = Embedding(3, width, **options)
-        self.attention = MultiHeadAttention(width, heads, bias=False, **options)
+        self.attention = MultiHeadAttention(AttentionConfig(width, heads, bias=False), **options)
         self.feed_forward = FeedForward(width, 4 * width, activation="relu", bias=False, **options)
         self.head = Linear(width, modulus, bias=False, **options)
         for parameter in self.parameters().values():
             parameter.value[...] = generator.standard_normal(parameter.value.shape) / math.sqrt(width)
         self.pack()
 
-    def __call__(self, ids: ndarray, *, trace: Trace | None = None) -> tuple[ndarray, Backward]:
+    def __call__(self, ids: ndarray, *, trace: Trace = NO_TRACE) -> tuple[ndarray, Backward]:
         """Logits (..., 1, p) of ids (..., 3), and `backward(dlogits)`, which returns None: ids have no gradient."""
         tokens, token_backward = self.token_embedding(ids)
         positions, position_backward = self.position_embedding(np.arange(3))
@@ -159,7 +159,7 @@ class AdditionTransformer(Layer):
         f, feed_forward_backward = self.feed_forward(h)
         y = h + f
         logits, head_backward = self.head(y)
-        record(trace, embedded=x, residual_after_attention=h, residual=y, logits=logits)
+        trace.record(embedded=x, residual_after_attention=h, residual=y, logits=logits)
 
         def backward(dlogits: ndarray) -> None:
             dy = head_backward(dlogits)
@@ -230,7 +230,7 @@ def train(
     return model, train_arm(arm, trainer, lambda step: [training], [test], measured, **place)
 
 
-def loss(model: AdditionTransformer, batch: TokenBatch, generator: Any, trace: Trace | None) -> tuple[Any, Backward]:
+def loss(model: AdditionTransformer, batch: TokenBatch, generator: Any, trace: Trace) -> tuple[Any, Backward]:
     """Mean cross-entropy at the last position, in float64.
 
     In float32, of which 1 - 6e-8 is the last number below 1, the training loss of `quick` comes down to about 1e-7, and

@@ -30,8 +30,8 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.analysis.attention_patterns import induction_score, previous_token_score
-from scratchformer.layers import Embedding, Layer, Linear, MultiHeadAttention, RelativeBias, Trace
-from scratchformer.layers.trace import record, within
+from scratchformer.layers import AttentionConfig, Embedding, Layer, Linear, MultiHeadAttention, RelativeBias, Trace
+from scratchformer.layers.trace import NO_TRACE
 from scratchformer.ops import Backward, cross_entropy, softmax
 from scratchformer.optim import AdamW, WarmupCosine
 from scratchformer.plots import Line, Panel, attention_maps, line_panels, save_figure
@@ -136,22 +136,24 @@ class AttentionOnly(Layer):
         self.embedding = Embedding(len(STATES) + 1, width, generator=generator)
         distances: dict[str, Any] = {"num_buckets": 32, "max_distance": 128, "bidirectional": False}
         self.biases = [RelativeBias(1, **distances, generator=generator) for _ in range(num_layers)]
-        self.attentions = [MultiHeadAttention(width, 1, bias=False, generator=generator) for _ in range(num_layers)]
+        self.attentions = [
+            MultiHeadAttention(AttentionConfig(width, 1, bias=False), generator=generator) for _ in range(num_layers)
+        ]
         self.head = Linear(width, len(STATES), bias=False, generator=generator)
         for name, parameter in self.parameters().items():
             if name.endswith("weight"):
                 parameter.value[...] = 0.1 * generator.standard_normal(parameter.value.shape)
         self.pack()
 
-    def __call__(self, ids: ndarray, *, trace: Trace | None = None) -> tuple[ndarray, Backward]:
+    def __call__(self, ids: ndarray, *, trace: Trace = NO_TRACE) -> tuple[ndarray, Backward]:
         """Logits (..., T, 2) of ids (..., T), and `backward(dlogits)`, which returns None: ids have no gradient."""
         x, embedding_backward = self.embedding(ids)
-        record(trace, embedded=x)
+        trace.record(embedded=x)
         t = ids.shape[-1]
         backwards = []
         for i, (attention, relative_bias) in enumerate(zip(self.attentions, self.biases, strict=True)):
             bias, bias_backward = relative_bias(t, t)
-            inner = within(trace, f"attentions.{i}")
+            inner = trace.within(f"attentions.{i}")
             attended, attention_backward = attention(x, mask=self.UNIT * bias, is_causal=True, trace=inner)
             x = x + attended
             record(inner, residual=x)
@@ -168,7 +170,7 @@ class AttentionOnly(Layer):
 
         return logits, backward
 
-    def loss(self, ids: ndarray, targets: ndarray, *, generator: object, trace: Trace | None) -> tuple[Any, Backward]:
+    def loss(self, ids: ndarray, targets: ndarray, *, generator: object, trace: Trace) -> tuple[Any, Backward]:
         """The mean cross-entropy over the targets that count, in nats, and `backward(dloss)`."""
         logits, logits_backward = self(ids, trace=trace)
         loss, loss_backward = cross_entropy(logits, targets)

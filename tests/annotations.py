@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from inspect import isgeneratorfunction
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -68,8 +69,10 @@ def checked_member(member: Any) -> Any:
 
 
 def checked_function(function: Any) -> Callable:
-    """The function, with a check that can be switched off; one without annotations, or decorated, as it is."""
-    if not isinstance(function, FunctionType) or not function.__annotations__ or hasattr(function, "__wrapped__"):
+    """The function, with a check that can be switched off; one without annotations, or a context manager, as it is."""
+    if not isinstance(function, FunctionType) or not function.__annotations__:
+        return function
+    if isgeneratorfunction(getattr(function, "__wrapped__", None)):
         return function
     checked = jaxtyped(typechecker=check)(function)
 

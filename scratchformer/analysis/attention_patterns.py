@@ -182,7 +182,7 @@ def _blocks(model: DecoderOnly, windows: ndarray) -> Iterator[tuple[ndarray, nda
     """Blocks of windows, each with its weights: (windows, layers times heads + 1, T, T), the last uniform."""
     length = windows.shape[1]
     uniform = uniform_attention(length)
-    num_heads = 1 + sum(block.attention.num_heads for block in model.blocks)
+    num_heads = 1 + sum(block.attention.config.num_heads for block in model.blocks)
     size = max(1, LARGEST_BLOCK // (num_heads * length**2))
     for start in range(0, len(windows), size):
         ids = windows[start : start + size]

@@ -21,9 +21,9 @@ class Divergence(FloatingPointError):
 class FirstNonFinite(Trace):
     """A trace that keeps only the first array that holds an infinity or NaN."""
 
-    def record(self, name: str, array: ndarray) -> None:
+    def keep(self, name: str, array: ndarray) -> None:
         if not self.arrays and not np.isfinite(array).all():
-            super().record(name, array)
+            super().keep(name, array)
 
 
 def first_non_finite(model: Layer, run: Callable[[Trace], object]) -> str | None:

@@ -3,7 +3,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from scratchformer.layers import Trace
+from scratchformer.layers import NO_TRACE, Trace
 from scratchformer.text.batches import TokenBatch
 
 
@@ -12,12 +12,12 @@ class LanguageModel(Protocol):
     """A model that says how well it predicts the targets of token ids."""
 
     def loss(
-        self, ids: Any, targets: Any, *, generator: np.random.Generator | None = None, trace: Trace | None = None
+        self, ids: Any, targets: Any, *, generator: np.random.Generator | None = None, trace: Trace = NO_TRACE
     ) -> tuple[np.inexact, Callable[..., None]]: ...
 
 
 def next_token_loss(
-    model: LanguageModel, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace | None
+    model: LanguageModel, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace
 ) -> tuple[np.inexact, Callable[..., None]]:
     """The mean loss of a language model on a batch of tokens, in the form in which a `Trainer` calls it."""
     return model.loss(batch.ids, batch.targets, generator=generator, trace=trace)

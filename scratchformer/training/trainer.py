@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from scratchformer.layers import Layer, Trace
+from scratchformer.layers import NO_TRACE, Layer, Trace
 from scratchformer.optim import Optimizer, ParallelMap, WeightAverage, clip_global_norm, global_norm
 from scratchformer.optim.spans import spans
 from scratchformer.training.allocator import keep_freed_memory
@@ -29,7 +29,7 @@ class Batch(Protocol):
 ModelT = TypeVar("ModelT", bound=Layer)
 BatchT = TypeVar("BatchT", bound=Batch)
 
-Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace | None], tuple[Any, Callable[[float], object]]]
+Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace], tuple[Any, Callable[[float], object]]]
 """A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`.
 
 It is called as `loss(model, batch, generator, trace)`. There is a trace only in the search for what went non-finite.
@@ -158,7 +158,7 @@ class Trainer(Generic[ModelT, BatchT]):
         """
 
         def share_of_loss(shard: Shard[BatchT]) -> float:
-            loss, _ = self.loss(self.model, shard.batch, None, None)
+            loss, _ = self.loss(self.model, shard.batch, None, NO_TRACE)
             return shard.share * float(loss)
 
         with self.evaluated():
@@ -186,7 +186,7 @@ class Trainer(Generic[ModelT, BatchT]):
             if part.num_targets
         ]
 
-    def _backpropagate(self, shard: Shard[BatchT], trace: Trace | None = None) -> float:
+    def _backpropagate(self, shard: Shard[BatchT], trace: Trace = NO_TRACE) -> float:
         """Adds the gradient of the shard's share of the loss to its worker's gradients; returns that share."""
         key = (self.optimizer.num_steps, shard.micro_batch, shard.worker)
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))

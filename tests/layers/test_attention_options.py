@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.layers import KeyValueCache, Layer, MultiHeadAttention, Rotary, SelfAttention, Trace
+from scratchformer.layers import AttentionConfig, KeyValueCache, Layer, MultiHeadAttention, Rotary, SelfAttention, Trace
 from scratchformer.layers import multi_head_attention as module
 from scratchformer.layers.heads import merge_heads, repeat_heads, split_heads, sum_repeated_heads
 from tests.closeness import assert_close
@@ -17,7 +17,7 @@ GENERATOR = np.random.default_rng(0)
 
 
 def attention(d_model: int, num_heads: int, **options: object) -> MultiHeadAttention:
-    return MultiHeadAttention(d_model, num_heads, generator=np.random.default_rng(0), **options)
+    return MultiHeadAttention(AttentionConfig(d_model, num_heads, **options), generator=np.random.default_rng(0))
 
 
 @given(

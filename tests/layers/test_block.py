@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.layers import Layer, TransformerBlock
+from scratchformer.layers import BlockConfig, Layer, TransformerBlock
 from scratchformer.ops import dropout as drop
 from scratchformer.ops import gelu, layer_norm, linear, relu, scaled_dot_product_attention, silu
 from tests.closeness import assert_close
@@ -15,7 +15,7 @@ ACTIVATIONS = {"gelu": gelu, "gelu_tanh": lambda x: gelu(x, "tanh"), "relu": rel
 
 
 def block(d_model: int, num_heads: int, d_hidden: int, *, seed: int = 0, **options: object) -> TransformerBlock:
-    return TransformerBlock(d_model, num_heads, d_hidden, generator=np.random.default_rng(seed), **options)
+    return TransformerBlock(BlockConfig(d_model, num_heads, d_hidden, **options), generator=np.random.default_rng(seed))
 
 
 @given(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.layers import KeyValueCache, LayerNorm, RMSNorm, Rotary, Trace, TransformerBlock
+from scratchformer.layers import BlockConfig, KeyValueCache, LayerNorm, RMSNorm, Rotary, Trace, TransformerBlock
 from scratchformer.ops import dropout as drop
 from tests.closeness import assert_close
 from tests.gradients import check_layer, with_random_values
@@ -19,7 +19,7 @@ D, D_MEMORY = 4, 3
 
 def decoder_block(seed: int, d_model: int = D, num_heads: int = 2, **options: Any) -> TransformerBlock:
     made: dict[str, Any] = {"cross_attention": True, "d_memory": D_MEMORY} | options
-    return TransformerBlock(d_model, num_heads, 3, **made, generator=np.random.default_rng(seed))
+    return TransformerBlock(BlockConfig(d_model, num_heads, 3, **made), generator=np.random.default_rng(seed))
 
 
 def boolean(mask: ndarray) -> ndarray:
@@ -150,7 +150,7 @@ def test_options_reach_the_parts() -> None:
 
 @pytest.mark.parametrize(("options", "has_biases"), [({}, True), ({"bias": True}, True), ({"bias": False}, False)])
 def test_linear_maps_and_norms_have_biases_unless_told_otherwise(options: dict[str, bool], has_biases: bool) -> None:
-    block = TransformerBlock(4, 2, 8, generator=np.random.default_rng(0), **options)
+    block = TransformerBlock(BlockConfig(4, 2, 8, **options), generator=np.random.default_rng(0))
     biases = {name.rpartition(".")[0] for name in block.parameters() if name.endswith("bias")}
     others = {name.rpartition(".")[0] for name in block.parameters()}
     assert biases == (others if has_biases else set())

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.layers import Layer, MultiHeadAttention
+from scratchformer.layers import AttentionConfig, Layer, MultiHeadAttention
 from tests.closeness import assert_close
 from tests.gradients import check_layer, with_random_values
 from tests.strategies import normal, seeds
@@ -17,7 +17,7 @@ def attention(
     d_model: int, num_heads: int, *, bias: bool = True, dropout: float = 0.0, seed: int = 0
 ) -> MultiHeadAttention:
     generator = np.random.default_rng(seed)
-    return MultiHeadAttention(d_model, num_heads, bias=bias, dropout=dropout, generator=generator)
+    return MultiHeadAttention(AttentionConfig(d_model, num_heads, bias=bias, dropout=dropout), generator=generator)
 
 
 def make_mask(kind: str, shape: tuple[int, ...], seed: int) -> ndarray | None:

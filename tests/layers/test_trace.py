@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scratchformer.layers import MultiHeadAttention, Trace, multi_head_attention
+from scratchformer.layers import AttentionConfig, MultiHeadAttention, Trace, multi_head_attention
 from scratchformer.models import GPT
 from scratchformer.ops import attention_weights, gelu
 from tests.closeness import assert_close
@@ -171,7 +171,7 @@ def test_the_backward_pass_is_recorded_in_the_order_of_the_computation() -> None
 
 def test_traced_weights_obey_the_mask() -> None:
     generator = np.random.default_rng(0)
-    layer = MultiHeadAttention(4, 2, generator=generator)
+    layer = MultiHeadAttention(AttentionConfig(4, 2), generator=generator)
     mask = np.array([[True, False, True], [False, False, False], [True, True, True]])
     trace = Trace()
     layer(generator.standard_normal((2, 3, 4)).astype(np.float32), mask=mask, trace=trace)

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.layers import LayerNorm, Trace, TransformerBlock
+from scratchformer.layers import BlockConfig, LayerNorm, Trace, TransformerBlock
 from scratchformer.models import BERT
 from scratchformer.ops import cross_entropy, dropout, gelu, layer_norm, padding_mask
 from tests.closeness import assert_close
@@ -41,7 +41,9 @@ def test_it_equals_the_formula(norm_first: bool, p: float, lengths: ndarray | No
         x, _ = layer_norm(x, value["embedding_norm.weight"], value["embedding_norm.bias"])
         x, _ = dropout(x, p, generator)
         for i in range(2):
-            block = TransformerBlock(4, 2, 5, norm_first=norm_first, dropout=p, generator=np.random.default_rng(0))
+            block = TransformerBlock(
+                BlockConfig(4, 2, 5, norm_first=norm_first, dropout=p), generator=np.random.default_rng(0)
+            )
             x, _ = with_values_of(model, f"blocks.{i}", block)(x, mask, generator=generator)
         return with_values_of(model, "norm", LayerNorm(4))(x)[0] if norm_first else x
 

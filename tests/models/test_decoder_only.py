@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scratchformer.layers import KeyValueCache, Trace
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig
 from scratchformer.models.decoder_only import DecoderOnly
-from scratchformer.models.gpt import Positions
+from scratchformer.models.positions import Positions
 from scratchformer.ops import cross_entropy, packed_mask
 from scratchformer.text import packed_batch
 from tests.closeness import assert_close

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchformer.layers import LayerNorm, Rotary, TransformerBlock
+from scratchformer.layers import BlockConfig, LayerNorm, Rotary, TransformerBlock
 from scratchformer.layers.feed_forward import Activation
 from scratchformer.models import GPT, GPTConfig
-from scratchformer.models.gpt import Positions
+from scratchformer.models.positions import Positions
 from scratchformer.ops import alibi_bias, cross_entropy, dropout, relative_buckets, sinusoidal_positions
 from scratchformer.training import load, model_checkpoint, write_checkpoint
 from tests.closeness import assert_close
@@ -59,7 +59,7 @@ def test_logits_are_blocks_between_embeddings_and_head(
         mask = value["relative_bias.table"].T[:, relative_buckets(18, 18, bidirectional=False)]
     x, _ = dropout(x, p, generator)
     for i in range(2):
-        block = TransformerBlock(4, 2, 16, rotary=turned, generator=fresh, **shared)
+        block = TransformerBlock(BlockConfig(4, 2, 16, rotary=turned, **shared), generator=fresh)
         x, _ = with_values_of(model, f"blocks.{i}", block)(x, mask, is_causal=True, generator=generator)
     if norm_first:
         x, _ = with_values_of(model, "norm", LayerNorm(4, bias=bias))(x)

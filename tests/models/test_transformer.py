@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.layers import LayerNorm, Trace, TransformerBlock
+from scratchformer.layers import BlockConfig, LayerNorm, Trace, TransformerBlock
 from scratchformer.models import Transformer
 from scratchformer.ops import cross_entropy, dropout, padding_mask
 from tests.closeness import assert_close
@@ -59,12 +59,12 @@ def test_it_equals_the_formula(
 
     x = embedded(source)
     for i in range(2):
-        block = TransformerBlock(4, 2, 5, **options, generator=fresh)
+        block = TransformerBlock(BlockConfig(4, 2, 5, **options), generator=fresh)
         x, _ = with_values_of(model, f"encoder.{i}", block)(x, mask, generator=generator)
     memory = last_normed(x, "encoder_norm")
     y = embedded(ids)
     for i in range(2):
-        block = TransformerBlock(4, 2, 5, cross_attention=True, **options, generator=fresh)
+        block = TransformerBlock(BlockConfig(4, 2, 5, cross_attention=True, **options), generator=fresh)
         block = with_values_of(model, f"decoder.{i}", block)
         y, _ = block(y, None, memory, mask, is_causal=True, generator=generator)
     expected = last_normed(y, "decoder_norm") @ table.T

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchformer.layers import MultiHeadAttention
+from scratchformer.layers import AttentionConfig, MultiHeadAttention
 from scratchformer.ops import attention_weights, blockwise_attention, scaled_dot_product_attention
 from scratchformer.ops.masks import may_attend
 from tests.ops.naive_attention import AttentionCase, attention_cases
@@ -140,7 +140,9 @@ def test_multi_head_attention(case: HeadsCase) -> None:
         return torch.func.functional_call(module, translated, (x, memory, memory), options, strict=True)[0]
 
     compare_layer(
-        MultiHeadAttention(d_model, num_heads, bias=case.bias, generator=np.random.default_rng(case.seed)),
+        MultiHeadAttention(
+            AttentionConfig(d_model, num_heads, bias=case.bias), generator=np.random.default_rng(case.seed)
+        ),
         theirs,
         {"x": x, "memory": memory if case.is_cross else None, "mask": case.masks.ours},
         seed=case.seed,

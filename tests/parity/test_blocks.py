@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchformer.layers import TransformerBlock
+from scratchformer.layers import BlockConfig, TransformerBlock
 from tests.parity import translating
 from tests.parity.comparing import compare_layer, torch
 from tests.parity.masks import Masks, masks, zero_in_attention
@@ -105,14 +105,16 @@ def compare_block(case: BlockCase) -> None:
 
     compare_layer(
         TransformerBlock(
-            case.d_model,
-            num_heads,
-            case.d_hidden,
-            activation=case.activation,
-            cross_attention=memory is not None,
-            eps=case.eps,
+            BlockConfig(
+                case.d_model,
+                num_heads,
+                case.d_hidden,
+                activation=case.activation,
+                cross_attention=memory is not None,
+                eps=case.eps,
+                **options,
+            ),
             generator=np.random.default_rng(case.seed),
-            **options,
         ),
         theirs,
         {"x": x, "mask": case.masks.ours, "memory": memory, "memory_mask": memory_mask},

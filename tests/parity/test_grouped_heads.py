@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.layers import Layer, MultiHeadAttention, Rotary, TransformerBlock
+from scratchformer.layers import AttentionConfig, BlockConfig, Layer, MultiHeadAttention, Rotary, TransformerBlock
 from scratchformer.ops import Backward, rotary
 from tests.parity.comparing import compare_layer, compare_op, torch
 from tests.parity.masks import Masks, masks, with_causality, zero_in_attention
@@ -150,16 +150,18 @@ def test_self_attention(case: GroupedCase, d_model: int) -> None:
 
 def attention(case: GroupedCase, d_model: int, **options: Any) -> MultiHeadAttention:
     return MultiHeadAttention(
-        d_model,
-        case.masks.shape[-3],
-        num_kv_heads=case.num_kv_heads,
-        d_key=case.d_key,
-        d_value=case.d_value,
-        bias=case.bias,
-        rotary=case.rotary,
-        method=case.method,
+        AttentionConfig(
+            d_model,
+            case.masks.shape[-3],
+            num_kv_heads=case.num_kv_heads,
+            d_key=case.d_key,
+            d_value=case.d_value,
+            bias=case.bias,
+            rotary=case.rotary,
+            method=case.method,
+            **options,
+        ),
         generator=np.random.default_rng(case.seed),
-        **options,
     )
 
 
@@ -232,16 +234,18 @@ def test_a_block_with_rms_norm_and_gates(case: GroupedCase, norm_first: bool, ac
 
     compare_layer(
         TransformerBlock(
-            d_model,
-            num_heads,
-            d_hidden,
-            norm_first=norm_first,
-            norm="rms",
-            activation=activation,
-            num_kv_heads=case.num_kv_heads,
-            rotary=case.rotary,
-            method=case.method,
-            bias=case.bias,
+            BlockConfig(
+                d_model,
+                num_heads,
+                d_hidden,
+                norm_first=norm_first,
+                norm="rms",
+                activation=activation,
+                num_kv_heads=case.num_kv_heads,
+                rotary=case.rotary,
+                method=case.method,
+                bias=case.bias,
+            ),
             generator=np.random.default_rng(case.seed),
         ),
         theirs,
