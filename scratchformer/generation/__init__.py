@@ -1,4 +1,4 @@
-"""Decoding: greedy, sampling and beam search."""
+"""Decoding: greedy decoding, sampling, and beam search."""
 
 from scratchformer.generation.answers import greedy_answers
 from scratchformer.generation.beam_search import Beam, beam_search

@@ -1,36 +1,34 @@
-from collections.abc import Callable
-from typing import Any
+"""Answers to many prompts."""
 
 import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
 from scratchformer.generation.choices import greedy
-from scratchformer.generation.continuation import Model
+from scratchformer.generation.continuation import LanguageModel
 from scratchformer.generation.generate import generate
+from scratchformer.text.checks import check_sizes
 
 
 def greedy_answers(
-    model: Model | Callable[[ndarray], tuple[ndarray, Any]],
+    model: LanguageModel,
     prompts: Integer[ndarray, "n p"],
     num_tokens: int,
     *,
     batch_size: int = 500,
 ) -> Integer[ndarray, "n a"]:
-    """The most likely next token of each prompt, num_tokens times: an answer to each.
+    """Answers each prompt with the most likely next token, num_tokens times.
 
     Args:
-        model: as in `generate`, of a context that holds prompt and answer but for the answer's last token.
+        model: as in `generate`. Its context must hold the prompt and the answer without its last token.
         prompts: (n, p) token ids.
-        num_tokens: of each answer.
-        batch_size: so many prompts are answered at a time; they share a cache.
+        num_tokens: number of tokens of each answer.
+        batch_size: number of prompts that are answered at a time, with one cache.
 
     Raises:
-        TypeError, ValueError: as `generate` does; a num_tokens or batch_size below 1.
+        TypeError, ValueError: as `generate` does, and for a num_tokens or batch_size below 1.
     """
-    for name, value in (("num_tokens", num_tokens), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"greedy_answers: {name} must be at least 1, got {value}")
+    check_sizes("greedy_answers", num_tokens=num_tokens, batch_size=batch_size)
     longest = prompts.shape[1] + num_tokens - 1
     answers = []
     for start in range(0, len(prompts), batch_size):

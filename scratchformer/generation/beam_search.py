@@ -1,13 +1,15 @@
+"""Beam search: the continuations with the highest scores."""
+
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
 from numpy import ndarray
 
-from scratchformer.generation.continuation import Model, start
+from scratchformer.generation.continuation import LanguageModel, start
 from scratchformer.generation.prompts import Prompts
 from scratchformer.layers.cache import KeyValueCache
 
@@ -17,15 +19,15 @@ class Beam:
     """A continuation that a beam search found."""
 
     ids: Integer[ndarray, " t"]
-    """The generated tokens, with the stop token if one was reached."""
+    """The T generated tokens, including a stop token at the end."""
     score: float
-    """What it is ranked by: log_probability / ((5 + T) / 6)^length_penalty."""
+    """What beams are ranked by: log_probability / ((5 + T) / 6)^length_penalty."""
     log_probability: float
-    """Sum of the log-probabilities of its tokens, in nats."""
+    """The sum of the log-probabilities of the tokens, in nats."""
 
 
 def beam_search(
-    model: Model | Callable[[ndarray], tuple[ndarray, Any]],
+    model: LanguageModel,
     prompts: Prompts,
     num_tokens: int,
     *,
@@ -38,32 +40,32 @@ def beam_search(
 ) -> list[list[Beam]]:
     """Searches for the continuations of each prompt with the highest scores.
 
-    Every step keeps the `width` most likely ones among all continuations, by one token, of the live hypotheses. Those
-    of them that end in a stop token are finished, the others stay alive. A hypothesis of T generated tokens (a stop
-    token counts) is ranked by log_probability / ((5 + T) / 6)^length_penalty.
+    Every step continues each live hypothesis by every token, and keeps the `width` most likely results. Those that end
+    in a stop token are finished; the others are the live hypotheses of the next step. A hypothesis of T generated
+    tokens, a stop token included, is ranked by log_probability / ((5 + T) / 6)^length_penalty.
 
-    The search ends after num_tokens, where live hypotheses compete as they are; or when `width` are finished and no
-    live one can beat the worst of these. Log-probabilities never rise, so a live hypothesis of T tokens ends with at
-    most the score that its log-probability would have at the length that divides it by most: num_tokens for a positive
-    length_penalty, T + 1 for a negative one.
+    The search ends after num_tokens steps, and the live hypotheses are then ranked among the finished ones. It ends
+    earlier when `width` hypotheses are finished and no live one can beat the worst of them. A log-probability never
+    rises. So the score that a live hypothesis of T tokens can still reach is at most its log-probability over the
+    largest divisor that lies ahead: that of num_tokens for a positive length_penalty, of T + 1 for a negative one.
 
     Sums are in float64. Of equally likely continuations the one with the larger logit comes first, then that of the
-    likelier hypothesis, then the smaller token; of equal scores what was finished first. A width of 1 is greedy
-    decoding.
+    likelier hypothesis, then that with the smaller token. Of equal scores the one that was finished first comes first.
+    With a width of 1 the search is greedy decoding.
 
     Args:
-        prompts: (T,) or (batch, T) token ids, or a list of vectors, whose lengths may differ: each search is as if it
-            were alone.
-        width: how many hypotheses to keep.
-        length_penalty: above 0 prefers long continuations, below 0 short ones.
+        prompts: (T,) or (batch, T) token ids, or a list of vectors whose lengths may differ. Each prompt is searched
+            from as if it were alone.
+        width: number of hypotheses to keep.
+        length_penalty: above 0 it prefers long continuations, below 0 short ones.
         model, num_tokens, context_length, stop, cache, use_cache: as in `generate`.
 
     Returns:
-        for each prompt at most `width` beams, the best first. Impossible ones, of probability 0, are left out.
+        for each prompt at most `width` beams, the best first. Continuations of probability 0 are left out.
 
     Raises:
-        TypeError, ValueError: as `generate` does; a width below 1, a length_penalty that is not finite, prompts of more
-            than two dimensions.
+        TypeError, ValueError: as `generate` does; also for a width below 1, a length_penalty that is not finite, and
+            prompts of more than two dimensions.
         FloatingPointError: logits that make no distribution, such as NaN.
 
     Source: Wu et al., "Google's Neural Machine Translation System", 2016, section 7, equation 14, without coverage.
@@ -98,11 +100,11 @@ class _Hypothesis(NamedTuple):
     ids: tuple[int, ...]
     log_probability: float
     parent: int
-    """Which live hypothesis of the step before it continues."""
+    """The index of the live hypothesis, of the step before, that this one continues."""
 
 
 class _Search:
-    """The hypotheses of one prompt."""
+    """The search from one prompt: its live and its finished hypotheses."""
 
     def __init__(self, width: int, num_tokens: int, length_penalty: float, stops: ndarray) -> None:
         self.width, self.num_tokens, self.length_penalty, self.stops = width, num_tokens, length_penalty, set(stops)
@@ -110,7 +112,7 @@ class _Search:
         self.finished: list[Beam] = []
 
     def step(self, logits: Float[ndarray, "live v"]) -> None:
-        """Continues the live hypotheses by one token; none is left when the search has ended."""
+        """Continues the live hypotheses by one token. None is left alive when the search has ended."""
         continued = self._most_likely(logits)
         self.live = [one for one in continued if one.ids[-1] not in self.stops]
         self._finish([one for one in continued if one.ids[-1] in self.stops])
@@ -131,7 +133,7 @@ class _Search:
         totals, logits, vocabulary = totals.ravel(), logits.ravel(), logits.shape[-1]
         at_least = np.partition(totals, -self.width)[-self.width] if self.width < totals.size else -np.inf
         (places,) = np.nonzero((totals >= at_least) & (totals > -np.inf))
-        # Sums may round to ties where logits differ; with them width 1 is exactly greedy.
+        # Sums may round to ties where logits differ. Sorting by logits, too, makes width 1 exactly greedy.
         order = np.lexsort((places, -logits[places], -totals[places]))
         chosen = (divmod(int(place), vocabulary) for place in places[order][: self.width])
         return [

@@ -9,26 +9,27 @@ from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
 Choice = Callable[[ndarray], ndarray]
-"""Takes logits (..., vocabulary), returns one token id for each leading position."""
+"""Takes logits (..., vocabulary), and returns the token ids that it chose, (...)."""
 
 
 def greedy(logits: Float[ndarray, "*batch vocabulary"]) -> Integer[ndarray, "*batch"]:
-    """The most likely token; of equally likely ones the first."""
+    """The most likely token. Among equally likely tokens it is the first."""
     return np.asarray(logits.argmax(axis=-1))
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Draws from softmax(logits / temperature), restricted to the likelier tokens; of equally likely ones the first.
+    """Draws from softmax(logits / temperature), restricted to the likelier tokens.
 
-    The restrictions apply in this order, each to what the one before it left, with probabilities that sum to 1 there.
+    The restrictions apply in the order top_k, top_p, min_p. Each applies to the tokens that the one before it kept,
+    whose probabilities then sum to 1. Where a restriction keeps only some of equally likely tokens, it keeps the first.
 
     Args:
-        generator: what it draws with.
-        temperature: below 1 prefers likely tokens.
-        top_k: keeps so many of the most likely tokens; None for all.
-        top_p: keeps the fewest of the most likely tokens that have at least this probability together; 1 for all.
-        min_p: keeps the tokens that are at least this many times as likely as the likeliest; 0 for all.
+        generator: draws the tokens.
+        temperature: divides the logits; below 1 it prefers likely tokens.
+        top_k: keeps this many of the most likely tokens; None keeps all.
+        top_p: keeps the smallest number of the most likely tokens that together reach this probability; 1 keeps all.
+        min_p: keeps the tokens whose probability is at least this share of the likeliest one's; 0 keeps all.
 
     Raises ValueError for a temperature that is not positive and finite, a top_k below 1, a top_p outside (0, 1], or a
     min_p outside [0, 1].
@@ -57,15 +58,18 @@ class Sampling:
 
     def __call__(self, logits: Float[ndarray, "*batch vocabulary"]) -> Integer[ndarray, "*batch"]:
         scores = self.scores(logits)
-        # The largest of scores + Gumbel noise is distributed as their softmax, without forming it.
+        # The argmax of scores + Gumbel noise is distributed as the softmax of the scores, which need not be computed.
         return np.asarray((scores + self.generator.gumbel(size=scores.shape)).argmax(axis=-1))
 
     def scores(self, logits: Float[ndarray, "*batch vocabulary"]) -> Float[ndarray, "*batch vocabulary"]:
-        """What it draws from is the softmax of these: logits / temperature, in float64, -inf for tokens left out."""
+        """The logits of the distribution that it draws from: logits / temperature, and -inf for tokens left out.
+
+        They are in float64.
+        """
         scores = logits.astype(np.float64) / self.temperature
         top_k = min(self.top_k or logits.shape[-1], logits.shape[-1])
         if top_k < logits.shape[-1] or self.top_p < 1:
-            # Sorting the values that top_k leaves is many times faster than sorting all, or their indices.
+            # Sorting only the values that top_k keeps is many times faster than sorting all, or sorting indices.
             falling = np.sort(np.partition(scores, -top_k, axis=-1)[..., -top_k:], axis=-1)[..., ::-1]
             scores = np.where(_leads(scores, falling, _nucleus_size(falling, self.top_p)), scores, -np.inf)
         if self.min_p > 0:
@@ -74,9 +78,9 @@ class Sampling:
 
 
 def _nucleus_size(falling: Float[ndarray, "*batch k"], top_p: float) -> Integer[ndarray, "*batch 1"]:
-    """How many of these scores, the largest first, it takes until their softmax reaches `top_p`; all for 1."""
+    """How many of the scores, which fall, are needed until their probabilities sum to `top_p`; all of them for 1."""
     weights = np.exp(falling - falling[..., :1]).cumsum(axis=-1)
-    # Sums reach the total before weights that are too small to change it.
+    # The last weights may be too small to change the sum, which is the total before them; top_p = 1 keeps those, too.
     short = (weights < top_p * weights[..., -1:]) | (top_p == 1)
     return np.minimum(short.sum(axis=-1, keepdims=True) + 1, falling.shape[-1])
 
@@ -84,7 +88,7 @@ def _nucleus_size(falling: Float[ndarray, "*batch k"], top_p: float) -> Integer[
 def _leads(
     scores: Float[ndarray, "*batch v"], falling: Float[ndarray, "*batch k"], count: Integer[ndarray, "*batch 1"]
 ) -> Bool[ndarray, "*batch v"]:
-    """True for so many of the largest scores, which `falling` holds in order; of equal ones the first."""
+    """True for the `count` largest scores, of equal ones the first. `falling` holds the largest scores in order."""
     threshold = np.take_along_axis(falling, count - 1, axis=-1)
     above, level = scores > threshold, scores == threshold
     wanted = count - above.sum(axis=-1, keepdims=True)

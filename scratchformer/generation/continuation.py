@@ -1,5 +1,7 @@
-from collections.abc import Collection
-from typing import Any, Protocol, runtime_checkable
+"""Sequences that a model continues token by token."""
+
+from collections.abc import Callable, Collection
+from typing import Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Inexact, Integer
@@ -11,10 +13,11 @@ from scratchformer.layers.cache import KeyValueCache
 
 @runtime_checkable
 class Model(Protocol):
-    """What decoding asks of a model: to give logits of the next token at every position, and anything beside them.
+    """What decoding asks of a model: logits of the next token at every position, and a second thing that it ignores.
 
-    Options are passed only where they are needed, so that a function of `ids` alone serves prompts of one length
-    without a cache. The model must be causal: logits depend on the ids up to theirs.
+    Options are passed only where they are needed. For prompts of one length and without a cache there are none, so
+    that a function of `ids` alone will do. The model must be causal: the logits of a position depend only on the ids
+    up to that position.
     """
 
     def __call__(
@@ -24,45 +27,63 @@ class Model(Protocol):
         mask: Bool[ndarray, "b 1 1 t_key"] | None = None,
         positions: Integer[ndarray, "b t"] | None = None,
         cache: KeyValueCache | None = None,
-    ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], Any]:
+    ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], object]:
         """Logits (..., T, vocabulary) for ids (..., T).
 
         Args:
-            mask: True for the keys, of all positions so far, that are no padding.
-            positions: of these ids, from 0 at the first token of each sequence; any number at padding.
-            cache: holds what came before these ids, and takes them up.
+            mask: True for the keys, among all positions so far, that are no padding.
+            positions: those of the ids, counted from 0 at the first token of each sequence; arbitrary in padding.
+            cache: holds the keys and values of the tokens before these ids; the model adds those of these ids.
         """
         ...
 
 
-class Continuation:
-    """Sequences that grow token by token, and what a model says comes next.
+LanguageModel = Model | Callable[[ndarray], tuple[ndarray, object]]
+"""A model, or a function of the ids alone, which serves prompts of one length without a cache."""
 
-    While they fit into the context, a cache keeps what the model has seen. Beyond it, the last `context_length` tokens
-    go through the model anew each time: their positions have moved, so nothing that was kept still holds.
+
+class Options(TypedDict, total=False):
+    """The options of a `Model`, as far as they are needed."""
+
+    mask: Bool[ndarray, "b 1 1 t_key"]
+    positions: Integer[ndarray, "b t"]
+    cache: KeyValueCache
+
+
+class Continuation:
+    """Sequences that grow token by token, and the model's logits of their next tokens.
+
+    While the sequences fit into the context, a cache keeps the keys and values of the tokens that the model has seen.
+    When they are longer, their last `context_length` tokens go through the model anew each time: all positions have
+    moved, so that no key or value that was kept holds any more.
 
     Args:
-        ids, lengths: the sequences, padded on the left; None for lengths when there is no padding.
-        cache: an empty one, or None to decode without.
+        model: gives the logits.
+        ids: the sequences, padded on the left.
+        lengths: number of tokens of each sequence without padding; None where there is no padding.
+        context_length: the longest sequence that the model takes.
+        cache: an empty cache, or None to decode without one.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: LanguageModel,
         ids: Integer[ndarray, "*batch t"],
         lengths: Integer[ndarray, "*batch"] | None,
         *,
         context_length: int,
         cache: KeyValueCache | None,
     ) -> None:
-        self._model, self._ids, self._lengths = model, ids, lengths
+        self._model = cast(Model, model)  # a function of the ids alone is called without options
+        self._ids, self._lengths = ids, lengths
         self._context_length, self._cache = context_length, cache
 
     def logits(self) -> Inexact[ndarray, "*batch vocabulary"]:
-        """Of the token after the last one of each sequence. To be called once between tokens."""
+        """The logits of each sequence's next token. Call it once between two tokens: the cache takes up the last."""
         if self._cache is not None and self._ids.shape[-1] > self._context_length:
             self._cache = _without_positions(self._cache)
-        ids, options = self._ids[..., -self._context_length :], {}
+        ids = self._ids[..., -self._context_length :]
+        options: Options = {}
         seen = 0
         if self._cache is not None:
             seen = self._cache.length
@@ -81,7 +102,7 @@ class Continuation:
             self._lengths = self._lengths + 1
 
     def select(self, rows: Integer[ndarray, " b"]) -> None:
-        """Keeps these sequences of a batch (b, T), in this order; one may be taken several times."""
+        """Keeps these sequences of a batch (b, T), in this order; a sequence may come several times."""
         if np.array_equal(rows, np.arange(len(self._ids))):
             return
         self._ids = self._ids[rows]
@@ -93,7 +114,7 @@ class Continuation:
 
 def start(
     function: str,
-    model: Any,
+    model: LanguageModel,
     prompts: Prompts,
     num_tokens: int,
     context_length: int,
@@ -101,11 +122,11 @@ def start(
     cache: KeyValueCache | None,
     use_cache: bool,
 ) -> tuple[Continuation, Integer[ndarray, " _"]]:
-    """The prompts, ready to grow, and the tokens that end them; raises what `generate` says."""
+    """The continuation of the prompts, and the tokens that end a sequence. Raises the errors of `generate`."""
     ids, lengths = pad_left(function, prompts)
     check_sizes(function, num_tokens, context_length)
     stops = stop_ids(function, stop)
-    # The last token that is chosen is never looked at.
+    # The last token that is chosen never goes through the model.
     needed = max(1, min(context_length, (t := ids.shape[-1]) + num_tokens - 1))
     if cache is not None:
         if not use_cache:
@@ -121,5 +142,5 @@ def start(
 
 
 def _without_positions(cache: KeyValueCache) -> KeyValueCache | None:
-    """An empty cache with the same memory, if there is one to attend to across; else None."""
+    """An empty cache with the same memory to attend to across; None where there is no memory."""
     return None if cache.memory is None else KeyValueCache(cache.capacity, cache.memory, cache.memory_mask)

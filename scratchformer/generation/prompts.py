@@ -1,4 +1,4 @@
-"""What every decoding asks of its prompts and options before it does any work."""
+"""The checks of prompts and options that all decoding begins with. `function` is the name for the message."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,18 +7,19 @@ from jaxtyping import Integer
 from numpy import ndarray
 
 from scratchformer.layers.cache import KeyValueCache
+from scratchformer.text.checks import check_integers
 
 Prompts = Integer[ndarray, "*batch t"] | Sequence[Integer[ndarray, " _"]]
-"""One array, whose prompts have one length, or a list of vectors of any lengths."""
+"""One array for prompts of one length, or a list of vectors of any lengths."""
 
 
 def pad_left(function: str, prompts: Prompts) -> tuple[Integer[ndarray, "*batch t"], Integer[ndarray, "*batch"] | None]:
-    """The prompts as one new array, padded with zeros on the left, and their lengths if these differ, else None.
+    """The prompts as one new array, padded with zeros on the left, and their lengths; None where they have one length.
 
-    Raises TypeError or ValueError unless there is a prompt, and each is a vector of integers and not empty.
+    Raises TypeError or ValueError unless there is a prompt, and each prompt is a vector of at least one integer.
     """
     if isinstance(prompts, ndarray):
-        _check_integers(function, "prompts", prompts)
+        check_integers(function, "prompts", prompts)
         if prompts.ndim == 0:
             raise ValueError(f"{function}: prompts must have at least one dimension, got none")
         if prompts.shape[-1] == 0:
@@ -29,7 +30,7 @@ def pad_left(function: str, prompts: Prompts) -> tuple[Integer[ndarray, "*batch 
     if len(prompts) == 0:
         raise ValueError(f"{function}: prompts is empty, expected at least one prompt")
     for i, prompt in enumerate(prompts):
-        _check_integers(function, f"prompt {i}", prompt)
+        check_integers(function, f"prompt {i}", prompt)
         if prompt.ndim != 1:
             raise ValueError(f"{function}: prompt {i} must be a vector, got shape {prompt.shape}")
         if prompt.size == 0:
@@ -42,7 +43,7 @@ def pad_left(function: str, prompts: Prompts) -> tuple[Integer[ndarray, "*batch 
 
 
 def check_sizes(function: str, num_tokens: int, context_length: int) -> None:
-    """Raises ValueError unless there may be so many tokens."""
+    """Raises ValueError for a negative number of tokens, or a context below 1."""
     if num_tokens < 0:
         raise ValueError(f"{function}: num_tokens must not be negative, got {num_tokens}")
     if context_length < 1:
@@ -50,7 +51,7 @@ def check_sizes(function: str, num_tokens: int, context_length: int) -> None:
 
 
 def stop_ids(function: str, stop: Iterable[int]) -> Integer[ndarray, " _"]:
-    """The tokens that end a sequence. Raises TypeError or ValueError unless they are integers and not negative."""
+    """The tokens that end a sequence, as an array. Raises TypeError or ValueError unless all are integers from 0 on."""
     if not isinstance(stop, Iterable):
         raise TypeError(f"{function}: stop must be a collection of tokens, got {type(stop).__name__}")
     ids = list(stop)
@@ -63,7 +64,10 @@ def stop_ids(function: str, stop: Iterable[int]) -> Integer[ndarray, " _"]:
 
 
 def check_cache(function: str, cache: KeyValueCache, ids: Integer[ndarray, "*batch t"], needed: int) -> None:
-    """Raises ValueError unless the cache is empty, has room for `needed` positions, and a memory for these prompts."""
+    """Raises ValueError unless the cache is empty and has room for `needed` positions.
+
+    If it holds a memory to attend to across, that must be for as many sequences as there are prompts.
+    """
     if cache.length > 0:
         raise ValueError(f"{function}: cache must be empty, holds {cache.length} positions")
     if cache.capacity < needed:
@@ -72,9 +76,3 @@ def check_cache(function: str, cache: KeyValueCache, ids: Integer[ndarray, "*bat
         raise ValueError(
             f"{function}: cache holds a memory of shape {cache.memory.shape}, expected one for {ids.shape[:-1]} prompts"
         )
-
-
-def _check_integers(function: str, name: str, ids: ndarray) -> None:
-    if not isinstance(ids, ndarray) or ids.dtype.kind not in "iu":
-        kind = ids.dtype if isinstance(ids, ndarray) else type(ids).__name__
-        raise TypeError(f"{function}: {name} must be an integer array, got {kind}")

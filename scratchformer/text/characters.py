@@ -1,3 +1,5 @@
+"""A tokenizer whose tokens are characters."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,9 +9,9 @@ from numpy import ndarray
 
 @dataclass(frozen=True)
 class CharacterTokenizer:
-    """One token per character; a character's id is its place in `characters`.
+    """One token per character. A character's id is its index in `characters`.
 
-    Raises ValueError when `characters` is empty or repeats one.
+    Raises ValueError when `characters` is empty or holds a character twice.
     """
 
     characters: str
@@ -31,7 +33,7 @@ class CharacterTokenizer:
         return len(self.characters)
 
     def encode(self, text: str) -> Integer[ndarray, " n"]:
-        """The ids of the text's characters. Raises ValueError for one that is not known, with its position."""
+        """The ids of the text's characters. Raises ValueError for an unknown character, with its position."""
         ids = {character: i for i, character in enumerate(self.characters)}
         try:
             return np.fromiter((ids[character] for character in text), np.intp, len(text))
@@ -43,7 +45,7 @@ class CharacterTokenizer:
             ) from None
 
     def decode(self, ids: Integer[ndarray, " n"]) -> str:
-        """The text of these ids. Raises ValueError for one that is out of range."""
+        """The text of these ids. Raises ValueError for an id that is out of range."""
         outside = (ids < 0) | (ids >= len(self.characters))
         if outside.any():
             raise ValueError(

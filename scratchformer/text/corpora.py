@@ -1,20 +1,23 @@
+"""Texts to learn from."""
+
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 LONGEST_REPEATED = 60
+"""Characters of a paragraph that may come twice."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text with a name, and with a hash that says whether two runs learned from the same one."""
+    """A text with a name. Its hash tells whether two runs learned from the same text."""
 
     name: str
     text: str
 
     @property
     def sha256(self) -> str:
-        """Of the text's UTF-8 bytes, in hexadecimal."""
+        """SHA-256 of the text's UTF-8 bytes, in hexadecimal."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def split(self, validation_share: float = 0.1) -> tuple[str, str]:
@@ -31,9 +34,9 @@ class Corpus:
 def pydoc_corpus() -> Corpus:
     """English that every Python installation has: the language reference that `help()` shows.
 
-    Topics in sorted order; of paragraphs of more than 60 characters only the first copy is kept, so that what is
-    learned by heart from the beginning does not turn up again at the end. About 378,000 characters on Python 3.11;
-    the text differs between versions of Python.
+    Topics come in sorted order. A paragraph of more than 60 characters is kept only once, so that a model cannot learn
+    by heart at the beginning what it is tested on at the end. The text has about 378,000 characters in Python 3.11, and
+    differs between versions of Python.
 
     Raises ValueError where Python was installed without it.
     """

@@ -1,4 +1,4 @@
-"""Dates in many written forms, with the place of day, month and year in each."""
+"""Dates in many written forms, and where each has its day, month and year."""
 
 from collections.abc import Callable
 from datetime import date
@@ -37,7 +37,7 @@ FIELDS: dict[str, tuple[str, Callable[[date], str]]] = {
     "weekday": (".", lambda day: WEEKDAYS[day.weekday()]),
     "wkd": (".", lambda day: WEEKDAYS[day.weekday()][:3]),
 }
-"""By name: which part of a date it is, and how that is written."""
+"""For each field of a form: the part of the date that it writes (d, m, y, or . for none), and how."""
 DATE_FORMS = (
     "{day} {month} {year}",
     "{day_02} {mon} {year}",
@@ -60,11 +60,11 @@ DATE_FORMS = (
     "{month} {day_th}, {year_words}",
     "{day} {month} {year_words}",
 )
-"""Each names one day of the years 1900 to 2099: no other date has the same text in any of them."""
+"""What they write is unique among the days from 1900 to 2099: no other day has the same text in any form."""
 
 
 class WrittenDate(NamedTuple):
-    """A date as it was written, and for each character whether it is of its day, month or year (d, m, y), or none."""
+    """A written date. `parts` marks each character of `text`: d, m or y for day, month or year, and . for the rest."""
 
     text: str
     parts: str
@@ -72,9 +72,9 @@ class WrittenDate(NamedTuple):
 
 
 def write_date(day: date, form: str, case: Callable[[str], str] = str) -> WrittenDate:
-    """The date in a form such as those of `DATE_FORMS`, whose fields are those of `FIELDS`.
+    """Writes a date in a form such as those of `DATE_FORMS`, with fields of `FIELDS`.
 
-    `case` is `str`, `str.upper` or `str.lower`. Names are English whatever the locale.
+    `case` is `str`, `str.upper` or `str.lower`. Names are English in every locale.
     Raises KeyError for an unknown field.
     """
     text = parts = ""
@@ -87,26 +87,26 @@ def write_date(day: date, form: str, case: Callable[[str], str] = str) -> Writte
 
 
 def number_word(number: int) -> str:
-    """Of 0 to 99, such as eighty-four."""
+    """The word of a number from 0 to 99, such as eighty-four."""
     if number < len(ONES):
         return ONES[number]
     return TENS[number // 10] + (f"-{ONES[number % 10]}" if number % 10 else "")
 
 
 def ordinal_word(number: int) -> str:
-    """Of 1 to 31, such as twenty-third."""
+    """The ordinal of 1 to 31 as a word, such as twenty-third."""
     *tens, last = number_word(number).split("-")
     return "-".join([*tens, ORDINALS.get(last, f"{last}th")])
 
 
 def ordinal(number: int) -> str:
-    """Of 1 to 31, such as 23rd."""
+    """The ordinal of 1 to 31, such as 23rd."""
     ending = "th" if number in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
 
 
 def year_in_words(year: int) -> str:
-    """As they are spoken: nineteen hundred, nineteen oh-seven, two thousand and seven, twenty twenty-one."""
+    """A year as it is spoken: nineteen hundred, nineteen oh-seven, two thousand and seven, twenty twenty-one."""
     century, rest = divmod(year, 100)
     if century == 20 and rest < 10:
         return "two thousand" + (f" and {number_word(rest)}" if rest else "")

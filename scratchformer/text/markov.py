@@ -1,14 +1,18 @@
-"""Sequences of two states, each from a Markov chain of its own, and what counting predicts of them."""
+"""Sequences of two states, each from a Markov chain of its own, and how counting predicts them."""
 
 import numpy as np
+from jaxtyping import Float, Integer
 from numpy import ndarray
 
 
-def markov_sequences(count: int, length: int, generator: np.random.Generator) -> tuple[ndarray, ndarray]:
-    """Sequences (count, length) of the states 0 and 1, and the transition matrices (count, 2, 2) of their chains.
+def markov_sequences(
+    count: int, length: int, generator: np.random.Generator
+) -> tuple[Integer[ndarray, "count length"], Float[ndarray, "count 2 2"]]:
+    """Sequences of the states 0 and 1, and the transition matrices of their chains.
 
-    Rows of a matrix are from Dirichlet(1, 1), the first state is from the stationary distribution: with the rows
-    (p, 1 - p) and (1 - q, q) it gives state 1 (1 - p) / (1 - p + 1 - q).
+    The rows of a matrix are drawn from Dirichlet(1, 1). The first state is drawn from the chain's stationary
+    distribution: where the matrix has the rows (p, 1 - p) and (1 - q, q), state 1 has the probability
+    (1 - p) / (1 - p + 1 - q).
     """
     matrices = generator.dirichlet(np.ones(2), size=(count, 2))
     to_second = matrices[..., 1]
@@ -22,8 +26,8 @@ def markov_sequences(count: int, length: int, generator: np.random.Generator) ->
     return np.ascontiguousarray(states.T).astype(np.int64), matrices
 
 
-def unigram(sequences: ndarray) -> ndarray:
-    """What counting states predicts for each token but the first, (n, length - 1, 2): (c_i + 1) / (t + 2).
+def unigram(sequences: Integer[ndarray, "n length"]) -> Float[ndarray, "n length-1 2"]:
+    """The probabilities that counting states gives each token but the first: (c_i + 1) / (t + 2) for state i.
 
     Of the t tokens before, c_i are state i.
     """
@@ -31,11 +35,11 @@ def unigram(sequences: ndarray) -> ndarray:
     return (counts + 1) / (counts.sum(axis=-1, keepdims=True) + 2)
 
 
-def bigram(sequences: ndarray) -> ndarray:
-    """What counting transitions predicts: (c_ij + 1) / (c_i + 2), the mean of the posterior of the chain.
+def bigram(sequences: Integer[ndarray, "n length"]) -> Float[ndarray, "n length-1 2"]:
+    """The probabilities that counting transitions gives each token but the first: (c_ij + 1) / (c_i + 2) for state j.
 
-    After state i, of the c_i times that i was left before, c_ij led to j. It is the optimum but for what little the
-    first state tells of the chain.
+    The token before is state i. Earlier tokens left state i c_i times, and c_ij of these times led to state j. This is
+    the mean of the posterior of the chain, and optimal but for the little that the first state tells of the chain.
     """
     states = np.eye(2)[sequences]
     transitions = states[:, :-1, :, None] * states[:, 1:, None, :]

@@ -1,20 +1,23 @@
+"""Batches for masked language modelling."""
+
 from functools import partial
 
 import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
-from scratchformer.text.batches import IGNORE_INDEX, TokenBatch, check_ids, check_sizes, fixed_batches
+from scratchformer.text.batches import IGNORE_INDEX, TokenBatch, fixed_batches
+from scratchformer.text.checks import check_fits, check_ids, check_sizes
 from scratchformer.text.shuffled import ShuffledBatches
 
 
 class MaskedBatches:
-    """Batches for masked language modelling: some positions of each window are hidden, and their tokens predicted.
+    """Batches for masked language modelling: some tokens of each window are hidden, and those are predicted.
 
-    The windows are those of ShuffledBatches. In each, `share` of the positions (rounded, at least one) is chosen
-    uniformly; a chosen one becomes `mask_id` with probability 0.8, another id of the vocabulary with 0.1 (any but
-    `mask_id`, by chance the right one) and stays with 0.1. Targets are the original ids where chosen, -100 elsewhere.
-    Which batch comes `index`-th, and what it hides, depends on the seed alone.
+    The windows are those of ShuffledBatches. In each, a `share` of the positions (rounded, at least one) is chosen
+    uniformly. A chosen token becomes `mask_id` with probability 0.8; with 0.1 it becomes a random id of the vocabulary
+    other than `mask_id` (which may be the token itself); with 0.1 it stays. Targets are the original ids at the chosen
+    positions, and -100 elsewhere. The batch of an index, and what it hides, depend on the seed alone.
 
     Args:
         ids: the text, without `mask_id`.
@@ -22,13 +25,13 @@ class MaskedBatches:
         context_length: tokens in a window.
         vocabulary_size: number of ids, `mask_id` among them.
         mask_id: the id that stands for a hidden token.
-        seed: of the order of windows, and of what they hide.
-        share: of the positions that are predicted, above 0 and at most 1.
+        seed: of the order of the windows, and of what they hide.
+        share: the part of the positions that is predicted, above 0 and at most 1.
 
     Raises:
         TypeError: ids that are not integers.
-        ValueError: ids out of range or equal to `mask_id`, a text that is not longer than the context, a size below 1,
-            fewer than two ids in the vocabulary, `mask_id` out of range, `share` outside (0, 1].
+        ValueError: an id that is out of range or equal to `mask_id`, a text that is not longer than the context, a
+            size below 1, fewer than two ids in the vocabulary, `mask_id` out of range, or `share` outside (0, 1].
 
     Source: Devlin et al., "BERT", 2018, section 3.1 and appendix A.1.
     """
@@ -44,15 +47,16 @@ class MaskedBatches:
         seed: int,
         share: float = 0.15,
     ) -> None:
-        check_sizes("MaskedBatches", ids, batch_size, context_length)
+        check_sizes("MaskedBatches", batch_size=batch_size, context_length=context_length)
+        check_fits("MaskedBatches", ids, context_length)
         _check_masking("MaskedBatches", ids, vocabulary_size, mask_id, share)
         self.seed = seed
         self._windows = ShuffledBatches(ids, batch_size, context_length, seed=seed)
         self._mask = partial(_masked, vocabulary_size=vocabulary_size, mask_id=mask_id, share=share)
 
     def __call__(self, index: int) -> TokenBatch:
-        """The batch that comes `index`-th, counted from 0."""
-        # A spawn key, as the windows of epoch `index` are drawn from [seed, index] itself.
+        """The batch of this index, counted from 0."""
+        # A spawn key, as the order of an epoch's windows is drawn from [seed, epoch] itself.
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(index,)))
         return self._mask(self._windows(index).ids, generator)
 
@@ -68,12 +72,13 @@ def fixed_masked_batches(
     seed: int = 0,
     share: float = 0.15,
 ) -> list[TokenBatch]:
-    """The windows of `fixed_batches`, masked as by MaskedBatches: for evaluation, the same at every call.
+    """The windows of `fixed_batches`, masked as MaskedBatches masks them. Every call gives the same, for evaluation.
 
-    The same windows hide the same tokens, however they are batched. Arguments and errors are those of `fixed_batches`
-    and MaskedBatches.
+    A window hides the same tokens whatever the batch size is. Arguments and errors are those of `fixed_batches` and
+    MaskedBatches.
     """
-    check_sizes("fixed_masked_batches", ids, batch_size, context_length, 1 if num_batches is None else num_batches)
+    check_sizes("fixed_masked_batches", batch_size=batch_size, context_length=context_length, num_batches=num_batches)
+    check_fits("fixed_masked_batches", ids, context_length)
     _check_masking("fixed_masked_batches", ids, vocabulary_size, mask_id, share)
     windows = np.concatenate([batch.ids for batch in fixed_batches(ids, batch_size, context_length, num_batches)])
     generator = np.random.default_rng(seed)

@@ -1,3 +1,5 @@
+"""How well counting n-grams predicts a text."""
+
 import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
@@ -10,13 +12,14 @@ def ngram_entropy(
     order: int,
     smoothing: float = 0.1,
 ) -> float:
-    """Cross-entropy, in nats per token, of n-grams counted on the training part, measured on the validation part.
+    """The cross-entropy, in nats per token, that counting n-grams reaches: a loss curve has to fall below it.
 
-    p(c | context) = (count(context, c) + smoothing) / (count(context) + smoothing vocabulary_size), with the
-    `order` - 1 tokens before c as its context: order 1 is a unigram, 3 a trigram. What a model that only counts
-    reaches; a loss curve has to fall below it.
+    The n-grams are counted on the training part, and the cross-entropy is measured on the validation part:
+    p(c | context) = (count(context, c) + smoothing) / (count(context) + smoothing vocabulary_size), where the context
+    of c is the `order` - 1 tokens before it. Order 1 is a unigram, order 3 a trigram.
 
-    Raises ValueError for an order below 1, smoothing that is not positive, or a part shorter than the order.
+    Raises ValueError for an order below 1 or too high for the vocabulary, smoothing that is not positive, or a part
+    shorter than the order.
     """
     if order < 1:
         raise ValueError(f"ngram_entropy: order must be at least 1, got {order}")
@@ -47,6 +50,6 @@ def _codes(ids: ndarray, order: int, vocabulary_size: int) -> ndarray:
 
 
 def _look_up(asked: ndarray, known: ndarray, counts: ndarray) -> ndarray:
-    """The count of each code that was asked for, 0 where it is not known; `known` is sorted."""
+    """The count of each code that is asked for, and 0 for codes that are not in `known`, which is sorted."""
     place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
     return np.where(known[place] == asked, counts[place], 0)

@@ -1,3 +1,5 @@
+"""Batches of pairs of sequences, for an encoder-decoder."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -5,16 +7,17 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
-from scratchformer.text.batches import IGNORE_INDEX, BatchT, shards
-from scratchformer.text.sequences import check_sequences, check_special_ids, padded
+from scratchformer.text.batches import IGNORE_INDEX, Rows
+from scratchformer.text.checks import check_sequences, check_special_ids
+from scratchformer.text.sequences import padded
 
 
 @dataclass(frozen=True)
-class PairBatch:
-    """What an encoder-decoder reads and predicts, one pair of sequences per row, padded on the right.
+class PairBatch(Rows):
+    """What an encoder-decoder reads and predicts: one pair of sequences per row, padded on the right.
 
-    Of a target sequence y_1 ... y_n the decoder reads `target_ids` = begin, y_1, ..., y_n and predicts `targets`
-    = y_1, ..., y_n, end (-100 in padding); its entry in `target_lengths` is n + 1.
+    For a target sequence y_1 ... y_n the decoder reads `target_ids` = begin, y_1, ..., y_n, and predicts `targets`
+    = y_1, ..., y_n, end (-100 in padding). Its entry in `target_lengths` is n + 1.
     """
 
     source: Integer[ndarray, "b s"]
@@ -25,12 +28,8 @@ class PairBatch:
 
     @property
     def num_targets(self) -> int:
-        """How many positions count in the mean loss."""
+        """Number of positions that count in the mean loss."""
         return int(np.count_nonzero(self.targets != IGNORE_INDEX))
-
-    def split(self: BatchT, num_shards: int) -> list[BatchT]:
-        """The pairs in `num_shards` parts of nearly equal size, in order; the last ones may be empty."""
-        return shards(self, num_shards)
 
 
 def pair_batch(
@@ -41,12 +40,12 @@ def pair_batch(
     end_id: int,
     padding_id: int = 0,
 ) -> PairBatch:
-    """Pairs for teacher forcing, in order: the decoder reads the right tokens, each one position late.
+    """Pairs for teacher forcing, in order: the decoder reads the right tokens, shifted by one position.
 
-    Sources are taken as they are, without `begin_id` or `end_id`.
+    Sources get neither `begin_id` nor `end_id`.
 
-    Raises TypeError for ids that are not integers; ValueError for no sequence, an empty one, one of several
-    dimensions, a negative id, or not as many targets as sources.
+    Raises TypeError for ids that are not integers. Raises ValueError for no sequence, a sequence that is empty or has
+    several dimensions, a negative id, or numbers of targets and sources that differ.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.1 (outputs offset by one position).
     """

@@ -1,23 +1,25 @@
+"""Batches of prompts and answers, for a decoder."""
+
 import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
 from scratchformer.text.batches import IGNORE_INDEX, TokenBatch
+from scratchformer.text.checks import check_integers
 
 
 def prompted_batch(prompts: Integer[ndarray, "b p"], answers: Integer[ndarray, "b a"]) -> TokenBatch:
-    """Prompts and what follows them, of which the answers alone are predicted.
+    """Prompts, each with its answer. Only the answers are predicted.
 
-    Of prompt x_1 ... x_p and answer y_1 ... y_a a model reads `ids` = x_1, ..., x_p, y_1, ..., y_(a-1), and `targets`
-    are the answer where it is predicted, from the prompt's last token on, and -100 before: p + a - 1 tokens.
+    For prompt x_1 ... x_p and answer y_1 ... y_a, both of `ids` and `targets` have p + a - 1 positions. A model reads
+    `ids` = x_1, ..., x_p, y_1, ..., y_(a-1). Its `targets` are -100 before the prompt's last token, and from there on
+    y_1, ..., y_a.
 
-    Raises TypeError for ids that are not integers; ValueError for other than two dimensions, no rows, no columns, not
-    as many answers as prompts, or a negative id.
+    Raises TypeError for ids that are not integers. Raises ValueError for arrays that do not have two dimensions, have
+    no rows or no columns, or hold a negative id, and for numbers of answers and prompts that differ.
     """
     for argument, ids in (("prompts", prompts), ("answers", answers)):
-        if not isinstance(ids, ndarray) or ids.dtype.kind not in "iu":
-            kind = ids.dtype if isinstance(ids, ndarray) else type(ids).__name__
-            raise TypeError(f"prompted_batch: {argument} must be an integer array, got {kind}")
+        check_integers("prompted_batch", argument, ids)
         if ids.ndim != 2 or ids.size == 0:
             raise ValueError(f"prompted_batch: {argument} must be rows of at least one id, got shape {ids.shape}")
         if ids.min() < 0:

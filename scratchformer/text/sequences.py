@@ -1,3 +1,5 @@
+"""Batches of sequences of different lengths: padded, or packed into rows."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -5,14 +7,15 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
-from scratchformer.text.batches import IGNORE_INDEX, TokenBatch, check_ids
+from scratchformer.text.batches import IGNORE_INDEX, TokenBatch
+from scratchformer.text.checks import check_sequences, check_sizes, check_special_ids
 
 
 @dataclass(frozen=True)
 class SequenceBatch(TokenBatch):
     """Sequences of different lengths, one per row, padded on the right.
 
-    `targets` are the next tokens, -100 at a sequence's last token and in padding; `lengths` count the tokens.
+    `targets` are the next tokens, and -100 at a sequence's last token and in padding. `lengths` count the tokens.
     """
 
     lengths: Integer[ndarray, " b"]
@@ -20,11 +23,12 @@ class SequenceBatch(TokenBatch):
 
 @dataclass(frozen=True)
 class PackedBatch(TokenBatch):
-    """Documents packed whole into rows of one length, one after another, padded on the right.
+    """Rows of one length, each packed with whole documents, and padded on the right.
 
-    `targets` are the next tokens, -100 at a document's last token and in padding; `documents` says whose each position
-    is (its place in the list that was packed, -1 in padding), `positions` counts from 0 in each document (0 in
-    padding). Attention that must not cross documents may go where `documents` are equal.
+    `targets` are the next tokens, and -100 at a document's last token and in padding. `documents` holds, for each
+    position, the document's index in the list that was packed, and -1 in padding. `positions` count from 0 in each
+    document, and are 0 in padding. Attention does not cross documents if it is allowed only where `documents` are
+    equal.
     """
 
     documents: Integer[ndarray, "b t"]
@@ -32,10 +36,10 @@ class PackedBatch(TokenBatch):
 
 
 def padded_batch(sequences: Sequence[Integer[ndarray, " _"]], padding_id: int = 0) -> SequenceBatch:
-    """One sequence per row, in order; as wide as the longest.
+    """One sequence per row, in order. Rows are as long as the longest sequence.
 
-    Raises TypeError for ids that are not integers; ValueError for no sequence, an empty one, one of several
-    dimensions, or a negative id.
+    Raises TypeError for ids that are not integers. Raises ValueError for no sequence, a sequence that is empty or has
+    several dimensions, or a negative id.
     """
     check_sequences("padded_batch", "sequences", sequences)
     check_special_ids("padded_batch", padding_id=padding_id)
@@ -45,18 +49,17 @@ def padded_batch(sequences: Sequence[Integer[ndarray, " _"]], padding_id: int = 
 
 
 def packed_batch(sequences: Sequence[Integer[ndarray, " _"]], context_length: int, padding_id: int = 0) -> PackedBatch:
-    """Every document, in order, into the first row of `context_length` positions that still has room for all of it.
+    """Puts every document, in order, into the first row of `context_length` positions that has room for all of it.
 
-    Raises TypeError for ids that are not integers; ValueError for no sequence, an empty one, one of several
-    dimensions or longer than the context, a negative id, or a context below 1.
+    Raises TypeError for ids that are not integers. Raises ValueError for no sequence, a sequence that is empty, has
+    several dimensions or is longer than the context, a negative id, or a context below 1.
 
     Source: Krell et al., "Efficient Sequence Packing without Cross-contamination", 2021; first-fit: Johnson et al.,
     "Worst-Case Performance Bounds for Simple One-Dimensional Packing Algorithms", 1974.
     """
     check_sequences("packed_batch", "sequences", sequences)
     check_special_ids("packed_batch", padding_id=padding_id)
-    if context_length < 1:
-        raise ValueError(f"packed_batch: context_length must be at least 1, got {context_length}")
+    check_sizes("packed_batch", context_length=context_length)
     for i, sequence in enumerate(sequences):
         if len(sequence) > context_length:
             raise ValueError(
@@ -75,7 +78,7 @@ def packed_batch(sequences: Sequence[Integer[ndarray, " _"]], context_length: in
 
 
 def _first_fit(lengths: Sequence[int], context_length: int) -> list[tuple[int, slice]]:
-    """The row of each document, and its place there."""
+    """The row of each document, and its span of positions there."""
     room = np.full(len(lengths), context_length)
     spans = []
     for length in lengths:
@@ -92,20 +95,3 @@ def padded(sequences: Sequence[ndarray], padding: int) -> Integer[ndarray, "b t"
     for row, sequence in zip(rows, sequences, strict=True):
         row[: len(sequence)] = sequence
     return rows
-
-
-def check_sequences(name: str, argument: str, sequences: Sequence[ndarray]) -> None:
-    """Raises TypeError or ValueError unless there are sequences, each a row of at least one id."""
-    if len(sequences) == 0:
-        raise ValueError(f"{name}: {argument} must hold at least one sequence, got none")
-    for i, sequence in enumerate(sequences):
-        if isinstance(sequence, ndarray) and sequence.size == 0:
-            raise ValueError(f"{name}: {argument}[{i}] is empty, expected at least one id")
-        check_ids(name, f"{argument}[{i}]", sequence)
-
-
-def check_special_ids(name: str, **ids: int) -> None:
-    """Raises ValueError for an id that is negative."""
-    for argument, value in ids.items():
-        if value < 0:
-            raise ValueError(f"{name}: {argument} must be at least 0, got {value}")

@@ -1,10 +1,13 @@
+"""Random batches of windows of a text."""
+
 from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
-from scratchformer.text.batches import TokenBatch, check_sizes, windows
+from scratchformer.text.batches import TokenBatch, windows
+from scratchformer.text.checks import check_fits, check_sizes
 
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 
@@ -12,17 +15,17 @@ GOLDEN_RATIO = (1 + 5**0.5) / 2
 class ShuffledBatches:
     """Random batches that use every window of a text once before they use any again.
 
-    In an epoch the windows follow one another without overlap, cover the text but for less than two windows at its
-    ends, and come in random order. From epoch to epoch they are
-    shifted by the golden section of a window, which keeps the borders of all epochs as far apart as can be: what a
-    token had as its context changes from epoch to epoch. Which batch comes `index`-th depends on the seed alone, so
-    that a run can be taken up anywhere.
+    The windows of an epoch come in random order. They do not overlap, and cover the text but for less than two windows
+    at its ends. Each epoch shifts them by the golden section of a window more than the epoch before, which keeps the
+    borders of all epochs far apart, so that a token's context changes from epoch to epoch. The batch of an index
+    depends on the seed alone, so that a run can go on anywhere.
 
     Raises ValueError when the text is not longer than the context, or a size is below 1.
     """
 
     def __init__(self, ids: Integer[ndarray, " n"], batch_size: int, context_length: int, *, seed: int) -> None:
-        check_sizes("ShuffledBatches", ids, batch_size, context_length)
+        check_sizes("ShuffledBatches", batch_size=batch_size, context_length=context_length)
+        check_fits("ShuffledBatches", ids, context_length)
         self.ids = ids
         self.batch_size = batch_size
         self.context_length = context_length
@@ -31,7 +34,7 @@ class ShuffledBatches:
         self._starts = lru_cache(maxsize=2)(self._shuffle)
 
     def __call__(self, index: int) -> TokenBatch:
-        """The batch that comes `index`-th, counted from 0."""
+        """The batch of this index, counted from 0."""
         places = range(index * self.batch_size, (index + 1) * self.batch_size)
         starts = [self._starts(place // self.windows_per_epoch)[place % self.windows_per_epoch] for place in places]
         return windows(self.ids, np.array(starts), self.context_length)
