@@ -1,7 +1,7 @@
 import re
 from importlib.util import find_spec
 
-from tests.documents import ROOT, named_modules, named_paths, read_document
+from tests.documents import ROOT, code_without_docstring, fences, named_modules, named_paths, read_document
 
 CONTRIBUTING = read_document("CONTRIBUTING.md")
 
@@ -16,3 +16,9 @@ def test_every_link_path_and_module_exists() -> None:
 def test_every_stage_of_ci_is_in_the_table_in_its_order() -> None:
     stages = re.findall(r"^\w+=\(([\w ]+)\)$", read_document(".ci/run"), re.MULTILINE)
     assert re.findall(r"^\| `(\w+)` \|", CONTRIBUTING, re.MULTILINE) == " ".join(stages).split()
+
+
+def test_the_layer_is_shown_as_it_stands_in_its_file() -> None:
+    assert fences(CONTRIBUTING, "python") == [
+        code_without_docstring("scratchformer/layers/self_attention.py", "__call__")
+    ]
