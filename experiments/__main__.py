@@ -24,7 +24,6 @@ from scratchformer.runs import (
     StopSignals,
     begin_run,
     check_option,
-    check_places,
     one_sentence_errors,
     options_of,
     parse,
@@ -71,7 +70,6 @@ class Config:
                 raise ValueError(
                     f"{experiment.name} looks into a run of {experiment.looks_into}: choose both with --only"
                 )
-        check_places(self)
 
     def experiments(self) -> list[Experiment]:
         return [experiment for experiment in EXPERIMENTS if not self.only or experiment.name in self.only]

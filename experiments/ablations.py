@@ -32,7 +32,7 @@ from time import perf_counter
 from typing import Any
 
 from scratchformer.plots import Line, Panel, line_panels, save_figure
-from scratchformer.recipes.arms import (
+from scratchformer.recipes.char_lm_arms import (
     Arm,
     ArmOptions,
     collect,
@@ -41,12 +41,12 @@ from scratchformer.recipes.arms import (
     read_arms,
     reference_arms,
 )
+from scratchformer.recipes.options import is_as
 from scratchformer.runs import (
     About,
     Result,
     begin_run,
     conclude,
-    is_as,
     one_sentence_errors,
     options_of,
     parse,
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str]) -> None:
         if config.plot_only is not None:
             print("figures:", draw(config.plot_only))
             return
-        config.check(ARMS)
+        config.check()
         runs = config.runs(ARMS)
         folder = begin_run(config, ABOUT.name, {"options": options_of(config), "runs": runs})
 

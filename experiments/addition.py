@@ -15,7 +15,6 @@ Expected: at least 999 of 1,000. With `quick` all sums are right from about step
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,30 +24,17 @@ from numpy import ndarray
 
 from scratchformer.generation import greedy_answers
 from scratchformer.models import GPT
-from scratchformer.plots import Line, Panel, line_panels, save_figure
-from scratchformer.recipes.answers import AnswerOptions, answer_trainer
-from scratchformer.runs import (
-    About,
-    Recorder,
-    Result,
-    as_reference_run,
-    begin_run,
-    conclude,
-    draw_losses,
-    draw_norms,
-    is_as,
-    one_sentence_errors,
-    options_of,
-    parse,
-    read_measures,
-    read_options,
-    reference_curves,
-    run_script,
-    run_training,
-)
+from scratchformer.recipes.experiment import TrainingExperiment, run_experiment
+from scratchformer.recipes.prompted_gpt import PromptedOptions, draw_answers, prompted_trainer
+from scratchformer.runs import About, Result, RunFolder, Training
 from scratchformer.text import TokenBatch, prompted_batch
 
-PROG = "addition.py"
+PAIRS = np.stack(np.divmod(np.arange(10_000), 100), axis=1)
+"""Every a and b of at most two digits."""
+NUM_HELD_OUT = 1000
+DIGITS = {"ones": 1, "tens": 10, "hundreds": 100}
+"""The digits of a sum, and the unit that each counts."""
+
 ABOUT = About(
     script=__file__,
     description=__doc__,
@@ -56,14 +42,11 @@ ABOUT = About(
     published="999 of 1,000 held-out sums right",
     picture="added.png",
 )
-HELD_OUT = 1000
-DIGITS = {"ones": 1, "tens": 10, "hundreds": 100}
-"""Of a sum, and what they count."""
 
 
 @dataclass(frozen=True)
-class Config(AnswerOptions):
-    """Options of the run."""
+class Options(PromptedOptions):
+    """The options of the run."""
 
     order: Literal["reversed", "written"] = "reversed"
     """The order of the sum's digits: ones first, or hundreds first."""
@@ -71,64 +54,81 @@ class Config(AnswerOptions):
 
 TRAINING: dict[str, Any] = {"warmup": 100, "average": 0.98, "evaluate_every": 25}
 PRESETS = {
-    "quick": Config(**TRAINING, steps=1000),
-    "paper": Config(**TRAINING, preset="paper", steps=2000, order="written"),
-    "smoke": Config(preset="smoke", layers=1, heads=2, width=32, steps=60, warmup=10, evaluate_every=20),
+    "quick": Options(**TRAINING, steps=1000),
+    "paper": Options(**TRAINING, preset="paper", steps=2000, order="written"),
+    "smoke": Options(preset="smoke", layers=1, heads=2, width=32, steps=60, warmup=10, evaluate_every=20),
 }
 
 
-def main(arguments: Sequence[str]) -> None:
-    with one_sentence_errors(PROG):
-        config = parse(PRESETS, prog=PROG, description=__doc__, arguments=arguments)
-        if config.plot_only is not None:
-            print("figures:", *draw(config.plot_only))
-            return
-        config.check()
-        training, held_out = split(all_pairs())
-        trainer = answer_trainer(config, 10, 2 + 2 + 3 - 1)
-        model = trainer.model
-        run = {"options": options_of(config)}
-        folder = begin_run(config, ABOUT.name, run)
-        evaluation, as_many = [batch_of(held_out, config.order)], training[:: len(training) // HELD_OUT]
-        recorder = Recorder(trainer, folder, run, evaluation, lambda: measure(model, as_many, held_out, config.order))
+class Addition(TrainingExperiment[Options, GPT, TokenBatch]):
+    """A GPT that reads two numbers and writes their sum."""
 
-    print(f"{len(training):,} sums to learn from, {len(held_out):,} held out", flush=True)
-    print(f"model: {model.values.size:,} parameters, {config.threads} threads, results in {folder.path}", flush=True)
-    if config.resume is not None:
-        print(f"it goes on after step {trainer.optimizer.num_steps} of {config.steps}", flush=True)
+    about, presets = ABOUT, PRESETS
 
-    def batches(step: int) -> list[TokenBatch]:
-        places = np.random.default_rng([config.seed, step]).integers(len(training), size=config.batch)
-        return [batch_of(training[places], config.order)]
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.learned, self.held_out = split()
+        self.introduction = f"{len(self.learned):,} sums to learn from, {len(self.held_out):,} held out"
+        trainer = prompted_trainer(options, 10, 2 + 2 + 3 - 1)
+        self.model = trainer.model
+        self.training = Training(trainer, self.batches, [self.batch_of(self.held_out)], self.measure)
 
-    every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
-    with one_sentence_errors(PROG, status=1, kind=FloatingPointError):
-        seconds = run_training(trainer, batches, recorder, num_steps=config.steps, **every)
-    with trainer.evaluated(), np.errstate(all="ignore"):
-        sums, learned = (add(model, pairs, config.order) for pairs in (held_out, training))
-    right, num_learned = sums == held_out.sum(axis=1), (learned == training.sum(axis=1)).sum()
-    shown = [*np.flatnonzero(right)[:4], *np.flatnonzero(~right)[:4]]
-    for (a, b), c, is_right in zip(held_out[shown], sums[shown], right[shown], strict=True):
-        print(f"{a} + {b} = {c}" + ("" if is_right else f", but it is {a + b}"))
-    print(f"right: {right.sum():,} of {len(right):,} held out, {num_learned:,} of {len(learned):,} learned from")
-    conclude(folder, ABOUT, config, judge(config, right), seconds if config.resume is None else None)
-    with one_sentence_errors(PROG):
-        print("figures:", *draw(folder.path))
+    def batches(self, step: int) -> list[TokenBatch]:
+        generator = np.random.default_rng([self.options.seed, step])
+        return [self.batch_of(self.learned[generator.integers(len(self.learned), size=self.options.batch)])]
+
+    def batch_of(self, pairs: ndarray) -> TokenBatch:
+        """The digits of the numbers, and those of their sums to predict."""
+        return prompted_batch(prompts_of(pairs), self.in_order(digits(pairs.sum(axis=1), 3)))
+
+    def in_order(self, sums: ndarray) -> ndarray:
+        """The digits of sums, hundreds first, in the order in which the model writes them; or back from that order."""
+        return sums[:, ::-1] if self.options.order == "reversed" else sums
+
+    def add(self, pairs: ndarray) -> ndarray:
+        """The sums that the model writes."""
+        return self.in_order(greedy_answers(self.model, prompts_of(pairs), 3)) @ [100, 10, 1]
+
+    def measure(self) -> dict[str, float]:
+        """Shares of sums that are exactly right, in both sets and by carries; of right digits in the held-out sums."""
+        learned = self.learned[:: len(self.learned) // NUM_HELD_OUT]  # as many
+        found, right = self.add(self.held_out), self.held_out.sum(axis=1)
+        shares = {"held out": found == right, "training": self.add(learned) == learned.sum(axis=1)}
+        shares |= {name: found // unit % 10 == right // unit % 10 for name, unit in DIGITS.items()}
+        shares |= {name: (found == right)[which] for name, which in carries(self.held_out).items()}
+        return {name: which.mean() for name, which in shares.items()}
+
+    def judge(self, folder: RunFolder) -> list[Result]:
+        """The share of held-out sums that are right."""
+        with self.evaluated():
+            sums, learned = self.add(self.held_out), self.add(self.learned)
+        right, num_learned = sums == self.held_out.sum(axis=1), (learned == self.learned.sum(axis=1)).sum()
+        shown = [*np.flatnonzero(right)[:4], *np.flatnonzero(~right)[:4]]
+        for (a, b), c, is_right in zip(self.held_out[shown], sums[shown], right[shown], strict=True):
+            print(f"{a} + {b} = {c}" + ("" if is_right else f", but it is {a + b}"))
+        print(f"right: {right.sum():,} of {len(right):,} held out, {num_learned:,} of {len(learned):,} learned from")
+        target = 0.999 if self.is_preset("quick", "paper", free=("evaluate_every", "save_every")) else None
+        return [Result("share_of_held_out_sums", float(right.mean()), target, "higher")]
+
+    @classmethod
+    def draw(cls, path: Path) -> list[Path]:
+        panels = {
+            "sums": ("held out", "training"),
+            "digits of held-out sums": DIGITS,
+            "held-out sums with": carries(PAIRS),
+        }
+        title = "A GPT that adds two numbers of two digits"
+        return draw_answers(path, ABOUT, panels, share="share that is right", title=title)
 
 
-def all_pairs() -> ndarray:
-    """Every a and b of at most two digits."""
-    return np.stack(np.divmod(np.arange(10_000), 100), axis=1)
-
-
-def split(pairs: ndarray) -> tuple[ndarray, ndarray]:
-    """Those to learn from, and those to hold out, by a hash of nothing but the numbers."""
-    order = np.argsort([zlib.crc32(f"{a} + {b}".encode()) for a, b in pairs])
-    return pairs[np.sort(order[HELD_OUT:])], pairs[np.sort(order[:HELD_OUT])]
+def split() -> tuple[ndarray, ndarray]:
+    """The pairs to learn from, and those to hold out, by a hash of nothing but the numbers."""
+    order = np.argsort([zlib.crc32(f"{a} + {b}".encode()) for a, b in PAIRS])
+    return PAIRS[np.sort(order[NUM_HELD_OUT:])], PAIRS[np.sort(order[:NUM_HELD_OUT])]
 
 
 def digits(numbers: ndarray, count: int) -> ndarray:
-    """Of each number, the last so many, as they are written."""
+    """The last so many digits of each number, in the order in which they are written."""
     return numbers[..., None] // 10 ** np.arange(count)[::-1] % 10
 
 
@@ -137,59 +137,12 @@ def prompts_of(pairs: ndarray) -> ndarray:
     return digits(pairs, 2).reshape(len(pairs), 4)
 
 
-def batch_of(pairs: ndarray, order: str) -> TokenBatch:
-    answers = digits(pairs.sum(axis=1), 3)
-    return prompted_batch(prompts_of(pairs), answers[:, ::-1] if order == "reversed" else answers)
-
-
-def add(model: GPT, pairs: ndarray, order: str) -> ndarray:
-    """The sums that the model writes."""
-    answers = greedy_answers(model, prompts_of(pairs), 3)
-    return (answers[:, ::-1] if order == "reversed" else answers) @ [100, 10, 1]
-
-
-def judge(config: Config, right: ndarray) -> list[Result]:
-    """The share of held-out sums that came out right, with a target where one was stated."""
-    is_judged = any(is_as(config, PRESETS[name], "evaluate_every", "save_every") for name in ("quick", "paper"))
-    return [Result("share_of_held_out_sums", float(right.mean()), 0.999 if is_judged else None, "higher")]
-
-
 def carries(pairs: ndarray) -> dict[str, ndarray]:
-    """Which pairs carry a one from the ones, and through tens that add up to 9 to the hundreds."""
+    """Which pairs carry nothing, which a one from the ones, and which that one through tens that add up to 9."""
     tens, ones = pairs // 10, pairs % 10
     does, meets_9 = ones.sum(axis=1) >= 10, tens.sum(axis=1) == 9
     return {"no carry": ~does, "a carry": does & ~meets_9, "a carry through 9": does & meets_9}
 
 
-def measure(model: GPT, training: ndarray, held_out: ndarray, order: str) -> dict[str, float]:
-    """Shares of sums that are exactly right, in both sets and by carries; of digits that are, in the held-out sums."""
-    found, right = add(model, held_out, order), held_out.sum(axis=1)
-    learned = add(model, training, order) == training.sum(axis=1)
-    by_digit = {name: (found // unit % 10 == right // unit % 10).mean() for name, unit in DIGITS.items()}
-    by_carry = {name: (found == right)[which].mean() for name, which in carries(held_out).items()}
-    return {"held out": (found == right).mean(), "training": learned.mean()} | by_digit | by_carry
-
-
-def draw(path: Path) -> list[Path]:
-    """Draws what a run folder holds the data of: which sums and digits are right when, and the loss."""
-    reference = reference_curves(__file__, read_options(path, ABOUT.name)["preset"])
-    curves = read_measures(path / "measures.csv")
-    behind = [Line("reference run", *reference["held out"], "behind")] if "held out" in reference else []
-
-    def panel(title: str, names: Iterable[str], more: Sequence[Line] = ()) -> Panel:
-        lines = [*more, *(Line(name, *curves[name]) for name in names if name in curves)]
-        return Panel(title, "training step", "share that is right", lines, log_x=True)
-
-    panels = [
-        panel("sums", ("held out", "training"), behind),
-        panel("digits of held-out sums", DIGITS),
-        panel("held-out sums with", carries(all_pairs())),
-    ]
-    title, reference_run = "A GPT that adds two numbers of two digits", as_reference_run(reference)
-    shares = save_figure(line_panels(panels, share_y=True), path / "added")
-    losses = draw_losses(path, {}, reference_run, unit="nats per digit", title=title)
-    return [shares, losses, draw_norms(path, title=title)]
-
-
 if __name__ == "__main__":
-    run_script(main, PROG)
+    run_experiment(Addition)

@@ -38,6 +38,7 @@ from scratchformer.analysis.attention_patterns import measure_heads, repeated_se
 from scratchformer.models import GPT, GPTConfig, Llama
 from scratchformer.plots import matrix_panels, save_figure
 from scratchformer.plots.matrices import ALL_PANELS, LARGEST_CELL
+from scratchformer.recipes.options import is_as
 from scratchformer.runs import (
     About,
     Result,
@@ -45,7 +46,6 @@ from scratchformer.runs import (
     begin_run,
     check_option,
     conclude,
-    is_as,
     load_run,
     one_sentence_errors,
     options_of,

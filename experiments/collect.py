@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 
 from experiments import EXPERIMENTS
@@ -25,15 +24,15 @@ from scratchformer.runs import (
     Curves,
     Result,
     Table,
-    evaluations,
     one_sentence_errors,
     parse,
     read_measures,
+    read_metrics,
     read_summary,
     results_of,
     run_script,
 )
-from scratchformer.runs.measures import MEASURES
+from scratchformer.runs.files import MEASURES
 
 PROG = "python -m experiments.collect"
 HERE = Path(__file__).parent
@@ -123,8 +122,7 @@ def curves_of(run: Path, shown: Sequence[str]) -> Curves:
     """
     curves: Curves = {}
     if (run / "metrics.csv").exists():
-        found = evaluations(run)
-        curves["validation_loss"] = np.array(found["steps"]), np.array(found["losses"])
+        curves["validation_loss"] = read_metrics(run / "metrics.csv")["validation_loss"]
     for path in [*run.glob("measures.csv"), *sorted(run.glob("*/measures.csv"))]:
         measures = read_measures(path)
         if twice := sorted(measures.keys() & curves.keys()):

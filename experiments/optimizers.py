@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from scratchformer.plots import Line, Panel, line_panels, save_figure
-from scratchformer.recipes.arms import (
+from scratchformer.recipes.char_lm_arms import (
     Arm,
     ArmOptions,
     collect,
@@ -32,12 +32,12 @@ from scratchformer.recipes.arms import (
     read_arms,
     reference_arms,
 )
+from scratchformer.recipes.options import is_as
 from scratchformer.runs import (
     About,
     Result,
     begin_run,
     conclude,
-    is_as,
     one_sentence_errors,
     options_of,
     parse,
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> None:
         if config.plot_only is not None:
             print("figures:", draw(config.plot_only))
             return
-        config.check(ARMS)
+        config.check()
         runs = config.runs(ARMS)
         folder = begin_run(config, ABOUT.name, {"options": options_of(config), "runs": runs})
 

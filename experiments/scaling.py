@@ -37,13 +37,13 @@ from scipy.special import ndtr
 
 from scratchformer.analysis.score_scale import ScoreStatistics, measure_scores
 from scratchformer.plots import Line, Panel, line_panels, save_figure
+from scratchformer.recipes.options import is_as
 from scratchformer.runs import (
     About,
     Result,
     begin_run,
     check_option,
     conclude,
-    is_as,
     one_sentence_errors,
     options_of,
     parse,

@@ -10,9 +10,9 @@ from numpy import ndarray
 
 from scratchformer.layers import Trace
 from scratchformer.models import Transformer
+from scratchformer.runs.files import read_table
 from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.summary import Result
-from scratchformer.runs.table import read_table
 from scratchformer.text import PairBatch
 
 COLUMNS = ("sought", "layer", "head", "share", "uniform")

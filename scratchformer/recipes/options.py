@@ -1,11 +1,87 @@
+"""The options of experiments: each option's help and range are declared once, in its type, and checked from there."""
+
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, Protocol
+
+from tyro.conf import arg
+
+from scratchformer.runs.command_line import Range, check_ranges, options_of
+
+Count = Annotated[int, Range(at_least=1)]
+Natural = Annotated[int, Range(at_least=0)]
+Positive = Annotated[float, Range(above=0, below=math.inf)]
+NotNegative = Annotated[float, Range(at_least=0, below=math.inf)]
+Probability = Annotated[float, Range(at_least=0, below=1)]
+
+Layers = Annotated[Count, arg(help="Number of Transformer blocks.")]
+Heads = Annotated[Count, arg(help="Attention heads per block; must divide the width.")]
+Width = Annotated[Count, arg(help="Features of the residual stream.")]
+Dropout = Annotated[Probability, arg(help="Probability of dropping an element, in [0, 1).")]
+
+Steps = Annotated[Count, arg(help="Training steps: updates of the weights.")]
+PeakRate = Annotated[Positive, arg(help="Peak of the schedule.")]
+FinalRate = Annotated[NotNegative, arg(help="End of the schedule's cosine; the same as the peak for a constant rate.")]
+Warmup = Annotated[Natural, arg(help="Updates of linear rise to the peak.")]
+WeightDecay = Annotated[NotNegative, arg(help="AdamW's decoupled decay, on matrices and tables only.")]
+Average = Annotated[
+    Probability,
+    arg(help="Decay of the moving average of the weights that is evaluated and saved; 0 for the last weights."),
+]
+Clip = Annotated[Positive, arg(help="Largest global norm of the gradient.")]
+EvaluateEvery = Annotated[Count, arg(help="Updates between evaluations.")]
+SaveEvery = Annotated[Count, arg(help="Updates between checkpoints.")]
+
+EvaluationBatches = Annotated[
+    Count, arg(help="How many fixed batches of the text's last tenth to evaluate at most, spread evenly.")
+]
+Text = Annotated[
+    Path | None, arg(help="UTF-8 text file to learn from; without one, the language reference inside Python (pydoc).")
+]
+
+
+class ExperimentOptions(Protocol):
+    """The options that every experiment has; one that can resume has `resume`, too."""
+
+    @property
+    def preset(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def out(self) -> Path | None: ...
+
+    @property
+    def plot_only(self) -> Path | None: ...
+
+    def check(self) -> None:
+        """Raises ValueError, naming the option, for the first value out of range."""
+
+
+class TrainingOptions(ExperimentOptions, Protocol):
+    """The options that every experiment has that trains."""
+
+    @property
+    def resume(self) -> Path | None: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def evaluate_every(self) -> int: ...
+
+    @property
+    def save_every(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options that every experiment has which trains into a run folder."""
+    """The options of every experiment that trains."""
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
     """Where the other options start from: some minutes, all that the published figure takes, or a few seconds."""
@@ -15,7 +91,39 @@ class RunOptions:
     """Run folder to go on with, bit for bit, from its last checkpoint; its own options apply."""
     plot_only: Path | None = None
     """Run folder whose figures are drawn anew; all other options are then ignored."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of all that is drawn at random."""
-    threads: int = 2
+    threads: Count = 2
     """Worker threads; each takes a share of every batch."""
+
+    def check(self) -> None:
+        """Raises ValueError, naming the option, for the first value out of range."""
+        check_ranges(self)
+
+
+def check_heads(heads: int, width: int) -> None:
+    """Raises ValueError unless heads of equal size make up the width."""
+    if width % heads:
+        raise ValueError(f"--heads {heads} does not divide --width {width}")
+
+
+def check_warmup(warmup: int, steps: int) -> None:
+    """Raises ValueError unless the learning rate reaches its peak before the last step."""
+    if warmup >= steps:
+        raise ValueError(f"--warmup {warmup} must be less than --steps {steps}")
+
+
+def check_threads(threads: int, batch: int) -> None:
+    """Raises ValueError unless a batch has a sequence for each thread."""
+    if threads > batch:
+        raise ValueError(f"--threads {threads} is more than --batch {batch}; each takes a sequence")
+
+
+def is_as(options: object, preset: object, *free: str) -> bool:
+    """Whether a run does the same as a preset, apart from its seed, its threads and the options that `free` names."""
+    ignored = {"preset", "seed", "threads", *free}
+
+    def compared(config: object) -> dict[str, Any]:
+        return {name: value for name, value in options_of(config).items() if name not in ignored}
+
+    return compared(options) == compared(preset)

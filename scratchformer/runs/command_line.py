@@ -1,16 +1,64 @@
+"""The command line of a program: options with their ranges, presets, and errors in one sentence."""
+
 import argparse
 import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import ge, gt, le, lt
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
-from scratchformer.runs.folder import read_json
+from scratchformer.runs.files import read_json
 
-ConfigT = TypeVar("ConfigT", bound=Any)
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that an option may take, declared in its type: `steps: Annotated[int, Range(at_least=1)] = 100`.
+
+    Not a number is out of every range that has a bound, and infinity out of those with `below=math.inf`.
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    def check(self, name: str, value: float) -> None:
+        """Raises ValueError, naming the field as the option that is typed, for a value out of range."""
+        for bound, is_inside, words in (
+            (self.at_least, ge, "at least"),
+            (self.above, gt, "above"),
+            (self.at_most, le, "at most"),
+            (self.below, lt, "below"),
+        ):
+            if bound is not None and not is_inside(value, bound):
+                raise ValueError(f"{option_name(name)} must be {words} {bound:g}, got {value}")
+
+
+def check_ranges(config: object) -> None:
+    """Raises ValueError for the first field of a dataclass whose value lies outside the range of its type.
+
+    A range inside of a tuple's type holds for each of its items.
+    """
+    for name, hint in get_type_hints(type(config), include_extras=True).items():
+        _check_range(name, getattr(config, name), hint)
+
+
+def _check_range(name: str, value: Any, hint: Any) -> None:
+    if get_origin(hint) is Annotated:
+        for part in hint.__metadata__:
+            if isinstance(part, Range):
+                part.check(name, value)
+        _check_range(name, value, hint.__origin__)
+    elif get_origin(hint) is tuple:
+        for item in value:
+            _check_range(name, item, get_args(hint)[0])
 
 
 def option_name(field: str) -> str:
@@ -18,13 +66,13 @@ def option_name(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def options_of(config: Any) -> dict[str, Any]:
-    """What a run does, for its config.json: every option but those that say where something is."""
+def options_of(config: object) -> dict[str, Any]:
+    """The options that determine what a run does: all but the paths."""
     return {name: value for name, value in vars(config).items() if name not in places_of(config)}
 
 
-def places_of(config: Any) -> dict[str, str | None]:
-    """Where things are: the options that are paths. They may differ when a run goes on."""
+def places_of(config: object) -> dict[str, str | None]:
+    """The options that are paths. They may differ when a run is resumed."""
     hints = get_type_hints(type(config))
     return {
         name: None if value is None else str(value)
@@ -34,26 +82,26 @@ def places_of(config: Any) -> dict[str, str | None]:
 
 
 def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, arguments: Sequence[str]) -> ConfigT:
-    """The configuration that the arguments ask for, starting from the preset that `--preset` names.
+    """The configuration that the arguments ask for: the preset that `--preset` names, with the options that were typed.
 
-    With `--resume FOLDER`, where the configuration has such a field, it starts from the options of the run in that
-    folder, and any that differs from them is refused, but for those that say where something is.
+    With `--resume FOLDER`, where the configuration has that field, it starts from the options of the run in the folder
+    instead. Then an option that is typed must have the value that the run was started with, unless it is a path.
 
     Args:
-        presets: configurations by name, all dataclasses of one type, with a field `preset` if there are several;
-            the first is the default.
+        presets: configurations by name, all dataclasses of one type. The first is the default. Where there are several,
+            they have a field `preset`.
         prog, description: for `--help`, which shows every field with its docstring and the preset's value.
         arguments: as typed, without the program's name.
 
     Exits with status 2 and the reason when an option is unknown or a value does not fit its type.
-    Raises ValueError when the run that is to be resumed cannot be read, or an option differs from its options.
+    Raises ValueError when the run to be resumed cannot be read, or was started with another value of an option.
     """
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peek.add_argument("--preset", nargs="?")
     peek.add_argument("--resume", nargs="?")
     peeked = peek.parse_known_args(arguments)[0]
     default = presets.get(peeked.preset, next(iter(presets.values())))
-    _refuse_unknown(_mistyped(arguments, default), default, prog)
+    _refuse_unknown(_unknown_options(arguments, default), default, prog)
     resumed = None
     if peeked.resume is not None and hasattr(default, "resume"):
         default = resumed = _options_of_run(type(default), Path(peeked.resume))
@@ -66,15 +114,15 @@ def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, argume
     return config
 
 
-def _mistyped(arguments: Sequence[str], default: Any) -> list[str]:
-    """Options that there are none of. The parser would take them for the value of a place that has no name."""
+def _unknown_options(arguments: Sequence[str], default: object) -> list[str]:
+    """The options in the arguments that no field has. The parser would take one for a positional argument's value."""
     known = {"--help", "--", *map(option_name, vars(default))}
     known |= {option_name(f"no_{name}") for name, value in vars(default).items() if isinstance(value, bool)}
     typed = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
     return [option for option in typed if option.replace("_", "-") not in known]
 
 
-def _refuse_unknown(unknown: Sequence[str], default: Any, prog: str) -> None:
+def _refuse_unknown(unknown: Sequence[str], default: object, prog: str) -> None:
     if unknown:
         close = difflib.get_close_matches(unknown[0], map(option_name, vars(default)), n=1)
         hint = f"did you mean {close[0]}?" if close else "--help lists the options"
@@ -101,7 +149,7 @@ def _options_of_run(config_type: type[ConfigT], folder: Path) -> ConfigT:
 
 
 def _from_json(value: Any, hint: Any) -> Any:
-    """JSON knows neither paths nor tuples."""
+    """Restores the types that JSON does not have: paths and tuples."""
     if isinstance(value, list):
         return tuple(value)
     return Path(value) if isinstance(value, str) and Path in (hint, *get_args(hint)) else value
@@ -123,7 +171,7 @@ def _fits(value: Any, hint: Any) -> bool:
     return type(value) is hint or (hint is Path and isinstance(value, Path))
 
 
-def _check_same(stored: Any, config: Any, folder: Path) -> None:
+def _check_same(stored: object, config: object, folder: Path) -> None:
     before = options_of(stored)
     for name, value in options_of(config).items():
         if value != before[name]:
@@ -135,10 +183,10 @@ def _check_same(stored: Any, config: Any, folder: Path) -> None:
 
 @contextmanager
 def one_sentence_errors(prog: str, status: int = 2, kind: type[Exception] = ValueError) -> Iterator[None]:
-    """Turns an error that says in one sentence what is wrong into that line and an exit status.
+    """Prints an error of this kind as one sentence on stderr, without a traceback, and exits.
 
-    A ValueError speaks of the user's input, and 2 is the status for that. A model that does not fit in memory counts
-    as such.
+    The default is the ValueError, which names what is wrong with the user's input; the status for that is 2. A model
+    that does not fit in memory is treated as wrong input, too.
     """
     try:
         yield
@@ -148,18 +196,7 @@ def one_sentence_errors(prog: str, status: int = 2, kind: type[Exception] = Valu
 
 
 def check_option(
-    name: str,
-    value: float,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
+    name: str, value: float, *, at_least: float | None = None, above: float | None = None, below: float | None = None
 ) -> None:
     """Raises ValueError, naming the field as the option that is typed, for a value out of range."""
-    option = option_name(name)
-    if at_least is not None and not value >= at_least:
-        raise ValueError(f"{option} must be at least {at_least:g}, got {value}")
-    if above is not None and not value > above:
-        raise ValueError(f"{option} must be above {above:g}, got {value}")
-    if below is not None and not value < below:
-        raise ValueError(f"{option} must be below {below:g}, got {value}")
+    Range(at_least=at_least, above=above, below=below).check(name, value)

@@ -1,4 +1,7 @@
+"""The figures of a training run: its losses, the norms of its layers, and what its model attends to."""
+
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,102 +11,128 @@ from numpy import ndarray
 from scratchformer.analysis.norms import ACTIVATION, GRADIENT
 from scratchformer.layers import Trace
 from scratchformer.plots import attention_maps, loss_curve, norm_curves, save_figure
-from scratchformer.runs.folder import read_run
-from scratchformer.runs.recorder import NORMS
-from scratchformer.runs.table import read_table
+from scratchformer.runs.files import Curve, Curves, read_measures, read_metrics, read_norms
+from scratchformer.runs.folder import load_run, read_run
+from scratchformer.training import BEST
+
+
+@dataclass(frozen=True)
+class ReferenceRun:
+    """The validation loss of another run, which is drawn in grey; a config.json keeps it as it is."""
+
+    name: str
+    steps: list[int]
+    losses: list[float]
+
+    @classmethod
+    def of_curve(cls, name: str, curve: Curve) -> "ReferenceRun":
+        """The reference run of this name whose validation loss is the curve."""
+        steps, losses = curve
+        return cls(name, steps.tolist(), losses.tolist())
+
+
+def reference_curves(script: str, preset: str) -> Curves:
+    """The curves of an experiment's reference run, which later runs show in grey; none for the preset smoke.
+
+    They lie beside the script: those of the same preset in reference/NAME-PRESET.csv, or else those of the preset paper
+    in reference/NAME.csv. Raises ValueError when the file cannot be read.
+    """
+    folder, name = Path(script).parent / "reference", Path(script).stem
+    paths = [] if preset == "smoke" else [folder / f"{name}-{preset}.csv", folder / f"{name}.csv"]
+    return next((read_measures(path) for path in paths if path.exists()), {})
+
+
+def reference_run(script: str, preset: str) -> ReferenceRun | None:
+    """The validation loss of an experiment's reference run; None where `reference_curves` has none."""
+    curves = reference_curves(script, preset)
+    if "validation_loss" not in curves:
+        return None
+    return ReferenceRun.of_curve("reference run", curves["validation_loss"])
+
+
+def comparable_run(folder: Path, sha256: str) -> ReferenceRun:
+    """The validation loss of a run on the text of this hash.
+
+    Raises ValueError when the run learned from another text, or was not evaluated yet.
+    """
+    corpus = read_run(folder, "corpus")["corpus"]
+    if not isinstance(corpus, dict) or corpus.get("sha256") != sha256:
+        raise ValueError(f"{folder} learned from another text, its losses cannot be compared with these")
+    curve = read_metrics(folder / "metrics.csv")["validation_loss"]
+    if not len(curve[0]):
+        raise ValueError(f"{folder} has no validation loss to compare with")
+    return ReferenceRun.of_curve(folder.name, curve)
 
 
 def draw_losses(
     folder: Path,
-    references: Mapping[str, float],
-    reference_run: Mapping[str, Any] | None = None,
+    levels: Mapping[str, float],
+    reference: ReferenceRun | None = None,
     *,
     unit: str,
     title: str,
 ) -> Path:
-    """Draws a run's metrics.csv as loss.png and loss.svg in its folder; returns the first one's path.
+    """Draws a run's metrics.csv as loss.png and loss.svg in its folder.
 
-    `reference_run` is what `evaluations` returned for another run.
+    Args:
+        folder: of the run.
+        levels: losses to compare with, by name; horizontal lines.
+        reference: a run to compare with.
+        unit: of the loss.
+        title: of the figure.
+
+    Returns:
+        the path of loss.png.
     """
-    steps, training_loss = _column(folder, "training_loss")
-    validation_steps, validation_loss = _column(folder, "validation_loss")
-    grey = None
-    if reference_run is not None:
-        grey = (reference_run["name"], np.array(reference_run["steps"]), np.array(reference_run["losses"]))
-    figure = loss_curve(
-        steps,
-        training_loss,
-        validation_steps,
-        validation_loss,
-        references,
-        reference_run=grey,
-        unit=unit,
-        title=title,
-    )
+    metrics = read_metrics(folder / "metrics.csv")
+    grey = None if reference is None else (reference.name, np.array(reference.steps), np.array(reference.losses))
+    curves = *metrics["training_loss"], *metrics["validation_loss"]
+    figure = loss_curve(*curves, levels, reference_run=grey, unit=unit, title=title)
     return save_figure(figure, folder / "loss")
-
-
-def evaluations(folder: Path) -> dict[str, Any]:
-    """The validation losses of a run, by step, in a form that JSON holds. Raises ValueError where there are none."""
-    steps, losses = _column(folder, "validation_loss")
-    if not len(steps):
-        raise ValueError(f"{folder} has no validation loss to compare with")
-    return {"name": folder.name, "steps": steps.tolist(), "losses": losses.tolist()}
-
-
-def comparable_run(folder: Path, sha256: str) -> dict[str, Any]:
-    """`evaluations` of a run that learned from the text of this hash. Raises ValueError when it did not."""
-    corpus = read_run(folder, "corpus")["corpus"]
-    if not isinstance(corpus, dict) or corpus.get("sha256") != sha256:
-        raise ValueError(f"{folder} learned from another text, its losses cannot be compared with these")
-    return evaluations(folder)
 
 
 def draw_norms(folder: Path, *, title: str) -> Path:
     """Draws a run's norms.csv as norms.png and norms.svg in its folder; returns the first one's path."""
     path = folder / "norms.csv"
-    table = read_table(path)
-    norms: dict[str, dict[str, dict[int, float]]] = {GRADIENT: {}, ACTIVATION: {}}
-    try:
-        for step, quantity, layer, norm in zip(*(table[column] for column in NORMS), strict=True):
-            norms[quantity].setdefault(_in_words(layer), {})[int(step)] = float(norm)
-        every_step = list(dict.fromkeys(map(int, table["step"])))
-    except (KeyError, ValueError):
-        raise ValueError(f"{path} does not hold the norms of a run") from None
-    layers = [values for by_layer in norms.values() for values in by_layer.values()]
-    steps = [step for step in every_step if all(step in values for values in layers)]  # not one that was cut off
+    curves = read_norms(path)
+    if any(quantity not in (GRADIENT, ACTIVATION) for quantity, _ in curves):
+        raise ValueError(f"{path} does not hold the norms of a run")
+    whole = min((len(steps) for steps, _ in curves.values()), default=0)  # a kill may have cut the last step off
+    steps = next((steps[:whole] for steps, _ in curves.values()), np.array([], np.int64))
     gradients, activations = (
-        {layer: np.array([values[step] for step in steps], float) for layer, values in by_layer.items()}
-        for by_layer in norms.values()
+        {_in_words(layer): norms[:whole] for (kind, layer), (_, norms) in curves.items() if kind == quantity}
+        for quantity in (GRADIENT, ACTIVATION)
     )
-    return save_figure(norm_curves(np.array(steps, np.int64), gradients, activations, title=title), folder / "norms")
+    return save_figure(norm_curves(steps, gradients, activations, title=title), folder / "norms")
 
 
-def draw_attention(folder: Path, model: Any, ids: ndarray, tokens: Sequence[str], *, title: str) -> Path:
-    """Draws the attention maps of a causal model over a text as attention.png and attention.svg; returns the path."""
+def draw_attention(folder: Path, ids: ndarray, tokens: Sequence[str], *, title: str) -> list[Path]:
+    """Draws the attention maps of a run's best model, a causal one, as attention.png and attention.svg in its folder.
+
+    Args:
+        folder: of the run.
+        ids: of the text that the model reads.
+        tokens: what the maps call its tokens.
+        title: of the figure.
+
+    Returns:
+        the path of attention.png; none for a run that was killed before its first evaluation.
+    """
+    if not (folder / BEST).exists():
+        return []
+    model: Any = load_run(folder)
     trace = Trace("*.attention.weights")
     with np.errstate(all="ignore"):
         model(ids, trace=trace)
     weights = np.stack(list(trace.values()))
     allowed = np.tri(len(ids), dtype=bool)
-    return save_figure(attention_maps(weights, tokens, allowed=allowed, title=title), folder / "attention")
+    return [save_figure(attention_maps(weights, tokens, allowed=allowed, title=title), folder / "attention")]
 
 
 def _in_words(layer: str) -> str:
-    """`blocks.0` is the first layer, as in attention maps, `decoder.0` the decoder's, and `norm` the last norm."""
+    """Names a layer for readers: `blocks.0` is "layer 1", `decoder.0` "decoder layer 1", `norm` "last norm"."""
     first, _, index = layer.partition(".")
     if index.isdigit():
         stack = "" if first == "blocks" else f"{first} "
         return f"{stack}layer {int(index) + 1}"
     return "last norm" if first == "norm" else first.replace("_", " ")
-
-
-def _column(folder: Path, name: str) -> tuple[ndarray, ndarray]:
-    """The steps, and the values of a column of metrics.csv, where it has a value."""
-    path = folder / "metrics.csv"
-    table = read_table(path)
-    try:
-        pairs = [(int(step), float(value)) for step, value in zip(table["step"], table[name], strict=True) if value]
-    except (KeyError, ValueError):
-        raise ValueError(f"{path} does not hold the metrics of a run") from None
-    return np.array([step for step, _ in pairs], dtype=np.int64), np.array([value for _, value in pairs], dtype=float)

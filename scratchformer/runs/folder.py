@@ -1,30 +1,43 @@
+"""The folder of a run: begun or reopened, written to, and read by other programs."""
+
 import json
 import os
+import platform
 import sys
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 from numpy import ndarray
 from safetensors.numpy import save
 
-from scratchformer.runs.environment import describe_environment
-from scratchformer.runs.table import Position, Table
-from scratchformer.training import check_is_file, first_difference, load, read_checkpoint, trained_checkpoint
+import scratchformer
+from scratchformer.layers import Layer
+from scratchformer.runs.command_line import places_of
+from scratchformer.runs.files import Position, Table, read_json
+from scratchformer.training import first_difference, load, read_checkpoint, trained_checkpoint
+
+
+class FolderOptions(Protocol):
+    """The option that says where a run is kept. A program that can resume a run has the option `resume`, too."""
+
+    @property
+    def out(self) -> Path | None: ...
 
 
 class RunFolder:
-    """The folder of one run, with everything that is needed to redraw, to repeat and to resume it.
+    """The folder of one run, with all that is needed to redraw it, to repeat it and to resume it.
 
-    Until it is closed, or the process ends, nobody else can use the folder for a run.
+    Until it is closed, or the process ends, no other process can use the folder for a run.
 
     Args:
-        path: where; it must be new or empty. None for the first free one of runs/NAME-001, runs/NAME-002, ...
+        path: a new or empty folder. None for the first free one of runs/NAME-001, runs/NAME-002, ...
         name: of the experiment.
 
-    Raises ValueError when the path exists and is not an empty folder, cannot be made, or is in use.
+    Raises ValueError when the path is not an empty folder, cannot be made, or is in use.
     """
 
     def __init__(self, path: Path | None, name: str) -> None:
@@ -39,9 +52,9 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """The folder of a run that was started before; says so if that was in another environment.
+        """Opens the folder of an earlier run, with a note on stderr where the environment has changed since then.
 
-        Raises ValueError when there is none, or it is in use.
+        Raises ValueError when there is no run in it, or it is in use.
         """
         if not (path / "config.json").is_file():
             raise ValueError(f"{path} is no run folder: it holds no config.json")
@@ -54,7 +67,7 @@ class RunFolder:
         return folder
 
     def _lock(self) -> None:
-        """Where the system and the file system know such locks; the end of the process lifts it in any case."""
+        """Locks the folder, where system and file system can. The lock ends with the process at the latest."""
         self._unlock: Callable[[], object] = lambda: None
         if sys.platform == "win32":
             return
@@ -69,16 +82,16 @@ class RunFolder:
                 raise ValueError(f"run folder {self.path} is in use by another run") from None
 
     def close(self) -> None:
-        """Lets others use the folder."""
+        """Unlocks the folder."""
         self._unlock()
 
-    def write_json(self, name: str, content: Any) -> None:
+    def write_json(self, name: str, content: object) -> None:
         """Writes NAME.json, indented, UTF-8."""
         text = json.dumps(content, indent=2, ensure_ascii=False, default=os.fspath, allow_nan=False)
         self.write_text(f"{name}.json", text + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Writes a UTF-8 file; one of that name is replaced at once, never half."""
+        """Writes a UTF-8 file. It replaces an older one as a whole: no reader ever sees half of it."""
         self._write(name, text.encode())
 
     def write_arrays(self, name: str, arrays: Mapping[str, ndarray]) -> Path:
@@ -99,33 +112,57 @@ class RunFolder:
             raise OSError(f"{self.path / name} cannot be written: {error.strerror}") from None
 
     def read_json(self, name: str) -> Any:
-        """What NAME.json holds. Raises ValueError when it cannot be read."""
+        """The content of NAME.json. Raises ValueError when it cannot be read."""
         return read_json(self.path / f"{name}.json")
 
     def table(self, name: str, *columns: str, position: Position | None = None) -> Table:
-        """Opens NAME.csv with these columns, to go on from an earlier position if there is one."""
+        """Opens NAME.csv with these columns; writing goes on at `position`, if there is one."""
         return Table(self.path / f"{name}.csv", columns, position)
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises ValueError when it cannot be read."""
-    try:
-        check_is_file(path)
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
+def begin_run(
+    options: FolderOptions,
+    experiment: str,
+    depends_on: Mapping[str, object],
+    notes: Mapping[str, object] | None = None,
+) -> RunFolder:
+    """Makes the folder of a new run, with its config.json, or opens the one that `--resume` names.
+
+    Args:
+        options: with `out`, and with `resume` if the program can resume.
+        experiment: its name. A run can only be resumed by the experiment that started it.
+        depends_on: what determines the results, such as the options, for config.json.
+        notes: what else goes into config.json. Paths and the environment are added to it.
+
+    Raises ValueError when both `out` and `resume` are given, and as `RunFolder` and `read_run` do.
+    """
+    resume: Path | None = getattr(options, "resume", None)
+    if resume is not None and options.out is not None:
+        raise ValueError(f"--out {options.out} makes no sense beside --resume {resume}, which goes on in its folder")
+    if resume is not None:
+        read_run(resume, experiment=experiment)
+        return RunFolder.open(resume)
+    folder = RunFolder(options.out, experiment)
+    added = {"experiment": experiment, "places": places_of(options), "environment": describe_environment()}
+    folder.write_json("config", {**depends_on, **added, **(notes or {})})
+    return folder
+
+
+def describe_environment() -> dict[str, str | int | None]:
+    """Versions and machine, on which the last digits of a run depend."""
+    return {
+        "scratchformer": scratchformer.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+    }
 
 
 def read_run(path: Path, *keys: str, experiment: str | None = None) -> dict[str, Any]:
-    """The config.json of a run folder. Raises ValueError when it lacks one of these keys, or is of another experiment.
+    """The config.json of a run folder.
 
-    Without `experiment` a run of any will do.
+    Raises ValueError when it lacks one of the keys, or is of another experiment than `experiment`, if that is given.
     """
     config = read_json(path / "config.json")
     if isinstance(config, dict) and "experiment" in config and experiment not in (None, config["experiment"]):
@@ -136,15 +173,15 @@ def read_run(path: Path, *keys: str, experiment: str | None = None) -> dict[str,
 
 
 def read_options(path: Path, experiment: str) -> dict[str, Any]:
-    """The options of the run in a folder, its preset among them. Raises ValueError as `read_run` does."""
+    """The options of the run in a folder, `preset` among them. Raises ValueError as `read_run` does."""
     options = read_run(path, "options", experiment=experiment)["options"]
     if not isinstance(options, dict) or not isinstance(options.get("preset"), str):
         raise ValueError(f"{path} is not a run folder of this program")
     return options
 
 
-def load_run(path: Path) -> Any:
-    """The best model of a run folder. Raises ValueError when the checkpoint is damaged, or of another run."""
+def load_run(path: Path) -> Layer:
+    """The best model of a run folder. Raises ValueError when its checkpoint is damaged, or of another run."""
     checkpoint = read_checkpoint(trained_checkpoint(path))
     stored = checkpoint.description.get("run")
     if not isinstance(stored, dict) or stored.get("options") != read_run(path, "options")["options"]:

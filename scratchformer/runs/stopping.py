@@ -1,3 +1,5 @@
+"""Signals that stop a run, and the exit status of a program."""
+
 import os
 import shlex
 import signal
@@ -15,9 +17,10 @@ CLOSED_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE ended
 
 
 class StopSignals:
-    """Within its `with` block Ctrl-C, SIGTERM and a closed terminal are noted in `received`, for a loop to stop well.
+    """Keeps Ctrl-C, SIGTERM and a closed terminal from ending the process; a loop looks at `received` and stops itself.
 
-    A second Ctrl-C interrupts at once. Signals that the process was started to ignore (`nohup`) stay ignored.
+    It is in effect inside its `with` block. A second Ctrl-C interrupts at once. Signals that the process was started to
+    ignore (`nohup`) stay ignored.
     """
 
     def __init__(self) -> None:
@@ -30,8 +33,8 @@ class StopSignals:
         self.received = signal.Signals(number)
         if self.received.name == "SIGHUP":
             _forget_the_terminal()
-        with suppress(OSError):  # nobody may be there to read it
-            os.write(2, b"\nstopping at the end of this step; Ctrl-C stops at once\n")  # print may be busy just now
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, b"\nstopping at the end of this step; Ctrl-C stops at once\n")  # a handler must not call print
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # others may not set handlers
@@ -47,7 +50,7 @@ class StopSignals:
 
 
 class Stopped(Exception):
-    """A signal stopped a run; it was saved, and goes on from the folder."""
+    """A signal stopped a run after it was saved; it can be resumed from its folder."""
 
     def __init__(self, received: signal.Signals, folder: Path, steps: str) -> None:
         super().__init__(f"{received.name} stopped the run after {steps}")
@@ -56,15 +59,16 @@ class Stopped(Exception):
 
 
 def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
-    """Runs an experiment as a program: with the status that shells expect, and no traceback where none is a mistake.
+    """Runs `main` as a program, with the exit status that shells expect and tracebacks for programming errors only.
 
-    A run that a signal stopped says how it goes on and ends with 128 and the signal's number; so does Ctrl-C elsewhere.
-    A reader that closed the pipe ends it with 141, and what the system refuses (a full disk, no more memory) with one
-    sentence and 1.
+    - After a signal that stopped a run: 128 plus the number of the signal, and the command that resumes the run.
+    - After Ctrl-C elsewhere: 128 plus the number of SIGINT.
+    - After the reader closed the pipe: 141.
+    - After a full disk, lack of memory or another error of the system: 1, and one sentence.
     """
     status = 0
-    nowhere = open(os.devnull, "w")  # noqa: SIM115 for as long as the program runs
-    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere  # as they are where a shell closed them
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 open until the program ends
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere  # None where a shell closed them
     try:
         main(sys.argv[1:])
         sys.stdout.flush()
@@ -85,22 +89,22 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
 
 
 def _program() -> list[str]:
-    """What Python was told to run: a file, or a module with `-m`."""
+    """The arguments with which Python was started: a file, or `-m` and a module."""
     spec = sys.modules["__main__"].__spec__
     return [sys.argv[0]] if spec is None else ["-m", spec.name.removesuffix(".__main__")]
 
 
 def _forget_the_terminal() -> None:
-    """Where output went to a terminal that is gone, it goes nowhere from now on: to write to it would be an error."""
+    """Sends output that goes to a terminal to nowhere from now on: writing to a closed terminal is an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
-        with suppress(OSError):  # it may be closed
+        with suppress(OSError):  # a descriptor may be closed
             if stat.S_ISCHR(os.fstat(descriptor).st_mode):
                 os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 
 def shortest(path: str) -> str:
-    """As it is typed in the working directory, if it lies there."""
+    """The path relative to the working directory, if it lies inside of it."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

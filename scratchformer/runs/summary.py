@@ -1,23 +1,25 @@
+"""What a run says in the end: its question, what it measured, and whether that reaches its targets."""
+
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from scratchformer.runs.command_line import options_of
-from scratchformer.runs.folder import RunFolder, read_json
+from scratchformer.runs.files import read_json
+from scratchformer.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
 class About:
-    """What an experiment is about, for its summary and the table of all experiments.
+    """The question of an experiment and where it comes from, for its summary and the table of all experiments.
 
     Args:
         script: its file, `__file__`.
         description: its docstring, whose first paragraph is the question.
-        source: who asked or measured it first.
-        published: the figure that the source reports, or what is known to be the best, with its unit.
-        picture: name of the figure that tells most, such as "loss.png".
+        source: who asked the question first.
+        published: the figure that the source reports, or the best possible one, with its unit.
+        picture: name of the most telling figure, such as "loss.png".
     """
 
     script: str
@@ -28,22 +30,29 @@ class About:
 
     @property
     def name(self) -> str:
+        """The script's, without `.py`; folders of runs are named after it."""
         return PurePath(self.script).stem
 
     @property
+    def program(self) -> str:
+        """What messages call the script."""
+        return PurePath(self.script).name
+
+    @property
     def question(self) -> str:
+        """The first paragraph of the description, in one line."""
         return " ".join(self.description.strip().partition("\n\n")[0].split())
 
 
 @dataclass(frozen=True)
 class Result:
-    """A figure that a run measured, and the one that it has to reach.
+    """A figure that a run measured, and its target.
 
     Args:
-        metric: its name, with the unit or what it is a share of, such as "validation_loss_nats".
-        achieved: by the run.
-        target: None where none was stated for the options of the run.
-        better: whether the target is an upper or a lower bound.
+        metric: name of the figure, with its unit or what it is a share of, such as "validation_loss_nats".
+        achieved: what the run measured.
+        target: None where none is known for the options of the run.
+        better: "lower" if the target is an upper bound, "higher" if it is a lower bound.
     """
 
     metric: str
@@ -53,7 +62,7 @@ class Result:
 
     @property
     def passed(self) -> bool | None:
-        """None without a target; what is not a number passes none."""
+        """Whether the target is reached; None without a target. Not a number reaches none."""
         if self.target is None:
             return None
         return self.achieved <= self.target if self.better == "lower" else self.achieved >= self.target
@@ -66,19 +75,29 @@ class Result:
         return f"{said}, {bound} {self.target:g}: {'reached' if self.passed else 'NOT REACHED'}"
 
 
-def conclude(
-    folder: RunFolder, about: About, config: Any, results: Sequence[Result], seconds: float | None
-) -> dict[str, Any]:
-    """Prints what a run measured, writes it to summary.json, and returns what it wrote.
+class Started(Protocol):
+    """The options that a summary names: which run of an experiment it is of."""
 
-    A figure that is not finite, as where training diverged, is written as null.
+    @property
+    def preset(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
+def conclude(
+    folder: RunFolder, about: About, options: Started, results: Sequence[Result], seconds: float | None
+) -> dict[str, Any]:
+    """Prints the results of a run, writes them to summary.json, and returns what it wrote.
+
+    A figure that is not finite, as after training diverged, is written as null.
 
     Args:
         folder: of the run.
         about: the experiment.
-        config: with `preset` and `seed`.
-        results: the run passes if each that has a target does.
-        seconds: that it took; None where an earlier process did a part of it.
+        options: of the run.
+        results: the run passes if every result with a target reaches it.
+        seconds: that the run took; None where an earlier process did a part of it.
     """
     judged = [result.passed for result in results if result.passed is not None]
     summary = {
@@ -87,8 +106,8 @@ def conclude(
         "source": about.source,
         "published": about.published,
         "picture": about.picture,
-        "preset": config.preset,
-        "seed": config.seed,
+        "preset": options.preset,
+        "seed": options.seed,
         "seconds": None if seconds is None else round(seconds, 1),
         "results": [_as_json(result) for result in results],
         "passed": all(judged) if judged else None,
@@ -105,7 +124,7 @@ def _as_json(result: Result) -> dict[str, Any]:
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """What `conclude` wrote. Raises ValueError where it cannot have written that."""
+    """Reads a summary.json. Raises ValueError for one that `conclude` cannot have written."""
     summary = read_json(path)
     try:
         texts = [summary[name] for name in ("experiment", "question", "source", "published", "picture", "preset")]
@@ -131,7 +150,7 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 
 def results_of(summary: dict[str, Any]) -> list[Result]:
-    """What a summary holds. A figure that was not finite is infinite where it passed, or else not a number."""
+    """The results in a summary. One that was not finite is infinite where it reached its target, else not a number."""
     return [Result(found["metric"], _achieved(found), found["target"], found["better"]) for found in summary["results"]]
 
 
@@ -141,10 +160,3 @@ def _achieved(found: dict[str, Any]) -> float:
     if not found["passed"]:
         return math.nan
     return math.inf if found["better"] == "higher" else -math.inf
-
-
-def is_as(config: Any, preset: Any, *free: str) -> bool:
-    """Whether a run does what the preset does, but for its seed, its threads and the options that `free` names."""
-    free = ("preset", "seed", "threads", *free)
-    same = {name: getattr(preset, name) for name in free if hasattr(preset, name)}
-    return options_of(replace(config, **same)) == options_of(preset)

@@ -12,28 +12,27 @@ from pathlib import Path
 from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.stopping import Stopped, StopSignals, shortest
 from scratchformer.runs.summary import read_summary, results_of
-
-DIVERGED = "diverged.txt"
+from scratchformer.runs.training_run import DIVERGED
 
 
 def run_sweep(folder: RunFolder, script: Path, runs: Mapping[str, Sequence[str]], *, at_once: int) -> None:
-    """Runs a script with the arguments of each name, into the folder of that name inside the sweep's.
+    """Runs a script once for each name, with its arguments, into the folder of that name inside the sweep's.
 
-    A run that ended earlier is left alone, one that was interrupted goes on with `--resume`, so that a sweep goes on as
-    if it had never stopped. A run that diverges has ended too: what it said of that is kept as its diverged.txt.
+    A run that has ended is not repeated, and one that was interrupted is resumed. So a sweep that is called again goes
+    on where it stopped. A run that diverged counts as ended; its diverged.txt says why.
 
-    Ctrl-C, SIGTERM and a closed terminal stop the sweep when each run has saved. A second Ctrl-C kills the runs, which
-    then go on from their last checkpoints.
+    Ctrl-C, SIGTERM and a closed terminal stop the sweep as soon as each run has saved. A second Ctrl-C kills the runs;
+    they are resumed from their last checkpoints.
 
     Args:
         folder: of the sweep.
-        script: an experiment, which knows `--out`, `--resume` and signals, and writes summary.json when it is done.
+        script: an experiment that takes `--out`, `--resume` and signals, and writes summary.json at its end.
         runs: arguments by name; slashes in a name make folders.
-        at_once: how many runs go on at a time.
+        at_once: how many processes run at a time.
 
     Raises:
         Stopped: after a signal.
-        ChildProcessError: a run that ended in another way, with what it said last; the others have saved.
+        ChildProcessError: a run that failed, with the last line that it printed; the others have saved.
     """
     waiting = [name for name in runs if not has_ended(folder.path / name)]
     num_ended = len(runs) - len(waiting)
@@ -66,16 +65,17 @@ def run_sweep(folder: RunFolder, script: Path, runs: Mapping[str, Sequence[str]]
 
 
 def has_ended(path: Path) -> bool:
-    """Whether the run in a folder is done, or has diverged."""
+    """Whether the run in a folder is done or has diverged."""
     return (path / "summary.json").exists() or has_diverged(path)
 
 
 def has_diverged(path: Path) -> bool:
-    return (path / DIVERGED).exists()
+    """Whether the run in a folder stopped because its loss was no longer finite."""
+    return (path / DIVERGED).exists() and not (path / "summary.json").exists()
 
 
 class _Run:
-    """A run in its process. It is in a session of its own, or Ctrl-C in the terminal would reach it twice."""
+    """A run in a process of its own, and in a session of its own: else Ctrl-C in the terminal would reach it twice."""
 
     def __init__(self, name: str, path: Path, script: Path, arguments: Sequence[str]) -> None:
         self.name, self.path = name, path
@@ -88,26 +88,25 @@ class _Run:
         self.process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=self._said, start_new_session=True)
 
     def stop(self) -> None:
-        """Asks the run, once, to save and to end; one that is done is left to draw its figures."""
+        """Asks the run, once, to save and to end. One that has ended may still draw its figures."""
         if not self.is_stopping and not has_ended(self.path):
             self.process.terminate()
         self.is_stopping = True
 
     def wait(self) -> tuple[int, str]:
-        """The status that the process ends with, and what it said."""
+        """Waits for the end of the process; returns its exit status and what it printed on stderr."""
         status = self.process.wait()
         with self._said:
             self._said.seek(0)
             return status, self._said.read().decode(errors="replace").strip()
 
     def ending(self) -> str | None:
-        """What came of a run that has ended; None where it was stopped. Raises ChildProcessError where it failed."""
+        """What a run that ended reached; None if it was stopped. Raises ChildProcessError if it failed."""
         status, said = self.wait()
         if status == 0:
             results = results_of(read_summary(self.path / "summary.json"))
             return ", ".join(f"{result.metric} {result.achieved:.5g}" for result in results)
-        if status == 1 and ": error: training diverged" in said:
-            (self.path / DIVERGED).write_text(f"{said}\n", encoding="utf-8")
+        if has_diverged(self.path):
             return "diverged"
         if self.is_stopping and status in (-signal.SIGTERM, 128 + signal.SIGTERM):
             return None

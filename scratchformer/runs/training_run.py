@@ -1,59 +1,264 @@
-from collections.abc import Callable, Sequence
-from typing import Any
+"""A training run: what it trains on, what it records in its folder, and how it is stopped and resumed."""
 
-from scratchformer.runs.progress import ProgressBar
-from scratchformer.runs.recorder import Recorder
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import numpy as np
+from tqdm import tqdm
+
+from scratchformer.analysis.norms import norms_by_layer
+from scratchformer.runs.files import MEASURES, METRICS, NORMS
+from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.stopping import Stopped, StopSignals
-from scratchformer.training import Batch, Divergence, Trainer, train
+from scratchformer.training import (
+    BEST,
+    LAST,
+    Checkpoint,
+    Divergence,
+    Progress,
+    Trainer,
+    first_difference,
+    model_checkpoint,
+    read_checkpoint,
+    restore,
+    train,
+    training_checkpoint,
+    write_checkpoint,
+)
+from scratchformer.training.trainer import BatchT, ModelT
+
+DIVERGED = "diverged.txt"
+"""The file of a run's folder that says why training diverged."""
+NUM_LINES = 50
+"""About how many evaluations of a run are printed."""
 
 
-def run_training(
-    trainer: Trainer[Any, Any],
-    batches: Callable[[int], Sequence[Batch]],
-    recorder: Recorder,
-    *,
-    num_steps: int,
-    evaluate_every: int,
-    save_every: int,
-) -> float:
-    """Trains into a run folder, so that the run can be stopped or killed at any time and then goes on bit for bit.
+@dataclass(frozen=True)
+class Training(Generic[ModelT, BatchT]):
+    """What is trained, on which batches, and what is measured meanwhile.
+
+    Args:
+        trainer: of the model.
+        batches: returns the micro-batches of a step, by the number of updates made before.
+        evaluation_batches: what the validation loss is measured on; the norms of activations on the first of them.
+        measure: returns figures by name; it is called at each evaluation, while the model holds the weights that are
+            evaluated. None for no figures.
+    """
+
+    trainer: Trainer[ModelT, BatchT]
+    batches: Callable[[int], Sequence[BatchT]]
+    evaluation_batches: Sequence[BatchT]
+    measure: Callable[[], Mapping[str, float]] | None = None
+
+
+class Recorder(Generic[ModelT, BatchT]):
+    """Writes the tables and checkpoints of a run, after it has restored the trainer from the last checkpoint.
+
+    - metrics.csv: loss, gradient norm and learning rate of every step; the validation loss of each evaluation.
+    - norms.csv: the norms of layers, at the first step and at each evaluation.
+    - measures.csv: what `measure` returns at each evaluation.
+    - best.safetensors: the model with the lowest validation loss so far.
+    - last.safetensors: all that is needed to resume.
+
+    Use it in a `with` block.
+
+    Args:
+        training: its trainer is restored, if the folder holds a checkpoint.
+        folder: of the run.
+        depends_on: what determines the results besides the trainer (options, tokenizer, corpus). Every checkpoint
+            keeps it, and a run is resumed only if it is the same.
+
+    Raises ValueError for a checkpoint that is damaged or of another run, naming the difference.
+    """
+
+    def __init__(self, training: Training[ModelT, BatchT], folder: RunFolder, depends_on: Mapping[str, object]) -> None:
+        self.training = training
+        self.folder = folder
+        self.depends_on = json.loads(json.dumps(depends_on))  # as it is read back
+        checkpoint = self._restore()
+        positions = checkpoint.get("tables", {})
+        self.lowest_loss: float | None = checkpoint.get("best_validation_loss")
+        columns = {"metrics": METRICS, "norms": NORMS}
+        if training.measure is not None:
+            columns["measures"] = MEASURES
+        self.tables = {name: folder.table(name, *columns[name], position=positions.get(name)) for name in columns}
+
+    def _restore(self) -> Mapping[str, Any]:
+        """Restores the trainer from the last checkpoint, if there is one, and returns the checkpoint's description."""
+        path = self.folder.path / LAST
+        exists = os.path.lexists(path)  # a link that leads nowhere is an error, not a run that has just begun
+        if not exists and (self.folder.path / "config.json").exists():
+            config = self.folder.read_json("config")
+            stored = {name: config.get(name) for name in self.depends_on}
+            if difference := first_difference(stored, self.depends_on, "config"):
+                raise ValueError(f"{self.folder.path} is of another run: {difference}")
+        if not exists:
+            return {}
+        checkpoint = read_checkpoint(path)
+        if difference := first_difference(checkpoint.description.get("run"), self.depends_on, "run"):
+            raise ValueError(f"{path} is of another run: {difference}")
+        try:
+            restore(self.training.trainer, checkpoint)
+        except ValueError as error:
+            raise ValueError(f"{path} does not fit: {error}") from None
+        if (lowest := checkpoint.description["best_validation_loss"]) is not None:
+            self._check_best(lowest)
+        return checkpoint.description
+
+    def _check_best(self, lowest: float) -> None:
+        """Raises ValueError unless best.safetensors is of this run and at least as good as the last checkpoint knows.
+
+        It may be better: it is written first, and a kill can come between the two.
+        """
+        path = self.folder.path / BEST
+        found = read_checkpoint(path).description
+        if found.get("run") != self.depends_on or not found.get("validation_loss", math.inf) <= lowest:
+            raise ValueError(f"{path} is not the best model of this run")
+
+    def record(self, progress: Progress) -> None:
+        """Adds a step to the tables, and saves its model if it evaluated best.
+
+        Raises Divergence when the validation loss is not finite.
+        """
+        training, step, loss, num_steps = self.training, progress.step, progress.validation_loss, progress.num_steps
+        self.tables["metrics"].add(num_steps, step.loss, loss, step.gradient_norm, step.learning_rate)
+        if loss is not None or num_steps == 1:
+            for row in norms_by_layer(training.trainer, step, training.evaluation_batches[0]):
+                self.tables["norms"].add(num_steps, *row)
+        if loss is None:
+            return
+        if not math.isfinite(loss):
+            first = training.trainer.first_non_finite(training.evaluation_batches)
+            cause = f"; the first to go non-finite was {first}" if first else ""
+            raise Divergence(f"training diverged: after step {num_steps} the validation loss is {loss:g}{cause}")
+        if training.measure is not None:
+            with training.trainer.evaluated():
+                figures = training.measure()
+            for name, value in figures.items():
+                self.tables["measures"].add(num_steps, name, float(value))
+        if self.lowest_loss is None or loss < self.lowest_loss:
+            self.lowest_loss = loss
+            with training.trainer.evaluated():
+                about = {"after_step": num_steps, "validation_loss": loss, "run": self.depends_on}
+                self._write(BEST, model_checkpoint(training.trainer.model, **about))
+
+    def save(self) -> None:
+        """Writes the last checkpoint, after all rows so far are on the disk."""
+        tables = {name: table.mark() for name, table in self.tables.items()}
+        about = {"tables": tables, "best_validation_loss": self.lowest_loss, "run": self.depends_on}
+        self._write(LAST, training_checkpoint(self.training.trainer, **about))
+
+    def _write(self, name: str, checkpoint: Checkpoint) -> None:
+        for tensor_name, tensor in checkpoint.tensors.items():
+            if not np.isfinite(tensor).all():
+                step = self.training.trainer.optimizer.num_steps
+                raise Divergence(f"training diverged: step {step} left {tensor_name} not finite, it was not saved")
+        write_checkpoint(self.folder.path / name, checkpoint)
+
+    def explain(self, error: Divergence) -> Divergence:
+        """Writes the batch at fault and diverged.txt; returns the error, with the names of the files that may help."""
+        message = str(error)
+        if error.shard is not None:
+            arrays = {name: array for name, array in vars(error.shard).items() if isinstance(array, np.ndarray)}
+            try:
+                message += f"; its batch is in {self.folder.write_arrays('diverged_batch', arrays)}"
+            except OSError as failure:
+                message += f"; {failure}"
+        if (self.folder.path / LAST).exists():
+            message += f"; the last good checkpoint is {self.folder.path / LAST}"
+        message += "; a new run with a lower learning rate may help"
+        with suppress(OSError):  # on a full disk the message is still printed
+            self.folder.write_text(DIVERGED, f"{message}\n")
+        return Divergence(message, error.shard)
+
+    def __enter__(self) -> "Recorder[ModelT, BatchT]":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for table in self.tables.values():
+            table.close()
+
+
+class ProgressBar:
+    """Prints a line per evaluation (of many, about 50 of them), and in a terminal a bar with the loss of each step."""
+
+    def __init__(self, num_steps: int, done: int = 0) -> None:
+        self.num_steps = num_steps
+        self.start = time.perf_counter()
+        self._next_line = 0.0
+        self._bar = tqdm(total=num_steps, initial=done, unit=" steps", disable=not sys.stderr.isatty())
+
+    def update(self, done: int, training_loss: float, validation_loss: float | None) -> None:
+        """Shows the losses after `done` steps."""
+        self._bar.set_postfix_str(f"training loss {training_loss:.3f}", refresh=False)
+        self._bar.update(done - self._bar.n)
+        if validation_loss is not None and (done >= self._next_line or done == self.num_steps):
+            self._next_line = done + self.num_steps / NUM_LINES
+            seconds = time.perf_counter() - self.start
+            line = (
+                f"step {done:>{len(str(self.num_steps))}} of {self.num_steps}: "
+                f"training loss {training_loss:.4f}, validation loss {validation_loss:.4f}, {seconds:.1f} s"
+            )
+            tqdm.write(line)
+            sys.stdout.flush()
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+
+def run_training(recorder: Recorder[ModelT, BatchT], *, num_steps: int, evaluate_every: int, save_every: int) -> float:
+    """Trains into a run folder, so that the run can be stopped or killed at any time and is resumed bit for bit.
 
     Ctrl-C, SIGTERM and a closed terminal take effect at the end of a step, which is saved.
 
     Args:
-        trainer, batches, num_steps, evaluate_every: as for `train`.
-        recorder: of the same trainer; its batches are evaluated.
-        save_every: updates between checkpoints; there is also one when a signal stops the run, and at its end.
+        recorder: of the training.
+        num_steps, evaluate_every: as for `train`.
+        save_every: updates between checkpoints. There is also one at the end, and when a signal stops the run.
 
     Returns:
-        the seconds that it took, without those of earlier processes.
+        the validation loss after the last step.
 
     Raises:
-        Divergence: a loss or norm that is not finite; the batch at fault is in diverged_batch.safetensors, and the last
+        Divergence: a loss or norm that is not finite. The batch at fault is in diverged_batch.safetensors, and the last
             checkpoint is as it was.
-        Stopped: after a signal; `run_script` makes of it the message and the status that users expect.
+        Stopped: after a signal. `run_script` turns it into a message and an exit status.
     """
+    training, trainer = recorder.training, recorder.training.trainer
+    validation_loss: float | None = None
     with recorder, trainer, StopSignals() as stop, ProgressBar(num_steps, trainer.optimizer.num_steps) as bar:
         steps = train(
             trainer,
-            batches,
+            training.batches,
             num_steps=num_steps,
-            evaluation_batches=recorder.evaluation_batches,
+            evaluation_batches=training.evaluation_batches,
             evaluate_every=evaluate_every,
         )
         try:
             for progress in steps:
                 recorder.record(progress)
+                validation_loss = progress.validation_loss
                 done, stopping = progress.num_steps == num_steps, stop.received is not None
                 if done or stopping or progress.num_steps % save_every == 0:
                     recorder.save()
-                bar.update(progress.num_steps, progress.step.loss, progress.validation_loss)
+                bar.update(progress.num_steps, progress.step.loss, validation_loss)
                 if stopping:
                     break
         except Divergence as error:
             raise recorder.explain(error) from None
-        seconds = bar.seconds
-    if stop.received and trainer.optimizer.num_steps < num_steps:
-        stopped_after = f"step {trainer.optimizer.num_steps} of {num_steps}"
-        raise Stopped(stop.received, recorder.folder.path, stopped_after)
-    return seconds
+        if trainer.optimizer.num_steps < num_steps and stop.received is not None:
+            stopped_after = f"step {trainer.optimizer.num_steps} of {num_steps}"
+            raise Stopped(stop.received, recorder.folder.path, stopped_after)
+        if validation_loss is None:  # an earlier process made the last step
+            validation_loss = trainer.evaluate(training.evaluation_batches)
+    return validation_loss

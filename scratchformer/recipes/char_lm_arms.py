@@ -1,4 +1,4 @@
-"""What the experiments share that compare ways to train the character model: arms, each with several seeds."""
+"""Ways to train the character model, the arms of a sweep: their options, runs, losses and table."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,11 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.plots import Line
-from scratchformer.recipes.options import RunOptions
-from scratchformer.runs.beginning import check_places
-from scratchformer.runs.command_line import check_option, option_name
-from scratchformer.runs.figures import evaluations
+from scratchformer.recipes.options import Count, EvaluateEvery, Natural, Probability, RunOptions
+from scratchformer.runs.command_line import option_name
+from scratchformer.runs.figures import reference_curves
+from scratchformer.runs.files import MEASURES, Curves, read_measures, read_metrics
 from scratchformer.runs.folder import RunFolder
-from scratchformer.runs.measures import MEASURES, Curves, read_measures, reference_curves
 from scratchformer.runs.sweep import has_diverged
 
 ArmSettings = Mapping[str, Any]
@@ -25,38 +24,32 @@ ArmSettings = Mapping[str, Any]
 class ArmOptions(RunOptions):
     """The options of an experiment that runs char_lm.py for several arms, each with several seeds."""
 
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the first run of each arm; the others count on from it."""
-    threads: int = 2
+    threads: Count = 2
     """Runs at a time, each a process of its own that has one thread."""
     arms: tuple[str, ...] = ()
     """Names of the arms to run; all of them, if it is not given."""
-    seeds: int = 3
+    seeds: Count = 3
     """Runs of each arm; figures show their mean and range."""
-    steps: int = 600
+    steps: Count = 600
     """Training steps of a run: updates of the weights."""
-    warmup_share: float = 0.1
+    warmup_share: Probability = 0.1
     """Share of the steps over which the learning rate rises, in [0, 1); some arms have none of it."""
-    evaluate_every: int = 100
-    """Updates between evaluations."""
-    layers: int = 4
+    evaluate_every: EvaluateEvery = 100
+    layers: Count = 4
     """Transformer blocks of the model."""
-    width: int = 128
+    width: Count = 128
     """Features of its residual stream."""
 
-    def check(self, known: Mapping[str, ArmSettings]) -> None:
-        """Raises ValueError, naming the option, for the first value out of range."""
-        check_option("seed", self.seed, at_least=0)
-        for name in ("threads", "seeds", "steps", "evaluate_every", "layers", "width"):
-            check_option(name, getattr(self, name), at_least=1)
-        check_option("warmup_share", self.warmup_share, at_least=0, below=1)
-        for arm in self.arms:
-            if arm not in known:
-                raise ValueError(f"--arms {arm} is none of {', '.join(known)}")
-        check_places(self)
-
     def runs(self, arms: Mapping[str, ArmSettings]) -> dict[str, list[str]]:
-        """The arguments of char_lm.py by the name of the run, ARM/seed-N, for the arms that are to be run."""
+        """The arguments of char_lm.py by the name of the run, ARM/seed-N, for the arms that are to be run.
+
+        Raises ValueError where `arms` names one that is unknown.
+        """
+        for arm in self.arms:
+            if arm not in arms:
+                raise ValueError(f"--arms {arm} is none of {', '.join(arms)}")
         shared = {
             "threads": 1,
             "layers": self.layers,
@@ -98,8 +91,10 @@ def collect(folder: RunFolder, config: ArmOptions, runs: Sequence[str]) -> dict[
     last_and_before = {*range(config.evaluate_every, config.steps, config.evaluate_every), config.steps}
     with folder.table("measures", *MEASURES) as table:
         for name in runs:
-            found = {} if has_diverged(folder.path / name) else evaluations(folder.path / name)
-            losses = dict(zip(found.get("steps", ()), found.get("losses", ()), strict=True))
+            losses: dict[int, float] = {}
+            if not has_diverged(folder.path / name):
+                steps, values = read_metrics(folder.path / name / "metrics.csv")["validation_loss"]
+                losses = dict(zip(steps.tolist(), values.tolist(), strict=True))
             for step in sorted(last_and_before):
                 table.add(step, name, losses.get(step, math.inf))
     arms = read_arms(read_measures(folder.path / "measures.csv"))

@@ -1,4 +1,4 @@
-"""What the experiments share that train an encoder-decoder on pairs of sequences."""
+"""An encoder-decoder that learns pairs of sequences: its options, its training, its characters and its losses."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,19 @@ from scratchformer.generation.translation import translate
 from scratchformer.layers import Trace
 from scratchformer.models import Transformer, TransformerConfig
 from scratchformer.optim import AdamW, WarmupInverseSquareRoot, WeightAverage
-from scratchformer.recipes.options import RunOptions
-from scratchformer.runs.beginning import check_run
-from scratchformer.runs.command_line import check_option
+from scratchformer.recipes.options import (
+    Average,
+    Count,
+    Dropout,
+    EvaluateEvery,
+    Heads,
+    Positive,
+    Probability,
+    RunOptions,
+    SaveEvery,
+    Steps,
+    check_threads,
+)
 from scratchformer.text import CharacterTokenizer, PairBatch, pair_batch
 from scratchformer.training import Trainer
 
@@ -22,48 +32,35 @@ from scratchformer.training import Trainer
 class PairOptions(RunOptions):
     """The options of an encoder-decoder, its training and its test."""
 
-    layers: int = 2
+    layers: Count = 2
     """Transformer blocks of the encoder, and of the decoder."""
-    heads: int = 4
-    """Attention heads per block; must divide the width."""
-    width: int = 64
+    heads: Heads = 4
+    width: Count = 64
     """Features of the residual streams; even."""
-    dropout: float = 0.0
-    """Probability of dropping an element, in [0, 1)."""
+    dropout: Dropout = 0.0
     norm_first: bool = False
     """Pre-norm instead of the published post-norm."""
 
-    steps: int = 2000
-    """Training steps: updates of the weights."""
-    batch: int = 64
+    steps: Steps = 2000
+    batch: Count = 64
     """Pairs per step."""
-    warmup: int = 400
+    warmup: Count = 400
     """Updates of linear rise of the learning rate, which then falls with the root of the step."""
-    rate_factor: float = 1.0
+    rate_factor: Positive = 1.0
     """Factor of the schedule."""
-    average: float = 0.98
-    """Decay of the moving average of the weights that is evaluated, tested and saved; 0 for the last weights."""
-    label_smoothing: float = 0.1
+    average: Average = 0.98
+    label_smoothing: Probability = 0.1
     """Share of the target's probability that is spread over all tokens, in [0, 1)."""
-    evaluate_every: int = 200
-    """Updates between evaluations."""
-    save_every: int = 200
-    """Updates between checkpoints."""
-    beam: int = 4
+    evaluate_every: EvaluateEvery = 200
+    save_every: SaveEvery = 200
+    beam: Count = 4
     """Hypotheses that the beam search keeps."""
-    tests: int = 1000
+    tests: Count = 1000
     """Pairs that the trained model is tested on."""
 
     def check(self) -> None:
-        """Raises ValueError, naming the option, for the first value out of range."""
-        check_option("seed", self.seed, at_least=0)
-        sizes = ("threads", "layers", "heads", "width", "steps", "batch", "warmup", "beam", "tests")
-        for name in (*sizes, "evaluate_every", "save_every"):
-            check_option(name, getattr(self, name), at_least=1)
-        check_option("rate_factor", self.rate_factor, above=0, below=math.inf)
-        for name in ("dropout", "label_smoothing", "average"):
-            check_option(name, getattr(self, name), at_least=0, below=1)
-        check_run(self)
+        super().check()
+        check_threads(self.threads, self.batch)
 
 
 def pair_trainer(options: PairOptions, vocabulary_size: int) -> Trainer[Transformer, PairBatch]:
@@ -77,7 +74,7 @@ def pair_trainer(options: PairOptions, vocabulary_size: int) -> Trainer[Transfor
     model = Transformer(TransformerConfig(vocabulary_size, *shape), generator=np.random.default_rng(options.seed))
 
     def loss(
-        model: Transformer, batch: PairBatch, generator: np.random.Generator | None, trace: Trace | None
+        model: Transformer, batch: PairBatch, generator: np.random.Generator | None, trace: Trace
     ) -> tuple[Any, Any]:
         return model.loss(
             batch.source,

@@ -1,0 +1,62 @@
+"""An experiment that trains several models one after another, and compares them: the arms of one run."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Generic
+
+from scratchformer.recipes.experiment import Experiment, TrainingOptionsT, train_as
+from scratchformer.runs.files import Curves, read_measures
+from scratchformer.runs.folder import RunFolder, begin_run
+from scratchformer.runs.stopping import Stopped
+from scratchformer.runs.training_run import Recorder, Training
+from scratchformer.training.trainer import BatchT, ModelT
+
+
+class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, ModelT, BatchT]):
+    """One run of an experiment that trains several models, each in a folder of its own inside of the run's.
+
+    Attributes:
+        trainings: what is trained, on what, by the name of the arm and of its folder; a subclass sets it when it is
+            made.
+        introduction: words to print before the first training.
+    """
+
+    trainings: dict[str, Training[ModelT, BatchT]]
+    introduction = ""
+
+    @property
+    def models(self) -> dict[str, ModelT]:
+        """The models by arm."""
+        return {arm: training.trainer.model for arm, training in self.trainings.items()}
+
+    @abstractmethod
+    def describe(self, arm: str) -> str:
+        """The line to print before the training of an arm."""
+
+    def begin(self, folder: RunFolder) -> None:
+        self.recorders = {arm: self._recorder(arm, folder.path / arm) for arm in self.trainings}
+
+    def _recorder(self, arm: str, path: Path) -> Recorder[ModelT, BatchT]:
+        options: Any = self.options  # a dataclass
+        is_begun = (path / "config.json").exists()
+        of_arm = replace(options, out=None if is_begun else path, resume=path if is_begun else None)
+        depends_on = {**self.depends_on, "arm": arm}
+        return Recorder(self.trainings[arm], begin_run(of_arm, arm, depends_on), depends_on)
+
+    def carry_out(self, folder: RunFolder) -> None:
+        print(f"{self.introduction}results in {folder.path}")
+        for arm, recorder in self.recorders.items():
+            print(f"\n{self.describe(arm)}", flush=True)
+            try:
+                train_as(self.options, recorder)
+            except Stopped as stopped:
+                stopped.folder = folder.path  # what is resumed is the run, not one arm of it
+                raise
+
+
+def read_arms(path: Path, arms: Iterable[str]) -> Curves:
+    """What was measured in the arms of a run so far. Raises ValueError when it cannot be read."""
+    tables = [path / arm / "measures.csv" for arm in arms]
+    return {name: curve for table in tables if table.exists() for name, curve in read_measures(table).items()}

@@ -1,0 +1,151 @@
+"""The frame of an experiment: options, run folder, training, verdict and figures. What a script adds is its question.
+
+A script defines a subclass of `TrainingExperiment`, where one model is trained, of `ComparedModels`, where several are,
+or of `Experiment`, where something else is measured. It ends with `run_experiment(TheClass)`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from scratchformer.recipes.options import ExperimentOptions, TrainingOptions, is_as
+from scratchformer.runs.command_line import one_sentence_errors, options_of, parse
+from scratchformer.runs.folder import RunFolder, begin_run
+from scratchformer.runs.stopping import run_script
+from scratchformer.runs.summary import About, Result, conclude
+from scratchformer.runs.training_run import Recorder, Training, run_training
+from scratchformer.training.trainer import BatchT, ModelT
+
+OptionsT = TypeVar("OptionsT", bound=ExperimentOptions)
+TrainingOptionsT = TypeVar("TrainingOptionsT", bound=TrainingOptions)
+
+
+class Experiment(ABC, Generic[OptionsT]):
+    """One run of an experiment. `main` parses the options, makes the run, and calls its methods in this order:
+
+    `begin`, `carry_out`, `judge`, `draw`; with `--plot-only` it calls `draw` alone.
+
+    Attributes:
+        about: the question.
+        presets: options by name; the first is the default.
+        options: of this run.
+        depends_on: what determines the results. It is kept in config.json, and a run is resumed only if it is the same.
+            A subclass adds to the options.
+        notes: what else config.json keeps, such as what figures show beside the run.
+
+    Args:
+        options: in their ranges.
+
+    Raises ValueError for options that do not fit together.
+    """
+
+    about: ClassVar[About]
+    presets: ClassVar[Mapping[str, Any]]
+
+    def __init__(self, options: OptionsT) -> None:
+        self.options = options
+        self.depends_on: dict[str, object] = {"options": options_of(options)}
+        self.notes: dict[str, object] = {}
+
+    def begin(self, folder: RunFolder) -> None:
+        """Restores what an earlier process left in the folder. Raises ValueError where that is not possible."""
+
+    @abstractmethod
+    def carry_out(self, folder: RunFolder) -> None:
+        """Trains or measures, and writes the data into the folder. The seconds that it takes go into summary.json."""
+
+    @abstractmethod
+    def judge(self, folder: RunFolder) -> list[Result]:
+        """Shows what came out, and returns the figures that count, with their targets."""
+
+    @classmethod
+    @abstractmethod
+    def draw(cls, path: Path) -> list[Path]:
+        """Draws all figures that a run folder holds the data of, and returns their paths.
+
+        Raises ValueError for a folder of something else.
+        """
+
+    @classmethod
+    def draw_for(cls, options: OptionsT, path: Path) -> list[Path]:
+        """As `draw`. An experiment with options that concern figures overrides it."""
+        return cls.draw(path)
+
+    def is_preset(self, *names: str, free: Sequence[str] = ()) -> bool:
+        """Whether the run does the same as one of these presets; seed, threads and the options in `free` may differ."""
+        return any(is_as(self.options, self.presets[name], *free) for name in names)
+
+    @classmethod
+    def main(cls, arguments: Sequence[str]) -> None:
+        """Runs the experiment with the arguments of a command line.
+
+        Exits with a sentence on stderr, and status 2 where an option or a file is wrong, 1 where training diverged.
+        """
+        program = cls.about.program
+        with one_sentence_errors(program):
+            options = parse(cls.presets, prog=program, description=cls.about.description, arguments=arguments)
+            if options.plot_only is not None:
+                print("figures:", *cls.draw_for(options, options.plot_only))
+                return
+            options.check()
+            run = cls(options)
+            folder = begin_run(options, cls.about.name, run.depends_on, run.notes)
+            run.begin(folder)
+        start = perf_counter()
+        with one_sentence_errors(program, status=1, kind=FloatingPointError):
+            run.carry_out(folder)
+        is_whole = getattr(options, "resume", None) is None
+        seconds = perf_counter() - start if is_whole else None
+        with one_sentence_errors(program):
+            conclude(folder, cls.about, options, run.judge(folder), seconds)
+            if figures := cls.draw_for(options, folder.path):
+                print("figures:", *figures)
+
+
+class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, ModelT, BatchT]):
+    """One run of an experiment that trains a model.
+
+    Attributes:
+        training: what is trained, on what; a subclass sets it when it is made.
+        introduction: a line to print before the training.
+        validation_loss: after the training.
+    """
+
+    training: Training[ModelT, BatchT]
+    introduction = ""
+
+    def begin(self, folder: RunFolder) -> None:
+        self.recorder = Recorder(self.training, folder, self.depends_on)
+
+    def carry_out(self, folder: RunFolder) -> None:
+        options, trainer = self.options, self.training.trainer
+        if self.introduction:
+            print(self.introduction)
+        size = f"{trainer.model.values.size:,} parameters"
+        print(f"model: {size}, {options.threads} threads, results in {folder.path}", flush=True)
+        if options.resume is not None:
+            print(f"it goes on after step {trainer.optimizer.num_steps} of {options.steps}", flush=True)
+        self.validation_loss = train_as(options, self.recorder)
+
+    def evaluated(self) -> ExitStack:
+        """Inside its `with` block the model holds the weights that are evaluated, and NumPy warns of no overflow."""
+        stack = ExitStack()
+        stack.enter_context(self.training.trainer.evaluated())
+        stack.enter_context(np.errstate(all="ignore"))
+        return stack
+
+
+def train_as(options: TrainingOptions, recorder: Recorder[ModelT, BatchT]) -> float:
+    """Trains as the options say, and returns the last validation loss. Raises as `run_training` does."""
+    every = {"evaluate_every": options.evaluate_every, "save_every": options.save_every}
+    return run_training(recorder, num_steps=options.steps, **every)
+
+
+def run_experiment(experiment: type[Experiment[Any]]) -> None:
+    """Runs an experiment as a program, with the arguments that were typed."""
+    run_script(experiment.main, experiment.about.program)
