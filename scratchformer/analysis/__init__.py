@@ -1,1 +1,1 @@
-"""What is measured of a trained model, and of attention itself."""
+"""Measurements of trained models, and of attention itself."""

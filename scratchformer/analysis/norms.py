@@ -1,3 +1,5 @@
+"""Norms of gradients and activations by layer."""
+
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,9 @@ GRADIENT, ACTIVATION = "gradient", "activation"
 def norms_by_layer(trainer: Trainer[Any, Any], step: StepMetrics, batch: Batch) -> list[tuple[str, str, float]]:
     """(quantity, layer, norm) of every layer after a step.
 
-    `gradient` is the Euclidean norm of the gradient of a layer's parameters in that step, before clipping;
-    `activation` is the root mean square of the residual stream that leaves a layer, on the batch, after the update.
+    The quantity `gradient` is the Euclidean norm of the gradient of a layer's parameters in that step, before clipping.
+    The quantity `activation` is the root mean square of the residual stream behind a layer, on the batch, after the
+    update.
     """
     model = trainer.model
     clipped = global_norm(model.grads)

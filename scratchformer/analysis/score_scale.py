@@ -1,4 +1,4 @@
-"""What dividing scores by sqrt(d_k) does to them, to the weights and to the gradient: measured on random queries."""
+"""What dividing attention scores by sqrt(d_k) does to scores, weights and gradients, measured on random queries."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from scratchformer.ops import attention_weights
 
 @dataclass(frozen=True)
 class ScoreStatistics:
-    """Of the scores of random queries with random keys.
+    """Statistics of the scores of random queries with random keys.
 
     Args:
-        variance: of the scores.
-        entropy: of a query's weights in nats, mean over the queries.
-        typical_gradient: norm of the gradient of a query's scores, median over the queries.
-        mean_gradient: the same norm, mean over the queries.
+        variance: of all scores.
+        entropy: of a query's weights, in nats; the mean over the queries.
+        typical_gradient: norm of the gradient of a query's scores; the median over the queries.
+        mean_gradient: the same norm; the mean over the queries.
     """
 
     variance: float
@@ -29,20 +29,21 @@ def measure_scores(
 ) -> tuple[ScoreStatistics, ScoreStatistics]:
     """Statistics of scores that are divided by sqrt(d_k), and of the same scores as they are.
 
-    Features of queries and keys are independent and standard normal, and so is the gradient of the weights.
+    The features of queries and keys are independent and standard normal, and so is the gradient of the weights.
 
     Args:
-        d_k: features of a query and of a key.
-        num_keys: keys that a query chooses among.
-        batch: how often keys are drawn; each time 8 queries meet them.
-        generator: where all are drawn from.
+        d_k: number of features of a query and of a key.
+        num_keys: number of keys that a query attends to.
+        batch: number of sets of keys; each set meets 8 queries.
+        generator: draws queries, keys and gradients.
     """
-    query, key = generator.standard_normal((batch, 8, d_k)), generator.standard_normal((batch, num_keys, d_k))
+    query = generator.standard_normal((batch, 8, d_k))
+    key = generator.standard_normal((batch, num_keys, d_k))
     dweights = generator.standard_normal((batch, 8, num_keys))
 
     def measure(scale: float) -> ScoreStatistics:
         weights, backward = attention_weights(query, key, np.zeros(dweights.shape), scale=scale)
-        _, _, dscores = backward(dweights)  # what is added to the scores has the gradient of the scores
+        _, _, dscores = backward(dweights)  # the gradient of the additive mask is that of the scores
         norms = np.linalg.norm(dscores, axis=-1)
         surprise = -np.log(np.where(weights > 0, weights, 1))
         return ScoreStatistics(

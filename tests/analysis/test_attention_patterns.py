@@ -197,11 +197,11 @@ def test_single_precision_stays_and_says_the_same(seed: int) -> None:
     assert induction_score(weights.astype(np.float32), ids).dtype == np.float32
 
 
-@pytest.mark.parametrize("largest_block", [1, 400, 2**20])
-def test_a_model_is_measured_in_blocks_of_windows_with_uniform_attention_last(
-    largest_block: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("largest_chunk", [1, 400, 2**20])
+def test_a_model_is_measured_in_chunks_of_windows_with_uniform_attention_last(
+    largest_chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heads, "LARGEST_BLOCK", largest_block)
+    monkeypatch.setattr(heads, "LARGEST_CHUNK", largest_chunk)
     model = tiny_gpt(num_layers=2, num_heads=2)
     generator = np.random.default_rng(0)
     windows = generator.integers(0, 7, (5, 6))
@@ -210,7 +210,7 @@ def test_a_model_is_measured_in_blocks_of_windows_with_uniform_attention_last(
     forward = type(model).__call__
     monkeypatch.setattr(type(model), "__call__", lambda *a, **k: sizes.append(len(a[1])) or forward(*a, **k))
     scores, divergences = measure_heads(model, windows, sequences)
-    assert sizes == {1: [1] * 8, 400: [2, 2, 1, 3], 2**20: [5, 3]}[largest_block]
+    assert sizes == {1: [1] * 8, 400: [2, 2, 1, 3], 2**20: [5, 3]}[largest_chunk]
 
     def weights_on(ids: ndarray) -> ndarray:
         trace = Trace()
