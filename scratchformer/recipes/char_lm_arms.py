@@ -1,20 +1,24 @@
 """Ways to train the character model, the arms of a sweep: their options, runs, losses and table."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy import ndarray
 
 from scratchformer.plots import Line
+from scratchformer.recipes.experiment import Experiment
 from scratchformer.recipes.options import Count, EvaluateEvery, Natural, Probability, RunOptions
 from scratchformer.runs.command_line import option_name
 from scratchformer.runs.figures import reference_curves
 from scratchformer.runs.files import MEASURES, Curves, read_measures, read_metrics
 from scratchformer.runs.folder import RunFolder
-from scratchformer.runs.sweep import has_diverged
+from scratchformer.runs.summary import Result
+from scratchformer.runs.sweep import has_diverged, run_sweep
 
 ArmSettings = Mapping[str, Any]
 """Options of char_lm.py by the names of its fields."""
@@ -66,6 +70,35 @@ class ArmOptions(RunOptions):
             for arm in self.arms or arms
             for seed in range(self.seed, self.seed + self.seeds)
         }
+
+
+class ArmsExperiment(Experiment[ArmOptions]):
+    """One run of an experiment that runs char_lm.py for several arms, each with several seeds.
+
+    Attributes:
+        script: the path of char_lm.py.
+        arms: all arms that can be chosen, by name.
+    """
+
+    script: ClassVar[Path]
+    arms: ClassVar[Mapping[str, ArmSettings]]
+
+    def __init__(self, options: ArmOptions) -> None:
+        super().__init__(options)
+        self.runs = options.runs(self.arms)
+        self.depends_on["runs"] = self.runs
+
+    def carry_out(self, folder: RunFolder) -> None:
+        run_sweep(folder, self.script, self.runs, at_once=self.options.threads)
+
+    def judge(self, folder: RunFolder) -> list[Result]:
+        arms = collect(folder, self.options, list(self.runs))
+        print_table(arms)
+        return self.compare(arms)
+
+    @abstractmethod
+    def compare(self, arms: Mapping[str, "Arm"]) -> list[Result]:
+        """The figures that count, with their targets, from the losses of the arms that were run."""
 
 
 @dataclass(frozen=True)
