@@ -17,7 +17,9 @@ def main(arguments: Sequence[str]) -> None:
         asked = bool(arguments) and arguments[0] in ("-h", "--help")
         print(f"python -m scratchformer COMMAND\n\n{listed}", file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
-    command = import_module(f"scratchformer.commands.{arguments[0]}")  # so that a mistyped one costs nothing
+    command = import_module(
+        f"scratchformer.commands.{arguments[0]}"
+    )  # imported late: a mistyped command gets its answer at once
     command.main(arguments[1:])
 
 

@@ -1,7 +1,7 @@
-"""Reads the derivations: without a name lists them in the order of study, with one prints it and runs its code.
+"""Lists the derivation pages in the order of study. With the name of a page, prints the page and runs its code.
 
-Each derived gradient is compared with a numerical derivative of that very intermediate; the table at the end says what
-every check of the page found.
+The code compares each derived gradient with a numerical derivative with respect to the same intermediate. The table at
+the end has the result of every check.
 """
 
 import sys
@@ -12,8 +12,8 @@ from typing import Annotated
 
 import tyro
 
-from scratchformer.derivations import Page, PageError, Result, describe_wrong, find_page, pages, run_page
-from scratchformer.derivations.reader.figures import draw_figures
+from scratchformer.derivations import CheckResult, Page, PageError, describe_wrong, find_page, pages, run_page
+from scratchformer.derivations.reader.figures import write_figures
 from scratchformer.runs.command_line import one_sentence_errors, parse
 
 
@@ -22,16 +22,16 @@ class Config:
     """Options of the reader."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
-    """The page to read, such as softmax; without it, all are listed."""
+    """The page to read, such as softmax; without a name, all pages are listed."""
     html: Path | None = None
-    """Folder to write all pages to as a site that needs no network; it needs the extra `site`."""
+    """Folder to write all pages to, as a site that is read without a network. Needs the extra `site`."""
     figures: Path | None = None
-    """Folder to draw the figures of the pages to."""
+    """Folder to write the figures of the pages to."""
 
     def check(self) -> None:
-        """Raises ValueError for what does not go together."""
+        """Raises ValueError for a page's name together with an option for all pages."""
         if self.name and (self.html or self.figures):
-            raise ValueError(f"{self.name!r} is one page; --html and --figures are about all of them")
+            raise ValueError(f"--html and --figures write all pages, and cannot be used with one page, {self.name!r}")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,11 +41,11 @@ def main(arguments: Sequence[str]) -> None:
         config.check()
         page = find_page(config.name) if config.name else None
         if config.html is not None:
-            from scratchformer.derivations.reader.site import write_site  # what it needs is an extra
+            from scratchformer.derivations.reader.site import write_site  # needs the extra `site`
 
             print(f"site: {write_site(config.html)}")
         if config.figures is not None:
-            for path in draw_figures(config.figures):
+            for path in write_figures(config.figures):
                 print(f"figure: {path}")
     if page is not None:
         read(page)
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def list_pages() -> None:
-    """The names, titles and questions of all pages."""
+    """Prints the names, titles and questions of all pages."""
     all_pages = pages()
     width = max(len(page.name) for page in all_pages)
     for number, page in enumerate(all_pages, start=1):
@@ -62,7 +62,7 @@ def list_pages() -> None:
 
 
 def read(page: Page) -> None:
-    """Prints a page and what its checks found; ends the program with status 1 if anything is wrong."""
+    """Prints a page and the results of its checks; ends the program with status 1 if a check fails."""
     print(page.text)
     try:
         results = run_page(page)
@@ -76,8 +76,8 @@ def read(page: Page) -> None:
         sys.exit(1)
 
 
-def print_results(results: Sequence[Result]) -> None:
-    """The table: what was checked, in which line, how, the worst error, and whether it is right."""
+def print_results(results: Sequence[CheckResult]) -> None:
+    """Prints the table of checks: what was checked, in which line and how, the worst error, and the verdict."""
     width = max(len(result.name) for result in results)
     print(f"{'stage':<{width}}  {'line':>4}  {'checked':<20}  {'worst error':>11}  verdict")
     for result in results:

@@ -65,7 +65,10 @@ def test_a_wrong_page_ends_with_status_1_and_the_line(
     ("arguments", "message"),
     [
         (["sofmax"], "there is no page 'sofmax'; did you mean 'softmax'?"),
-        (["softmax", "--html", "x"], "'softmax' is one page; --html and --figures are about all of them"),
+        (
+            ["softmax", "--html", "x"],
+            "--html and --figures write all pages, and cannot be used with one page, 'softmax'",
+        ),
         (["--htm", "x"], "unknown option --htm; did you mean --html?"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchformer.derivations import Result, pages
+from scratchformer.derivations import CheckResult, pages
 from scratchformer.derivations.reader.documents import site_files
 from tests.annotations import unchecked
 from tests.derivations.browser import PROGRAM, Tab, open_tab
@@ -69,11 +69,11 @@ COLOURS = "[getComputedStyle(document.documentElement).backgroundColor, getCompu
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site in which one check of each page is wrong."""
     folder = tmp_path_factory.mktemp("site")
-    found: list[list[Result] | str] = []
+    found: list[list[CheckResult] | str] = []
     for page in PAGES:
         lines = [fence.line for fence in page.fences if fence.language == "python"]
-        right = Result("dx", "gradient", 1e-10, True, lines[-1])
-        found.append([right, Result("dy", "same", 0.5, False, lines[0])])
+        right = CheckResult("dx", "gradient", 1e-10, True, lines[-1])
+        found.append([right, CheckResult("dy", "same", 0.5, False, lines[0])])
     with unchecked():
         files = site_files(PAGES, found)
     for name, content in files.items():

@@ -9,19 +9,17 @@ import pytest
 import scratchformer.ops
 from scratchformer import gradcheck, layers, models, optim
 from scratchformer.derivations import pages
+from scratchformer.derivations.reader.pages import FOLDER
 
 PAGES = {page.name: page for page in pages()}
-OPS = [getattr(scratchformer.ops, name) for name in scratchformer.ops.__all__ if name != "Backward"]
+OPS = [getattr(scratchformer.ops, name) for name in scratchformer.ops.__all__ if name not in ("Backward", "op")]
 WITHOUT_BACKWARD = [
     *(scratchformer.ops.causal_mask, scratchformer.ops.sliding_window_mask, scratchformer.ops.padding_mask),
     *(scratchformer.ops.packed_mask, scratchformer.ops.combine_masks),
     *(scratchformer.ops.alibi_bias, scratchformer.ops.relative_buckets, scratchformer.ops.sinusoidal_positions),
 ]
 NOT_DERIVED = {  # no gradient of their own, or that of what they are made of
-    "KeyValueCache",
-    "Layer",
-    "Parameter",
-    "Trace",
+    *("AttentionConfig", "BlockConfig", "KeyValueCache", "Layer", "NO_TRACE", "Parameter", "Trace"),
 }
 LAYERS = [getattr(layers, name) for name in layers.__all__ if name not in NOT_DERIVED]
 OTHERS = [
@@ -43,6 +41,18 @@ def test_a_docstring_names_a_page_that_names_it(thing: type) -> None:
 @pytest.mark.parametrize("op", [op for op in OPS if op not in WITHOUT_BACKWARD], ids=lambda op: op.__name__)
 def test_the_docstring_of_an_op_carries_the_formula_of_its_gradient(op: type) -> None:
     assert re.search(r"\bd[a-zA-Z_]+ = .*\bd[yYzPS]|dloss", inspect.getdoc(op) or "")
+
+
+def test_the_table_of_all_derivatives_holds_the_formulas_of_the_docstrings() -> None:
+    table = (FOLDER / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| \[.+\]\((\w+)\.md\) \|$", table, re.MULTILINE)
+    assert {name for name, *_ in rows} == {op.__name__ for op in OPS if op not in WITHOUT_BACKWARD}
+    for name, forward, backward, page in rows:
+        op = getattr(scratchformer.ops, name)
+        docstring = " ".join((inspect.getdoc(op) or "").split())
+        assert [formula for formula in re.findall(r"`([^`]+)`", forward + backward) if formula not in docstring] == []
+        assert set(re.findall(r"\bd\w+ = ", docstring)) <= set(re.findall(r"\bd\w+ = ", backward))
+        assert page == page_of(op)
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from scratchformer.derivations.reader.figures import FIGURES, draw_figures
+from scratchformer.derivations.reader.figures import FIGURES, write_figures
 from scratchformer.derivations.reader.pages import FOLDER
 from scratchformer.plots import save_svg
 from tests.annotations import unchecked
@@ -28,7 +28,7 @@ def figures() -> dict[str, Figure]:
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     with unchecked():
-        return draw_figures(tmp_path_factory.mktemp("figures") / "new")
+        return write_figures(tmp_path_factory.mktemp("figures") / "new")
 
 
 def matrices(figure: Figure) -> dict[str, ndarray]:

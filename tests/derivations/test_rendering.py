@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchformer.derivations import Result
+from scratchformer.derivations import CheckResult
 from scratchformer.derivations.reader.documents import Links, found_by_checks
 from scratchformer.derivations.reader.rendering import render_page, render_source
 from tests.derivations.notation import LATEX
@@ -108,10 +108,10 @@ def test_files_that_are_no_code_are_shown_as_they_are() -> None:
 
 def test_what_checks_found_is_told() -> None:
     results = [
-        Result("dx", "gradient", 2.5e-10, True, 3),
-        Result("a < b", "same", 0.0, True, 4),
-        Result("rows", "zero", 1.0, False, 5),
-        Result("halved", "mistake", 0.5, True, 6),
+        CheckResult("dx", "gradient", 2.5e-10, True, 3),
+        CheckResult("a < b", "same", 0.0, True, 4),
+        CheckResult("rows", "zero", 1.0, False, 5),
+        CheckResult("halved", "mistake", 0.5, True, 6),
     ]
     html = found_by_checks(results)
     assert "3 of 4 checks found what they should" in html

@@ -73,5 +73,5 @@ def test_what_is_wrong_is_told_before_what_it_leads_to() -> None:
 def test_a_mistyped_name_gets_the_closest() -> None:
     with pytest.raises(ValueError, match=r"^there is no page 'sofmax'; did you mean 'softmax'\?$"):
         find_page("sofmax")
-    with pytest.raises(ValueError, match=r"^there is no page 'qqq'; without a name all pages are listed$"):
+    with pytest.raises(ValueError, match=r"^there is no page 'qqq'; run the command without a name to list all pages$"):
         find_page("qqq")

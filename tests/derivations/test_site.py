@@ -9,7 +9,7 @@ from posixpath import dirname, join, normpath
 
 import pytest
 
-from scratchformer.derivations import Page, Result, pages
+from scratchformer.derivations import CheckResult, Page, pages
 from scratchformer.derivations.reader import site
 from scratchformer.derivations.reader.documents import site_files
 from scratchformer.derivations.reader.site import MANIFEST, write_site
@@ -47,7 +47,9 @@ class Document(HTMLParser):
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
-    found: list[list[Result] | str] = [[Result("dx", "gradient", 1e-10, True, page.fences[0].line)] for page in PAGES]
+    found: list[list[CheckResult] | str] = [
+        [CheckResult("dx", "gradient", 1e-10, True, page.fences[0].line)] for page in PAGES
+    ]
     with unchecked():
         return {name: content.decode() for name, content in site_files(PAGES, found).items()}
 
@@ -101,7 +103,7 @@ def test_there_are_no_scripts_and_nothing_comes_from_elsewhere(files: dict[str, 
 def test_the_index_and_the_ways_between_pages_are_in_the_order_of_study(documents: dict[str, Document]) -> None:
     order = [f"{page.name}.html" for page in PAGES]
     listed = [link["href"] for link in documents["index.html"].all("a") if link["href"] in order]
-    assert listed == order
+    assert listed[: len(order)] == order
     for place, name in enumerate(order):
         links = documents[name].all("a")
         assert links[0]["href"] == "index.html"
@@ -189,8 +191,8 @@ def test_a_file_in_the_way_of_a_new_page_is_kept(tmp_path: Path, monkeypatch: py
     (tmp_path / "other.html").write_text("mine")
     manifest = (tmp_path / MANIFEST).read_text()
     monkeypatch.setattr(site, "pages", lambda: [Page("other", "Other", "What else?", "# Other\n")])
-    message = f"^{re.escape(str(tmp_path / 'other.html'))} is not of the earlier site; move it, or name another folder$"
-    with pytest.raises(ValueError, match=message):
+    message = re.escape(f"{tmp_path / 'other.html'} is not a file of the earlier site; move it, or name another folder")
+    with pytest.raises(ValueError, match=f"^{message}$"):
         write_site(tmp_path)
     assert (tmp_path / "other.html").read_text() == "mine"
     assert (tmp_path / "tiny.html").exists()
@@ -231,7 +233,7 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
 def test_missing_libraries_are_named(module: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     for ours in ("documents", "rendering"):
-        monkeypatch.delitem(sys.modules, f"scratchformer.derivations.{ours}")
+        monkeypatch.delitem(sys.modules, f"scratchformer.derivations.reader.{ours}")
     with pytest.raises(ValueError, match=rf"^a site needs {name}: pip install 'scratchformer\[site\]'$"):
         write_site(tmp_path / "site")
     assert not (tmp_path / "site").exists()

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.layers import Trace
+from scratchformer.layers import NO_TRACE, Trace
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.optim import AdamW, Constant
 from scratchformer.text.batches import TokenBatch
@@ -20,9 +20,7 @@ def tiny_gpt(*, seed: int = 0, dropout: float = 0.0, dtype: type = np.float64, *
     return model
 
 
-def loss(
-    model: GPT, batch: TokenBatch, generator: np.random.Generator | None = None, trace: Trace | None = None
-) -> tuple:
+def loss(model: GPT, batch: TokenBatch, generator: np.random.Generator | None = None, trace: Trace = NO_TRACE) -> tuple:
     return next_token_loss(model, batch, generator, trace)
 
 

@@ -59,7 +59,7 @@ def test_the_first_intermediate_that_overflows_is_named(parameter: str, value: f
 def scaled_loss(factor: float):
     """A loss whose gradient is too large while its value is not."""
 
-    def loss_of(model: GPT, batch: TokenBatch, generator: object, trace: Trace | None) -> tuple[np.inexact, Backward]:
+    def loss_of(model: GPT, batch: TokenBatch, generator: object, trace: Trace) -> tuple[np.inexact, Backward]:
         value, backward = model.loss(batch.ids, batch.targets, trace=trace)
         return value, lambda dloss: backward(factor * dloss)
 
@@ -103,10 +103,9 @@ def test_the_shard_at_fault_is_handed_out(culprit: int, num_workers: int) -> Non
     batches[culprit // 3].ids[culprit % 3, 2] = 6
     model = tiny_gpt()
 
-    def loss_of(model: GPT, batch: TokenBatch, generator: object, trace: Trace | None) -> tuple:
+    def loss_of(model: GPT, batch: TokenBatch, generator: object, trace: Trace) -> tuple:
         value = np.float64(np.nan if (batch.ids == 6).any() else 1.0)
-        if trace is not None:
-            trace.record("value", np.asarray(value))
+        trace.record(value=np.asarray(value))
         return value, lambda dloss: None
 
     template = tiny_trainer(model)
@@ -127,7 +126,7 @@ def test_an_absurd_learning_rate_stops_with_a_name() -> None:
 def test_looking_for_the_cause_repeats_the_dropout_of_the_step() -> None:
     draws = []
 
-    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace | None) -> tuple:
+    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace) -> tuple:
         draws.append(generator.random())
         value, backward = loss(model, batch, generator, trace)
         return np.float64(np.nan), backward
@@ -161,7 +160,7 @@ def test_dropout_is_drawn_from_seed_step_micro_batch_and_worker() -> None:
     """Resumed runs, and runs of later versions, depend on it."""
     draws = []
 
-    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace | None) -> tuple:
+    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace) -> tuple:
         draws.append(generator.random())
         return loss(model, batch, generator, trace)
 
@@ -179,12 +178,11 @@ def test_dropout_is_drawn_from_seed_step_micro_batch_and_worker() -> None:
 def test_the_worker_at_fault_is_looked_into_with_its_own_dropout() -> None:
     draws: dict[int, list[float]] = {0: [], 1: []}
 
-    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace | None) -> tuple:
+    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace) -> tuple:
         row = int(batch.ids[0, 0] > 0)
         draws[row].append(generator.random())
         value = np.float64(np.nan if row else 1.0)
-        if trace is not None:
-            trace.record("value", np.asarray(value))
+        trace.record(value=np.asarray(value))
         return value, lambda dloss: None
 
     template = tiny_trainer(tiny_gpt())

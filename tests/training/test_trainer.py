@@ -77,9 +77,7 @@ def draws_of_a_run(seed: int, num_workers: int = 3) -> list[float]:
     """The first random number that each call of the loss can draw, over 3 steps of 2 micro-batches."""
     draws = []
 
-    def recording_loss(
-        model: GPT, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace | None
-    ) -> tuple:
+    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace) -> tuple:
         draws.append(generator.random())
         return loss(model, batch, generator)
 

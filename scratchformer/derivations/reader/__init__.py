@@ -1,1 +1,1 @@
-"""Reads the derivation pages, runs their code and writes them as a site."""
+"""Reads the derivation pages, runs their code, and writes them as a site."""

@@ -1,4 +1,4 @@
-"""What pages check their steps with. Pasted into a session of your own, each raises AssertionError where it fails."""
+"""The checks of the pages. In a session of your own, outside a page, a check that fails raises AssertionError."""
 
 import math
 import sys
@@ -26,15 +26,15 @@ HOW = {
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """What one check found.
 
     Args:
-        name: of the gradient, or what is claimed.
+        name: of the gradient, or of the claim.
         claim: "gradient", "same", "zero" or "mistake".
-        error: relative; where zero is claimed, beside the size that was named.
-        is_right: whether the error is as small as claimed; for a mistake, as large.
-        line: of the page, where the check stands.
+        error: relative to the expected value; for "zero", to the size that the check names.
+        is_right: whether the error is as small as claimed; for a mistake, whether it is as large.
+        line: of the check in the page.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Result:
 
     @property
     def how(self) -> str:
-        """How it was checked, in the words of the tables."""
+        """How the claim was checked, as the tables say it."""
         return HOW[self.claim]
 
     @property
     def verdict(self) -> str:
-        """Whether it is right, in the words of the tables."""
+        """Whether the claim is right, as the tables say it."""
         if not self.is_right:
             return "wrong"
         return "off as stated" if self.claim == "mistake" else "right"
@@ -59,13 +59,13 @@ class Result:
 def check(
     name: str, gradient: ndarray, rest: Callable[[ndarray], ArrayLike], at: ArrayLike, cotangent: ArrayLike
 ) -> None:
-    """The gradient of L = sum(cotangent * rest(at)) with respect to `at` is this one, within 1e-8.
+    """Checks a derived gradient of L = sum(cotangent * rest(at)) with respect to `at`, to a relative error of 1e-8.
 
     Args:
         name: of the variable that holds the gradient.
         gradient: as derived, in the shape of `at`.
-        rest: all that happens to the intermediate until the output.
-        at: the intermediate's value.
+        rest: computes the output from the intermediate.
+        at: value of the intermediate.
         cotangent: gradient of the loss with respect to the output.
     """
     error = relative_error(gradient, derivative(rest, at, cotangent))
@@ -73,26 +73,26 @@ def check(
 
 
 def same(name: str, found: ArrayLike, expected: ArrayLike, limit: float = SAME_LIMIT) -> None:
-    """max |found - expected| is at most `limit` of max |expected|, and both have one shape."""
+    """Checks that both have one shape, and that max |found - expected| <= limit max |expected|."""
     error = relative_error(found, expected)
     _record(name, "same", error, error <= limit)
 
 
 def vanishes(name: str, found: ArrayLike, beside: float = 1.0) -> None:
-    """max |found| is at most 1e-12 of `beside`."""
+    """Checks that max |found| <= 1e-12 beside."""
     error = float(np.abs(found).max(initial=0)) / beside
     _record(name, "zero", error, error <= SAME_LIMIT)
 
 
 def mistake(name: str, wrong: ArrayLike, right: ArrayLike, off: float) -> None:
-    """The wrong gradient is off by as much as the page says, to two digits, and by enough to be a mistake."""
+    """Checks that a wrong gradient has the relative error `off`, to two digits, and one of at least 1e-3."""
     error = relative_error(wrong, right)
     as_stated = abs(error - off) <= 0.5 * 10.0 ** (math.floor(math.log10(off)) - 1) * (1 + 1e-9)
     _record(name, "mistake", error, as_stated and error >= SMALLEST_MISTAKE)
 
 
 def derivative(rest: Callable[[ndarray], ArrayLike], at: ArrayLike, cotangent: ArrayLike) -> ndarray:
-    """Gradient of sum(cotangent * rest(at)) by central differences, element by element, extrapolated to a step of 0."""
+    """Gradient of sum(cotangent * rest(at)), element by element, by central differences extrapolated to a step of 0."""
     at = np.array(at, np.float64)
     gradient = np.empty_like(at)
 
@@ -108,7 +108,7 @@ def derivative(rest: Callable[[ndarray], ArrayLike], at: ArrayLike, cotangent: A
 
 
 def relative_error(found: ArrayLike, expected: ArrayLike) -> float:
-    """max |found - expected| / max |expected|: infinite for other shapes, where expected is 0, or for NaN."""
+    """max |found - expected| / max |expected|; infinite if the shapes differ, for NaN, and for an error beside 0."""
     found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape:
         return math.inf
@@ -118,13 +118,13 @@ def relative_error(found: ArrayLike, expected: ArrayLike) -> float:
     return float(error / size) if size > 0 and np.isfinite(error) else math.inf
 
 
-_recorded: ContextVar[tuple[str, list[Result]] | None] = ContextVar("recorded", default=None)
+_recorded: ContextVar[tuple[str, list[CheckResult]] | None] = ContextVar("recorded", default=None)
 
 
 @contextmanager
-def recording(file: str) -> Iterator[list[Result]]:
-    """Results of checks in a file are collected with their lines, and what is wrong raises nothing."""
-    results: list[Result] = []
+def recording(file: str) -> Iterator[list[CheckResult]]:
+    """Within the `with` block, checks that run in a file add their results to the list, and raise nothing."""
+    results: list[CheckResult] = []
     token = _recorded.set((file, results))
     try:
         yield results
@@ -136,13 +136,13 @@ def _record(name: str, claim: str, error: float, is_right: bool) -> None:
     recorded = _recorded.get()
     if recorded is not None:
         file, results = recorded
-        results.append(Result(name, claim, error, is_right, _line_in(file)))
+        results.append(CheckResult(name, claim, error, is_right, _line_in(file)))
     elif not is_right:
         raise AssertionError(f"{name} is wrong: {claim}, off by {error:.2g}")
 
 
 def _line_in(file: str) -> int:
-    """The line of the file that is being run."""
+    """The line of the file that is running; 0 if none of its code is on the stack."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename != file:
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""What the files of the site hold: pages, an index, the sources that they link to, figures and the style sheet."""
+"""The files of the site: pages, an index, the sources that they link to, figures and the style sheet."""
 
 import platform
 from collections.abc import Iterable, Sequence
@@ -9,9 +9,10 @@ from posixpath import normpath
 import numpy as np
 
 import scratchformer
-from scratchformer.derivations.reader.checking import Result
+from scratchformer.derivations.reader.checking import CheckResult
 from scratchformer.derivations.reader.pages import FOLDER, Page
 from scratchformer.derivations.reader.rendering import anchored, render_page, render_source
+from scratchformer.derivations.reader.running import Outcome
 
 STYLE = "site.css"
 ICON = (
@@ -22,7 +23,7 @@ INDEX, FOUND = "Derivations that run", "What the checks found"
 
 
 class Links:
-    """Where the links of a page lead in the site, and the files that it must hold for that.
+    """Finds where the links of a page lead in the site, and collects the figures and sources that they lead to.
 
     Args:
         names: of all pages.
@@ -34,7 +35,7 @@ class Links:
         self.sources: dict[str, Path] = {}
 
     def find(self, target: str) -> str | None:
-        """The address, as seen from a page; None for a file that is not there, as tests are not once installed."""
+        """The address as seen from a page; None for a missing file: an installed package has no tests."""
         address, hash_sign, fragment = target.partition("#")
         if target.startswith("https://") or not address:
             return target
@@ -48,23 +49,23 @@ class Links:
             return address
         name = normpath(f"scratchformer/derivations/{address}")
         self.sources[name] = path
-        return source_address(name) + hash_sign + fragment.split("-")[0]  # L10-L20 is an anchor of code hosts alone
+        return source_address(name) + hash_sign + fragment.split("-")[0]  # only code hosts know anchors such as L10-L20
 
 
 def source_address(name: str) -> str:
     return f"source/{name}.html"
 
 
-def site_files(all_pages: Sequence[Page], found: Sequence[list[Result] | str]) -> dict[str, bytes]:
+def site_files(all_pages: Sequence[Page], found: Sequence[Outcome]) -> dict[str, bytes]:
     """The content of every file of the site, by its path in it.
 
     Args:
         all_pages: in the order of study.
-        found: by the checks of each, or why it does not run.
+        found: the outcome of each.
     """
     names = [page.name for page in all_pages]
     texts: dict[str, str] = {}
-    copied: dict[str, bytes] = {STYLE: (FOLDER / STYLE).read_bytes()}
+    copied: dict[str, bytes] = {STYLE: Path(__file__).with_name(STYLE).read_bytes()}
     sources: dict[str, Path] = {}
     mentions: dict[str, list[tuple[str, str]]] = {}
     for place in [None, *range(len(all_pages))]:
@@ -84,8 +85,8 @@ def site_files(all_pages: Sequence[Page], found: Sequence[list[Result] | str]) -
     return {name: text.encode() for name, text in texts.items()} | copied
 
 
-def page_document(all_pages: Sequence[Page], place: int, found: list[Result] | str, links: Links) -> str:
-    """A derivation, with its headings beside it, what its checks found below, and ways to the pages around it."""
+def page_document(all_pages: Sequence[Page], place: int, found: Outcome, links: Links) -> str:
+    """A derivation with its headings beside it, the results of its checks below it, and links to its neighbours."""
     page = all_pages[place]
     rendered = render_page(page.path.name, page.text, links.find)
     found_anchor, found_heading = anchored(FOUND)
@@ -108,8 +109,8 @@ def page_document(all_pages: Sequence[Page], place: int, found: list[Result] | s
     )
 
 
-def index_document(found: Sequence[list[Result] | str], links: Links) -> str:
-    """The list of all pages, and what all checks found."""
+def index_document(found: Sequence[Outcome], links: Links) -> str:
+    """README.md, with the list of all pages, and how many checks of all pages are right."""
     results = [result for of_page in found if not isinstance(of_page, str) for result in of_page]
     broken = sum(isinstance(of_page, str) for of_page in found)
     summary = f"{count_right(results)}{f', and {broken} of the pages do not run' if broken else ''}."
@@ -125,7 +126,7 @@ def index_document(found: Sequence[list[Result] | str], links: Links) -> str:
 
 
 def source_document(name: str, code: str, mentions: Sequence[tuple[str, str]]) -> str:
-    """A file of the library or of its tests, line by line, and address and title of the pages that name it."""
+    """A source file, line by line, with links to the pages that name it: `mentions`, addresses and titles."""
     root = "../" * source_address(name).count("/")
     pages = ", ".join(f'<a href="{root}{address}">{escape(title)}</a>' for address, title in mentions)
     return document(
@@ -138,8 +139,8 @@ def source_document(name: str, code: str, mentions: Sequence[tuple[str, str]]) -
     )
 
 
-def found_by_checks(found: list[Result] | str) -> str:
-    """The table of what was checked, how, the worst error, and whether it is right; or why the page does not run."""
+def found_by_checks(found: Outcome) -> str:
+    """The table of checks: what was checked and how, the error, the verdict. Or why the page does not run."""
     if isinstance(found, str):
         return f'<p class="wrong">The page does not run: {escape(found)}</p>\n'
     rows = []
@@ -156,13 +157,13 @@ def found_by_checks(found: list[Result] | str) -> str:
     )
 
 
-def count_right(results: Sequence[Result]) -> str:
+def count_right(results: Sequence[CheckResult]) -> str:
     right = sum(result.is_right for result in results)
     return f"When this site was written, {right} of {len(results)} checks found what they should"
 
 
 def document(title: str, description: str, navigation: str, main: str, footer: str = "", root: str = "") -> str:
-    """A whole HTML document; `root` leads from its folder to that of the site."""
+    """A whole HTML document; `root` is the path from its folder to the site's."""
     return f"""<!doctype html>
 <html lang="en">
 <head>

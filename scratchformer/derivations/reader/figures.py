@@ -1,4 +1,4 @@
-"""The figures of the pages: what they show is computed by the library itself. No page needs them to run."""
+"""The figures of the pages, computed by the library itself. No page needs them to run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from scratchformer.plots import Line, Panel, line_panels, matrix_panels, save_sv
 
 
 def softmax_jacobian() -> Figure:
-    """J_ij, the derivative of weight i with respect to score j, of one row of eight scores."""
+    """J_ij, the derivative of weight i with respect to score j, for one row of eight scores."""
     scores = np.array([2.0, 1.8, 1.0, 0.5, 0.0, -0.5, -1.0, -2.0])
     weights, backward = softmax(np.tile(scores, (8, 1)))
     return matrix_panels(
@@ -48,7 +48,7 @@ def gelu_and_its_derivative() -> Figure:
 
 
 def layer_norm_projection() -> Figure:
-    """The gradient of a normalised row, taken apart: its mean, its part along the row, and what reaches the input."""
+    """The gradient of a normalised row in three parts: its mean, its part along the row, and what reaches the input."""
     generator = np.random.default_rng(59)
     n = 10
     x, weight, dy = generator.standard_normal(n), generator.uniform(0.5, 1.5, n), generator.standard_normal(n) + 0.5
@@ -76,8 +76,8 @@ def attention_gradients() -> Figure:
     query, key, value, dy = generator.standard_normal((4, len(tokens), 4))
     allowed = np.tri(len(tokens), dtype=bool)
     weights, backward = attention_weights(query, key, np.where(allowed, 0.0, -np.inf))
-    dweights = 0.5 * dy @ value.T  # half, so that one scale of colours serves weights and gradients
-    _, _, dscores = backward(dweights)  # what is added to the scores has the gradient of the scores
+    dweights = 0.5 * dy @ value.T  # half, so that weights and gradients share one colour scale
+    _, _, dscores = backward(dweights)  # the mask is added to the scores, so its gradient is theirs
     matrices = {"weights P": weights, "their gradient dP": dweights, "scores' gradient dS": dscores}
     return matrix_panels(
         {name: np.where(allowed, matrix, np.nan) for name, matrix in matrices.items()},
@@ -102,7 +102,7 @@ def positions_sinusoidal() -> Figure:
 
 
 def positions_rotary() -> Figure:
-    """How pairs of features turn, and a query's score with a key by their distance, wherever they stand."""
+    """How pairs of features turn, and the score of a query and a key by their distance, at three positions."""
     d, turns, distance = 32, np.arange(0, 64.25, 0.25), np.arange(33)
     turned, _ = rotary(np.tile(np.repeat([1.0, 0.0], d // 2), (len(turns), 1)), turns)
     pairs = [
@@ -129,7 +129,7 @@ def positions_rotary() -> Figure:
 
 
 def attention_scale() -> Figure:
-    """What dividing scores by sqrt(d_k) keeps: their variance, the entropy of the weights, the gradient."""
+    """What dividing scores by sqrt(d_k) keeps at one size: their variance, the entropy of the weights, the gradient."""
     generator = np.random.default_rng(0)
     sizes, num_keys = 2 ** np.arange(11), 32
     both = [measure_scores(int(d_k), num_keys=num_keys, generator=generator) for d_k in sizes]
@@ -159,7 +159,7 @@ def attention_scale() -> Figure:
 
 
 def adam_first_steps() -> Figure:
-    """How far Adam moves at each step while the gradient stays the same, with and without bias correction."""
+    """The size of Adam's update by step for a constant gradient, with and without bias correction."""
     parameters = SimpleNamespace(values=np.zeros(1), grads=np.ones(1), num_decayed=0)
     adam = Adam(parameters, betas=(0.9, 0.999))
     steps, before = np.arange(1, 3001), 0.0
@@ -196,10 +196,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "positions_rotary": positions_rotary,
     "adam_first_steps": adam_first_steps,
 }
-"""By the name of the file without its suffix."""
+"""Functions that draw the figures, by file name without suffix."""
 
 
-def draw_figures(folder: Path) -> list[Path]:
-    """Writes every figure as SVG into the folder, which is made if need be, the same bytes each time."""
+def write_figures(folder: Path) -> list[Path]:
+    """Writes every figure as SVG, with the same bytes each time; makes the folder if there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     return [save_svg(draw(), folder / name) for name, draw in FIGURES.items()]

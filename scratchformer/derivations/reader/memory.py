@@ -7,9 +7,9 @@ from numpy import ndarray
 
 
 def kept_bytes(backward: Callable[..., Any], *already_there: ndarray) -> int:
-    """Bytes of the arrays that a backward pass holds, without those that are `already_there` (inputs, parameters).
+    """Bytes of the arrays that a backward pass keeps alive, without `already_there`, such as inputs and parameters.
 
-    A view counts as the memory that it keeps alive; memory that two arrays share counts once.
+    A view counts as the whole array that it keeps alive. Memory that two arrays share counts once.
     """
     not_counted = {id(_memory(array)) for array in already_there}
     memory = {id(base): base for base in map(_memory, _arrays(backward, set())) if id(base) not in not_counted}
@@ -23,14 +23,14 @@ def _memory(array: ndarray) -> ndarray:
 
 
 def _filled(cells: tuple[CellType, ...]) -> Iterator[Any]:
-    """What closure cells hold; a variable that was never assigned leaves its cell empty."""
+    """The contents of closure cells, without empty cells, which belong to variables that were never assigned."""
     for cell in cells:
         with suppress(ValueError):
             yield cell.cell_contents
 
 
 def _arrays(held: Any, seen: set[int]) -> Iterator[ndarray]:
-    """Every array that can be reached from what is held, through closures, containers and the fields of objects."""
+    """Every array that can be reached from an object through closures, containers and attributes."""
     if id(held) in seen:
         return
     seen.add(id(held))

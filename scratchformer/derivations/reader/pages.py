@@ -14,9 +14,9 @@ class Fence:
     """A block between two lines of three backticks.
 
     Args:
-        language: "python" for code that is run, "math" for a formula, "text" for a graph, or what a shell is told.
+        language: "python" for code that is run, "math" for a formula, "text" for a graph, "sh" for a command.
         code: the lines between.
-        line: of the page, of the first of them.
+        line: the first of these lines, as a line number of the page.
     """
 
     language: str
@@ -30,8 +30,8 @@ class Page:
 
     Args:
         name: "softmax" for softmax.md.
-        title: as the list of pages has it.
-        summary: a line on what it answers.
+        title: as in the list of pages.
+        summary: the question that the page answers, in one line.
         text: the Markdown.
     """
 
@@ -46,7 +46,7 @@ class Page:
 
     @cached_property
     def fences(self) -> list[Fence]:
-        """In the order of the page."""
+        """The fences in the order of the page."""
         return [
             Fence(found["language"], found["code"], self.text.count("\n", 0, found.start("code")) + 1)
             for found in FENCE.finditer(self.text)
@@ -54,7 +54,7 @@ class Page:
 
 
 def pages() -> list[Page]:
-    """All pages, in the order of study: that of the list in README.md beside them."""
+    """All pages in the order of study, which is the order of the list in README.md."""
     listed = ENTRY.finditer((FOLDER / "README.md").read_text(encoding="utf-8"))
     return [Page(entry["name"], entry["title"], entry["summary"], read_page(entry["name"])) for entry in listed]
 
@@ -67,11 +67,11 @@ def read_page(name: str) -> str:
 def find_page(name: str) -> Page:
     """The page of this name.
 
-    Raises ValueError when there is none, with the name that comes closest.
+    Raises ValueError when there is none; the message suggests the closest name.
     """
     all_pages = {page.name: page for page in pages()}
     if name in all_pages:
         return all_pages[name]
     close = get_close_matches(name, all_pages, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "without a name all pages are listed"
+    hint = f"did you mean {close[0]!r}?" if close else "run the command without a name to list all pages"
     raise ValueError(f"there is no page {name!r}; {hint}")

@@ -1,4 +1,4 @@
-"""Markdown and code as HTML: formulas become MathML, code is highlighted, and every line of code can be linked to."""
+"""Markdown and code as HTML: formulas become MathML, code is highlighted, and every line of code has an anchor."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,22 +21,22 @@ MATHML = LatexToMathML(fancy_error=False)
 
 @dataclass(frozen=True)
 class Rendered:
-    """A page's HTML, and its headings of the second level: anchor and text, as HTML."""
+    """The HTML of a page, and the anchors and texts (as HTML) of its headings of the second level."""
 
     html: str
     headings: list[tuple[str, str]]
 
 
 def render_page(name: str, text: str, find_target: Callable[[str], str | None]) -> Rendered:
-    """Renders Markdown as code hosts do, with fences of mathematics as display formulas.
+    """Renders Markdown as code hosts do, with `math` fences as display formulas.
 
     Args:
         name: of the page, for errors.
         text: the Markdown.
-        find_target: where a link or an image leads from the rendered page, or None if nowhere; the link then
-            becomes plain text.
+        find_target: gives the address that a link or image has in the rendered page; for None, the link becomes plain
+            text.
 
-    Raises ValueError when a formula cannot be read, with its line.
+    Raises ValueError when a formula cannot be read; the message names the line.
     """
     markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
     markdown.add_render_rule("fence", _fence)
@@ -53,7 +53,7 @@ def render_page(name: str, text: str, find_target: Callable[[str], str | None]) 
 
 
 def render_source(code: str, filename: str) -> str:
-    """A file's code, highlighted, with a number before each line that is a link to it."""
+    """The code of a file, highlighted; the number before each line links to the line."""
     try:
         lexer = get_lexer_for_filename(filename, stripnl=False)
     except ClassNotFound:
@@ -62,7 +62,7 @@ def render_source(code: str, filename: str) -> str:
 
 
 def _lines(highlighted: str, first: int, numbered: bool = False) -> str:
-    """Each line by itself, under the anchor that code hosts use."""
+    """Gives each line the anchor that code hosts give it."""
     html = []
     for number, line in enumerate(highlighted.splitlines(), start=first):
         link = f'<a class="number" href="#L{number}" aria-label="line {number}" data-line="{number}"></a>'
@@ -94,7 +94,7 @@ def _table_close(self: RendererHTML, tokens: Sequence[Token], index: int, option
 
 
 def _reachable(children: list[Token], find_target: Callable[[str], str | None]) -> list[Token]:
-    """Inline tokens, with links that lead somewhere; of the others the text is left."""
+    """The inline tokens with the addresses that links have in the site; a link without one becomes its text."""
     kept = []
     is_dead = False
     for token in children:
@@ -113,7 +113,7 @@ def _reachable(children: list[Token], find_target: Callable[[str], str | None]) 
 
 
 def _anchor_headings(markdown: MarkdownIt, tokens: list[Token]) -> list[tuple[str, str]]:
-    """Gives every heading its anchor, and all but the title a visible link to it."""
+    """Gives every heading its anchor, and each but the title a visible link to itself."""
     found: list[tuple[str, str]] = []
     for opening, inline in pairwise(tokens):
         if opening.type != "heading_open":
@@ -130,14 +130,14 @@ def _anchor_headings(markdown: MarkdownIt, tokens: list[Token]) -> list[tuple[st
 
 
 def anchored(html: str) -> tuple[str, str]:
-    """The anchor that code hosts give a heading, and the heading with a sign that links to it."""
+    """The anchor that code hosts give a heading, and the heading with a sign that links to itself."""
     text = re.sub("<[^>]*>", "", html)
     anchor = re.sub(r"[^\w\- ]", "", unescape(text).lower()).replace(" ", "-")
     return anchor, f'{html} <a class="anchor" href="#{anchor}" aria-label="Link to {text}">#</a>'
 
 
 def _caption_figures(tokens: list[Token]) -> None:
-    """A paragraph of nothing but an image becomes a figure, with its description below it."""
+    """Turns each paragraph that is only an image into a figure, with the image's description below it."""
     for opening, inline, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
         children = inline.children or []
         if opening.type == "paragraph_open" and [token.type for token in children] == ["image"]:
@@ -147,7 +147,7 @@ def _caption_figures(tokens: list[Token]) -> None:
 
 
 def _without_empty_heads(tokens: list[Token]) -> list[Token]:
-    """Tables say which cells are headings: the first row or, where Markdown has it empty, the first column."""
+    """Marks the heading cells of tables: the first row or, if Markdown has an empty first row, the first column."""
     kept: list[Token] = []
     head: list[Token] | None = None
     is_headless = is_first = False

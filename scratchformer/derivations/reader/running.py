@@ -2,18 +2,22 @@ import ast
 import traceback
 from typing import Any
 
-from scratchformer.derivations.reader.checking import Result, recording
+from scratchformer.derivations.reader.checking import CheckResult, recording
 from scratchformer.derivations.reader.pages import Page
+
+Outcome = list[CheckResult] | str
+"""The results of a page's checks; for a page that does not run, the error."""
 
 
 class PageError(Exception):
-    """The code of a page does not run; the message names page and line."""
+    """Code of a page that does not run; the message names the page and the line."""
 
 
-def run_page(page: Page) -> list[Result]:
-    """Runs the Python of a page, fence by fence, in one namespace; what its checks found, in the order of the page.
+def run_page(page: Page) -> list[CheckResult]:
+    """Runs the Python of a page, fence by fence, in one namespace; returns the results of its checks in order.
 
-    Raises PageError when the code raises something; if a check found something wrong before, the page just ends there.
+    If code raises an error after a check has failed, the failed check is taken for the cause: the results so far are
+    returned. Any other error raises PageError.
     """
     namespace: dict[str, Any] = {"__name__": page.name}
     with recording(str(page.path)) as results:
@@ -21,7 +25,7 @@ def run_page(page: Page) -> list[Result]:
             if fence.language != "python":
                 continue
             try:
-                # The page's own line numbers: tracebacks then point into it, and quote it.
+                # With the page's own line numbers, tracebacks point into the page and quote it.
                 exec(compile("\n" * (fence.line - 1) + fence.code, str(page.path), "exec"), namespace)
             except SyntaxError as error:
                 raise PageError(f"{page.name}.md, line {error.lineno}: {error.msg}") from error
@@ -34,8 +38,8 @@ def run_page(page: Page) -> list[Result]:
     return results
 
 
-def lines_of(page: Page, result: Result) -> range:
-    """The lines that give the checked variable its value, in the fence of the check; that of the check if none do."""
+def lines_of(page: Page, result: CheckResult) -> range:
+    """The lines of the check's fence that assign the checked variable; the line of the check if there are none."""
     fence = next(fence for fence in reversed(page.fences) if fence.line <= result.line)
     assigned = [
         statement
@@ -51,8 +55,8 @@ def lines_of(page: Page, result: Result) -> range:
     )
 
 
-def describe_wrong(page: Page, result: Result) -> str:
-    """Where a wrong result comes from, in one sentence."""
+def describe_wrong(page: Page, result: CheckResult) -> str:
+    """One sentence that names the line which assigns the wrong value, and its error."""
     lines = lines_of(page, result)
     return f"{page.name}.md, line {lines[0]}: {result.name} is wrong, its {result.claim} is off by {result.error:.2g}"
 

@@ -1,4 +1,4 @@
-"""The derivations as a site: HTML and one style sheet, without scripts, that a browser shows without a network."""
+"""The derivations as a site: HTML and one style sheet, without scripts, which a browser shows without a network."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -7,23 +7,22 @@ from pathlib import Path, PurePosixPath
 
 from threadpoolctl import threadpool_limits
 
-from scratchformer.derivations.reader.checking import Result
 from scratchformer.derivations.reader.pages import Page, pages
-from scratchformer.derivations.reader.running import PageError, run_page
+from scratchformer.derivations.reader.running import Outcome, PageError, run_page
 
 LIBRARIES = {"markdown_it": "markdown-it-py", "math_core": "math-core", "pygments": "Pygments"}
 MANIFEST = ".scratchformer-site"
 
 
 def write_site(folder: Path) -> Path:
-    """Runs all pages, and writes them as HTML with what their checks found and the source that they link to.
+    """Runs all pages, and writes them as HTML, with the results of their checks and the source that they link to.
 
-    The folder may be new, empty, or one that an earlier site was written to: there lies a list of the site's files,
-    and only these are replaced.
+    The folder may be new, empty, or that of an earlier site. A site has a list of its files in its folder, and only
+    these files are replaced.
 
-    Returns the path of its index.html.
+    Returns the path of the site's index.html.
 
-    Raises ValueError, before anything is written, when the folder holds other files, or libraries are missing.
+    Raises ValueError, before anything is written, when the folder holds other files, or a library is missing.
     """
     earlier = _files_of_earlier_site(folder)
     try:
@@ -36,7 +35,7 @@ def write_site(folder: Path) -> Path:
     files = site_files(all_pages, _run(all_pages))
     for name in files:
         if name not in earlier and (folder / name).exists():
-            raise ValueError(f"{folder / name} is not of the earlier site; move it, or name another folder")
+            raise ValueError(f"{folder / name} is not a file of the earlier site; move it, or name another folder")
     _write(folder, files, earlier)
     return folder / "index.html"
 
@@ -57,8 +56,8 @@ def _is_inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
-def _run(all_pages: Sequence[Page]) -> list[list[Result] | str]:
-    """What the checks of each page found, in as many processes as there are cores; or why a page does not run."""
+def _run(all_pages: Sequence[Page]) -> list[Outcome]:
+    """Runs the pages, in as many processes as there are cores."""
     if len(all_pages) == 1:
         return [_run_one(all_pages[0])]
     context = get_context("spawn")
@@ -66,7 +65,7 @@ def _run(all_pages: Sequence[Page]) -> list[list[Result] | str]:
         return list(pool.map(_run_one, all_pages))
 
 
-def _run_one(page: Page) -> list[Result] | str:
+def _run_one(page: Page) -> Outcome:
     try:
         return run_page(page)
     except PageError as error:
@@ -75,7 +74,7 @@ def _run_one(page: Page) -> list[Result] | str:
 
 def _write(folder: Path, files: dict[str, bytes], earlier: set[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    _write_manifest(folder, earlier | set(files))  # first: when interrupted, the folder is still known for a site's
+    _write_manifest(folder, earlier | set(files))  # first, so that an interrupted site is recognised
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
