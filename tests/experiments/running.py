@@ -7,12 +7,13 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
 
+from scratchformer.recipes.experiment import Experiment
 from tests.annotations import unchecked
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -44,8 +45,7 @@ def refusal(script: str, *arguments: str, cwd: Path) -> str:
 
 
 def run_main(script: str, arguments: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    module = script.removesuffix(".py") if script.endswith(".py") else f"{script}.__main__"
-    main = run_lesson if script == LESSON else importlib.import_module(f"experiments.{module}").main
+    main = run_lesson if script == LESSON else main_of(script)
     stdout, stderr = StringIO(), StringIO()
     status = 0
     with chdir(cwd), redirect_stdout(stdout), redirect_stderr(stderr), unchecked():
@@ -54,6 +54,15 @@ def run_main(script: str, arguments: Sequence[str], cwd: Path) -> subprocess.Com
         except SystemExit as end:
             status = end.code or 0
     return subprocess.CompletedProcess([script, *arguments], status, stdout.getvalue(), stderr.getvalue())
+
+
+def main_of(script: str) -> Callable[[Sequence[str]], None]:
+    """The function `main` of a module, or that of the experiment which it defines."""
+    name = script.removesuffix(".py") if script.endswith(".py") else f"{script}.__main__"
+    module = importlib.import_module(f"experiments.{name}")
+    own = [thing for thing in vars(module).values() if getattr(thing, "__module__", None) == module.__name__]
+    mains = [thing.main for thing in own if isinstance(thing, type) and issubclass(thing, Experiment)]
+    return mains[0] if mains else module.main
 
 
 def run_lesson(arguments: Sequence[str]) -> None:

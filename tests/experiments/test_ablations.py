@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from experiments import ablations
-from experiments.ablations import ARMS, BASELINE, PANELS, PRESETS, Config, judge
+from experiments.ablations import ARMS, BASELINE, PANELS, PRESETS, Ablations, Options
 from scratchformer.models import GPTConfig
-from scratchformer.recipes.arms import Arm
+from scratchformer.recipes.char_lm_arms import Arm
 from scratchformer.recipes.language_model import LanguageModelOptions, language_model
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.running import refusal, run
@@ -79,7 +79,8 @@ def test_every_arm_changes_what_its_name_says_and_stands_in_one_panel() -> None:
     at_once = {name for name, settings in ARMS.items() if settings.get("warmup") == 0}
     assert at_once == {"pre-norm-at-once", "post-norm-at-once"}
     for preset in PRESETS.values():
-        preset.check(ARMS)
+        preset.check()
+        assert Ablations(preset).runs
 
 
 def test_all_arms_have_nearly_as_many_parameters() -> None:
@@ -96,18 +97,21 @@ def test_all_arms_have_nearly_as_many_parameters() -> None:
 def test_what_helps_is_compared_with_what_lacks_it() -> None:
     found = [arm(name, 2.0) for name in ARMS if name not in ("rotary", "post-norm-at-once", "heads-1")]
     found += [arm("rotary", 1.5, 2.0), arm("post-norm-at-once", math.inf), arm("heads-1", 2.5)]
-    results = {result.metric: result.achieved for result in judge(PRESETS["paper"], {arm.name: arm for arm in found})}
+    results = {
+        result.metric: result.achieved
+        for result in Ablations(PRESETS["paper"]).compare({arm.name: arm for arm in found})
+    }
     assert results["learned_above_rotary_nats"] == 0.25
     assert results["no_positions_above_rotary_nats"] == 0.25
     assert results["one_head_above_four_nats"] == 0.5
     assert results["post_norm_loses_without_warm_up_nats"] == math.inf
     assert results["gelu_above_swiglu_nats"] == 0
     for alone in ("rotary", "none", BASELINE):
-        assert judge(PRESETS["paper"], {alone: arm(alone, 1.5)}) == []
+        assert Ablations(PRESETS["paper"]).compare({alone: arm(alone, 1.5)}) == []
 
 
 @pytest.mark.parametrize(
-    ("config", "is_judged"),
+    ("options", "is_judged"),
     [
         (PRESETS["quick"], True),
         (replace(PRESETS["paper"], threads=1), True),
@@ -117,8 +121,8 @@ def test_what_helps_is_compared_with_what_lacks_it() -> None:
         (replace(PRESETS["paper"], width=64), False),
     ],
 )
-def test_targets_hold_for_what_they_were_stated_for(config: Config, is_judged: bool) -> None:
-    results = judge(config, {name: arm(name, 2.0) for name in ARMS})
+def test_targets_hold_for_what_they_were_stated_for(options: Options, is_judged: bool) -> None:
+    results = Ablations(options).compare({name: arm(name, 2.0) for name in ARMS})
     assert len(results) >= 4
     assert any(result.target is not None for result in results) is is_judged
 
@@ -141,7 +145,7 @@ def test_the_figure_has_a_panel_for_each_comparison(
     monkeypatch.setattr(
         ablations, "line_panels", lambda panels, **options: drawn.append(panels) or line_panels(panels, **options)
     )
-    ablations.draw(tmp_path)
+    Ablations.draw(tmp_path)
     ((positions, feed_forward),) = drawn
     assert (positions.title, feed_forward.title) == ("positions", "feed-forward maps")
     behind, baseline, *_, rotary = positions.lines

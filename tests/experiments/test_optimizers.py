@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from experiments import optimizers
-from experiments.optimizers import ARMS, PRESETS, Config, by_optimizer, finals, judge, rates
-from scratchformer.recipes.arms import Arm
+from experiments.optimizers import ARMS, PRESETS, Optimizers, by_optimizer, finals, rates
+from scratchformer.recipes.char_lm_arms import Arm, ArmOptions
 from scratchformer.runs import Result
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.running import refusal, run
@@ -85,7 +85,8 @@ def test_all_optimizers_have_rates_around_their_best_and_presets_are_among_them(
         assert settings["final_learning_rate"] == pytest.approx(settings["learning_rate"] / 10)
     assert len(PRESETS["paper"].runs(ARMS)) == 3 * len(ARMS)
     for preset in PRESETS.values():
-        preset.check(ARMS)
+        preset.check()
+        assert Optimizers(preset).runs
     assert len(PRESETS["quick"].runs(ARMS)) == 2
 
 
@@ -97,7 +98,7 @@ def test_the_best_of_all_rates_are_compared() -> None:
         arm("adam-0.001", 2.0),
     ]
     found += [arm("adam-0.003", math.inf), arm("adamw-0.001", 1.5)]
-    results = judge(PRESETS["paper"], {arm.name: arm for arm in found})
+    results = Optimizers(PRESETS["paper"]).compare({arm.name: arm for arm in found})
     losses = {"sgd": 2.75, "momentum": 2.375, "adam": 2.0, "adamw": 1.5}
     assert results == [
         *(Result(f"{name}_loss_nats", loss, None) for name, loss in losses.items()),
@@ -106,7 +107,7 @@ def test_the_best_of_all_rates_are_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "target"),
+    ("options", "target"),
     [
         (PRESETS["quick"], 0.1),
         (replace(PRESETS["paper"], seed=7, threads=1), 0.1),
@@ -115,14 +116,18 @@ def test_the_best_of_all_rates_are_compared() -> None:
         (replace(PRESETS["paper"], arms=("sgd-1", "adam-0.001")), None),
     ],
 )
-def test_the_target_holds_for_what_it_was_stated_for(config: Config, target: float | None) -> None:
-    results = judge(config, {name: arm(name, 2.0) for name in ("sgd-1", "adam-0.001")})
+def test_the_target_holds_for_what_it_was_stated_for(options: ArmOptions, target: float | None) -> None:
+    results = Optimizers(options).compare({name: arm(name, 2.0) for name in ("sgd-1", "adam-0.001")})
     assert results[-1].target == target
 
 
 def test_without_a_pair_nothing_is_compared() -> None:
-    assert [result.metric for result in judge(PRESETS["paper"], {"sgd-1": arm("sgd-1", 2.0)})] == ["sgd_loss_nats"]
-    results = judge(PRESETS["paper"], {"adam-0.001": arm("adam-0.001", 2.0), "adamw-0.001": arm("adamw-0.001", 2.0)})
+    assert [result.metric for result in Optimizers(PRESETS["paper"]).compare({"sgd-1": arm("sgd-1", 2.0)})] == [
+        "sgd_loss_nats"
+    ]
+    results = Optimizers(PRESETS["paper"]).compare(
+        {"adam-0.001": arm("adam-0.001", 2.0), "adamw-0.001": arm("adamw-0.001", 2.0)}
+    )
     assert [result.metric for result in results] == ["adam_loss_nats", "adamw_loss_nats"]
 
 
@@ -164,7 +169,7 @@ def test_the_figure_shows_best_arms_gaps_and_the_reference(
         "line_panels",
         lambda panels, **options: drawn.append((panels, options)) or line_panels(panels, **options),
     )
-    optimizers.draw(tmp_path)
+    Optimizers.draw(tmp_path)
     ((script, options, paper),) = asked
     assert (script, options["preset"], paper) == (optimizers.__file__, "smoke", PRESETS["paper"])
     (((by_step, by_rate), options),) = drawn
