@@ -21,7 +21,6 @@ cores, `paper` four, `smoke` a few seconds.
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -29,33 +28,34 @@ from string import ascii_letters, digits
 
 import numpy as np
 
+from scratchformer.models import Transformer
 from scratchformer.plots import save_figure
 from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
 from scratchformer.recipes.alignment import cross_attention, has_alignment, measure_alignment, read_alignment
-from scratchformer.recipes.pairs import CharacterPairs, PairOptions, least_smoothed_loss, pair_trainer
-from scratchformer.runs import (
-    About,
-    Recorder,
-    Result,
-    as_reference_run,
-    begin_run,
-    conclude,
-    draw_losses,
-    draw_norms,
-    is_as,
-    load_run,
-    one_sentence_errors,
-    options_of,
-    parse,
-    read_options,
-    reference_curves,
-    run_script,
-    run_training,
+from scratchformer.recipes.encoder_decoder import (
+    CharacterPairs,
+    PairOptions,
+    draw_pair_losses,
+    load_encoder_decoder,
+    pair_trainer,
 )
+from scratchformer.recipes.experiment import TrainingExperiment, run_experiment
+from scratchformer.runs import About, Result, RunFolder, Training, read_config
 from scratchformer.text import PairBatch
 from scratchformer.text.dates import DATE_FORMS, WrittenDate, write_date
 
-PROG = "dates.py"
+PAIRS = CharacterPairs(f"{digits}{ascii_letters} '(),-./")
+PARTS = {"y": "year", "m": "month", "d": "day"}
+ISO_PARTS = "yyyy.mm.dd"
+SPLITS = {"test": (0,), "evaluation": (1,), "training": range(2, 10)}
+CASES = (str, str.upper, str.lower)
+SHOWN = "{weekday}, {day_th} of {month} {year}", "{year}, {month} the {day_word}", "{day} {month} {year_words}"
+
+PRESETS = {
+    "quick": PairOptions(steps=1500),
+    "paper": PairOptions("paper", steps=4000, tests=5000),
+    "smoke": PairOptions("smoke", layers=1, width=32, steps=40, warmup=20, evaluate_every=20, tests=20, beam=2),
+}
 ABOUT = About(
     script=__file__,
     description=__doc__,
@@ -63,81 +63,66 @@ ABOUT = About(
     published="none; all of them can be read",
     picture="attention.png",
 )
-PAIRS = CharacterPairs(f"{digits}{ascii_letters} '(),-./")
-PARTS = {"y": "year", "m": "month", "d": "day"}
-ISO_PARTS = "yyyy.mm.dd"
-SPLITS = {"test": (0,), "evaluation": (1,), "training": range(2, 10)}
-
-CASES = (str, str.upper, str.lower)
-SHOWN = "{weekday}, {day_th} of {month} {year}", "{year}, {month} the {day_word}", "{day} {month} {year_words}"
 
 
-@dataclass(frozen=True)
-class Config(PairOptions):
-    """Options of the run."""
+class Dates(TrainingExperiment[PairOptions, Transformer, PairBatch]):
+    """An encoder-decoder that reads dates in twenty forms, and writes them in one."""
 
+    about, presets = ABOUT, PRESETS
 
-PRESETS = {
-    "quick": Config(steps=1500),
-    "paper": Config(preset="paper", steps=4000, tests=5000),
-    "smoke": Config(preset="smoke", layers=1, width=32, steps=40, warmup=20, evaluate_every=20, tests=20, beam=2),
-}
+    def __init__(self, options: PairOptions) -> None:
+        super().__init__(options)
+        held_out = [batch_of(random_dates("evaluation", options.batch, options.seed, i)) for i in range(4)]
+        self.training = Training(pair_trainer(options, PAIRS.vocabulary_size), self.batches, held_out)
 
+    def batches(self, step: int) -> list[PairBatch]:
+        return [batch_of(random_dates("training", self.options.batch, self.options.seed, step))]
 
-def main(arguments: Sequence[str]) -> None:
-    with one_sentence_errors(PROG):
-        config = parse(PRESETS, prog=PROG, description=__doc__, arguments=arguments)
-        if config.plot_only is not None:
-            print("figures:", *draw_figures(config.plot_only))
-            return
-        config.check()
-        trainer = pair_trainer(config, PAIRS.vocabulary_size)
-        run = {"options": options_of(config)}
-        folder = begin_run(config, ABOUT.name, run)
-        held_out = [batch_of(draw("evaluation", config.batch, config.seed, i)) for i in range(4)]
-        recorder = Recorder(trainer, folder, run, held_out)
+    def judge(self, folder: RunFolder) -> list[Result]:
+        """The share of dates that the best model reads, and how much it attends to the same part of the date."""
+        model = load_encoder_decoder(folder.path)
+        tests = random_dates("test", self.options.tests, self.options.seed)
+        found = PAIRS.translate(model, [one.text for one in tests], longest=len(ISO_PARTS), width=self.options.beam)
+        with folder.table("tests", "read", "parts", "expected", "written") as table:
+            for one, written in zip(tests, found, strict=True):
+                table.add(*one, written)
+        for one, written in zip(tests[:8], found[:8], strict=True):
+            print(f"{one.text:>38} -> {written}")
+        wrong = [(one, written) for one, written in zip(tests, found, strict=True) if written != one.iso]
+        for one, written in wrong[:5]:
+            print(f"wrong: {one.text:>31} -> {written}, it is {one.iso}")
+        alignment = measure_alignment(model, batch_of(tests[:500]), same_part(tests[:500]))
+        alignment.write(folder)
+        target = 0.99 if self.is_preset("quick", "paper", free=("evaluate_every", "save_every")) else None
+        share = (len(tests) - len(wrong)) / len(tests)
+        return [Result("share_read_exactly", share, target, "higher"), *alignment.results()]
 
-    print(f"model: {trainer.model.values.size:,} parameters, {config.threads} threads, results in {folder.path}")
-    if config.resume is not None:
-        print(f"it goes on after step {trainer.optimizer.num_steps} of {config.steps}", flush=True)
-
-    def batches(step: int) -> list[PairBatch]:
-        return [batch_of(draw("training", config.batch, config.seed, step))]
-
-    every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
-    with one_sentence_errors(PROG, status=1, kind=FloatingPointError):
-        seconds = run_training(trainer, batches, recorder, num_steps=config.steps, **every)
-
-    model = load_run(folder.path)
-    tests = draw("test", config.tests, config.seed)
-    found = PAIRS.translate(model, [one.text for one in tests], longest=len(ISO_PARTS), width=config.beam)
-    with folder.table("tests", "read", "parts", "expected", "written") as table:
-        for one, written in zip(tests, found, strict=True):
-            table.add(*one, written)
-    alignment = measure_alignment(model, batch_of(tests[:500]), same_part(tests[:500]))
-    alignment.write(folder)
-
-    wrong = [(one, written) for one, written in zip(tests, found, strict=True) if written != one.iso]
-    for one, written in list(zip(tests, found, strict=True))[:8]:
-        print(f"{one.text:>38} -> {written}")
-    for one, written in wrong[:5]:
-        print(f"wrong: {one.text:>31} -> {written}, it is {one.iso}")
-    share = (len(tests) - len(wrong)) / len(tests)
-    results = [Result("share_read_exactly", share, target_for(config), "higher"), *alignment.results()]
-    conclude(folder, ABOUT, config, results, seconds if config.resume is None else None)
-    with one_sentence_errors(PROG):
-        print("figures:", *draw_figures(folder.path))
+    @classmethod
+    def draw(cls, path: Path) -> list[Path]:
+        title, unit = "An encoder-decoder that reads dates", "nats per character, smoothed"
+        figures = draw_pair_losses(path, ABOUT, PAIRS.vocabulary_size, unit=unit, title=title)
+        if not has_alignment(path):
+            return figures
+        days = random_dates("test", len(SHOWN), read_config(path, ABOUT.name, PairOptions).seed, 1)
+        (layer, head), model, panels = read_alignment(path).best_head, load_encoder_decoder(path), []
+        for day, form in zip(days, SHOWN, strict=True):
+            one = write_date(date.fromisoformat(day.iso), form)
+            weights = cross_attention(model, batch_of([one]))[0, layer, head]
+            written, read = ([PARTS.get(part, "") for part in parts] for parts in (f"{ISO_PARTS}.", one.parts))
+            panels.append(AlignmentPanel("", weights, [*one.iso, "end"], one.text, written, read))
+        maps = alignment_maps(panels, title=f"{title}: where layer {layer + 1}, head {head + 1} looks")
+        return [*figures, save_figure(maps, path / "attention")]
 
 
 @cache
 def dates_of(split: str) -> list[date]:
-    """All dates that serve for this."""
+    """All dates of a split."""
     first, last = date(1900, 1, 1).toordinal(), date(2099, 12, 31).toordinal()
     every = [date.fromordinal(i) for i in range(first, last + 1)]
     return [day for day in every if zlib.crc32(day.isoformat().encode()) % 10 in SPLITS[split]]
 
 
-def draw(split: str, count: int, *seed: int) -> list[WrittenDate]:
+def random_dates(split: str, count: int, *seed: int) -> list[WrittenDate]:
     """Dates of a split, every form and case equally often."""
     dates = dates_of(split)
     generator = np.random.default_rng([list(SPLITS).index(split), *seed])
@@ -157,34 +142,5 @@ def same_part(dates: Sequence[WrittenDate]) -> dict[str, np.ndarray]:
     return {name: (written == part) & (read == part) for part, name in PARTS.items()}
 
 
-def target_for(config: Config) -> float | None:
-    """The share that the run has to reach; None for options that it was not stated for."""
-    is_stated = any(is_as(config, PRESETS[name], "evaluate_every", "save_every") for name in ("quick", "paper"))
-    return 0.99 if is_stated else None
-
-
-def draw_figures(path: Path) -> list[Path]:
-    """Draws what a run folder holds: losses, norms and, of a run that has ended, where it looks in three dates."""
-    options = read_options(path, ABOUT.name)
-    try:
-        days = [date.fromisoformat(one.iso) for one in draw("test", len(SHOWN), options["seed"], 1)]
-        least = least_smoothed_loss(PAIRS.vocabulary_size, options["label_smoothing"])
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path} is not a run folder of this program") from None
-    title = "An encoder-decoder that reads dates"
-    references = {"least possible": least}, as_reference_run(reference_curves(__file__, options["preset"]))
-    figures = [draw_losses(path, *references, unit="nats per character, smoothed", title=title)]
-    figures.append(draw_norms(path, title=title))
-    if has_alignment(path):
-        (layer, head), model, panels = read_alignment(path).best_head, load_run(path), []
-        for one in map(write_date, days, SHOWN):
-            weights = cross_attention(model, batch_of([one]))[0, layer, head]
-            written, read = ([PARTS.get(part, "") for part in parts] for parts in (f"{ISO_PARTS}.", one.parts))
-            panels.append(AlignmentPanel("", weights, [*one.iso, "end"], one.text, written, read))
-        maps = alignment_maps(panels, title=f"{title}: where layer {layer + 1}, head {head + 1} looks")
-        figures.append(save_figure(maps, path / "attention"))
-    return figures
-
-
 if __name__ == "__main__":
-    run_script(main, PROG)
+    run_experiment(Dates)

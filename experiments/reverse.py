@@ -16,38 +16,29 @@ two cores, `paper` is the same, `smoke` takes a few seconds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
 
 import numpy as np
 
+from scratchformer.models import Transformer
 from scratchformer.plots import save_figure
 from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
 from scratchformer.recipes.alignment import cross_attention, has_alignment, measure_alignment, read_alignment
-from scratchformer.recipes.pairs import CharacterPairs, PairOptions, least_smoothed_loss, pair_trainer
-from scratchformer.runs import (
-    About,
-    Recorder,
-    Result,
-    as_reference_run,
-    begin_run,
-    conclude,
-    draw_losses,
-    draw_norms,
-    is_as,
-    load_run,
-    one_sentence_errors,
-    options_of,
-    parse,
-    read_options,
-    reference_curves,
-    run_script,
-    run_training,
+from scratchformer.recipes.encoder_decoder import (
+    CharacterPairs,
+    PairOptions,
+    draw_pair_losses,
+    load_encoder_decoder,
+    pair_trainer,
 )
+from scratchformer.recipes.experiment import TrainingExperiment, run_experiment
+from scratchformer.runs import About, Result, RunFolder, Training, read_config
 from scratchformer.text import PairBatch
 
-PROG = "reverse.py"
+PAIRS = CharacterPairs(ascii_lowercase)
+LONGEST = 12
+
 ABOUT = About(
     script=__file__,
     description=__doc__,
@@ -55,67 +46,65 @@ ABOUT = About(
     published="none; all of them can be reversed",
     picture="attention.png",
 )
-PAIRS = CharacterPairs(ascii_lowercase)
-LONGEST = 12
-
-
-@dataclass(frozen=True)
-class Config(PairOptions):
-    """Options of the run."""
-
-
 PRESETS = {
-    "quick": Config(),
-    "paper": Config(preset="paper"),
-    "smoke": Config(preset="smoke", layers=1, width=32, steps=60, warmup=30, evaluate_every=30, tests=50, beam=2),
+    "quick": PairOptions(),
+    "paper": PairOptions(preset="paper"),
+    "smoke": PairOptions("smoke", layers=1, width=32, steps=60, warmup=30, evaluate_every=30, tests=50, beam=2),
 }
 
 
-def main(arguments: Sequence[str]) -> None:
-    with one_sentence_errors(PROG):
-        config = parse(PRESETS, prog=PROG, description=__doc__, arguments=arguments)
-        if config.plot_only is not None:
-            print("figures:", *draw_figures(config.plot_only))
-            return
-        config.check()
-        trainer = pair_trainer(config, PAIRS.vocabulary_size)
-        run = {"options": options_of(config)}
-        folder = begin_run(config, ABOUT.name, run)
-        held_out = [batch_of(draw(np.random.default_rng([config.seed, 1, i]), config.batch)) for i in range(4)]
-        recorder = Recorder(trainer, folder, run, held_out)
+class Reverse(TrainingExperiment[PairOptions, Transformer, PairBatch]):
+    """An encoder-decoder that reads letters, and writes them from last to first."""
 
-    print(f"model: {trainer.model.values.size:,} parameters, {config.threads} threads, results in {folder.path}")
-    if config.resume is not None:
-        print(f"it goes on after step {trainer.optimizer.num_steps} of {config.steps}", flush=True)
+    about, presets = ABOUT, PRESETS
 
-    def batches(step: int) -> list[PairBatch]:
-        return [batch_of(draw(np.random.default_rng([config.seed, 0, step]), config.batch))]
+    def __init__(self, options: PairOptions) -> None:
+        super().__init__(options)
+        held_out = [batch_of(sequences([options.seed, 1, i], options.batch)) for i in range(4)]
+        self.training = Training(pair_trainer(options, PAIRS.vocabulary_size), self.batches, held_out)
 
-    every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
-    with one_sentence_errors(PROG, status=1, kind=FloatingPointError):
-        seconds = run_training(trainer, batches, recorder, num_steps=config.steps, **every)
+    def batches(self, step: int) -> list[PairBatch]:
+        return [batch_of(sequences([self.options.seed, 0, step], self.options.batch))]
 
-    model = load_run(folder.path)
-    sources = draw(np.random.default_rng([config.seed, 2]), config.tests)
-    written = PAIRS.translate(model, sources, longest=LONGEST, width=config.beam)
-    with folder.table("tests", "read", "written", "is_right") as table:
-        for source, target in zip(sources, written, strict=True):
-            table.add(source, target, str(target == source[::-1]))
-    longest = draw(np.random.default_rng([config.seed, 3]), 100, shortest=LONGEST)
-    alignment = measure_alignment(model, batch_of(longest), {"mirrored_letter": mirrored(len(longest))})
-    alignment.write(folder)
+    def judge(self, folder: RunFolder) -> list[Result]:
+        """The share of sequences that the best model reverses, and how much it attends to the mirrored letter."""
+        model = load_encoder_decoder(folder.path)
+        read = sequences([self.options.seed, 2], self.options.tests)
+        written = PAIRS.translate(model, read, longest=LONGEST, width=self.options.beam)
+        is_right = [target == source[::-1] for source, target in zip(read, written, strict=True)]
+        with folder.table("tests", "read", "written", "is_right") as table:
+            for row in zip(read, written, map(str, is_right), strict=True):
+                table.add(*row)
+        longest = sequences([self.options.seed, 3], 100, shortest=LONGEST)
+        alignment = measure_alignment(model, batch_of(longest), {"mirrored_letter": mirrored(len(longest))})
+        alignment.write(folder)
+        for source, target in zip(read[:5], written[:5], strict=True):
+            print(f"{source:>{LONGEST}} -> {target}")
+        goal = 0.99 if self.is_preset("quick", free=("evaluate_every", "save_every")) else None
+        share = sum(is_right) / len(is_right)
+        return [Result("share_reversed_exactly", share, goal, "higher"), *alignment.results()]
 
-    for source, target in list(zip(sources, written, strict=True))[:5]:
-        print(f"{source:>{LONGEST}} -> {target}")
-    share = sum(target == source[::-1] for source, target in zip(sources, written, strict=True)) / len(sources)
-    results = [Result("share_reversed_exactly", share, target_for(config), "higher"), *alignment.results()]
-    conclude(folder, ABOUT, config, results, seconds if config.resume is None else None)
-    with one_sentence_errors(PROG):
-        print("figures:", *draw_figures(folder.path))
+    @classmethod
+    def draw(cls, path: Path) -> list[Path]:
+        title, unit = "An encoder-decoder that reverses", "nats per letter, smoothed"
+        figures = draw_pair_losses(path, ABOUT, PAIRS.vocabulary_size, unit=unit, title=title)
+        if not has_alignment(path):
+            return figures
+        source = sequences([read_config(path, ABOUT.name, PairOptions).seed, 3], 1, shortest=LONGEST)[0]
+        layer, head = read_alignment(path).best_head
+        weights = cross_attention(load_encoder_decoder(path), batch_of([source]))[0]
+        texts = [*source[::-1], "end"], source
+        panels = [
+            AlignmentPanel(f"layer {layer + 1}, head {head + 1}", weights[layer, head], *texts),
+            AlignmentPanel(f"mean of all {weights[:, :, 0, 0].size} heads", weights.mean(axis=(0, 1)), *texts),
+        ]
+        maps = alignment_maps(panels, beside=True, title=f"{title}: where the decoder looks")
+        return [*figures, save_figure(maps, path / "attention")]
 
 
-def draw(generator: np.random.Generator, count: int, shortest: int = 1) -> list[str]:
+def sequences(seed: Sequence[int], count: int, *, shortest: int = 1) -> list[str]:
     """Sequences of letters, of every length equally often."""
+    generator = np.random.default_rng(seed)
     return [
         "".join(PAIRS.characters[i] for i in generator.integers(len(PAIRS.characters), size=length))
         for length in generator.integers(shortest, LONGEST + 1, count)
@@ -136,35 +125,5 @@ def mirrored(count: int) -> np.ndarray:
     return np.broadcast_to(sought, (count, *sought.shape))
 
 
-def target_for(config: Config) -> float | None:
-    """The share that the run has to reach; None for options that it was not stated for."""
-    return 0.99 if is_as(config, PRESETS["quick"], "evaluate_every", "save_every") else None
-
-
-def draw_figures(path: Path) -> list[Path]:
-    """Draws what a run folder holds: losses, norms and, of a run that has ended, where it looks in one sequence."""
-    options = read_options(path, ABOUT.name)
-    try:
-        source = draw(np.random.default_rng([options["seed"], 3]), 1, shortest=LONGEST)[0]
-        least = least_smoothed_loss(PAIRS.vocabulary_size, options["label_smoothing"])
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path} is not a run folder of this program") from None
-    title = "An encoder-decoder that reverses"
-    references = {"least possible": least}, as_reference_run(reference_curves(__file__, options["preset"]))
-    figures = [draw_losses(path, *references, unit="nats per letter, smoothed", title=title)]
-    figures.append(draw_norms(path, title=title))
-    if has_alignment(path):
-        layer, head = read_alignment(path).best_head
-        weights = cross_attention(load_run(path), batch_of([source]))[0]
-        texts = [*source[::-1], "end"], source
-        panels = [
-            AlignmentPanel(f"layer {layer + 1}, head {head + 1}", weights[layer, head], *texts),
-            AlignmentPanel(f"mean of all {weights[:, :, 0, 0].size} heads", weights.mean(axis=(0, 1)), *texts),
-        ]
-        maps = alignment_maps(panels, beside=True, title=f"{title}: where the decoder looks")
-        figures.append(save_figure(maps, path / "attention"))
-    return figures
-
-
 if __name__ == "__main__":
-    run_script(main, PROG)
+    run_experiment(Reverse)

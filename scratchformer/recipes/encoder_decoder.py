@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ from scratchformer.recipes.options import (
     Steps,
     check_threads,
 )
+from scratchformer.runs.figures import draw_losses, draw_norms, reference_run
+from scratchformer.runs.folder import load_run, read_config
+from scratchformer.runs.summary import About
 from scratchformer.text import CharacterTokenizer, PairBatch, pair_batch
 from scratchformer.training import Trainer
 
@@ -96,6 +100,32 @@ def pair_trainer(options: PairOptions, vocabulary_size: int) -> Trainer[Transfor
         num_workers=options.threads,
         seed=options.seed,
     )
+
+
+def load_encoder_decoder(path: Path) -> Transformer:
+    """The best model of a run folder. Raises ValueError as `load_run` does, and for another kind of model."""
+    model = load_run(path)
+    if not isinstance(model, Transformer):
+        raise ValueError(f"{path} does not hold an encoder-decoder")
+    return model
+
+
+def draw_pair_losses(path: Path, about: About, vocabulary_size: int, *, unit: str, title: str) -> list[Path]:
+    """Draws the loss of a run, with the least that is possible, and the norms of its layers.
+
+    Args:
+        path: of the run's folder.
+        about: the experiment.
+        vocabulary_size: number of distinct tokens.
+        unit: of the loss.
+        title: of both figures.
+
+    Raises ValueError for a folder of something else.
+    """
+    options = read_config(path, about.name, PairOptions)
+    levels = {"least possible": least_smoothed_loss(vocabulary_size, options.label_smoothing)}
+    losses = draw_losses(path, levels, reference_run(about.script, options.preset), unit=unit, title=title)
+    return [losses, draw_norms(path, title=title)]
 
 
 def least_smoothed_loss(vocabulary_size: int, label_smoothing: float) -> float:

@@ -19,7 +19,15 @@ from scratchformer.runs.figures import (
     reference_run,
 )
 from scratchformer.runs.files import Curves, Table, read_json, read_measures, read_metrics, read_table
-from scratchformer.runs.folder import RunFolder, begin_run, describe_environment, load_run, read_options, read_run
+from scratchformer.runs.folder import (
+    RunFolder,
+    begin_run,
+    describe_environment,
+    load_run,
+    read_config,
+    read_options,
+    read_run,
+)
 from scratchformer.runs.stopping import Stopped, StopSignals, run_script
 from scratchformer.runs.summary import About, Result, conclude, read_summary, results_of
 from scratchformer.runs.training_run import ProgressBar, Recorder, Training, run_training
@@ -51,6 +59,7 @@ __all__ = [
     "options_of",
     "parse",
     "places_of",
+    "read_config",
     "read_json",
     "read_measures",
     "read_metrics",

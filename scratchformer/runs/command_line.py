@@ -5,7 +5,7 @@ import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import ge, gt, le, lt
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -104,7 +104,7 @@ def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, argume
     _refuse_unknown(_unknown_options(arguments, default), default, prog)
     resumed = None
     if peeked.resume is not None and hasattr(default, "resume"):
-        default = resumed = _options_of_run(type(default), Path(peeked.resume))
+        default = resumed = _config_to_resume(type(default), Path(peeked.resume))
     config, unknown = tyro.cli(
         type(default), default=default, prog=prog, description=description, args=arguments, return_unknown_args=True
     )
@@ -130,12 +130,8 @@ def _refuse_unknown(unknown: Sequence[str], default: object, prog: str) -> None:
         raise SystemExit(2)
 
 
-def _options_of_run(config_type: type[ConfigT], folder: Path) -> ConfigT:
-    """The configuration that the run in a folder was started with."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ValueError(f"--resume {folder}: there is no run to go on with, it holds no config.json")
-    content = read_json(path)
+def config_from_json(config_type: type[ConfigT], content: Any) -> ConfigT | None:
+    """The configuration of this type that the content of a config.json holds; None where it holds no such."""
     hints = get_type_hints(config_type)
     try:
         stored = content["options"] | content["places"]
@@ -143,9 +139,18 @@ def _options_of_run(config_type: type[ConfigT], folder: Path) -> ConfigT:
         fits = not stored and all(_fits(known[name], hints[name]) for name in hints)
     except (KeyError, TypeError):
         fits = False
-    if not fits:
+    return config_type(**known) if fits else None
+
+
+def _config_to_resume(config_type: type[ConfigT], folder: Path) -> ConfigT:
+    """The configuration that the run in a folder was started with, without the `out` of then."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"--resume {folder}: there is no run to go on with, it holds no config.json")
+    config: Any = config_from_json(config_type, read_json(path))
+    if config is None:
         raise ValueError(f"--resume {folder}: its config.json is not of this program in this version")
-    return config_type(**known | ({"out": None} if "out" in known else {}))
+    return replace(config, out=None) if hasattr(config, "out") else config
 
 
 def _from_json(value: Any, hint: Any) -> Any:

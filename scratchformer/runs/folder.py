@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 import scratchformer
 from scratchformer.layers import Layer
-from scratchformer.runs.command_line import places_of
+from scratchformer.runs.command_line import ConfigT, config_from_json, places_of
 from scratchformer.runs.files import Position, Table, read_json
 from scratchformer.training import first_difference, load, read_checkpoint, trained_checkpoint
 
@@ -178,6 +178,14 @@ def read_options(path: Path, experiment: str) -> dict[str, Any]:
     if not isinstance(options, dict) or not isinstance(options.get("preset"), str):
         raise ValueError(f"{path} is not a run folder of this program")
     return options
+
+
+def read_config(path: Path, experiment: str, config_type: type[ConfigT]) -> ConfigT:
+    """The configuration that the run in a folder was started with. Raises ValueError as `read_run` does."""
+    config = config_from_json(config_type, read_run(path, "options", "places", experiment=experiment))
+    if config is None:
+        raise ValueError(f"{path} is not a run folder of this program")
+    return config
 
 
 def load_run(path: Path) -> Layer:
