@@ -14,39 +14,36 @@ Expected: at most 1.90 on that text; at most 1.62 on the embedded corpus, where 
 preset `quick` takes one to two minutes on two cores, `paper` is the same, `smoke` takes a few seconds.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from scratchformer.generation import Sampling, generate
 from scratchformer.models import GPT, Llama
+from scratchformer.recipes.experiment import TrainingExperiment, run_experiment
 from scratchformer.recipes.language_model import LanguageModelOptions, language_model_trainer
+from scratchformer.recipes.options import (
+    Count,
+    EvaluateEvery,
+    EvaluationBatches,
+    Natural,
+    Positive,
+    SaveEvery,
+    Text,
+    is_as,
+)
+from scratchformer.recipes.text_figures import TextFigures
 from scratchformer.runs import (
     About,
-    Recorder,
     Result,
-    as_reference_run,
-    begin_run,
-    check_option,
+    RunFolder,
+    Training,
     comparable_run,
-    conclude,
     draw_attention,
-    draw_losses,
-    draw_norms,
-    evaluations,
-    is_as,
-    load_run,
-    one_sentence_errors,
-    options_of,
-    parse,
     read_run,
-    reference_curves,
-    run_script,
-    run_training,
+    reference_run,
 )
 from scratchformer.text import (
     CharacterTokenizer,
@@ -58,7 +55,6 @@ from scratchformer.text import (
     pydoc_corpus,
     read_corpus,
 )
-from scratchformer.training import BEST
 
 ABOUT = About(
     script=__file__,
@@ -68,30 +64,27 @@ ABOUT = About(
     picture="loss.png",
 )
 TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+NGRAMS = {1: "unigrams", 2: "bigrams", 3: "trigrams"}
 
 
 @dataclass(frozen=True)
-class Config(LanguageModelOptions):
-    """Options of the run."""
+class Options(LanguageModelOptions):
+    """The options of the run."""
 
     plot_only: Path | None = None
     """Run folder whose figures are drawn anew; of the other options only those that concern figures count."""
-    text: Path | None = None
-    """UTF-8 text file to learn from; without one, the language reference inside Python (pydoc)."""
+    text: Text = None
     reference_run: Path | None = None
     """Run folder whose validation loss is drawn in grey behind this run's."""
 
-    evaluate_every: int = 250
-    """Updates between evaluations."""
-    save_every: int = 250
-    """Updates between checkpoints."""
-    evaluation_batches: int = 200
-    """How many fixed batches of the text's last tenth to evaluate at most, spread evenly."""
-    sample: int = 500
+    evaluate_every: EvaluateEvery = 250
+    save_every: SaveEvery = 250
+    evaluation_batches: EvaluationBatches = 200
+    sample: Natural = 500
     """How many characters to sample after training."""
-    temperature: float = 0.8
+    temperature: Positive = 0.8
     """Temperature of the samples; below 1 prefers likely characters."""
-    top_k: int = 50
+    top_k: Count = 50
     """Samples choose among this many most likely characters."""
     attention_text: str = ""
     """Text of at most 40 characters to draw the attention maps of; without one, 16 of the text's last tenth."""
@@ -99,20 +92,15 @@ class Config(LanguageModelOptions):
     """Whether figures are drawn at the end; `--plot-only` draws them at any time."""
 
     def check(self) -> None:
-        """Raises ValueError, naming the option, for the first value out of range."""
         super().check()
-        check_option("sample", self.sample, at_least=0)
-        for name in ("evaluate_every", "save_every", "evaluation_batches", "top_k"):
-            check_option(name, getattr(self, name), at_least=1)
-        check_option("temperature", self.temperature, above=0, below=math.inf)
         if (length := len(self.attention_text)) > (longest := min(40, self.context)):
             raise ValueError(f"--attention-text has {length} characters, at most {longest} are drawn")
 
 
 PRESETS = {
-    "quick": Config(),
-    "paper": Config(preset="paper"),
-    "smoke": Config(
+    "quick": Options(),
+    "paper": Options(preset="paper"),
+    "smoke": Options(
         preset="smoke",
         layers=2,
         width=64,
@@ -125,52 +113,92 @@ PRESETS = {
 }
 
 
-def main(arguments: Sequence[str]) -> None:
-    with one_sentence_errors("char_lm.py"):
-        config = parse(PRESETS, prog="char_lm.py", description=__doc__, arguments=arguments)
-        if config.plot_only is not None:
-            draw(config.plot_only, config)
-            return
-        config.check()
-        corpus = pydoc_corpus() if config.text is None else read_corpus(config.text)
-        tokenizer = CharacterTokenizer.from_text(corpus.text)
-        training, validation = encode(corpus, tokenizer, config.context)
-        shuffled = ShuffledBatches(training, config.batch, config.context, seed=config.seed)
-        evaluation_batches = fixed_batches(validation, config.batch, config.context, config.evaluation_batches)
-        trainer = language_model_trainer(config, tokenizer.vocabulary_size)
-        run = {
-            "options": options_of(config),
-            "corpus": {"characters": len(corpus.text), "sha256": corpus.sha256},
-            "tokenizer": asdict(tokenizer),
-        }
-        figures = describe_figures(config, corpus, tokenizer)
-        folder = begin_run(config, "char_lm", run, figures)
-        recorder = Recorder(trainer, folder, run, evaluation_batches)
+class CharacterModel(TrainingExperiment[Options, GPT | Llama, TokenBatch]):
+    """A GPT or a Llama that predicts the next character of a text."""
 
-    print(f"{corpus.name}: {len(corpus.text):,} characters, {tokenizer.vocabulary_size} distinct")
-    print(f"model: {trainer.model.values.size:,} parameters, {config.threads} threads, results in {folder.path}")
-    if config.resume is not None:
-        print(f"it goes on after step {trainer.optimizer.num_steps} of {config.steps}", flush=True)
+    about, presets = ABOUT, PRESETS
 
-    def batches(step: int) -> list[TokenBatch]:
-        return [shuffled(step * config.accumulate + i) for i in range(config.accumulate)]
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.corpus = pydoc_corpus() if options.text is None else read_corpus(options.text)
+        self.tokenizer = CharacterTokenizer.from_text(self.corpus.text)
+        training, validation = encode(self.corpus, self.tokenizer, options.context)
+        self.shuffled = ShuffledBatches(training, options.batch, options.context, seed=options.seed)
+        held_out = fixed_batches(validation, options.batch, options.context, options.evaluation_batches)
+        trainer = language_model_trainer(options, self.tokenizer.vocabulary_size)
+        self.training = Training(trainer, self.batches, held_out)
+        self.introduction = (
+            f"{self.corpus.name}: {len(self.corpus.text):,} characters, {self.tokenizer.vocabulary_size} distinct"
+        )
+        self.depends_on["corpus"] = {"characters": len(self.corpus.text), "sha256": self.corpus.sha256}
+        self.depends_on["tokenizer"] = asdict(self.tokenizer)
+        self.notes |= asdict(self.figures(training, validation))
+        self.notes["attention_text"] = options.attention_text or self.tokenizer.decode(
+            validation[: min(16, options.context)]
+        )
+        self.tokenizer.encode(options.attention_text)  # raises now, not after the training, where it cannot be shown
 
-    every = {"evaluate_every": config.evaluate_every, "save_every": config.save_every}
-    with one_sentence_errors("char_lm.py", status=1, kind=FloatingPointError):
-        seconds = run_training(trainer, batches, recorder, num_steps=config.steps, **every)
-    with trainer.evaluated(), np.errstate(all="ignore"):
-        sample = sample_text(trainer.model, tokenizer, config)
-    folder.write_text("sample.txt", sample)
-    print(f"\nA sample at temperature {config.temperature:g}:\n{sample}\n")
-    target, _ = known_targets(config, corpus)
-    result = Result("validation_loss_nats", evaluations(folder.path)["losses"][-1], target)
-    conclude(folder, ABOUT, config, [result], seconds if config.resume is None else None)
-    if config.figures:
-        with one_sentence_errors("char_lm.py"):
-            draw(folder.path, config)
+    def batches(self, step: int) -> list[TokenBatch]:
+        n = self.options.accumulate
+        return [self.shuffled(step * n + i) for i in range(n)]
+
+    def figures(self, training: ndarray, validation: ndarray) -> TextFigures:
+        """What the losses are compared with: counting n-grams, what others reached, and another run."""
+        size = self.tokenizer.vocabulary_size
+        orders = [order for order in NGRAMS if len(validation) >= order]
+        levels = {NGRAMS[order]: ngram_entropy(training, validation, size, order) for order in orders}
+        _, published = known_targets(self.options, self.corpus)
+        reference = None
+        if self.options.reference_run is not None:
+            reference = comparable_run(self.options.reference_run, self.corpus.sha256)
+        elif self.corpus.name == "pydoc" and is_published(self.options):
+            reference = reference_run(__file__, self.options.preset)
+        return TextFigures(f"A character model of {self.corpus.name}", levels | published, reference)
+
+    def judge(self, folder: RunFolder) -> list[Result]:
+        """The last validation loss."""
+        with self.evaluated():
+            sample = self.sample()
+        folder.write_text("sample.txt", sample)
+        print(f"\nA sample at temperature {self.options.temperature:g}:\n{sample}\n")
+        target, _ = known_targets(self.options, self.corpus)
+        return [Result("validation_loss_nats", self.validation_loss, target)]
+
+    def sample(self) -> str:
+        """What the model writes after a line break, or after the first character where the text has none."""
+        options, tokenizer = self.options, self.tokenizer
+        choose = Sampling(np.random.default_rng(options.seed), options.temperature, options.top_k)
+        prompt = tokenizer.encode("\n" if "\n" in tokenizer.characters else tokenizer.characters[0])
+        model = self.training.trainer.model
+        ids = generate(model, prompt, options.sample, context_length=options.context, choose=choose)
+        return tokenizer.decode(np.array(list(ids), dtype=np.intp)).strip("\n")
+
+    @classmethod
+    def draw(cls, path: Path) -> list[Path]:
+        return cls.draw_for(PRESETS["quick"], path)
+
+    @classmethod
+    def draw_for(cls, options: Options, path: Path) -> list[Path]:
+        """Draws with the text and the reference run of these options; without them, with those of the run."""
+        if not options.figures and options.plot_only is None:
+            return []
+        figures = TextFigures.read(path, ABOUT.name)
+        run = read_run(path, "corpus", "tokenizer", "attention_text")
+        try:
+            text, tokenizer = (
+                str(options.attention_text or run["attention_text"]),
+                CharacterTokenizer(**run["tokenizer"]),
+            )
+            sha256 = run["corpus"]["sha256"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path / 'config.json'} is damaged: {error}") from None
+        if options.reference_run is not None:
+            figures = replace(figures, reference_run=comparable_run(options.reference_run, sha256))
+        drawn = figures.draw(path, unit="nats per character")
+        return drawn + draw_attention(path, tokenizer.encode(text), list(text), title=figures.title)
 
 
-def encode(corpus: Corpus, tokenizer: CharacterTokenizer, context: int) -> tuple[np.ndarray, np.ndarray]:
+def encode(corpus: Corpus, tokenizer: CharacterTokenizer, context: int) -> tuple[ndarray, ndarray]:
     """The ids of the first nine tenths of the text, to train on, and of the last tenth, to validate on."""
     training, validation = corpus.split()
     if (length := len(validation)) <= context:
@@ -179,22 +207,15 @@ def encode(corpus: Corpus, tokenizer: CharacterTokenizer, context: int) -> tuple
     return tokenizer.encode(training), tokenizer.encode(validation)
 
 
-def sample_text(model: GPT | Llama, tokenizer: CharacterTokenizer, config: Config) -> str:
-    choose = Sampling(np.random.default_rng(config.seed), config.temperature, config.top_k)
-    prompt = tokenizer.encode("\n" if "\n" in tokenizer.characters else tokenizer.characters[0])
-    ids = generate(model, prompt, config.sample, context_length=config.context, choose=choose)
-    return tokenizer.decode(np.array(list(ids), dtype=np.intp)).strip("\n")
-
-
-def is_published(config: Config) -> bool:
-    """Whether the run trains and is measured as the preset that figures are known of, whatever its seed and text."""
+def is_published(options: Options) -> bool:
+    """Whether the run trains and is measured as the preset whose results are published; seed and text may differ."""
     presented = "save_every", "evaluate_every", "sample", "temperature", "top_k", "attention_text", "figures"
-    return is_as(config, PRESETS["quick"], *presented)
+    return is_as(options, PRESETS["quick"], *presented)
 
 
-def known_targets(config: Config, corpus: Corpus) -> tuple[float | None, dict[str, float]]:
-    """What a run should reach on a text, and what others reached there."""
-    if not is_published(config):
+def known_targets(options: Options, corpus: Corpus) -> tuple[float | None, dict[str, float]]:
+    """The loss that a run should reach on a text, and what others reached there."""
+    if not is_published(options):
         return None, {}
     if corpus.name == "pydoc":
         return 1.62, {}
@@ -203,48 +224,5 @@ def known_targets(config: Config, corpus: Corpus) -> tuple[float | None, dict[st
     return None, {}
 
 
-def describe_figures(config: Config, corpus: Corpus, tokenizer: CharacterTokenizer) -> dict[str, Any]:
-    """What the figures show beside the run itself: levels and a run to compare with, a text for the attention maps."""
-    training, validation = map(tokenizer.encode, corpus.split())
-    ngrams = {
-        name: ngram_entropy(training, validation, tokenizer.vocabulary_size, order)
-        for order, name in ((1, "unigrams"), (2, "bigrams"), (3, "trigrams"))
-        if len(validation) >= order
-    }
-    _, published = known_targets(config, corpus)
-    text = config.attention_text or tokenizer.decode(validation[: min(16, config.context)])
-    tokenizer.encode(text)  # says now, not after training, what it cannot show
-    reference_run = None
-    if config.reference_run is not None:
-        reference_run = comparable_run(config.reference_run, corpus.sha256)
-    elif corpus.name == "pydoc" and is_published(config):
-        reference_run = as_reference_run(reference_curves(__file__, config.preset))
-    return {
-        "title": f"A character model of {corpus.name}",
-        "references": ngrams | published,
-        "reference_run": reference_run,
-        "attention_text": text,
-    }
-
-
-def draw(path: Path, config: Config) -> None:
-    """Draws all that a run folder holds the data of, with the text and the reference run of these options if given."""
-    shown = "title", "corpus", "references", "reference_run", "tokenizer", "attention_text"
-    run = read_run(path, *shown, experiment=ABOUT.name)
-    try:
-        references = {str(name): float(level) for name, level in run["references"].items()}
-        text, tokenizer = str(config.attention_text or run["attention_text"]), CharacterTokenizer(**run["tokenizer"])
-        title, reference_run, sha256 = str(run["title"]), run["reference_run"], run["corpus"]["sha256"]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path / 'config.json'} is damaged: {error}") from None
-    if config.reference_run is not None:
-        reference_run = comparable_run(config.reference_run, sha256)
-    losses = draw_losses(path, references, reference_run, unit="nats per character", title=title)
-    figures = [losses, draw_norms(path, title=title)]
-    if (path / BEST).exists():  # else it was killed before it evaluated
-        figures.append(draw_attention(path, load_run(path), tokenizer.encode(text), text, title=title))
-    print("figures:", *figures)
-
-
 if __name__ == "__main__":
-    run_script(main, "char_lm.py")
+    run_experiment(CharacterModel)

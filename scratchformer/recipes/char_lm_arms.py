@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.plots import Line
+from scratchformer.plots import Line, mean_and_range
 from scratchformer.recipes.experiment import Experiment
 from scratchformer.recipes.options import Count, EvaluateEvery, Natural, Probability, RunOptions
 from scratchformer.runs.command_line import option_name
@@ -173,12 +173,6 @@ def describe_diverged(arms: Mapping[str, Arm]) -> str:
     """The names of the arms that a figure has gaps for; nothing where there are none."""
     names = [arm.name for arm in arms.values() if not math.isfinite(arm.final)]
     return f"diverged: {', '.join(names)}" if names else ""
-
-
-def mean_and_range(name: str, x: ndarray, values: ndarray) -> list[Line]:
-    """Of values (repetitions, x): thin lines through the least and the most, and a marked one through the mean."""
-    thin = [Line(name, x, bound, width=0.7) for bound in (values.min(axis=0), values.max(axis=0))]
-    return [*thin, Line(name, x, values.mean(axis=0), "marked")]
 
 
 def _arguments(settings: ArmSettings) -> list[str]:

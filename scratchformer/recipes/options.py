@@ -80,6 +80,24 @@ class TrainingOptions(ExperimentOptions, Protocol):
 
 
 @dataclass(frozen=True)
+class MeasuringOptions:
+    """The options of an experiment that trains nothing: it ends within seconds, and cannot be resumed."""
+
+    preset: Literal["quick", "paper", "smoke"] = "quick"
+    """Where the other options start from: what answers the question, the same, or a try of seconds."""
+    out: Path | None = None
+    """Folder for the results, new or empty; without one, the next free one in runs/ with the experiment's name."""
+    plot_only: Path | None = None
+    """Run folder whose figures are drawn anew; all other options are then ignored."""
+    seed: Natural = 0
+    """Seed of all that is drawn at random."""
+
+    def check(self) -> None:
+        """Raises ValueError, naming the option, for the first value out of range."""
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """The options of every experiment that trains."""
 

@@ -1,0 +1,39 @@
+"""What a run on a text shows beside its own losses: levels and another run to compare with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scratchformer.runs.figures import ReferenceRun, draw_losses, draw_norms
+from scratchformer.runs.folder import read_run
+
+
+@dataclass(frozen=True)
+class TextFigures:
+    """The title of a run's figures, and what its losses are compared with; config.json keeps it.
+
+    Args:
+        title: of all figures.
+        references: losses to compare with, by name, such as the entropy of bigrams.
+        reference_run: the validation loss of another run, drawn in grey; None for none.
+    """
+
+    title: str
+    references: Mapping[str, float]
+    reference_run: ReferenceRun | None
+
+    @classmethod
+    def read(cls, path: Path, experiment: str) -> "TextFigures":
+        """Reads the config.json of a run folder. Raises ValueError as `read_run` does, and where it is damaged."""
+        run = read_run(path, "title", "references", "reference_run", experiment=experiment)
+        try:
+            levels = {str(name): float(level) for name, level in run["references"].items()}
+            stored = run["reference_run"]
+            return cls(str(run["title"]), levels, None if stored is None else ReferenceRun(**stored))
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path / 'config.json'} is damaged: {error}") from None
+
+    def draw(self, path: Path, *, unit: str) -> list[Path]:
+        """Draws losses, in this unit, and norms of the run in a folder."""
+        losses = draw_losses(path, self.references, self.reference_run, unit=unit, title=self.title)
+        return [losses, draw_norms(path, title=self.title)]
