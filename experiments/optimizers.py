@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.plots import Line, Panel, line_panels, save_figure
+from scratchformer.plots import Line, Panel, line_panels, mean_and_range, save_figure
 from scratchformer.recipes.char_lm_arms import (
     Arm,
     ArmOptions,
     ArmsExperiment,
     describe_diverged,
-    mean_and_range,
     read_arms,
     reference_arms,
 )

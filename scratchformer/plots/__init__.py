@@ -2,7 +2,7 @@
 
 from scratchformer.plots.attention import attention_maps
 from scratchformer.plots.curves import loss_curve
-from scratchformer.plots.lines import Line, Panel, line_panels
+from scratchformer.plots.lines import Line, Panel, line_panels, mean_and_range
 from scratchformer.plots.matrices import matrix_panels
 from scratchformer.plots.norms import norm_curves
 from scratchformer.plots.steps import error_by_step
@@ -16,6 +16,7 @@ __all__ = [
     "line_panels",
     "loss_curve",
     "matrix_panels",
+    "mean_and_range",
     "norm_curves",
     "save_figure",
     "save_svg",

@@ -122,6 +122,12 @@ def line_panels(
     return figure
 
 
+def mean_and_range(name: str, x: Real[ndarray, " n"], values: Real[ndarray, "repetitions n"]) -> list[Line]:
+    """Three lines of one name: thin ones through the least and the most, and a marked one through the mean."""
+    thin = [Line(name, x, bound, width=0.7) for bound in (values.min(axis=0), values.max(axis=0))]
+    return [*thin, Line(name, x, values.mean(axis=0), "marked")]
+
+
 def with_gaps(values: Real[ndarray, " n"], *, is_log: bool) -> Real[ndarray, " n"]:
     """The values, with NaN for those that the axis cannot show."""
     return np.where(np.isfinite(values) & ((values > 0) | (not is_log)), values, np.nan)

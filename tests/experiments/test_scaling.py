@@ -4,13 +4,14 @@ import csv
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments import scaling
-from scratchformer.analysis.score_scale import measure_scores
+from experiments.scaling import Scaling
 from tests.experiments.running import refusal, run
 
 FIGURES = {f"{name}.{suffix}" for name in ("scaling", "decay") for suffix in ("png", "svg")}
@@ -39,30 +40,6 @@ def as_theory_says() -> dict[str, np.ndarray]:
         "mean_gradient": [0.2 * ones, 1 / without],
     }
     return {name: np.stack(pair, axis=-1) * np.array([0.5, 1.5])[:, None, None] for name, pair in means.items()}
-
-
-def test_what_is_measured_is_what_the_names_say() -> None:
-    found = measure_scores(3, num_keys=5, batch=2, generator=np.random.default_rng(0))
-    generator = np.random.default_rng(0)
-    query, key, dweights = (generator.standard_normal(shape) for shape in ((2, 8, 3), (2, 5, 3), (2, 8, 5)))
-    for statistics, scale in zip(found, (3**-0.5, 1.0), strict=True):
-        scores, entropies, norms = [], [], []
-        for b, i in np.ndindex(2, 8):
-            row = np.array([scale * sum(query[b, i] * key[b, j]) for j in range(5)])
-            p = np.exp(row) / np.exp(row).sum()
-            jacobian = np.diag(p) - np.outer(p, p)
-            scores += row.tolist()
-            entropies.append(-sum(p * np.log(p)))
-            norms.append(math.hypot(*(jacobian @ dweights[b, i])))
-        assert statistics.variance == pytest.approx(np.var(scores))
-        assert statistics.entropy == pytest.approx(np.mean(entropies))
-        assert statistics.typical_gradient == pytest.approx(np.median(norms))
-        assert statistics.mean_gradient == pytest.approx(np.mean(norms))
-
-
-def test_a_weight_that_vanishes_adds_no_entropy() -> None:
-    _, without = measure_scores(10**6, num_keys=2, batch=1, generator=np.random.default_rng(0))
-    assert 0 <= without.entropy < 1e-6
 
 
 def test_the_lead_of_the_best_is_that_of_draws() -> None:
@@ -108,12 +85,12 @@ def test_the_run_folder_holds_the_table_the_figures_and_what_was_achieved(smoke:
 def test_each_draw_has_numbers_of_its_own_and_the_seed_repeats_them(
     smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scaling, "draw", lambda path: [])
+    monkeypatch.setattr(Scaling, "draw", lambda path: [])
     first, second = np.split(scaling.read_measurements(smoke)[1]["variance"], 2)
     assert (first != second).all()
     for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
         arguments = ["--preset", "smoke", "--batch", "1", "--largest", "16", "--seed", seed]
-        scaling.main([*arguments, "--out", str(tmp_path / name)])
+        Scaling.main([*arguments, "--out", str(tmp_path / name)])
     tables = [(tmp_path / name / "measurements.csv").read_bytes() for name in "abc"]
     assert tables[0] == tables[1] != tables[2]
 
@@ -121,7 +98,7 @@ def test_each_draw_has_numbers_of_its_own_and_the_seed_repeats_them(
 def test_figures_are_drawn_anew_from_the_table(smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(smoke, copy, ignore=lambda folder, names: FIGURES)
-    scaling.main(["--plot-only", str(copy)])
+    Scaling.main(["--plot-only", str(copy)])
     assert capsys.readouterr().out == f"figures: {copy / 'scaling.png'} {copy / 'decay.png'}\n"
     for name in FIGURES:
         assert (copy / name).read_bytes() == (smoke / name).read_bytes()
@@ -133,16 +110,8 @@ def test_figures_are_drawn_anew_from_the_table(smoke: Path, tmp_path: Path, caps
         assert all(f">{text}<" in svg for text in texts)
 
 
-def test_lines_are_the_range_and_the_mean_of_the_draws() -> None:
-    values = np.array([[1.0, 2.0], [3.0, 7.0], [2.0, 3.0]])
-    least, most, mean = scaling.mean_and_range("name", np.array([1, 2]), values)
-    assert [line.y.tolist() for line in (least, most, mean)] == [[1, 2], [3, 7], [2, 4]]
-    assert [line.kind for line in (least, most, mean)] == ["plain", "plain", "marked"]
-    assert {line.name for line in (least, most, mean)} == {"name"}
-
-
 def test_what_theory_says_passes() -> None:
-    results = scaling.judge(scaling.PRESETS["quick"], SIZES, as_theory_says())
+    results = Scaling(scaling.PRESETS["quick"]).compare_with_theory(SIZES, as_theory_says())
     assert [(result.metric, result.target) for result in results] == list(scaling.TARGETS.items())
     assert [(result.passed, result.better) for result in results] == [(True, "lower")] * 4
     assert results[0].achieved == pytest.approx(0, abs=1e-12)
@@ -165,15 +134,15 @@ def test_what_theory_says_passes() -> None:
 def test_what_differs_from_theory_fails(quantity: str, place: tuple, factor: float, failed: str) -> None:
     measured = as_theory_says()
     measured[quantity][:, *place] *= factor
-    results = scaling.judge(scaling.PRESETS["quick"], SIZES, measured)
+    results = Scaling(scaling.PRESETS["quick"]).compare_with_theory(SIZES, measured)
     assert [result.metric for result in results if not result.passed] == [failed]
 
 
 def test_only_the_settings_of_the_targets_are_judged_whatever_the_seed() -> None:
     for options, is_judged in (({"seed": 7}, True), ({"out": Path("x")}, True), ({"batch": 255}, False)):
         for preset in ("quick", "paper"):
-            config = scaling.replace(scaling.PRESETS[preset], **options)
-            results = scaling.judge(config, SIZES, as_theory_says())
+            experiment = Scaling(replace(scaling.PRESETS[preset], **options))
+            results = experiment.compare_with_theory(SIZES, as_theory_says())
             assert {result.passed for result in results} == {True if is_judged else None}
 
 
