@@ -15,9 +15,9 @@ Expected: at least 999 of 1,000. With `quick` all sums are right from about step
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy import ndarray
@@ -52,10 +52,10 @@ class Options(PromptedOptions):
     """The order of the sum's digits: ones first, or hundreds first."""
 
 
-TRAINING: dict[str, Any] = {"warmup": 100, "average": 0.98, "evaluate_every": 25}
+QUICK = Options(steps=1000, warmup=100, average=0.98, evaluate_every=25)
 PRESETS = {
-    "quick": Options(**TRAINING, steps=1000),
-    "paper": Options(**TRAINING, preset="paper", steps=2000, order="written"),
+    "quick": QUICK,
+    "paper": replace(QUICK, preset="paper", steps=2000, order="written"),
     "smoke": Options(preset="smoke", layers=1, heads=2, width=32, steps=60, warmup=10, evaluate_every=20),
 }
 

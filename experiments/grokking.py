@@ -15,11 +15,10 @@ pairs by step 150, and reached 0.9 at 7,450 with seed 0, where the source has ne
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy import ndarray
@@ -30,29 +29,25 @@ from scratchformer.layers.trace import NO_TRACE
 from scratchformer.ops import Backward, cross_entropy
 from scratchformer.optim import AdamW, WarmupCosine
 from scratchformer.plots import Line, Panel, line_panels, save_figure
-from scratchformer.recipes.arms_in_turn import read_arms, train_arm
-from scratchformer.recipes.options import RunOptions
-from scratchformer.runs import (
-    About,
-    Curves,
-    Result,
-    RunFolder,
-    begin_run,
-    check_option,
-    check_places,
-    conclude,
-    is_as,
-    one_sentence_errors,
-    options_of,
-    parse,
-    read_options,
-    reference_curves,
-    run_script,
+from scratchformer.recipes.compared_models import ComparedModels, read_arms
+from scratchformer.recipes.experiment import run_experiment
+from scratchformer.recipes.options import (
+    Count,
+    EvaluateEvery,
+    Heads,
+    Natural,
+    NotNegative,
+    Positive,
+    RunOptions,
+    SaveEvery,
+    Width,
+    check_heads,
+    check_warmup,
 )
+from scratchformer.runs import About, Range, Result, RunFolder, Training, read_config, reference_curves
 from scratchformer.text import TokenBatch
 from scratchformer.training import LAST, Trainer, load
 
-PROG = "grokking.py"
 ABOUT = About(
     script=__file__,
     description=__doc__,
@@ -65,56 +60,43 @@ ARMS = {"decay": "with decay", "control": "without"}
 
 
 @dataclass(frozen=True)
-class Config(RunOptions):
-    """Options of the run."""
+class Options(RunOptions):
+    """The options of the run."""
 
-    modulus: int = 53
+    threads: Annotated[Count, Range(below=9)] = 2
+    """Worker threads; each takes a share of every batch."""
+    modulus: Annotated[int, Range(at_least=11, below=1000)] = 53
     """What sums are taken modulo: p, odd."""
-    share: float = 0.5
+    share: Annotated[float, Range(at_least=0.1, below=1)] = 0.5
     """Share of the p^2 pairs that is trained on; all others are the test."""
     control: bool = True
     """Whether a second model is trained, without weight decay."""
-    heads: int = 4
-    """Attention heads; must divide the width."""
-    width: int = 128
-    """Features of the residual stream."""
+    heads: Heads = 4
+    width: Width = 128
 
-    steps: int = 2200
+    steps: Count = 2200
     """Training steps of each model: updates of the weights."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """The same in every step after the warm-up."""
-    warmup: int = 10
+    warmup: Natural = 10
     """Updates of linear rise to the learning rate."""
-    weight_decay: float = 1.0
+    weight_decay: NotNegative = 1.0
     """AdamW's decoupled decay; the control has none."""
-    evaluate_every: int = 20
-    """Updates between evaluations."""
-    save_every: int = 500
-    """Updates between checkpoints."""
+    evaluate_every: EvaluateEvery = 20
+    save_every: SaveEvery = 500
 
     def check(self) -> None:
-        """Raises ValueError, naming the option, for the first value out of range."""
-        for name in ("seed", "warmup", "weight_decay"):
-            check_option(name, getattr(self, name), at_least=0, below=math.inf)
-        for name in ("heads", "width", "steps", "evaluate_every", "save_every"):
-            check_option(name, getattr(self, name), at_least=1)
-        check_option("threads", self.threads, at_least=1, below=9)
-        check_option("modulus", self.modulus, at_least=11, below=1000)
-        check_option("share", self.share, at_least=0.1, below=1)
-        check_option("learning_rate", self.learning_rate, above=0, below=math.inf)
+        super().check()
+        check_heads(self.heads, self.width)
+        check_warmup(self.warmup, self.steps)
         if self.modulus % 2 == 0:
             raise ValueError(f"--modulus must be odd, got {self.modulus}")
-        if self.width % self.heads:
-            raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
-        if self.warmup >= self.steps:
-            raise ValueError(f"--warmup {self.warmup} must be less than --steps {self.steps}")
-        check_places(self)
 
 
 PRESETS = {
-    "quick": Config(),
-    "paper": Config(preset="paper", modulus=113, share=0.3, steps=14_000, evaluate_every=50),
-    "smoke": Config(preset="smoke", modulus=11, heads=2, width=32, steps=150, save_every=50),
+    "quick": Options(),
+    "paper": Options(preset="paper", modulus=113, share=0.3, steps=14_000, evaluate_every=50),
+    "smoke": Options(preset="smoke", modulus=11, heads=2, width=32, steps=150, save_every=50),
 }
 TARGETS = {
     preset: {
@@ -138,12 +120,13 @@ class AdditionTransformer(Layer):
     def __init__(
         self, modulus: int, width: int, heads: int, *, generator: np.random.Generator, dtype: DTypeLike = np.float32
     ) -> None:
-        options: dict[str, Any] = {"generator": generator, "dtype": dtype}
-        self.token_embedding = Embedding(modulus + 1, width, **options)
-        self.position_embedding = Embedding(3, width, **options)
-        self.attention = MultiHeadAttention(AttentionConfig(width, heads, bias=False), **options)
-        self.feed_forward = FeedForward(width, 4 * width, activation="relu", bias=False, **options)
-        self.head = Linear(width, modulus, bias=False, **options)
+        self.token_embedding = Embedding(modulus + 1, width, generator=generator, dtype=dtype)
+        self.position_embedding = Embedding(3, width, generator=generator, dtype=dtype)
+        self.attention = MultiHeadAttention(AttentionConfig(width, heads, bias=False), generator=generator, dtype=dtype)
+        self.feed_forward = FeedForward(
+            width, 4 * width, activation="relu", bias=False, generator=generator, dtype=dtype
+        )
+        self.head = Linear(width, modulus, bias=False, generator=generator, dtype=dtype)
         for parameter in self.parameters().values():
             parameter.value[...] = generator.standard_normal(parameter.value.shape) / math.sqrt(width)
         self.pack()
@@ -172,62 +155,118 @@ class AdditionTransformer(Layer):
         return logits, backward
 
 
-def main(arguments: Sequence[str]) -> None:
-    with one_sentence_errors(PROG):
-        config = parse(PRESETS, prog=PROG, description=__doc__, arguments=arguments)
-        if config.plot_only is not None:
-            print("figures:", *draw(config.plot_only))
-            return
-        config.check()
-        training, test = split(config)
-        folder = begin_run(config, ABOUT.name, {"options": options_of(config)})
-    print(f"{training.num_targets:,} pairs to learn from, {test.num_targets:,} to test on; results in {folder.path}")
-    decays = {"decay": config.weight_decay} | ({"control": 0.0} if config.control else {})
-    models, seconds = {}, 0.0
-    for arm, weight_decay in decays.items():
-        models[arm], taken = train(arm, weight_decay, config, folder, training, test)
-        seconds += taken
-    print_answers(models, training, test)
-    results = judge(config, read_arms(folder.path, ARMS))
-    conclude(folder, ABOUT, config, results, seconds if config.resume is None else None)
-    with one_sentence_errors(PROG):
-        print("figures:", *draw(folder.path))
+class Grokking(ComparedModels[Options, AdditionTransformer, TokenBatch]):
+    """A model with weight decay, and one without."""
+
+    about, presets = ABOUT, PRESETS
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.learned, self.test = split(options)
+        self.introduction = f"{self.learned.num_targets:,} pairs to learn from, {self.test.num_targets:,} to test on; "
+        self.decays = {"decay": options.weight_decay} | ({"control": 0.0} if options.control else {})
+        self.trainings = {arm: self.training_of(arm) for arm in self.decays}
+
+    def training_of(self, arm: str) -> Training[AdditionTransformer, TokenBatch]:
+        """All pairs to learn from in every step."""
+        options, model = self.options, make_model(self.options)
+        trainer = Trainer(
+            model,
+            AdamW(model, betas=(0.9, 0.98), weight_decay=self.decays[arm]),
+            WarmupCosine(options.learning_rate, options.learning_rate, options.warmup, options.steps),
+            loss,
+            num_workers=options.threads,
+            seed=options.seed,
+        )
+        measured = partial(measure, arm, model, {"training": self.learned, "test": self.test})
+        return Training(trainer, lambda step: [self.learned], [self.test], measured)
+
+    def describe(self, arm: str) -> str:
+        size, threads = self.models[arm].values.size, self.options.threads
+        return f"{size:,} parameters, weight decay {self.decays[arm]:g}, {threads} threads"
+
+    def judge(self, folder: RunFolder) -> list[Result]:
+        """When the training pairs are known and when the test is understood, and what the control knows of it."""
+        print_answers(self.models, self.learned, self.test)
+        measured = read_arms(folder.path, ARMS)
+        targets = next((TARGETS[name] for name in TARGETS if self.is_preset(name, free=("save_every",))), {})
+
+        def first(name: str, level: float) -> float:
+            """The step at which a curve reaches the level; not a number, which reaches no target, if it never does."""
+            steps, values = measured[name]
+            return int(steps[values >= level][0]) if (values >= level).any() else math.nan
+
+        def last(name: str) -> float:
+            return float(measured[name][1][-1])
+
+        achieved = {
+            "steps_to_memorise": first("decay_training_accuracy", 0.99),
+            "steps_to_understand": first("decay_test_accuracy", 0.9),
+            "test_accuracy": last("decay_test_accuracy"),
+            "top_five_share": last("decay_top_five_share"),
+        }
+        if self.options.control:
+            achieved["control_test_accuracy"] = last("control_test_accuracy")
+        lower = ("steps_to_memorise", "control_test_accuracy")
+        return [
+            Result(name, value, targets.get(name), "lower" if name in lower else "higher")
+            for name, value in achieved.items()
+        ]
+
+    @classmethod
+    def draw(cls, path: Path) -> list[Path]:
+        """Draws accuracy and loss by step, and the spectrum of the embedding."""
+        options = read_config(path, ABOUT.name, Options)
+        options.check()
+        measured, reference = read_arms(path, ARMS), reference_curves(__file__, options.preset)
+
+        def lines(quantity: str) -> list[Line]:
+            own = [
+                Line(f"{part}, {ARMS[arm]}", *measured[f"{arm}_{part}_{quantity}"])
+                for part in ("test", "training")
+                for arm in ARMS
+                if f"{arm}_{part}_{quantity}" in measured
+            ]
+            name = f"decay_test_{quantity}"
+            return own + ([Line("test, reference run", *reference[name], "behind")] if name in reference else [])
+
+        ends = np.array([options.evaluate_every, options.steps])
+        mirrored = Line("pairs of which b + a is trained", ends, np.full(2, options.share), "reference")
+        curves = [
+            Panel("accuracy", "training step", "share of pairs", [*lines("accuracy"), mirrored], log_x=True),
+            Panel("loss", "training step", "nats", lines("loss"), log_x=True, log_y=True),
+        ]
+
+        shares = [Line(ARMS[arm], *measured[name]) for arm in ARMS if (name := f"{arm}_top_five_share") in measured]
+        models = {ARMS[arm]: load(file, make_model(options)) for arm in ARMS if (file := path / arm / LAST).exists()}
+        models["before training"] = make_model(options)
+        frequencies = np.arange(1, (options.modulus + 1) // 2)
+        norms = [Line(name, frequencies, spectrum(model)) for name, model in models.items()]
+        sparse = [
+            Panel("Fourier components of the embedding", "frequency, periods in p", "norm", norms),
+            Panel("the five largest components", "training step", "share of all squares", shares, log_x=True),
+        ]
+        return [
+            save_figure(line_panels(curves), path / "grokking"),
+            save_figure(line_panels(sparse), path / "spectrum"),
+        ]
 
 
-def split(config: Config) -> tuple[TokenBatch, TokenBatch]:
+def split(options: Options) -> tuple[TokenBatch, TokenBatch]:
     """All pairs, shuffled by the seed: those to train on and those to test on; the one target is at the last token."""
-    p = config.modulus
-    a, b = np.divmod(np.random.default_rng([config.seed, 1]).permutation(p * p), p)
+    p = options.modulus
+    a, b = np.divmod(np.random.default_rng([options.seed, 1]).permutation(p * p), p)
     ids = np.stack([a, b, np.full_like(a, p)], axis=1)
     targets = np.full_like(ids, -100)
     targets[:, -1] = (a + b) % p
-    n = int(config.share * p * p)
+    n = int(options.share * p * p)
     return TokenBatch(ids[:n], targets[:n]), TokenBatch(ids[n:], targets[n:])
 
 
-def make_model(config: Config) -> AdditionTransformer:
+def make_model(options: Options) -> AdditionTransformer:
     return AdditionTransformer(
-        config.modulus, config.width, config.heads, generator=np.random.default_rng([config.seed, 0])
+        options.modulus, options.width, options.heads, generator=np.random.default_rng([options.seed, 0])
     )
-
-
-def train(
-    arm: str, weight_decay: float, config: Config, folder: RunFolder, training: TokenBatch, test: TokenBatch
-) -> tuple[AdditionTransformer, float]:
-    """The trained model of one arm, and the seconds that it took."""
-    model = make_model(config)
-    trainer = Trainer(
-        model,
-        AdamW(model, betas=(0.9, 0.98), weight_decay=weight_decay),
-        WarmupCosine(config.learning_rate, config.learning_rate, config.warmup, config.steps),
-        loss,
-        num_workers=config.threads,
-        seed=config.seed,
-    )
-    print(f"\n{model.values.size:,} parameters, weight decay {weight_decay:g}, {config.threads} threads", flush=True)
-    measured = partial(measure, arm, model, {"training": training, "test": test})
-    place: dict[str, Any] = {"folder": folder, "config": config, "prog": PROG}
-    return model, train_arm(arm, trainer, lambda step: [training], [test], measured, **place)
 
 
 def loss(model: AdditionTransformer, batch: TokenBatch, generator: Any, trace: Trace) -> tuple[Any, Backward]:
@@ -273,70 +312,5 @@ def print_answers(models: dict[str, AdditionTransformer], training: TokenBatch, 
         print(f"{a} + {b} = {(a + b) % modulus} mod {modulus}: {said}")
 
 
-def judge(config: Config, measured: Curves) -> list[Result]:
-    """What the run found, with targets for the settings that they were stated for."""
-    targets = next((TARGETS[name] for name in TARGETS if is_as(config, PRESETS[name], "save_every")), {})
-
-    def first(name: str, level: float) -> float:
-        """Where a curve reaches the level; not a number, which passes no target, if it never does."""
-        steps, values = measured[name]
-        return int(steps[values >= level][0]) if (values >= level).any() else math.nan
-
-    def last(name: str) -> float:
-        return float(measured[name][1][-1])
-
-    achieved = {
-        "steps_to_memorise": first("decay_training_accuracy", 0.99),
-        "steps_to_understand": first("decay_test_accuracy", 0.9),
-        "test_accuracy": last("decay_test_accuracy"),
-        "top_five_share": last("decay_top_five_share"),
-    }
-    if config.control:
-        achieved["control_test_accuracy"] = last("control_test_accuracy")
-    lower = ("steps_to_memorise", "control_test_accuracy")
-    return [
-        Result(name, value, targets.get(name), "lower" if name in lower else "higher")
-        for name, value in achieved.items()
-    ]
-
-
-def draw(path: Path) -> list[Path]:
-    """Draws all that a run folder holds the data of: accuracy and loss by step, and the embedding's spectrum."""
-    try:
-        config = Config(**read_options(path, ABOUT.name))
-        config.check()
-    except TypeError:
-        raise ValueError(f"{path} is not a run folder of this program") from None
-    measured, reference = read_arms(path, ARMS), reference_curves(__file__, config.preset)
-
-    def lines(quantity: str) -> list[Line]:
-        own = [
-            Line(f"{part}, {ARMS[arm]}", *measured[f"{arm}_{part}_{quantity}"])
-            for part in ("test", "training")
-            for arm in ARMS
-            if f"{arm}_{part}_{quantity}" in measured
-        ]
-        name = f"decay_test_{quantity}"
-        return own + ([Line("test, reference run", *reference[name], "behind")] if name in reference else [])
-
-    ends = np.array([config.evaluate_every, config.steps])
-    mirrored = Line("pairs of which b + a is trained", ends, np.full(2, config.share), "reference")
-    curves = [
-        Panel("accuracy", "training step", "share of pairs", [*lines("accuracy"), mirrored], log_x=True),
-        Panel("loss", "training step", "nats", lines("loss"), log_x=True, log_y=True),
-    ]
-
-    shares = [Line(ARMS[arm], *measured[name]) for arm in ARMS if (name := f"{arm}_top_five_share") in measured]
-    models = {ARMS[arm]: load(file, make_model(config)) for arm in ARMS if (file := path / arm / LAST).exists()}
-    models["before training"] = make_model(config)
-    frequencies = np.arange(1, (config.modulus + 1) // 2)
-    norms = [Line(name, frequencies, spectrum(model)) for name, model in models.items()]
-    sparse = [
-        Panel("Fourier components of the embedding", "frequency, periods in p", "norm", norms),
-        Panel("the five largest components", "training step", "share of all squares", shares, log_x=True),
-    ]
-    return [save_figure(line_panels(curves), path / "grokking"), save_figure(line_panels(sparse), path / "spectrum")]
-
-
 if __name__ == "__main__":
-    run_script(main, PROG)
+    run_experiment(Grokking)

@@ -19,12 +19,11 @@ third of the learning rate, four minutes, `smoke` a few seconds.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy import ndarray
@@ -35,30 +34,23 @@ from scratchformer.layers.trace import NO_TRACE
 from scratchformer.ops import Backward, cross_entropy, softmax
 from scratchformer.optim import AdamW, WarmupCosine
 from scratchformer.plots import Line, Panel, attention_maps, line_panels, save_figure
-from scratchformer.recipes.arms_in_turn import read_arms, train_arm
-from scratchformer.recipes.options import RunOptions
-from scratchformer.runs import (
-    About,
-    Curves,
-    Result,
-    RunFolder,
-    begin_run,
-    check_option,
-    check_run,
-    conclude,
-    is_as,
-    one_sentence_errors,
-    options_of,
-    parse,
-    read_options,
-    reference_curves,
-    run_script,
+from scratchformer.recipes.compared_models import ComparedModels, read_arms
+from scratchformer.recipes.experiment import run_experiment
+from scratchformer.recipes.options import (
+    Count,
+    EvaluateEvery,
+    Positive,
+    RunOptions,
+    SaveEvery,
+    Warmup,
+    check_threads,
+    check_warmup,
 )
+from scratchformer.runs import About, Range, Result, RunFolder, Training, read_config, reference_curves
 from scratchformer.text import TokenBatch
 from scratchformer.text.markov import bigram, markov_sequences, unigram
 from scratchformer.training import LAST, Trainer, load, next_token_loss
 
-PROG = "in_context_markov.py"
 ABOUT = About(
     script=__file__,
     description=__doc__,
@@ -74,50 +66,40 @@ SHOWN = 24
 
 
 @dataclass(frozen=True)
-class Config(RunOptions):
-    """Options of the run."""
+class Options(RunOptions):
+    """The options of the run."""
 
     beginning: bool = True
     """Whether a token marks the beginning of a sequence, on which attention can rest."""
-    length: int = 100
+    length: Annotated[int, Range(at_least=4)] = 100
     """Tokens of a sequence."""
-    width: int = 16
+    width: Count = 16
     """Features of the residual stream, and of queries, keys and values."""
 
-    steps: int = 2000
+    steps: Count = 2000
     """Training steps of each model: updates of the weights."""
-    batch: int = 64
+    batch: Count = 64
     """Sequences per step, drawn anew for each."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """Peak of the schedule, which then falls to a tenth along a cosine."""
-    warmup: int = 50
-    """Updates of linear rise to the peak."""
-    evaluate_every: int = 20
-    """Updates between evaluations."""
-    save_every: int = 250
-    """Updates between checkpoints."""
-    validation: int = 256
+    warmup: Warmup = 50
+    evaluate_every: EvaluateEvery = 20
+    save_every: SaveEvery = 250
+    validation: Count = 256
     """Sequences that the curves are measured on."""
-    tests: int = 2000
+    tests: Count = 2000
     """Other sequences, that the verdict is measured on."""
 
     def check(self) -> None:
-        """Raises ValueError, naming the option, for the first value out of range."""
-        for name in ("seed", "warmup"):
-            check_option(name, getattr(self, name), at_least=0)
-        for name in ("threads", "width", "steps", "batch", "evaluate_every", "save_every", "validation", "tests"):
-            check_option(name, getattr(self, name), at_least=1)
-        check_option("length", self.length, at_least=4)
-        check_option("learning_rate", self.learning_rate, above=0, below=math.inf)
-        if self.warmup >= self.steps:
-            raise ValueError(f"--warmup {self.warmup} must be less than --steps {self.steps}")
-        check_run(self)
+        super().check()
+        check_warmup(self.warmup, self.steps)
+        check_threads(self.threads, self.batch)
 
 
 PRESETS = {
-    "quick": Config(),
-    "paper": Config(preset="paper", steps=8000, learning_rate=3e-4, evaluate_every=50),
-    "smoke": Config(
+    "quick": Options(),
+    "paper": Options(preset="paper", steps=8000, learning_rate=3e-4, evaluate_every=50),
+    "smoke": Options(
         preset="smoke", length=24, steps=60, batch=16, warmup=10, evaluate_every=10, validation=16, tests=64
     ),
 }
@@ -134,8 +116,8 @@ class AttentionOnly(Layer):
 
     def __init__(self, num_layers: int, width: int, *, generator: np.random.Generator) -> None:
         self.embedding = Embedding(len(STATES) + 1, width, generator=generator)
-        distances: dict[str, Any] = {"num_buckets": 32, "max_distance": 128, "bidirectional": False}
-        self.biases = [RelativeBias(1, **distances, generator=generator) for _ in range(num_layers)]
+        bias = partial(RelativeBias, 1, num_buckets=32, max_distance=128, bidirectional=False, generator=generator)
+        self.biases = [bias() for _ in range(num_layers)]
         self.attentions = [
             MultiHeadAttention(AttentionConfig(width, 1, bias=False), generator=generator) for _ in range(num_layers)
         ]
@@ -156,7 +138,7 @@ class AttentionOnly(Layer):
             inner = trace.within(f"attentions.{i}")
             attended, attention_backward = attention(x, mask=self.UNIT * bias, is_causal=True, trace=inner)
             x = x + attended
-            record(inner, residual=x)
+            inner.record(residual=x)
             backwards.append((attention_backward, bias_backward))
         logits, head_backward = self.head(x)
 
@@ -170,49 +152,112 @@ class AttentionOnly(Layer):
 
         return logits, backward
 
-    def loss(self, ids: ndarray, targets: ndarray, *, generator: object, trace: Trace) -> tuple[Any, Backward]:
+    def loss(
+        self, ids: ndarray, targets: ndarray, *, generator: object = None, trace: Trace = NO_TRACE
+    ) -> tuple[Any, Backward]:
         """The mean cross-entropy over the targets that count, in nats, and `backward(dloss)`."""
         logits, logits_backward = self(ids, trace=trace)
         loss, loss_backward = cross_entropy(logits, targets)
         return loss, lambda dloss=1.0: logits_backward(loss_backward(dloss))
 
 
-def main(arguments: Sequence[str]) -> None:
-    with one_sentence_errors(PROG):
-        config = parse(PRESETS, prog=PROG, description=__doc__, arguments=arguments)
-        if config.plot_only is not None:
-            print("figures:", *draw(config.plot_only))
-            return
-        config.check()
-        folder = begin_run(config, ABOUT.name, {"options": options_of(config)})
-    print(f"results in {folder.path}")
-    models, seconds = {}, 0.0
-    for arm in ARMS:
-        models[arm], taken = train(arm, config, folder)
-        seconds += taken
-    tests, matrices = draw_sequences(config, 2)
-    predicted = {arm: probabilities(model, tests, config) for arm, model in models.items()}
-    print_predictions(predicted, tests, matrices)
-    results = judge(config, predicted, tests, read_arms(folder.path, ARMS))
-    conclude(folder, ABOUT, config, results, seconds if config.resume is None else None)
-    with one_sentence_errors(PROG):
-        print("figures:", *draw(folder.path))
+class InContextMarkov(ComparedModels[Options, AttentionOnly, TokenBatch]):
+    """A model of two layers, and one of one layer."""
+
+    about, presets = ABOUT, PRESETS
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.validation, _ = draw_sequences(options, 1)
+        self.trainings = {arm: self.training_of(arm) for arm in ARMS}
+
+    def training_of(self, arm: str) -> Training[AttentionOnly, TokenBatch]:
+        """Sequences drawn anew in every step."""
+        options, model = self.options, make_model(arm, self.options)
+        trainer = Trainer(
+            model,
+            AdamW(model, betas=(0.9, 0.99), weight_decay=0.0),
+            WarmupCosine(options.learning_rate, options.learning_rate / 10, options.warmup, options.steps),
+            next_token_loss,
+            max_norm=1.0,
+            num_workers=options.threads,
+            seed=options.seed,
+        )
+        measured = partial(measure, arm, model, self.validation, options)
+        return Training(trainer, self.batches, batches_of(self.validation, options), measured)
+
+    def batches(self, step: int) -> list[TokenBatch]:
+        return batches_of(draw_sequences(self.options, 0, step)[0], self.options)
+
+    def describe(self, arm: str) -> str:
+        size, threads = self.models[arm].values.size, self.options.threads
+        return f"{arm.replace('_', ' ')}: {size:,} parameters, {threads} threads"
+
+    def judge(self, folder: RunFolder) -> list[Result]:
+        """How far each model is above the optimum, and for how long two layers rest where unigrams are counted."""
+        tests, matrices = draw_sequences(self.options, 2)
+        predicted = {arm: probabilities(model, tests, self.options) for arm, model in self.models.items()}
+        print_predictions(predicted, tests, matrices)
+        optimum = nats(bigram(tests), tests)
+        above = {arm: nats(found, tests) - optimum for arm, found in predicted.items()}
+        _, losses = read_arms(folder.path, ARMS)["two_layers_loss"]
+        rests = abs(losses - nats(unigram(self.validation), self.validation)) <= 0.02
+        results = [
+            Result("two_layers_above_optimum_nats", above["two_layers"], 0.01),
+            Result("one_layer_above_optimum_nats", above["one_layer"], 0.03, "higher"),
+            Result("steps_within_0.02_of_unigrams", int(rests.sum()) * self.options.evaluate_every, 100, "higher"),
+        ]
+        is_judged = self.is_preset("quick", "paper", free=("save_every",))
+        return results if is_judged else [replace(result, target=None) for result in results]
+
+    @classmethod
+    def draw(cls, path: Path) -> list[Path]:
+        """Draws the losses, the stages, and the attention over an example."""
+        options = read_config(path, ABOUT.name, Options)
+        options.check()
+        measured, reference = read_arms(path, ARMS), reference_curves(__file__, options.preset)
+        validation, _ = draw_sequences(options, 1)
+        levels = {name: nats(strategy(validation), validation) for name, strategy in STRATEGIES.items()}
+        levels = {f"{name} {level:.3f}": level for name, level in ({"uniform": math.log(2)} | levels).items()}
+
+        def panel(title: str, unit: str, names: dict[str, str], **scales: Any) -> Panel:
+            lines = [Line("reference run", *reference[name], "behind") for name in names if name in reference]
+            lines += [Line(label, *measured[name]) for name, label in names.items() if name in measured]
+            return Panel(title, "training step", unit, lines, log_x=True, **scales)
+
+        losses = {f"{arm}_loss": arm.replace("_", " ") for arm in ARMS}
+        divergences = {f"two_layers_from_{name}": f"{name}s" for name in STRATEGIES}
+        heads = {
+            "two_layers_previous_token": "layer 1: token before",
+            "two_layers_induction": "layer 2: after same state",
+        }
+        stages = [
+            panel("two layers' distance from counting", "divergence, nats per token", divergences, log_y=True),
+            panel("what two layers attend to", "share of attention", heads),
+        ]
+        figures = [
+            save_figure(line_panels([panel("", "loss, nats per token", losses, levels=levels)]), path / "loss"),
+            save_figure(line_panels(stages), path / "stages"),
+        ]
+        if (path / "two_layers" / LAST).exists():
+            figures.append(draw_attention(path, options, validation))
+        return figures
 
 
-def draw_sequences(config: Config, *stream: int) -> tuple[ndarray, ndarray]:
+def draw_sequences(options: Options, *stream: int) -> tuple[ndarray, ndarray]:
     """Sequences (n, length) for step s from stream (0, s), for validation from 1, for the test from 2; their chains."""
-    n = {0: config.batch, 1: config.validation, 2: config.tests}[stream[0]]
-    return markov_sequences(n, config.length, np.random.default_rng([config.seed, *stream]))
+    n = {0: options.batch, 1: options.validation, 2: options.tests}[stream[0]]
+    return markov_sequences(n, options.length, np.random.default_rng([options.seed, *stream]))
 
 
-def batches_of(sequences: ndarray, config: Config) -> list[TokenBatch]:
+def batches_of(sequences: ndarray, options: Options) -> list[TokenBatch]:
     """Each token but the first is to be predicted from those before it; in batches as large as those of a step."""
     targets = sequences.copy()
     targets[:, 0] = -100
     ids = np.concatenate([np.full((len(sequences), 1), BEGIN), sequences[:, :-1]], axis=1)
-    first = 0 if config.beginning else 1
+    first = 0 if options.beginning else 1
     whole = TokenBatch(ids[:, first:], targets[:, first:])
-    return whole.split(math.ceil(len(sequences) / config.batch))
+    return whole.split(math.ceil(len(sequences) / options.batch))
 
 
 def nats(predicted: ndarray, sequences: ndarray) -> float:
@@ -220,50 +265,27 @@ def nats(predicted: ndarray, sequences: ndarray) -> float:
     return float(-np.log(np.take_along_axis(predicted, sequences[:, 1:, None], axis=-1)).mean())
 
 
-def probabilities(model: AttentionOnly, sequences: ndarray, config: Config) -> ndarray:
+def probabilities(model: AttentionOnly, sequences: ndarray, options: Options) -> ndarray:
     """What a model predicts for each token but the first, (n, length - 1, 2), in float64."""
-    parts = [model(batch.ids)[0] for batch in batches_of(sequences, config)]
+    parts = [model(batch.ids)[0] for batch in batches_of(sequences, options)]
     return softmax(np.concatenate(parts)[:, 1 - sequences.shape[1] :].astype(np.float64))[0]
 
 
-def make_model(arm: str, config: Config) -> AttentionOnly:
-    return AttentionOnly(ARMS[arm], config.width, generator=np.random.default_rng([config.seed, 3]))
+def make_model(arm: str, options: Options) -> AttentionOnly:
+    return AttentionOnly(ARMS[arm], options.width, generator=np.random.default_rng([options.seed, 3]))
 
 
-def train(arm: str, config: Config, folder: RunFolder) -> tuple[AttentionOnly, float]:
-    """The trained model of one arm, and the seconds that it took."""
-    model = make_model(arm, config)
-    trainer = Trainer(
-        model,
-        AdamW(model, betas=(0.9, 0.99), weight_decay=0.0),
-        WarmupCosine(config.learning_rate, config.learning_rate / 10, config.warmup, config.steps),
-        next_token_loss,
-        max_norm=1.0,
-        num_workers=config.threads,
-        seed=config.seed,
-    )
-    validation, _ = draw_sequences(config, 1)
-
-    def batches(step: int) -> list[TokenBatch]:
-        return batches_of(draw_sequences(config, 0, step)[0], config)
-
-    print(f"\n{arm.replace('_', ' ')}: {model.values.size:,} parameters, {config.threads} threads", flush=True)
-    measured = partial(measure, arm, model, validation, config)
-    place: dict[str, Any] = {"folder": folder, "config": config, "prog": PROG}
-    return model, train_arm(arm, trainer, batches, batches_of(validation, config), measured, **place)
-
-
-def measure(arm: str, model: AttentionOnly, sequences: ndarray, config: Config) -> dict[str, float]:
+def measure(arm: str, model: AttentionOnly, sequences: ndarray, options: Options) -> dict[str, float]:
     """Loss and divergence from both strategies, in nats, and what the first and the last layer attend to.
 
     The divergence is the mean of sum_i s_i ln(s_i / p_i), of the strategy's s from the model's p.
     """
-    predicted = probabilities(model, sequences, config)
+    predicted = probabilities(model, sequences, options)
     found = {f"{arm}_loss": nats(predicted, sequences)}
     for name, strategy in STRATEGIES.items():
         s = strategy(sequences)
         found[f"{arm}_from_{name}"] = float((s * np.log(s / predicted)).sum(axis=-1).mean())
-    ids = batches_of(sequences, config)[0].ids
+    ids = batches_of(sequences, options)[0].ids
     weights = attention(model, ids)
     found[f"{arm}_previous_token"] = float(previous_token_score(weights[0]).mean())
     found[f"{arm}_induction"] = float(induction_score(weights[-1], ids).mean())
@@ -290,62 +312,13 @@ def print_predictions(predicted: dict[str, ndarray], sequences: ndarray, matrice
         print(row.format(STATES[state], matrices[i, state, 1], *guesses))
 
 
-def judge(config: Config, predicted: dict[str, ndarray], tests: ndarray, measured: Curves) -> list[Result]:
-    """What the run found, with targets for the settings that they were stated for."""
-    is_judged = any(is_as(config, PRESETS[name], "save_every") for name in ("quick", "paper"))
-    optimum = nats(bigram(tests), tests)
-    above = {arm: nats(found, tests) - optimum for arm, found in predicted.items()}
-    _, losses = measured["two_layers_loss"]
-    validation, _ = draw_sequences(config, 1)
-    rests = abs(losses - nats(unigram(validation), validation)) <= 0.02
-    results = [
-        Result("two_layers_above_optimum_nats", above["two_layers"], 0.01),
-        Result("one_layer_above_optimum_nats", above["one_layer"], 0.03, "higher"),
-        Result("steps_within_0.02_of_unigrams", int(rests.sum()) * config.evaluate_every, 100, "higher"),
-    ]
-    return results if is_judged else [replace(result, target=None) for result in results]
-
-
-def draw(path: Path) -> list[Path]:
-    """Draws all that a run folder holds the data of: losses, stages, and the attention over an example."""
-    try:
-        config = Config(**read_options(path, ABOUT.name))
-        config.check()
-    except TypeError:
-        raise ValueError(f"{path} is not a run folder of this program") from None
-    measured, reference = read_arms(path, ARMS), reference_curves(__file__, config.preset)
-    validation, _ = draw_sequences(config, 1)
-    levels = {name: nats(strategy(validation), validation) for name, strategy in STRATEGIES.items()}
-    levels = {f"{name} {level:.3f}": level for name, level in ({"uniform": math.log(2)} | levels).items()}
-
-    def panel(title: str, unit: str, names: dict[str, str], **options: Any) -> Panel:
-        lines = [Line("reference run", *reference[name], "behind") for name in names if name in reference]
-        lines += [Line(label, *measured[name]) for name, label in names.items() if name in measured]
-        return Panel(title, "training step", unit, lines, log_x=True, **options)
-
-    losses = {f"{arm}_loss": arm.replace("_", " ") for arm in ARMS}
-    divergences = {f"two_layers_from_{name}": f"{name}s" for name in STRATEGIES}
-    heads = {"two_layers_previous_token": "layer 1: token before", "two_layers_induction": "layer 2: after same state"}
-    stages = [
-        panel("two layers' distance from counting", "divergence, nats per token", divergences, log_y=True),
-        panel("what two layers attend to", "share of attention", heads),
-    ]
-    figures = [
-        save_figure(line_panels([panel("", "loss, nats per token", losses, levels=levels)]), path / "loss"),
-        save_figure(line_panels(stages), path / "stages"),
-    ]
-    if (path / "two_layers" / LAST).exists():
-        figures.append(draw_attention(path, config, validation))
-    return figures
-
-
-def draw_attention(path: Path, config: Config, sequences: ndarray) -> Path:
+def draw_attention(path: Path, options: Options, sequences: ndarray) -> Path:
     """The attention of both layers before and after training, over a sequence that begins with every transition."""
     begins = sequences[:, :-1][:, : SHOWN - 1]
     transitions = (2 * begins[:, :-1] + begins[:, 1:])[..., None] == np.arange(4)
     example = transitions.sum(axis=1).min(axis=-1).argmax()
-    ids = batches_of(sequences[example : example + 1], config)[0].ids[0, :SHOWN]
-    models = make_model("two_layers", config), load(path / "two_layers" / LAST, make_model("two_layers", config))
+    ids = batches_of(sequences[example : example + 1], options)[0].ids[0, :SHOWN]
+    models = make_model("two_layers", options), load(path / "two_layers" / LAST, make_model("two_layers", options))
     weights = np.stack([np.concatenate(attention(model, ids)) for model in models], axis=1)
     names = ["begin" if token == BEGIN else STATES[token] for token in ids]
     keys = [names[0], *(f"{before}→{name}" for before, name in pairwise(names))]
@@ -361,4 +334,4 @@ def draw_attention(path: Path, config: Config, sequences: ndarray) -> Path:
 
 
 if __name__ == "__main__":
-    run_script(main, PROG)
+    run_experiment(InContextMarkov)

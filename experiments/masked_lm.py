@@ -10,7 +10,7 @@ to four minutes on two cores, `quick` half of that, `smoke` a few seconds.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -111,15 +111,24 @@ class MaskedModel(TrainingExperiment[Options, BERT, TokenBatch]):
         self.tokenizer = CharacterTokenizer.from_text(self.corpus.text)
         self.mask_id = num_characters = self.tokenizer.vocabulary_size
         training, validation = map(self.tokenizer.encode, self.corpus.split())
-        masking: dict[str, Any] = {
-            "vocabulary_size": num_characters + 1,
-            "mask_id": self.mask_id,
-            "share": options.share,
-            "seed": options.seed,
-        }
-        masked = MaskedBatches(training, options.batch, options.context, **masking)
+        masked = MaskedBatches(
+            training,
+            options.batch,
+            options.context,
+            vocabulary_size=num_characters + 1,
+            mask_id=self.mask_id,
+            share=options.share,
+            seed=options.seed,
+        )
         held_out = fixed_masked_batches(
-            validation, options.batch, options.context, options.evaluation_batches, **masking
+            validation,
+            options.batch,
+            options.context,
+            options.evaluation_batches,
+            vocabulary_size=num_characters + 1,
+            mask_id=self.mask_id,
+            share=options.share,
+            seed=options.seed,
         )
         trainer = masked_trainer(options, num_characters + 1)
         self.training = Training(trainer, lambda step: [masked(step)], held_out)

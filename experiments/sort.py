@@ -16,9 +16,9 @@ The preset `quick` takes a minute on two cores, `paper` is the same, `smoke` tak
 """
 
 import zlib
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -44,13 +44,10 @@ ABOUT = About(
     published="5,000 of 5,000 held-out draws sorted exactly",
     picture="sorted.png",
 )
-GPT_NANO: dict[str, Any] = {"layers": 3, "heads": 3, "width": 48, "dropout": 0.1, "batch": 64}
-TRAINING: dict[str, Any] = {"learning_rate": 2e-3, "warmup": 50, "average": 0.99, "evaluate_every": 25}
-PRESETS = {
-    "quick": PromptedOptions(**GPT_NANO, **TRAINING),
-    "paper": PromptedOptions(**GPT_NANO, **TRAINING, preset="paper"),
-    "smoke": PromptedOptions("smoke", layers=1, heads=1, width=24, steps=60, learning_rate=3e-3, evaluate_every=20),
-}
+GPT_NANO = PromptedOptions(layers=3, heads=3, width=48, dropout=0.1, batch=64)
+QUICK = replace(GPT_NANO, learning_rate=2e-3, warmup=50, average=0.99, evaluate_every=25)
+SMOKE = PromptedOptions("smoke", layers=1, heads=1, width=24, steps=60, learning_rate=3e-3, evaluate_every=20)
+PRESETS = {"quick": QUICK, "paper": replace(QUICK, preset="paper"), "smoke": SMOKE}
 
 
 class Sort(TrainingExperiment[PromptedOptions, GPT, TokenBatch]):
@@ -71,14 +68,11 @@ class Sort(TrainingExperiment[PromptedOptions, GPT, TokenBatch]):
 
     def measure(self) -> dict[str, float]:
         """Shares of sequences sorted exactly: of both sets, and of all by how often the most frequent digit occurs."""
-        sequences = np.concatenate([self.learned, self.held_out])
+        sequences, n = np.concatenate([self.learned, self.held_out]), len(self.learned)
         right = is_sorted(sequences, greedy_answers(self.model, sequences, LENGTH))
         most = (sequences[:, :, None] == np.arange(DIGITS)).sum(axis=1).max(axis=1)
         by_repeats = {name: right[np.isin(most, counts)].mean() for name, counts in REPEATS.items()}
-        return {
-            "held out": right[len(self.learned) :].mean(),
-            "training": right[: len(self.learned)].mean(),
-        } | by_repeats
+        return {"held out": right[n:].mean(), "training": right[:n].mean()} | by_repeats
 
     def judge(self, folder: RunFolder) -> list[Result]:
         """Shares of draws, and of all held-out sequences, that are sorted exactly; all should be."""
