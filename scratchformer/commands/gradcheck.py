@@ -21,13 +21,15 @@ from threadpoolctl import threadpool_limits
 
 from scratchformer.catalogue import CATALOGUE, Check, Entry
 from scratchformer.gradcheck import Report
-from scratchformer.gradcheck.judgement.tally import Line, Tally, tally
-from scratchformer.gradcheck.numeric.steps import step_study
+from scratchformer.gradcheck.judgement.tally import Tally, tally
+from scratchformer.gradcheck.numeric.step_study import step_study
 from scratchformer.gradcheck.strategies import ORDINARY, REGIMES, Regime
 from scratchformer.plots import error_by_step, save_figure
-from scratchformer.runs.command_line import check_option, one_sentence_errors, parse
+from scratchformer.runs.command_line import Range, check_ranges, one_sentence_errors, parse
 
+PROG = "python -m scratchformer gradcheck"
 EXAMPLES = {"ops": 30, "layers": 5, "models": 1, "optim": 30}
+"""By room: with so many examples of each, everything is checked within two minutes on two cores."""
 HEADER = ("", "examples", "central", "complex step", "Taylor", "verdict")
 
 
@@ -37,7 +39,7 @@ class Config:
 
     name: Annotated[str, tyro.conf.Positional] = ""
     """What to check in detail, such as softmax; without it, everything."""
-    examples: int = 0
+    examples: Annotated[int, Range(at_least=0)] = 0
     """How many examples of each; 0 for as many as end within two minutes in all."""
     regimes: bool = False
     """Draw huge, tiny, saturated, tied and other extreme values too, not only ordinary ones."""
@@ -45,65 +47,71 @@ class Config:
     """PNG file for the errors of the named op by the size of the step."""
 
     def check(self) -> None:
-        """Raises ValueError for what does not go together or is out of range."""
-        check_option("examples", self.examples, at_least=0)
+        """Raises ValueError for an option out of range, or a plot of nothing in particular."""
+        check_ranges(self)
         if self.plot is not None and not self.name:
             raise ValueError("--plot draws one op: name it, as in `gradcheck softmax --plot softmax.png`")
 
 
 def main(arguments: Sequence[str]) -> None:
-    prog = "python -m scratchformer gradcheck"
-    with one_sentence_errors(prog):
-        config = parse({"default": Config()}, prog=prog, description=__doc__, arguments=arguments)
+    with one_sentence_errors(PROG):
+        config = parse({"default": Config()}, prog=PROG, description=__doc__, arguments=arguments)
         config.check()
-        entries = [entry for entry in CATALOGUE if config.name in ("", entry.name)]
-        if not entries:
-            close = get_close_matches(config.name, [entry.name for entry in CATALOGUE], n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "without a name everything is checked"
-            raise ValueError(f"there is no {config.name!r}; {hint}")
-        if config.plot is not None and entries[0].room == "optim":
-            raise ValueError(f"{config.name} has no gradient whose error could be drawn by step")
+        entries = entries_to_check(config)
     start = time.perf_counter()
     width = max(len(entry.name) for entry in entries)
     print_row(HEADER, width)
-    failed = []
-    for found in run_entries(entries, config.examples, REGIMES if config.regimes else ORDINARY):
+    tallies = []
+    for found in check_entries(entries, config.examples, REGIMES if config.regimes else ORDINARY):
+        tallies.append(found)
         print_row(row_of(found), width)
         if config.name:
             print_details(found)
-        if found.verdict != "right":
-            failed.append(found)
+    failed = [found for found in tallies if found.verdict != "right"]
     for found in failed:
         explain(found)
     print(f"{len(entries) - len(failed)} of {len(entries)} right, {time.perf_counter() - start:.0f} s")
     if config.plot is not None:
-        draw_steps(found, config.plot)
+        draw_steps(tallies[0], config.plot)
     if failed:
         sys.exit(1)
 
 
-def run_entries(entries: Sequence[Entry], examples: int, regimes: Sequence[Regime]) -> Iterator[Tally]:
-    """Checks entries one by one, in their order, in as many processes as there are cores; a single one in this process.
+def entries_to_check(config: Config) -> list[Entry]:
+    """The entry that was named, or all. Raises ValueError for an unknown name, or one that has nothing to plot."""
+    entries = [entry for entry in CATALOGUE if config.name in ("", entry.name)]
+    if not entries:
+        close = get_close_matches(config.name, [entry.name for entry in CATALOGUE], n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "without a name everything is checked"
+        raise ValueError(f"there is no {config.name!r}; {hint}")
+    if config.plot is not None and entries[0].room == "optim":
+        raise ValueError(f"{config.name} has no gradient whose error could be drawn by step")
+    return entries
 
-    What comes from another process is without the subject that was checked.
+
+def check_entries(entries: Sequence[Entry], examples: int, regimes: Sequence[Regime]) -> Iterator[Tally]:
+    """Checks entries in as many processes as there are cores, and yields their tallies in order.
+
+    A single entry is checked in this process. Only its tally keeps the subjects, which no process can send.
     """
     if len(entries) == 1:
-        yield run_entry(entries[0], examples or EXAMPLES[entries[0].room], regimes)
+        yield check_entry(entries[0], examples or EXAMPLES[entries[0].room], regimes)
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(mp_context=context, initializer=threadpool_limits, initargs=(1,)) as pool:
-        yield from pool.map(partial(run_named, examples=examples, regimes=regimes), [entry.name for entry in entries])
+        check = partial(check_entry_by_name, examples=examples, regimes=regimes)
+        yield from pool.map(check, [entry.name for entry in entries])
 
 
-def run_named(name: str, examples: int, regimes: Sequence[Regime]) -> Tally:
-    """`run_entry` for the entry of this name, with what another process can be sent."""
+def check_entry_by_name(name: str, examples: int, regimes: Sequence[Regime]) -> Tally:
+    """`check_entry` without the subjects, for a process that can be sent a name but no entry."""
     (entry,) = (entry for entry in CATALOGUE if entry.name == name)
-    found = run_entry(entry, examples or EXAMPLES[entry.room], regimes)
+    found = check_entry(entry, examples or EXAMPLES[entry.room], regimes)
     failure = found.first_failure and replace(found.first_failure, subject=None)
     return replace(found, first_failure=failure, sample=replace(found.sample, subject=None))
 
 
-def run_entry(entry: Entry, examples: int, regimes: Sequence[Regime]) -> Tally:
+def check_entry(entry: Entry, examples: int, regimes: Sequence[Regime]) -> Tally:
     """Checks an entry on so many examples, the same ones each time."""
     reports: list[Report] = []
     options = settings(
@@ -120,7 +128,7 @@ def run_entry(entry: Entry, examples: int, regimes: Sequence[Regime]) -> Tally:
     def collect(check: Check) -> None:
         try:
             reports.append(check())
-        except Exception as error:  # of what is checked; the other lines of the table are wanted all the same
+        except Exception as error:  # one entry that raises must not hide the rest of the table
             reports.append(Report(entry.name, [], [f"it can be checked ({type(error).__name__}: {error})"], ""))
 
     collect()
@@ -128,17 +136,19 @@ def run_entry(entry: Entry, examples: int, regimes: Sequence[Regime]) -> Tally:
 
 
 def row_of(found: Tally) -> tuple[str, ...]:
-    judged = [line for line in found.lines if line.verdict not in ("zero", "vacuous")] or found.lines
-    exact = [line.exact for line in judged if line.exact is not None]
-    orders = [line.taylor for line in judged if line.taylor is not None]
-    zeros = [line.tensor for line in found.lines if line.verdict == "zero"]
+    """The row of the table: errors of the tensors with a gradient, or of all if there are none."""
+    judged = [of_tensor for of_tensor in found.tensors if of_tensor.verdict not in ("zero", "vacuous")] or found.tensors
+    errors = [of_tensor.errors for of_tensor in judged]
+    exact = [error.complex_step for error in errors if error.complex_step is not None]
+    orders = [error.taylor_order for error in errors if error.taylor_order is not None]
+    zeros = [of_tensor.tensor for of_tensor in found.tensors if of_tensor.verdict == "zero"]
     verdict: str = found.verdict
     if zeros and verdict == "right":
         verdict += f", zero by mathematics: {', '.join(zeros)}"
     return (
         found.name,
         str(found.num_examples),
-        f"{max(line.central for line in judged):.0e}" if judged else "-",
+        f"{max(error.central for error in errors):.0e}" if errors else "-",
         f"{max(exact):.0e}" if exact else "-",
         f"{min(orders):.1f}" if orders else "-",
         verdict,
@@ -151,35 +161,28 @@ def print_row(row: Sequence[str], width: int) -> None:
 
 
 def print_details(found: Tally) -> None:
-    for line in found.lines:
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in line.counts.most_common())
-        print(f"  {line.tensor}: {line.verdict} ({counts}); {errors_of(line)}")
-        if line.reason:
-            print(f"    {line.reason}")
-
-
-def errors_of(line: Line) -> str:
-    exact = "" if line.exact is None else f", complex step {line.exact:.0e}"
-    order = "" if line.taylor is None else f", Taylor order {line.taylor:.1f}"
-    return f"central {line.central:.0e}{exact}{order}"
+    for of_tensor in found.tensors:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in of_tensor.counts.most_common())
+        print(f"  {of_tensor.tensor}: {of_tensor.verdict} ({counts}); {of_tensor.errors}")
+        if of_tensor.reason:
+            print(f"    {of_tensor.reason}")
 
 
 def draw_steps(found: Tally, path: Path) -> None:
     """Draws the errors of the three oracles on one example, by the size of their steps."""
     subject = found.sample.subject
-    if subject is None:  # it could not be checked, and was told of
+    if subject is None:  # its check raised an error, which was printed
         return
     tensor = found.sample.findings[0].tensor
     study = step_study(subject, tensor)
-    title = f"The gradient of {tensor} in {found.name}"
-    figure = error_by_step(study.steps, study.central, study.complex_step, study.taylor, title=title)
+    figure = error_by_step(study.steps, study.errors, title=f"The gradient of {tensor} in {found.name}")
     print(f"figure: {save_figure(figure, path)}")
 
 
 def explain(found: Tally) -> None:
-    """Why something is not right: the first failure in full, or what no example could prove."""
+    """Prints why something is not right: the first failure in full, and what no example could prove."""
     if found.first_failure is not None:
         print(f"\n{found.first_failure}")
-    vacuous = [line.tensor for line in found.lines if line.verdict == "vacuous"]
+    vacuous = [of_tensor.tensor for of_tensor in found.tensors if of_tensor.verdict == "vacuous"]
     if vacuous:
         print(f"\n{found.name}: no example proves anything of {', '.join(vacuous)}")

@@ -1,4 +1,4 @@
-"""Tests of gradients that no wrong gradient passes: for our ops and layers, or your own."""
+"""Tests of gradients, whether of our ops and layers or of your own."""
 
 from scratchformer.gradcheck.check import check_gradient, check_layer, check_op
 from scratchformer.gradcheck.judgement.report import Finding, Report, Verdict

@@ -1,3 +1,11 @@
+"""Is a gradient right? Four steps, one room each; `_check` goes through them.
+
+1. `subjects`: whatever is tested becomes a `Subject`, with a forward pass, a backward pass, and the tensors between.
+2. `numeric`: derivatives of a random loss are measured, without the backward pass.
+3. `judgement`: verdicts. `verdicts.py` says when a gradient is called wrong, and `errors.py` how far off it may be.
+4. `promises`: what else the contract asks of a backward pass.
+"""
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -6,19 +14,18 @@ from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.report import Report
 from scratchformer.gradcheck.judgement.verdicts import judge
-from scratchformer.gradcheck.numeric.kinks import probe
-from scratchformer.gradcheck.numeric.points import point_at, precision_of, with_twins
-from scratchformer.gradcheck.numeric.probes import cotangent
-from scratchformer.gradcheck.promises.contracts import broken_promises
-from scratchformer.gradcheck.promises.gradient_sets import largest_input
-from scratchformer.gradcheck.subjects.again import example, name_of, written_call
-from scratchformer.gradcheck.subjects.misuse import check_zero
-from scratchformer.gradcheck.subjects.of_layer import layer_subject
-from scratchformer.gradcheck.subjects.of_op import named, op_subject, pair
-from scratchformer.gradcheck.subjects.subject import Subject, split_into_parts
+from scratchformer.gradcheck.numeric.points import starting_point
+from scratchformer.gradcheck.numeric.probing import probe_tensors
+from scratchformer.gradcheck.promises.promises import broken_promises
+from scratchformer.gradcheck.subjects.layer import layer_subject
+from scratchformer.gradcheck.subjects.op import op_subject
+from scratchformer.gradcheck.subjects.pair import pair_subject
+from scratchformer.gradcheck.subjects.source_text import complete_line
+from scratchformer.gradcheck.subjects.subject import Subject
+from scratchformer.gradcheck.subjects.wording import quoted
 
 Zero = Mapping[str, str]
-"""Gradients that are zero by mathematics: the reason, by tensor."""
+"""By tensor, the reason why its gradient is zero by mathematics."""
 
 
 def check_op(
@@ -34,13 +41,14 @@ def check_op(
 
     Args:
         op: `op(*arguments, **options)` returns its output and its backward, which takes the output's cotangent and
-            returns one gradient per floating argument (a bare array if there is one), None where there is none.
-        arguments: what it is called with. Floating arrays are differentiated, in float64; there must be one.
-        seed: of the cotangent and of the directions that are tried.
-        zero: gradients that are zero by mathematics, by argument, with the reason.
-        contract: whether the promises beside the gradients are checked too.
+            returns one gradient for each floating argument, or None in its place: a bare array if there is one such
+            argument, else a tuple.
+        arguments: of the op. Floating arrays are differentiated, in float64; there must be at least one.
+        seed: of the cotangent and of the directions.
+        zero: the gradients that are zero by mathematics, by argument, with the reason.
+        contract: whether to check the promises beside the gradients too.
         name: to report; the op's own if none is given.
-        options: of the op, passed on.
+        options: of the op.
 
     Raises:
         TypeError: nothing to differentiate, no backward, or gradients of wrong number or shape.
@@ -48,7 +56,7 @@ def check_op(
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    return check(op_subject(op, *arguments, name=name, **options), seed, zero, contract, {})
+    return _check(op_subject(op, *arguments, name=name, **options), seed, zero, contract)
 
 
 def check_layer(
@@ -66,21 +74,20 @@ def check_layer(
 
     Args:
         layer: `layer(*arguments, **options)` returns its output and its backward, which adds to the `.grad` of the
-            layer's `parameters()`; `layer.astype(dtype)` is a copy. Its parameters' values are taken as they are:
-            give them random ones, a weight of 1 or a bias of 0 hides what is multiplied by it or added.
-        call: `call(layer, *arguments, **options)` in place of calling the layer, such as a model's `loss`.
-        split: into how many equal parts of its last axis a tensor is cut, each judged for itself: of a joint projection
-            to keys and values, say. They are then named `key_value.bias, part 1 of 2`.
+            layer's `parameters()`; `layer.astype(dtype)` is a copy. Give its parameters random values first: a weight
+            of 1 hides what is multiplied by it, a bias of 0 what is added.
+        call: `call(layer, *arguments, **options)` is tested in place of calling the layer: a model's `loss`, say.
+        split: the number of equal parts that a tensor is cut into along its last axis, as the keys' and the values'
+            half of a joint projection. Each is judged for itself, under the name "key_value.bias, part 1 of 2".
         arguments, seed, zero, contract, name, options: as for `check_op`; `zero` by argument or parameter.
 
     Raises what `check_op` raises.
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    subject = layer_subject(layer, *arguments, name=name, call=call, **options)
-    subject = split_into_parts(subject, {} if split is None else split)
-    others = {"call": call, "split": split}
-    return check(subject, seed, zero, contract, {key: given for key, given in others.items() if given})
+    subject = layer_subject(layer, *arguments, name=name, function=call, split=split, **options)
+    given = ({"call": call} if call else {}) | ({"split": split} if split else {})
+    return _check(subject, seed, zero, contract, given)
 
 
 def check_gradient(
@@ -94,34 +101,35 @@ def check_gradient(
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    op = pair(function, gradient)
-    call = written_call("check_gradient", f"{name_of(function)}, {name_of(gradient)}", named(op, arrays), {})
-    return check(op_subject(op, *arrays, call=call), seed, zero, False, {})
+    return _check(pair_subject(function, gradient, *arrays), seed, zero, contract=None)
 
 
-def check(subject: Subject, seed: int, zero: Zero | None, contract: bool, others: Mapping[str, Any]) -> Report:
-    """What the functions above do, for anything that was made a subject; `others` are more of the options given."""
+def _check(
+    subject: Subject, seed: int, zero: Zero | None, contract: bool | None, given: Mapping[str, Any] | None = None
+) -> Report:
+    """What the functions above share.
+
+    Args:
+        subject: what is checked.
+        seed, zero: as above.
+        contract: whether the promises are checked; None where there is no contract, and so no such option.
+        given: more options of the check, to be repeated in the report.
+    """
     zero = {} if zero is None else zero
     check_zero(subject.name, zero, subject.tensors)
     with np.errstate(all="ignore"):
-        y, _ = subject.forward()
-        if not np.isfinite(y).all():
-            raise ValueError(f"{subject.name}: its output must be finite, it holds infinities or NaN")
-        dy = cotangent(y, seed)
-        precision = precision_of(subject)
-        point = with_twins(point_at(subject, dy, precision))
-        probed = {
-            name: probe(point, name, np.random.default_rng([seed, 2, i])) for i, name in enumerate(point.gradients)
-        }
-        largest = max(elements.scale for elements, _ in probed.values())
-        largest = max(largest, float(np.abs(dy).max(initial=0)))
-        shapes = {name: x.shape for name, x in subject.tensors.items()} | {"the output": np.shape(dy)}
-        findings = [
-            judge(name, *probes, point.gradients[name], largest, largest_input(subject), zero.get(name), shapes)
-            for name, probes in probed.items()
-        ]
+        point = starting_point(subject, seed)
+        findings = judge(point, probe_tensors(point, seed), zero)
         is_finite = all(np.isfinite(dx).all() for dx in point.gradients.values())
-        promises = broken_promises(subject, dy, seed, precision) if contract and is_finite else []
-    options = {"seed": seed} | ({"zero": dict(zero)} if zero else {}) | dict(others)
-    options |= {} if contract or "check_gradient" in subject.call else {"contract": False}
-    return Report(subject.name, findings, promises, example(subject.call, options), subject)
+        broken = broken_promises(point, seed) if contract and is_finite else []
+    options = {"seed": seed} | ({"zero": dict(zero)} if zero else {}) | dict(given or {})
+    options |= {"contract": False} if contract is False else {}
+    return Report(subject.name, findings, broken, complete_line(subject.call.text, options), subject)
+
+
+def check_zero(name: str, zero: object, tensors: Mapping[str, ndarray]) -> None:
+    """Raises TypeError or ValueError unless `zero` is a mapping from some of the tensors."""
+    if not isinstance(zero, Mapping):
+        raise TypeError(f"{name}: zero must be a mapping from tensors to reasons, got {zero!r}")
+    if unknown := zero.keys() - tensors.keys():
+        raise ValueError(f"{name}: zero names {min(unknown)!r}, there are {quoted(tensors)}")

@@ -128,6 +128,6 @@ def test_an_entry_is_checked_on_the_same_examples_each_time() -> None:
             return doubled(x)
 
         with unchecked():
-            gradcheck_command.run_entry(entry_of("noted", note), 3, ("ordinary",))
+            gradcheck_command.check_entry(entry_of("noted", note), 3, ("ordinary",))
         reports.append(seen)
     assert reports[0] == reports[1]

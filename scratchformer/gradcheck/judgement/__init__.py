@@ -1,1 +1,1 @@
-"""What a measured difference means, and how it is reported."""
+"""What the measured derivatives say of a gradient, and how that is reported."""

@@ -10,29 +10,56 @@ PASSED: tuple[Verdict, ...] = ("right", "zero", "kink", "noisy")
 
 
 @dataclass(frozen=True)
+class OracleErrors:
+    """How far a gradient is from what each oracle says.
+
+    Attributes:
+        central: the largest error against central differences, relative to the largest element.
+        complex_step: the same against the complex step; None where that does not apply.
+        taylor_order: the order of the Taylor remainder, 2 for a right gradient and 1 for a wrong one; None where the
+            remainder drowns in rounding.
+    """
+
+    central: float
+    complex_step: float | None = None
+    taylor_order: float | None = None
+
+    def __str__(self) -> str:
+        exact = "" if self.complex_step is None else f", complex step {self.complex_step:.0e}"
+        order = "" if self.taylor_order is None else f", Taylor order {self.taylor_order:.1f}"
+        return f"central {self.central:.0e}{exact}{order}"
+
+
+@dataclass(frozen=True)
 class Finding:
     """What the oracles say of the gradient of one tensor.
 
-    `verdict` is "right"; "zero", by mathematics as declared; "kink", where only the slope to one side can be right and
-    the gradient lies between both; "noisy", right as far as differences can tell, which is not far; "vacuous", when the
-    true gradient is about zero and the check proves nothing; or "wrong".
-    Errors are relative to the largest element. `exact` is against the complex step, None where it does not apply.
-    `taylor` is the order of the Taylor remainder: 2 when right, 1 when wrong, None when it drowns in rounding.
+    The verdict is one of
+
+    - "right";
+    - "zero": the gradient is zero by mathematics, as was declared;
+    - "kink": it lies between the slopes to both sides of a kink, where no more can be asked;
+    - "noisy": it is right as far as the oracles can tell, but their noise is large;
+    - "vacuous": it is about zero, and so is the true gradient, so that the check proves nothing;
+    - "wrong".
     """
 
     tensor: str
     verdict: Verdict
-    central: float
-    exact: float | None
-    taylor: float | None
+    errors: OracleErrors
     message: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found: a finding per tensor, the promises of the contract that were broken, how to see it again.
+    """What a check found.
 
-    `subject` is what was checked, where it was a function.
+    Attributes:
+        name: of what was checked.
+        findings: one for each tensor.
+        broken_promises: those of the contract, in words.
+        example: the line of source text that repeats the check.
+        subject: what was checked; None for an optimizer.
     """
 
     name: str
@@ -47,15 +74,20 @@ class Report:
         return not self.broken_promises and all(finding.verdict in PASSED for finding in self.findings)
 
     @property
+    def is_wrong(self) -> bool:
+        """Whether a gradient is wrong or a promise broken."""
+        return bool(self.broken_promises) or any(finding.verdict == "wrong" for finding in self.findings)
+
+    @property
     def proves_nothing(self) -> bool:
         """Whether nothing is wrong or broken, but some gradient is about zero."""
-        return not (self.passed or self.broken_promises or any(found.verdict == "wrong" for found in self.findings))
+        return not (self.passed or self.is_wrong)
 
     def assert_right(self) -> None:
-        """Raises AssertionError with the diagnosis unless everything passed.
+        """Raises AssertionError with the whole report unless everything passed.
 
-        In a test that Hypothesis runs, an example that proves nothing is rejected, so that another one is drawn; if all
-        prove nothing, Hypothesis fails the test.
+        In a test that Hypothesis runs, an example that proves nothing is rejected instead, so that Hypothesis draws
+        another one. If all examples prove nothing, Hypothesis fails the test.
         """
         __tracebackhide__ = True
         if self.proves_nothing and hypothesis.currently_in_test_context():
@@ -67,12 +99,7 @@ class Report:
         lines = [f"{self.name}: {'right' if self.passed else 'PROVES NOTHING' if self.proves_nothing else 'WRONG'}"]
         width = max((len(finding.tensor) for finding in self.findings), default=0)
         for finding in self.findings:
-            errors = f"central {finding.central:.0e}"
-            if finding.exact is not None:
-                errors += f", complex step {finding.exact:.0e}"
-            if finding.taylor is not None:
-                errors += f", Taylor order {finding.taylor:.1f}"
-            lines.append(f"  {finding.tensor:<{width}}  {finding.verdict:<7}  {errors}")
+            lines.append(f"  {finding.tensor:<{width}}  {finding.verdict:<7}  {finding.errors}")
             lines += [f"    {line}" for line in finding.message.splitlines()]
         lines += [f"  contract broken: {promise}" for promise in self.broken_promises]
         if not self.passed and self.example:

@@ -1,33 +1,84 @@
-from dataclasses import replace
+"""Has phi a kink at 0? The slopes to both sides approach each other over falling steps only where it is smooth.
 
-import numpy as np
+Each step is a quarter of the one before. Where phi is smooth, the jump between both slopes falls as the step, to 1 / 4
+each time, and the error of their mean as its square, to 1 / 16. The limits below leave room for higher terms.
+"""
 
-from scratchformer.gradcheck.numeric.points import Point, generic_points, with_twins
-from scratchformer.gradcheck.numeric.probes import Probes, probe_directions, probe_elements
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
-ROUNDED = 1e-6
-"""How far rounding may move a gradient beside a kink, relative to the largest; what moves more has passed the kink."""
+VISIBLE = 64
+"""A jump between the slopes to both sides counts if it is this many times the rounding of a slope."""
+CLOSING = 0.27
+"""What is left of a jump at a quarter of the step: at most this where phi is smooth, all of it at a kink."""
+WOULD_SHOW = 0.1
+"""A jump would still count at the next step if the limit there is at most this share of it."""
+FALLING = 0.3
+"""What is left, at a quarter of the step, of that which falls with the step or faster."""
+SETTLED, LEFT = 10, 1e3
+"""How many times the rounding of a slope the mean slope is off the best one where it stays off, and where it leaves."""
+ROUGH = 1e-6
+"""Roughness is at most this share of the largest change of phi; what is more is a bend."""
 
 
-def probe(point: Point, name: str, generator: np.random.Generator) -> tuple[Probes, Probes]:
-    """Elements of a tensor and directions through it; where one of these meets a kink, off the kinks.
+class Secants(NamedTuple):
+    """The slopes of phi to the left and to the right of 0, over one step."""
 
-    A direction through kinks of several elements has no pair of slopes that the right gradient lies between, so that
-    one single kink, or tie, would hide what is wrong with all the others. It is therefore taken through generic values
-    nearby, forward and backward anew. Where every attempt meets another kink, it stays undecided.
+    step: float
+    left: float
+    right: float
+
+    @property
+    def jump(self) -> float:
+        return abs(self.right - self.left)
+
+    def distance(self, slope: float) -> float:
+        """How far the mean of both slopes is from another slope."""
+        return abs((self.left + self.right) / 2 - slope)
+
+
+def closes(secants: Sequence[Secants], rounding: float) -> bool:
+    """Whether the slopes to both sides approach each other as fast as the step falls, as they do not at a kink.
+
+    The finest step at which the jump between them counts decides. Close beside a kink, finer steps do not reach it:
+    then the slopes agree, though rounding would not hide the jump. That is no kink either.
     """
-    elements = probe_elements(point, name, generator)
-    directions = probe_directions(point, name, generator)
-    if not (directions.is_kink.any() or elements.is_kink.any()):
-        return elements, directions
-    elements = _on_one_side(elements)
-    for there in generic_points(point, generator):
-        found = probe_directions(with_twins(there) if point.twins else there, name, generator)
-        if not found.is_kink.any() and np.isfinite(found.numeric).all():
-            return elements, found
-    return elements, _on_one_side(directions)
+    jumps = [secant.jump for secant in secants]
+    limits = [VISIBLE * rounding / secant.step for secant in secants]
+    counting = [i for i, (jump, limit) in enumerate(zip(jumps, limits, strict=True)) if jump > limit]
+    if not counting or counting[-1] == 0:
+        return len(secants) > 1
+    last = counting[-1]
+    is_gone = last + 1 < len(secants) and limits[last + 1] <= WOULD_SHOW * jumps[last]
+    return jumps[last] <= CLOSING * jumps[last - 1] or is_gone
 
 
-def _on_one_side(probes: Probes) -> Probes:
-    """Without its condition, where that tells of the other side of a kink rather than of rounding."""
-    return probes if probes.condition <= ROUNDED * probes.scale else replace(probes, condition=0.0)
+def is_kink(secants: Sequence[Secants], best: float, rounding: float) -> bool:
+    """Whether phi has a kink at 0, or one so close that the best slope is not to be trusted.
+
+    At a kink the slopes to both sides stay apart. Beside one their mean is near the best slope at coarse steps and
+    leaves it at fine ones. Among many kinks it is never near, and stays where the fine steps bring it.
+    """
+    off = [secant.distance(best) for secant in secants]
+    floor = rounding / secants[-1].step
+    leaves = off[-1] > min(off) + LEFT * floor
+    stays_off = len(off) > 1 and off[-1] > FALLING * off[-2] and off[-1] > SETTLED * floor
+    return not closes(secants, rounding) or leaves or stays_off
+
+
+def roughness(fine: Sequence[Secants], secants: Sequence[Secants], best: float) -> float:
+    """How far phi jumps where it should be straight, as a function does that rounds some of its intermediates.
+
+    A bend is twice the largest distance of phi from the line with the best slope, to either side. At a quarter of the
+    step 1 / 16 of it is left, at a kink 1 / 4. What is left beyond that is roughness.
+
+    Args:
+        fine: the secants from the step of the best slope on.
+        secants: all of them, from coarse to fine.
+        best: the best slope.
+    """
+    bends = [h * (abs(right - left) + abs(right + left - 2 * best)) for h, left, right in fine]
+    rough = max([0.0, *(bend - FALLING * before for before, bend in pairwise(bends))])
+    largest_change = max(h * max(abs(left), abs(right)) for h, left, right in secants)
+    return rough if rough <= ROUGH * largest_change else 0.0

@@ -1,35 +1,51 @@
 """Three ways to find a derivative without the backward pass that is to be tested.
 
-Each looks at phi(t), the loss where a tensor was moved by t along a direction, and at nothing else. Where phi is not
-finite it says nothing: such steps are left out.
+Each looks at phi(t), the loss where a tensor was moved by t along a direction, and at nothing else. Steps to where phi
+is not finite are left out.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-EPSILON = float(np.finfo(np.float64).eps)
-STEPS = [2.0**-k for k in range(4, 29, 2)]
-CONVERGED = 1e-11
-FEWEST_STEPS = 4  # with fewer a kink cannot be told from a bend
-COMPLEX_STEP = 1e-30
-RESOLVED, RESOLVES = 64, 0.1  # times the rounding of a slope: more than about zero; times a jump: what hides none
-SETTLED = 10
-ROUGH = 1e-6
-SMALL_STEP = 1e-12  # too small for a bend to show
+from scratchformer.gradcheck.numeric.epsilon import EPSILON
+from scratchformer.gradcheck.numeric.kinks import Secants, closes, is_kink, roughness
 
-Path = Callable[[float], float]
-ComplexPath = Callable[[complex], complex]
+STEPS = [2.0**-k for k in range(4, 29, 2)]
+"""Of central differences, from coarse to fine, each a quarter of the one before."""
+FEWEST_STEPS = 4
+"""With fewer, the slopes to both sides tell no kink from a bend."""
+CONVERGED = 1e-11
+"""Relative noise of a slope that needs no finer step."""
+EVALUATION = 4 * EPSILON
+"""The rounding that a value of phi has at least, relative to its size."""
+
+STRAIGHT_STEP = 1e-12
+"""Over this step, in units, phi is as good as straight."""
+
+COMPLEX_STEP = 1e-30
+
+TAYLOR_STEPS = [2.0**-k for k in range(2, 16)]
+ABOVE_ROUNDING = 1e3
+"""A Taylor remainder counts if it is this many times its rounding."""
+FITTED = 6
+"""The order is fitted to so many of the remainders that count, those of the finest steps; three are needed."""
+
+RealPath = Callable[[float], Any]
+ComplexPath = Callable[[complex], Any]
 
 
 @dataclass(frozen=True)
 class Slope:
-    """A derivative by differences: its value, how far off it may be, and the slopes to the left and to the right.
+    """A derivative by central differences.
 
-    `is_kink` says that left and right differ by more than smoothness and rounding allow. Where no step stays where phi
-    is finite, the value is NaN.
+    Attributes:
+        value: NaN where no step stays where phi is finite.
+        noise: an estimate of how far off the value may be.
+        left, right: the slopes to both sides, over the finest step that was taken.
+        is_kink: whether left and right differ by more than the smoothness and the rounding of phi allow.
     """
 
     value: float
@@ -39,12 +55,104 @@ class Slope:
     is_kink: bool
 
 
-def rounding_of(phi: Path, unit: float = 1.0, finest: float = 0.0) -> float:
-    """How much of phi is rounding: what is left of its values close to 0 when a straight line is taken out of them.
+def central_difference(phi: RealPath, unit: float = 1.0, rounding: float = 0.0, finest: float = 0.0) -> Slope:
+    """phi'(0) by central differences over falling steps, extrapolated to a step of 0 (Ridders' method).
 
-    One line to either side of 0, where there may be a kink. `unit` and `finest` as for `central_difference`.
+    Args:
+        phi: a function of one number.
+        unit: what steps are multiplied by. A power of two lets them be added to numbers of its size without rounding.
+        rounding: of a value of phi, by `rounding_of`. It is taken to be at least 4 EPSILON of the largest value.
+        finest: the smallest step. Adding a smaller one to the elements that are moved would be rounded.
     """
-    step = max(SMALL_STEP * unit, 4 * finest)
+    at_zero = float(phi(0.0))
+    rounding = max(rounding, EVALUATION * abs(at_zero))
+    table = RiddersTable()
+    for h in (step * unit for step in STEPS if step * unit >= finest):
+        above, below = float(phi(h)), float(phi(-h))
+        if not np.isfinite([above, below]).all():
+            table = RiddersTable()  # extrapolates only over steps at all of which phi is defined
+            continue
+        rounding = max(rounding, EVALUATION * abs(above), EVALUATION * abs(below))
+        table.add((above - below) / (2 * h), rounding / h)
+        table.secants.append(Secants(h, (at_zero - below) / h, (above - at_zero) / h))
+        is_sharp = table.noise <= CONVERGED * abs(table.best)
+        if is_sharp and len(table.secants) >= FEWEST_STEPS and closes(table.secants, rounding):
+            break
+    if not np.isfinite(table.best):
+        return Slope(np.nan, np.inf, np.nan, np.nan, False)
+    rough = roughness(table.secants[table.best_row :], table.secants, table.best)
+    return Slope(
+        table.best,
+        table.noise + rough / table.secants[table.best_row].step,
+        table.secants[-1].left,
+        table.secants[-1].right,
+        is_kink(table.secants, table.best, max(rounding, rough)),
+    )
+
+
+class RiddersTable:
+    """Central differences over falling steps and their extrapolations, of which it keeps the best.
+
+    The best is the one that differs least from its two neighbours, the extrapolations of one order less. That
+    difference, plus the rounding in a slope, is its noise.
+
+    Source: Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", 1982.
+    """
+
+    def __init__(self) -> None:
+        self.best, self.noise, self.best_row = np.nan, np.inf, 0
+        self.row: list[float] = []
+        self.secants: list[Secants] = []
+
+    def add(self, slope: float, rounding: float) -> None:
+        """Adds the slope over a quarter of the last step, and the rounding in it."""
+        row = [slope]
+        for order, coarse in enumerate(self.row, start=1):
+            # The truncation error is a series in h^2, so that a quarter of the step leaves 1 / 16^order of a term.
+            row.append(row[-1] + (row[-1] - coarse) / (16.0**order - 1))
+            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + rounding
+            if error < self.noise:
+                self.best, self.noise, self.best_row = row[-1], error, len(self.secants)
+        self.row = row
+
+
+def complex_step(phi: ComplexPath) -> float:
+    """phi'(0) = Im phi(ih) / h for an analytic phi. No difference is taken, so nothing cancels.
+
+    Source: Squire and Trapp, "Using Complex Variables to Estimate Derivatives of Real Functions", 1998.
+    """
+    return complex(phi(COMPLEX_STEP * 1j)).imag / COMPLEX_STEP
+
+
+def taylor_order(phi: RealPath, derivative: float, unit: float = 1.0, rounding: float = 0.0) -> float | None:
+    """The order in h of the remainder |phi(h) - phi(0) - h derivative|: 2 for the right derivative, 1 for a wrong one.
+
+    None if fewer than three remainders stand out from rounding; for a linear phi and its right derivative none does.
+    """
+    at_zero = phi(0.0)
+    remainders = []
+    for step in TAYLOR_STEPS:
+        h = step * unit
+        value = phi(h)
+        remainder = abs(value - at_zero - h * derivative)
+        rounded = max(rounding, EPSILON * max(abs(value), abs(at_zero), abs(h * derivative)))
+        if np.isfinite(remainder) and remainder > ABOVE_ROUNDING * rounded:
+            remainders.append((np.log2(step), np.log2(remainder)))
+    if len(remainders) < 3:
+        return None
+    steps, found = np.array(remainders[-FITTED:]).T
+    return float(np.polyfit(steps, found, 1)[0])
+
+
+def rounding_of(phi: RealPath, unit: float = 1.0, finest: float = 0.0) -> float:
+    """How far rounding moves a value of phi.
+
+    Over steps so small that phi cannot bend, its values should lie on a straight line; what is left when that line is
+    taken out is rounding. Each side of 0 has a line of its own, as there may be a kink between them.
+
+    Args: as for `central_difference`.
+    """
+    step = max(STRAIGHT_STEP * unit, 4 * finest)
     largest = 0.0
     for side in (-1, 1):
         steps = side * np.arange(1, 6) * step
@@ -54,115 +162,5 @@ def rounding_of(phi: Path, unit: float = 1.0, finest: float = 0.0) -> float:
             continue
         line = np.polynomial.Polynomial.fit(steps, values, 1)
         off = float(np.abs(values - line(steps)).max())
-        largest = max(largest, off + 4 * EPSILON * float(np.abs(values).max()))
+        largest = max(largest, off + EVALUATION * float(np.abs(values).max()))
     return largest
-
-
-def central_difference(phi: Path, unit: float = 1.0, rounding: float = 0.0, finest: float = 0.0) -> Slope:
-    """phi'(0) by central differences at falling steps, extrapolated to a step of 0 (Ridders' method).
-
-    Of all extrapolations the one that disagrees least with its neighbours is taken; that disagreement, and the
-    rounding of phi in it, is the noise.
-
-    Args:
-        phi: a function of one number.
-        unit: that steps are proportional to; a power of two, so that they are added to numbers of its size exactly.
-        rounding: of phi, by `rounding_of`; that of its values themselves is always counted.
-        finest: the smallest step that is taken, lest what is moved be rounded.
-    """
-    at_zero = float(phi(0.0))
-    rounding = max(rounding, 4 * EPSILON * abs(at_zero))
-    best, noise, best_at = np.nan, np.inf, 0
-    previous: list[float] = []
-    sides: list[tuple[float, float, float]] = []
-    for h in (step * unit for step in STEPS if step * unit >= finest):
-        above, below = float(phi(h)), float(phi(-h))
-        if not np.isfinite([above, below]).all():
-            best, noise, previous, sides = np.nan, np.inf, [], []
-            continue
-        rounding = max(rounding, 4 * EPSILON * abs(above), 4 * EPSILON * abs(below))
-        sides.append((h, (at_zero - below) / h, (above - at_zero) / h))
-        row = [(above - below) / (2 * h)]
-        for order, coarse in enumerate(previous, start=1):
-            row.append(row[-1] + (row[-1] - coarse) / (16.0**order - 1))
-            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + rounding / h
-            if error < noise:
-                best, noise, best_at = row[-1], error, len(sides) - 1
-        if noise <= CONVERGED * abs(best) and len(sides) >= FEWEST_STEPS and _closes(sides, rounding):
-            break
-        previous = row
-    if not np.isfinite(best):
-        return Slope(np.nan, np.inf, np.nan, np.nan, False)
-    rough = _roughness(sides, best, best_at)
-    is_kink = _is_kink(sides, best, max(rounding, rough))
-    return Slope(best, noise + rough / sides[best_at][0], sides[-1][1], sides[-1][2], is_kink)
-
-
-Sides = list[tuple[float, float, float]]
-"""By falling step: the step, and the slopes to the left and to the right."""
-
-
-def _closes(sides: Sides, rounding: float) -> bool:
-    """Whether the slopes to both sides approach each other as fast as the step falls: at a kink they never do.
-
-    Judged at the smallest step at which they differ by more than rounding; close to a kink there may be smaller ones
-    at which they differ by nothing, though rounding would not hide it.
-    """
-    jumps = [abs(right - left) for _, left, right in sides]
-    floors = [RESOLVED * rounding / h for h, _, _ in sides]
-    apart = [i for i, (jump, floor) in enumerate(zip(jumps, floors, strict=True)) if jump > floor]
-    if not apart or apart[-1] == 0:
-        return len(sides) > 1
-    last = apart[-1]
-    vanishes = last + 1 < len(sides) and floors[last + 1] <= RESOLVES * jumps[last]
-    return jumps[last] <= 0.27 * jumps[last - 1] or vanishes
-
-
-def _roughness(sides: Sides, best: float, best_at: int) -> float:
-    """What phi jumps by at steps where it should be straight, as functions do that round in their inside.
-
-    Its distance from a line falls as the square of the step, at a kink as the step; what it does not fall by is
-    rounding, or a bend if it is no small part of all that phi changes by.
-    """
-    bends = [h * (abs(right - left) + abs(right + left - 2 * best)) for h, left, right in sides[best_at:]]
-    rough = max([0.0, *(bend - 0.3 * before for before, bend in pairwise(bends))])
-    return rough if rough <= ROUGH * max(h * max(abs(left), abs(right)) for h, left, right in sides) else 0.0
-
-
-def _is_kink(sides: Sides, best: float, rounding: float) -> bool:
-    """At a kink the two slopes stay apart; near one their mean leaves what it was close to at larger steps.
-
-    Among many kinks it may have come close to nothing: what the means then hold to at last is not what was found.
-    """
-    off = [abs((left + right) / 2 - best) for _, left, right in sides]
-    floor = rounding / sides[-1][0]
-    stays = len(off) > 1 and off[-1] > 0.3 * off[-2] and off[-1] > SETTLED * floor
-    return not _closes(sides, rounding) or bool(off[-1] > min(off) + 1e3 * floor) or stays
-
-
-def complex_step(phi: ComplexPath) -> float:
-    """phi'(0) = Im phi(ih) / h for an analytic phi: without a difference, so without cancellation.
-
-    Source: Squire and Trapp, "Using Complex Variables to Estimate Derivatives of Real Functions", 1998.
-    """
-    return complex(phi(COMPLEX_STEP * 1j)).imag / COMPLEX_STEP
-
-
-def taylor_slope(phi: Path, derivative: float, unit: float = 1.0, rounding: float = 0.0) -> float | None:
-    """The order of the remainder |phi(h) - phi(0) - h derivative| in h: 2 for the right derivative, 1 for a wrong one.
-
-    None where the remainder drowns in rounding at every step, as it does for the right derivative of a linear phi.
-    """
-    at_zero = phi(0.0)
-    remainders = []
-    for step in (2.0**-k for k in range(2, 16)):
-        h = step * unit
-        value = phi(h)
-        remainder = abs(value - at_zero - h * derivative)
-        largest = max(rounding, EPSILON * max(abs(value), abs(at_zero), abs(h * derivative)))
-        if np.isfinite(remainder) and remainder > 1e3 * largest:
-            remainders.append((np.log2(step), np.log2(remainder)))
-    if len(remainders) < 3:
-        return None
-    steps, found = np.array(remainders[-6:]).T  # the smallest steps that rounding spares
-    return float(np.polyfit(steps, found, 1)[0])

@@ -1,1 +1,1 @@
-"""What a backward pass promises besides the right values."""
+"""What a backward pass promises beside the right values."""

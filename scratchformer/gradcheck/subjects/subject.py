@@ -1,79 +1,103 @@
 """Something whose gradients can be tested, in the one form that every check takes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy import ndarray
+from numpy.typing import DTypeLike
 
-from scratchformer.gradcheck.subjects.misuse import quoted
+from scratchformer.gradcheck.subjects.arguments import (
+    Prepare,
+    copied_arguments,
+    floating,
+    other_arguments,
+    why_not_differentiated,
+)
 
-Gradients = Callable[[Any], dict[str, ndarray]]
-Prepare = Callable[[ndarray], ndarray]
-Starts = Mapping[str, ndarray]
+Gradients = dict[str, ndarray]
+"""The gradient of each tensor, by its name."""
+Backward = Callable[[Any], Gradients]
+"""Takes the cotangent: the gradient of the loss with respect to the output."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A function with a backward pass and the tensors that it is differentiated by.
+class Call:
+    """The call that is tested: `function(*arguments, **options)`.
 
-    `tensors` are the inputs and parameters that are differentiated, by name; checks change them in place. `forward()`
-    computes the output at their present values, and a function that takes the output's cotangent and returns the
-    gradient of every tensor by name. `astype(dtype, prepare)` is the same subject on fresh copies of another dtype,
-    where `prepare` makes of each input one of another memory layout. `is_pure` says that nothing is kept outside of
-    what `forward` returns, so that threads may share it. `elsewhere()` is a forward pass of the same op or layer on
-    other inputs, None if it takes none. `accumulate(dy, starts)` are the gradients of parameters before and after a
-    backward pass that found `starts` in them; None where there are none. `call` is how it was called, as source text.
+    `arguments` are the user's, by name; the function gets copies of them. `name` is for reports and errors, `text` is
+    the call of the check as source text.
     """
 
     name: str
-    tensors: dict[str, ndarray]
-    forward: Callable[[], tuple[Any, Gradients]]
-    astype: Callable[..., "Subject"]
-    is_pure: bool
-    elsewhere: Callable[[], tuple[Any, Gradients] | None]
-    accumulate: Callable[[Any, Starts], tuple[dict[str, ndarray], dict[str, ndarray]]] | None = None
-    call: str = ""
+    function: Callable[..., Any]
+    arguments: Mapping[str, Any]
+    options: Mapping[str, Any]
+    text: str
 
 
-def split_into_parts(subject: Subject, split: Mapping[str, int]) -> Subject:
-    """The same subject, where some tensors are cut into equal parts of their last axis, each with a name of its own.
+@dataclass
+class Subject(ABC):
+    """A function at given inputs, with its backward pass.
 
-    Raises TypeError or ValueError for a split that is none, a name that is not there, or an axis that cannot be cut so.
+    Its arguments are fresh copies of those of the call: floating arrays in `dtype`, and through `prepare`.
     """
-    if not isinstance(split, Mapping):
-        raise TypeError(f"{subject.name}: split must be a mapping from tensors to numbers of parts, got {split!r}")
-    for name, count in split.items():
-        if name not in subject.tensors:
-            raise ValueError(f"{subject.name}: split names {name!r}, there are {quoted(subject.tensors)}")
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(f"{subject.name}: split must cut {name!r} into 1 part or more, got {count!r}")
-        shape = subject.tensors[name].shape
-        if not shape or shape[-1] % count:
-            raise ValueError(f"{subject.name}: {name!r} of shape {shape} has no {count} equal parts")
 
-    def parts(arrays: Mapping[str, ndarray]) -> dict[str, ndarray]:
-        cut = {}
-        for name, array in arrays.items():
-            count = split.get(name, 1)
-            for i, part in enumerate(np.split(array, count, axis=-1) if count > 1 else [array], start=1):
-                cut[name if count == 1 else f"{name}, part {i} of {count}"] = part
-        return cut
+    call: Call
+    dtype: DTypeLike = np.float64
+    prepare: Prepare = np.array
 
-    def parted(passed: tuple[Any, Gradients] | None) -> Any:
-        if passed is None:
-            return None
-        y, gradients = passed
-        return y, lambda dy: parts(gradients(dy))
+    can_be_shared: ClassVar[bool]
+    """Whether two threads may use one object at once: nothing outlives a call but what it returns."""
 
-    def at(*arguments: Any) -> Subject:
-        return split_into_parts(subject.astype(*arguments), split)
+    def __post_init__(self) -> None:
+        self.arguments = copied_arguments(self.call.arguments, self.dtype, self.prepare)
+        self.inputs = floating(self.arguments)
 
-    return replace(
-        subject,
-        tensors=parts(subject.tensors),
-        forward=lambda: parted(subject.forward()),
-        astype=at,
-        elsewhere=lambda: parted(subject.elsewhere()),
-    )
+    @property
+    def name(self) -> str:
+        return self.call.name
+
+    @cached_property
+    def tensors(self) -> dict[str, ndarray]:
+        """What the output is differentiated by: inputs, and parameters. Checks change the values in place."""
+        return self.inputs
+
+    @abstractmethod
+    def run(self, arguments: Mapping[str, Any]) -> tuple[Any, Backward]:
+        """The output for some arguments, and the backward that belongs to it."""
+
+    def forward(self) -> tuple[Any, Backward]:
+        """The output at the present values of the tensors, and its backward."""
+        return self.run(self.arguments)
+
+    def forward_on_other_inputs(self) -> tuple[Any, Backward] | None:
+        """A forward pass of the same op or layer on other inputs; None if it takes none of those that are tried."""
+        for arguments in other_arguments(self.arguments):
+            try:
+                return self.run(arguments)
+            except Exception:  # such inputs may lie outside of its domain
+                continue
+        return None
+
+    def accumulate(self, dy: Any, starts: Mapping[str, ndarray]) -> tuple[Gradients, Gradients] | None:
+        """The gradients of parameters before and after a backward pass that finds `starts` in them.
+
+        None if there are no parameters.
+        """
+        return None
+
+    def astype(self, dtype: DTypeLike, prepare: Prepare = np.array) -> "Subject":
+        """The same subject on new copies of the arguments of the call, whatever has become of the present ones."""
+        return replace(self, dtype=dtype, prepare=prepare)
+
+    def largest_input(self) -> float:
+        """The largest finite magnitude in the tensors."""
+        return max(float(np.abs(x[np.isfinite(x)]).max(initial=0)) for x in self.tensors.values())
+
+    @property
+    def not_differentiated(self) -> dict[str, str]:
+        return why_not_differentiated(self.call.arguments, self.call.options)

@@ -1,0 +1,51 @@
+"""Promises about sums: backward is linear in the cotangent, and adds to the gradients of parameters."""
+
+from typing import Any
+
+import numpy as np
+
+from scratchformer.gradcheck.numeric.epsilon import EPSILON
+from scratchformer.gradcheck.numeric.random_streams import GRADIENT_STARTS, LINEARITY
+from scratchformer.gradcheck.promises.same_gradients import (
+    fresh,
+    gradients_from,
+    gradients_of,
+    rounding_of_cancellation,
+)
+from scratchformer.gradcheck.subjects.subject import Subject
+
+SUMMED = 1e-10
+"""How far rounding moves a sum of gradients, relative to the largest."""
+
+
+def is_linear(subject: Subject, dy: Any, seed: int) -> bool:
+    """Whether 2 dy - 3 dz gives twice the gradients of dy less three times those of dz, a random cotangent."""
+    _, backward = subject.forward()
+    dz = np.asarray(np.random.default_rng([seed, LINEARITY]).standard_normal(np.shape(dy)))[()]
+    of_dy, of_dz, of_both = (gradients_from(backward, d) for d in (dy, dz, 2 * dy - 3 * dz))
+    largest = max(np.abs(dx).max(initial=0) for dx in (*of_dy.values(), *of_dz.values()))
+    cancelled = rounding_of_cancellation(subject, 2 * np.abs(dy) + 3 * np.abs(dz), EPSILON)
+    limit = SUMMED * largest + cancelled * max(1.0, subject.largest_input())
+    return all((np.abs(of_both[name] - (2 * of_dy[name] - 3 * of_dz[name])) <= limit).all() for name in of_dy)
+
+
+def adds_to_gradients(subject: Subject, dy: Any, seed: int) -> bool:
+    """Whether parameters' gradients grow by the right amount from random starts.
+
+    The starts differ between parameters, and have the size of each one's gradient, so that nothing drowns in rounding.
+    """
+    accumulated = subject.accumulate(fresh(dy), {})
+    if accumulated is None:
+        return True
+    _, once = accumulated
+    generator = np.random.default_rng([seed, GRADIENT_STARTS])
+    sizes = {name: float(np.abs(dx).max(initial=0)) or 1.0 for name, dx in once.items()}
+    starts = {name: sizes[name] * generator.uniform(1, 2, dx.shape) for name, dx in once.items()}
+    again = subject.accumulate(fresh(dy), starts)
+    assert again is not None
+    before, after = again
+    return all((np.abs(after[name] - before[name] - dx) <= SUMMED * sizes[name]).all() for name, dx in once.items())
+
+
+def gives_zero_for_zero(subject: Subject, dy: Any, seed: int) -> bool:
+    return not any(dx.any() for dx in gradients_of(subject, dy * 0).values())

@@ -1,0 +1,56 @@
+"""When two runs give the same gradients, and how far rounding may move them apart."""
+
+from typing import Any
+
+import numpy as np
+
+from scratchformer.gradcheck.numeric.random_streams import INPUT_ROUNDING
+from scratchformer.gradcheck.subjects.subject import Backward, Gradients, Subject
+
+CONDITION = 100
+"""How many times the estimated effect of rounding two runs may differ by."""
+
+
+def fresh(dy: Any) -> Any:
+    """A copy of a cotangent; a NumPy number if it is one."""
+    return np.array(dy)[()]
+
+
+def gradients_of(subject: Subject, dy: Any) -> Gradients:
+    _, backward = subject.forward()
+    return gradients_from(backward, dy)
+
+
+def gradients_from(backward: Backward, dy: Any) -> Gradients:
+    """Copies of the gradients for a copy of the cotangent, so that later writing changes neither."""
+    return copied(backward(fresh(dy)))
+
+
+def copied(gradients: Gradients) -> Gradients:
+    return {name: dx.copy() for name, dx in gradients.items()}
+
+
+def is_finite(gradients: Gradients) -> bool:
+    return all(bool(np.isfinite(dx).all()) for dx in gradients.values())
+
+
+def same(a: Gradients, b: Gradients, relative: float = 0.0, absolute: float = 0.0) -> bool:
+    """Whether no two elements differ by more than a share of the largest element in `a`, plus an absolute amount."""
+    limit = relative * max(np.abs(dx).max(initial=0) for dx in a.values()) + absolute
+    return all(bool((np.abs(dx - b[name]) <= limit).all()) for name, dx in a.items())
+
+
+def rounding_effect(subject: Subject, dy: Any, seed: int, epsilon: float) -> float:
+    """How far rounding may move a gradient: as far as moving every input by its own rounding does, times CONDITION."""
+    generator = np.random.default_rng([seed, INPUT_ROUNDING])
+    moved = subject.astype(np.float64)
+    for name, x in moved.tensors.items():
+        x[...] = subject.tensors[name] * (1 + epsilon * generator.standard_normal(x.shape))
+    before, after = gradients_of(subject, dy), gradients_of(moved, dy)
+    effect = max(float(np.abs(after[name] - dx).max(initial=0)) for name, dx in before.items())
+    return CONDITION * effect + rounding_of_cancellation(subject, dy, epsilon)
+
+
+def rounding_of_cancellation(subject: Subject, dy: Any, epsilon: float) -> float:
+    """What rounding leaves where the cotangent, or its products with the inputs, should cancel."""
+    return CONDITION * epsilon * float(np.abs(dy).max(initial=0)) * max(1.0, subject.largest_input())

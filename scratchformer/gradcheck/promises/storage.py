@@ -1,0 +1,117 @@
+"""Promises about how numbers are stored: their dtype, and their layout in memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.gradcheck.numeric.copies import generic_copies
+from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT32_EPSILON
+from scratchformer.gradcheck.numeric.random_streams import FLOAT32
+from scratchformer.gradcheck.promises.same_gradients import (
+    copied,
+    gradients_of,
+    is_finite,
+    rounding_effect,
+    rounding_of_cancellation,
+    same,
+)
+from scratchformer.gradcheck.subjects.subject import Subject
+
+IN_OTHER_LAYOUT, IN_FLOAT32 = 1e-10, 1e-3
+"""Differences, relative to the largest gradient, that are rounding where the gradient is well conditioned."""
+LARGEST_IN_FLOAT32 = 100
+"""Inputs up to this size are compared in float32. Where larger numbers cancel, it has no digits left to compare."""
+
+
+def keeps_dtype(subject: Subject, dy: Any, seed: int) -> bool:
+    for dtype in (np.float64, np.float32):
+        y, backward = subject.astype(dtype).forward()
+        gradients = backward(_cast(dy, dtype))
+        if y.dtype != dtype or any(dx.dtype != dtype for dx in gradients.values()):
+            return False
+    return True
+
+
+def agrees_in_float32(subject: Subject, dy: Any, seed: int) -> bool:
+    """Whether float32 gives the gradients of float64, at the given values or at generic ones nearby.
+
+    At one of them is enough, as rounding may move a value to the other side of a kink close by.
+    """
+    if subject.largest_input() > LARGEST_IN_FLOAT32 or _agrees_here(subject, dy, seed):
+        return True
+    generator = np.random.default_rng([seed, FLOAT32])
+    return any(_agrees_here(copy, dy, seed) for copy in generic_copies(subject, generator))
+
+
+def _agrees_here(subject: Subject, dy: Any, seed: int) -> bool:
+    single, double = subject.astype(np.float32), subject.astype(np.float64)
+    for name, x in single.tensors.items():
+        x[...] = subject.tensors[name]
+        double.tensors[name][...] = x
+    y, backward = single.forward()
+    found = copied(backward(_cast(dy, np.float32)))
+    expected = gradients_of(double, dy)
+    if is_finite(expected) and not (np.isfinite(y).all() and is_finite(found)):
+        is_beyond_float32 = np.abs(double.forward()[0]).max(initial=0) > LARGEST_IN_FLOAT32
+        return bool(is_beyond_float32)
+    return same(expected, found, IN_FLOAT32, rounding_effect(double, dy, seed, FLOAT32_EPSILON))
+
+
+def takes_any_layout(subject: Subject, dy: Any, seed: int) -> bool:
+    """Whether inputs that are read-only, or not in C order, give the same gradients."""
+    expected = gradients_of(subject, dy)
+    reordered = _rounding_in_other_order(subject, dy, seed)
+    return all(
+        same(expected, gradients_of(subject.astype(np.float64, layout), dy), IN_OTHER_LAYOUT, reordered)
+        for layout in LAYOUTS
+    )
+
+
+def takes_any_cotangent(subject: Subject, dy: Any, seed: int) -> bool:
+    """The same for cotangents, one of them a single number that `np.broadcast_to` spreads over the shape."""
+    if not np.ndim(dy):
+        return True
+    reordered = _rounding_in_other_order(subject, dy, seed)
+    given = [(dy, layout(dy)) for layout in LAYOUTS]
+    if dy.size:
+        given.append((np.full(dy.shape, dy.flat[0]), np.broadcast_to(dy.flat[0], dy.shape)))
+    for plain, laid_out in given:
+        _, backward = subject.forward()
+        found = copied(backward(laid_out))
+        is_same = same(gradients_of(subject, plain), found, IN_OTHER_LAYOUT, reordered)
+        if not is_same or not np.array_equal(plain, laid_out):
+            return False
+    return True
+
+
+def _rounding_in_other_order(subject: Subject, dy: Any, seed: int) -> float:
+    """How far another order of summation moves a gradient, whose terms are cotangents times up to two inputs."""
+    cancelled = rounding_of_cancellation(subject, dy, EPSILON) * max(1.0, subject.largest_input())
+    return rounding_effect(subject, dy, seed, EPSILON) + cancelled
+
+
+def _cast(dy: Any, dtype: DTypeLike) -> Any:
+    return np.array(dy, dtype)[()]
+
+
+def _read_only(x: ndarray) -> ndarray:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+def _fortran(x: ndarray) -> ndarray:
+    return np.array(x, order="F")
+
+
+def _strided(x: ndarray) -> ndarray:
+    """Every other number of an array; those in between are NaN, to be noticed if they are read."""
+    wide = np.full((*x.shape, 2), np.nan, x.dtype)
+    wide[..., 0] = x
+    return wide[..., 0]
+
+
+LAYOUTS: tuple[Callable[[ndarray], ndarray], ...] = (_read_only, _fortran, _strided)

@@ -1,0 +1,108 @@
+"""The arguments of the function that is tested: their names, copies of them, and which of them are differentiated."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.gradcheck.subjects.wording import described
+
+Prepare = Callable[[ndarray], ndarray]
+"""Copies an array, perhaps into another memory layout."""
+
+OTHER_FACTORS = (0.5, 1 - 2.0**-20)
+"""What inputs are multiplied by to get other inputs: by the second where the first leaves the function's domain."""
+
+
+def is_floating(x: object) -> bool:
+    return isinstance(x, ndarray) and x.dtype.kind in "fc"
+
+
+def floating(arguments: Mapping[str, Any]) -> dict[str, ndarray]:
+    return {name: x for name, x in arguments.items() if is_floating(x)}
+
+
+def named_arguments(function: Callable[..., Any], arguments: tuple[Any, ...], skipped: int = 0) -> dict[str, Any]:
+    """Positional arguments by their names in the signature; where it has no name for one, as "argument 2".
+
+    `skipped` parameters at the start of the signature belong to none of the arguments.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # not callable, or a built-in function without a signature
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][skipped:]
+    names += [f"argument {i}" for i in range(len(names), len(arguments))]
+    return dict(zip(names, arguments, strict=False))
+
+
+def copied_arguments(arguments: Mapping[str, Any], dtype: DTypeLike, prepare: Prepare) -> dict[str, Any]:
+    """The arguments with every array copied: floating ones in `dtype` and through `prepare`, others as they are."""
+    copies = {}
+    for name, argument in arguments.items():
+        if is_floating(argument):
+            copies[name] = prepare(np.asarray(argument).astype(dtype))
+        else:
+            copies[name] = argument.copy() if isinstance(argument, ndarray) else argument
+    return copies
+
+
+def other_arguments(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Arguments of the same shapes with other values: floating arrays scaled, or all reversed if none is floating."""
+    has_floating = bool(floating(arguments))
+    for factor in OTHER_FACTORS:
+        yield {name: _other(x, factor, has_floating) for name, x in arguments.items()}
+
+
+def _other(x: Any, factor: float, has_floating: bool) -> Any:
+    if is_floating(x):
+        return (x * factor).astype(x.dtype)
+    return np.flip(x) if isinstance(x, ndarray) and not has_floating else x
+
+
+def check_arguments(name: str, function: object, arguments: Mapping[str, Any]) -> None:
+    """Raises TypeError if the function cannot be called, or for an argument that looks differentiable but is not.
+
+    These are floats, lists of floats, and complex arrays.
+    """
+    if not callable(function):
+        raise TypeError(f"{name}: expected a function, got {described(function)}")
+    for argument_name, argument in arguments.items():
+        if isinstance(argument, float | complex | np.inexact):
+            raise TypeError(f"{name}: {argument_name} must be an array to be differentiated, got {argument!r}")
+        if isinstance(argument, list) and _holds_floats(argument):
+            raise TypeError(f"{name}: {argument_name} must be an array to be differentiated, got a list")
+        if is_floating(argument) and np.iscomplexobj(argument):
+            raise TypeError(f"{name}: {argument_name} must be real to be differentiated, got {argument.dtype}")
+
+
+def _holds_floats(argument: object) -> bool:
+    if isinstance(argument, list):
+        return any(_holds_floats(item) for item in argument)
+    return isinstance(argument, float) and not isinstance(argument, np.generic)
+
+
+def check_tensors(name: str, tensors: Mapping[str, ndarray]) -> None:
+    """Raises TypeError if there is nothing to differentiate, ValueError if a tensor holds NaN."""
+    if not tensors:
+        raise TypeError(f"{name}: nothing to differentiate, expected at least one floating array")
+    for tensor_name, tensor in tensors.items():
+        if np.isnan(tensor).any():
+            raise ValueError(f"{name}: {tensor_name} cannot be differentiated, it holds NaN")
+
+
+def why_not_differentiated(arguments: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
+    """The reason for each array, list or tuple that is not differentiated, by its name."""
+    reasons = {}
+    for name, argument in arguments.items():
+        if isinstance(argument, ndarray | np.generic) and not is_floating(argument):
+            reasons[name] = f"it holds {argument.dtype}"
+        elif isinstance(argument, list | tuple):
+            reasons[name] = f"it is {described(argument)}"
+    for name, option in options.items():
+        if is_floating(option):
+            reasons[name] = "it is given by keyword"
+    return reasons

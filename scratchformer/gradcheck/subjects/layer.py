@@ -1,0 +1,130 @@
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from operator import call
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, named_arguments
+from scratchformer.gradcheck.subjects.returned import input_gradients, output_and_backward
+from scratchformer.gradcheck.subjects.source_text import call_text
+from scratchformer.gradcheck.subjects.split import check_split, in_parts
+from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject
+from scratchformer.gradcheck.subjects.wording import described
+
+
+@runtime_checkable
+class Parameter(Protocol):
+    value: ndarray
+    grad: ndarray
+
+
+def layer_subject(
+    layer: Any,
+    *arguments: Any,
+    name: str | None = None,
+    function: Callable[..., Any] | None = None,
+    split: Mapping[str, int] | None = None,
+    **options: Any,
+) -> "LayerSubject":
+    """A subject from `layer(*arguments, **options)`, which is differentiated by its floating inputs and its parameters.
+
+    An input that has the name of a parameter is reported as "weight (input)".
+
+    Args:
+        layer: has `parameters()`, a mapping from names to objects with `.value` and `.grad`, and `astype(dtype)`.
+        arguments, options: of the call.
+        name: to report; the layer's class if none is given.
+        function: `function(layer, *arguments, **options)` is tested in place of `layer(*arguments, **options)`.
+        split: the number of equal parts that a tensor is cut into along its last axis.
+    """
+    name = name or type(layer).__name__
+    parameters = parameters_of(name, layer)
+    named = named_arguments(layer, arguments) if function is None else named_arguments(function, arguments, skipped=1)
+    named = {f"{key} (input)" if key in parameters else key: argument for key, argument in named.items()}
+    check_arguments(name, layer if function is None else function, named)
+    text = call_text("check_layer", f"<the same {type(layer).__name__}>", named, options)
+    whole = LayerSubject(Call(name, function or call, named, options, text), layer=layer)
+    check_tensors(name, whole.tensors)
+    if split is None:
+        return whole
+    check_split(name, split, whole.tensors)
+    return LayerSubject(whole.call, layer=layer, split=split)
+
+
+@dataclass(kw_only=True)
+class LayerSubject(Subject):
+    layer: Any
+    split: Mapping[str, int] = field(default_factory=dict)
+
+    can_be_shared = False  # each call adds to the gradients of the same parameters
+
+    def __post_init__(self) -> None:
+        self.copy = copy_of_layer(self.name, self.layer, self.dtype)
+        super().__post_init__()
+        self.parameters = parameters_of(self.name, self.copy)
+
+    @cached_property
+    def tensors(self) -> dict[str, ndarray]:
+        values = {key: parameter.value for key, parameter in self.parameters.items()}
+        return in_parts(self.inputs | values, self.split)
+
+    def run(self, arguments: Mapping[str, Any]) -> tuple[Any, Backward]:
+        y, backward = self._output_and_backward(arguments)
+        return y, partial(self._gradients, backward)
+
+    def accumulate(self, dy: Any, starts: Mapping[str, ndarray]) -> tuple[Gradients, Gradients] | None:
+        if not self.parameters:
+            return None
+        _, backward = self._output_and_backward(self.arguments)
+        for key, parameter in self.parameters.items():
+            parameter.grad[...] = starts.get(key, 0.0)
+        before = self._parameter_gradients()
+        backward(dy)
+        return before, self._parameter_gradients()
+
+    def _output_and_backward(self, arguments: Mapping[str, Any]) -> tuple[Any, Callable[..., Any]]:
+        returned = self.call.function(self.copy, *arguments.values(), **self.call.options)
+        return output_and_backward(self.name, returned)
+
+    def _gradients(self, backward: Callable[..., Any], dy: Any) -> Gradients:
+        for parameter in self.parameters.values():
+            parameter.grad[...] = 0
+        of_inputs = input_gradients(self.name, backward(dy), self.inputs, self.not_differentiated)
+        return in_parts(of_inputs | self._parameter_gradients(), self.split)
+
+    def _parameter_gradients(self) -> Gradients:
+        return {key: parameter.grad.copy() for key, parameter in self.parameters.items()}
+
+
+def parameters_of(name: str, layer: Any) -> dict[str, Parameter]:
+    """A layer's parameters, by name. Raises TypeError if it has no `parameters()` and `astype`, or other parameters."""
+    for method in ("parameters", "astype"):
+        if not callable(getattr(layer, method, None)):
+            raise TypeError(f"{name}: a layer needs {method}(), {type(layer).__name__} has none")
+    parameters = layer.parameters()
+    if not isinstance(parameters, Mapping):
+        got = described(parameters)
+        raise TypeError(f"{name}: parameters() must return a mapping from names to parameters, got {got}")
+    for parameter_name, parameter in parameters.items():
+        value, grad = (getattr(parameter, part, None) for part in ("value", "grad"))
+        if not (isinstance(value, ndarray) and isinstance(grad, ndarray) and value.shape == grad.shape):
+            raise TypeError(f"{name}: parameter {parameter_name!r} needs arrays .value and .grad of the same shape")
+    return dict(parameters)
+
+
+def copy_of_layer(name: str, layer: Any, dtype: DTypeLike) -> Any:
+    """`layer.astype(dtype)`. Raises TypeError unless that is another layer, with parameters of that dtype."""
+    copy = layer.astype(dtype)
+    if copy is layer or copy is None:
+        raise TypeError(f"{name}: astype must return a copy, got {'the layer itself' if copy is layer else None}")
+    for parameter_name, parameter in parameters_of(name, copy).items():
+        if parameter.value.dtype != dtype or parameter.grad.dtype != dtype:
+            found = parameter.value.dtype
+            raise TypeError(
+                f"{name}: astype({np.dtype(dtype)}) must give {parameter_name!r} that dtype, it has {found}"
+            )
+    return copy
