@@ -27,23 +27,24 @@ from pathlib import Path
 from string import ascii_letters, digits
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from scratchformer.models import Transformer
-from scratchformer.plots import save_figure
 from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
-from scratchformer.recipes.alignment import cross_attention, has_alignment, measure_alignment, read_alignment
+from scratchformer.recipes.alignment import cross_attention, measure_alignment
 from scratchformer.recipes.encoder_decoder import (
     CharacterPairs,
     PairOptions,
-    draw_pair_losses,
+    draw_pairs,
     load_encoder_decoder,
     pair_trainer,
 )
 from scratchformer.recipes.experiment import TrainingExperiment, run_experiment
-from scratchformer.runs import About, Result, RunFolder, Training, read_config
+from scratchformer.runs import About, Result, RunFolder, Training
 from scratchformer.text import PairBatch
 from scratchformer.text.dates import DATE_FORMS, WrittenDate, write_date
 
+TITLE = "An encoder-decoder that reads dates"
 PAIRS = CharacterPairs(f"{digits}{ascii_letters} '(),-./")
 PARTS = {"y": "year", "m": "month", "d": "day"}
 ISO_PARTS = "yyyy.mm.dd"
@@ -99,19 +100,19 @@ class Dates(TrainingExperiment[PairOptions, Transformer, PairBatch]):
 
     @classmethod
     def draw(cls, path: Path) -> list[Path]:
-        title, unit = "An encoder-decoder that reads dates", "nats per character, smoothed"
-        figures = draw_pair_losses(path, ABOUT, PAIRS.vocabulary_size, unit=unit, title=title)
-        if not has_alignment(path):
-            return figures
-        days = random_dates("test", len(SHOWN), read_config(path, ABOUT.name, PairOptions).seed, 1)
-        (layer, head), model, panels = read_alignment(path).best_head, load_encoder_decoder(path), []
-        for day, form in zip(days, SHOWN, strict=True):
-            one = write_date(date.fromisoformat(day.iso), form)
-            weights = cross_attention(model, batch_of([one]))[0, layer, head]
-            written, read = ([PARTS.get(part, "") for part in parts] for parts in (f"{ISO_PARTS}.", one.parts))
-            panels.append(AlignmentPanel("", weights, [*one.iso, "end"], one.text, written, read))
-        maps = alignment_maps(panels, title=f"{title}: where layer {layer + 1}, head {head + 1} looks")
-        return [*figures, save_figure(maps, path / "attention")]
+        unit = "nats per character, smoothed"
+        return draw_pairs(path, ABOUT, PAIRS.vocabulary_size, draw_attention, unit=unit, title=TITLE)
+
+
+def draw_attention(model: Transformer, head: tuple[int, int], seed: int) -> Figure:
+    """Where one head looks while it reads three dates of the test."""
+    panels = []
+    for day, form in zip(random_dates("test", len(SHOWN), seed, 1), SHOWN, strict=True):
+        one = write_date(date.fromisoformat(day.iso), form)
+        weights = cross_attention(model, batch_of([one]))[0][head]
+        written, read = ([PARTS.get(part, "") for part in parts] for parts in (f"{ISO_PARTS}.", one.parts))
+        panels.append(AlignmentPanel("", weights, [*one.iso, "end"], one.text, written, read))
+    return alignment_maps(panels, title=f"{TITLE}: where layer {head[0] + 1}, head {head[1] + 1} looks")
 
 
 @cache

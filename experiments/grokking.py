@@ -35,14 +35,12 @@ from scratchformer.recipes.options import (
     Count,
     EvaluateEvery,
     Heads,
-    Natural,
     NotNegative,
     Positive,
     RunOptions,
     SaveEvery,
+    Warmup,
     Width,
-    check_heads,
-    check_warmup,
 )
 from scratchformer.runs import About, Range, Result, RunFolder, Training, read_config, reference_curves
 from scratchformer.text import TokenBatch
@@ -78,8 +76,7 @@ class Options(RunOptions):
     """Training steps of each model: updates of the weights."""
     learning_rate: Positive = 1e-3
     """The same in every step after the warm-up."""
-    warmup: Natural = 10
-    """Updates of linear rise to the learning rate."""
+    warmup: Warmup = 10
     weight_decay: NotNegative = 1.0
     """AdamW's decoupled decay; the control has none."""
     evaluate_every: EvaluateEvery = 20
@@ -87,8 +84,6 @@ class Options(RunOptions):
 
     def check(self) -> None:
         super().check()
-        check_heads(self.heads, self.width)
-        check_warmup(self.warmup, self.steps)
         if self.modulus % 2 == 0:
             raise ValueError(f"--modulus must be odd, got {self.modulus}")
 

@@ -43,8 +43,6 @@ from scratchformer.recipes.options import (
     RunOptions,
     SaveEvery,
     Warmup,
-    check_threads,
-    check_warmup,
 )
 from scratchformer.runs import About, Range, Result, RunFolder, Training, read_config, reference_curves
 from scratchformer.text import TokenBatch
@@ -89,11 +87,6 @@ class Options(RunOptions):
     """Sequences that the curves are measured on."""
     tests: Count = 2000
     """Other sequences, that the verdict is measured on."""
-
-    def check(self) -> None:
-        super().check()
-        check_warmup(self.warmup, self.steps)
-        check_threads(self.threads, self.batch)
 
 
 PRESETS = {

@@ -32,8 +32,6 @@ from scratchformer.recipes.options import (
     Text,
     Warmup,
     Width,
-    check_threads,
-    check_warmup,
 )
 from scratchformer.recipes.text_figures import TextFigures
 from scratchformer.runs import About, Range, Result, RunFolder, Training, reference_run
@@ -84,11 +82,6 @@ class Options(RunOptions):
     evaluate_every: EvaluateEvery = 250
     save_every: SaveEvery = 250
     evaluation_batches: EvaluationBatches = 40
-
-    def check(self) -> None:
-        super().check()
-        check_warmup(self.warmup, self.steps)
-        check_threads(self.threads, self.batch)
 
 
 PRESETS = {

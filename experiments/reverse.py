@@ -20,24 +20,25 @@ from pathlib import Path
 from string import ascii_lowercase
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from scratchformer.models import Transformer
-from scratchformer.plots import save_figure
 from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
-from scratchformer.recipes.alignment import cross_attention, has_alignment, measure_alignment, read_alignment
+from scratchformer.recipes.alignment import cross_attention, measure_alignment
 from scratchformer.recipes.encoder_decoder import (
     CharacterPairs,
     PairOptions,
-    draw_pair_losses,
+    draw_pairs,
     load_encoder_decoder,
     pair_trainer,
 )
 from scratchformer.recipes.experiment import TrainingExperiment, run_experiment
-from scratchformer.runs import About, Result, RunFolder, Training, read_config
+from scratchformer.runs import About, Result, RunFolder, Training
 from scratchformer.text import PairBatch
 
 PAIRS = CharacterPairs(ascii_lowercase)
 LONGEST = 12
+TITLE = "An encoder-decoder that reverses"
 
 ABOUT = About(
     script=__file__,
@@ -86,20 +87,20 @@ class Reverse(TrainingExperiment[PairOptions, Transformer, PairBatch]):
 
     @classmethod
     def draw(cls, path: Path) -> list[Path]:
-        title, unit = "An encoder-decoder that reverses", "nats per letter, smoothed"
-        figures = draw_pair_losses(path, ABOUT, PAIRS.vocabulary_size, unit=unit, title=title)
-        if not has_alignment(path):
-            return figures
-        source = sequences([read_config(path, ABOUT.name, PairOptions).seed, 3], 1, shortest=LONGEST)[0]
-        layer, head = read_alignment(path).best_head
-        weights = cross_attention(load_encoder_decoder(path), batch_of([source]))[0]
-        texts = [*source[::-1], "end"], source
-        panels = [
-            AlignmentPanel(f"layer {layer + 1}, head {head + 1}", weights[layer, head], *texts),
-            AlignmentPanel(f"mean of all {weights[:, :, 0, 0].size} heads", weights.mean(axis=(0, 1)), *texts),
-        ]
-        maps = alignment_maps(panels, beside=True, title=f"{title}: where the decoder looks")
-        return [*figures, save_figure(maps, path / "attention")]
+        unit = "nats per letter, smoothed"
+        return draw_pairs(path, ABOUT, PAIRS.vocabulary_size, draw_attention, unit=unit, title=TITLE)
+
+
+def draw_attention(model: Transformer, head: tuple[int, int], seed: int) -> Figure:
+    """Where one head, and all in the mean, look while they reverse a sequence."""
+    source = sequences([seed, 3], 1, shortest=LONGEST)[0]
+    weights = cross_attention(model, batch_of([source]))[0]
+    texts = [*source[::-1], "end"], source
+    panels = [
+        AlignmentPanel(f"layer {head[0] + 1}, head {head[1] + 1}", weights[head], *texts),
+        AlignmentPanel(f"mean of all {weights[:, :, 0, 0].size} heads", weights.mean(axis=(0, 1)), *texts),
+    ]
+    return alignment_maps(panels, beside=True, title=f"{TITLE}: where the decoder looks")
 
 
 def sequences(seed: Sequence[int], count: int, *, shortest: int = 1) -> list[str]:

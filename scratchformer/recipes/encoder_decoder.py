@@ -1,17 +1,20 @@
 """An encoder-decoder that learns pairs of sequences: its options, its training, its characters and its losses."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from scratchformer.generation.translation import translate
 from scratchformer.layers import Trace
 from scratchformer.models import Transformer, TransformerConfig
 from scratchformer.optim import AdamW, WarmupInverseSquareRoot, WeightAverage
+from scratchformer.plots import save_figure
+from scratchformer.recipes.alignment import has_alignment, read_alignment
 from scratchformer.recipes.options import (
     Average,
     Count,
@@ -23,7 +26,6 @@ from scratchformer.recipes.options import (
     RunOptions,
     SaveEvery,
     Steps,
-    check_threads,
 )
 from scratchformer.runs.figures import draw_losses, draw_norms, reference_run
 from scratchformer.runs.folder import load_run, read_config
@@ -61,10 +63,6 @@ class PairOptions(RunOptions):
     """Hypotheses that the beam search keeps."""
     tests: Count = 1000
     """Pairs that the trained model is tested on."""
-
-    def check(self) -> None:
-        super().check()
-        check_threads(self.threads, self.batch)
 
 
 def pair_trainer(options: PairOptions, vocabulary_size: int) -> Trainer[Transformer, PairBatch]:
@@ -110,22 +108,35 @@ def load_encoder_decoder(path: Path) -> Transformer:
     return model
 
 
-def draw_pair_losses(path: Path, about: About, vocabulary_size: int, *, unit: str, title: str) -> list[Path]:
-    """Draws the loss of a run, with the least that is possible, and the norms of its layers.
+def draw_pairs(
+    path: Path,
+    about: About,
+    vocabulary_size: int,
+    draw_attention: Callable[[Transformer, tuple[int, int], int], Figure],
+    *,
+    unit: str,
+    title: str,
+) -> list[Path]:
+    """Draws loss and norms of a run and, once it has ended, what the best head of its best model attends to.
 
     Args:
         path: of the run's folder.
         about: the experiment.
-        vocabulary_size: number of distinct tokens.
+        vocabulary_size: number of distinct tokens, on which the least possible loss depends.
+        draw_attention: draws cross-attention, by the model, the layer and head of the best head, and the run's seed.
         unit: of the loss.
-        title: of both figures.
+        title: of loss and norms.
 
     Raises ValueError for a folder of something else.
     """
     options = read_config(path, about.name, PairOptions)
     levels = {"least possible": least_smoothed_loss(vocabulary_size, options.label_smoothing)}
     losses = draw_losses(path, levels, reference_run(about.script, options.preset), unit=unit, title=title)
-    return [losses, draw_norms(path, title=title)]
+    figures = [losses, draw_norms(path, title=title)]
+    if has_alignment(path):
+        maps = draw_attention(load_encoder_decoder(path), read_alignment(path).best_head, options.seed)
+        figures.append(save_figure(maps, path / "attention"))
+    return figures
 
 
 def least_smoothed_loss(vocabulary_size: int, label_smoothing: float) -> float:

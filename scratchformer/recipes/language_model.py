@@ -24,9 +24,6 @@ from scratchformer.recipes.options import (
     Warmup,
     WeightDecay,
     Width,
-    check_heads,
-    check_threads,
-    check_warmup,
 )
 from scratchformer.text import TokenBatch
 from scratchformer.training import Trainer, next_token_loss
@@ -74,9 +71,6 @@ class LanguageModelOptions(RunOptions):
 
     def check(self) -> None:
         super().check()
-        check_heads(self.heads, self.width)
-        check_warmup(self.warmup, self.steps)
-        check_threads(self.threads, self.batch)
         if self.model == "llama" and (self.bias or self.width // self.heads % 2):
             raise ValueError("--model llama has no --bias, and heads of an even width")
         if self.model == "llama" and (self.positions, self.norm_first, self.activation) != OF_GPT_2:

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from operator import le, lt
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 from tyro.conf import arg
 
-from scratchformer.runs.command_line import Range, check_ranges, options_of
+from scratchformer.runs.command_line import Range, Relation, check_ranges, options_of
 
 Count = Annotated[int, Range(at_least=1)]
 Natural = Annotated[int, Range(at_least=0)]
@@ -15,15 +16,21 @@ Positive = Annotated[float, Range(above=0, below=math.inf)]
 NotNegative = Annotated[float, Range(at_least=0, below=math.inf)]
 Probability = Annotated[float, Range(at_least=0, below=1)]
 
+Threads = Annotated[Count, Relation("batch", le, "is more than", "; each takes a sequence")]
+
 Layers = Annotated[Count, arg(help="Number of Transformer blocks.")]
-Heads = Annotated[Count, arg(help="Attention heads per block; must divide the width.")]
+Heads = Annotated[
+    Count,
+    Relation("width", lambda heads, width: width % heads == 0, "does not divide"),
+    arg(help="Attention heads per block; must divide the width."),
+]
 Width = Annotated[Count, arg(help="Features of the residual stream.")]
 Dropout = Annotated[Probability, arg(help="Probability of dropping an element, in [0, 1).")]
 
 Steps = Annotated[Count, arg(help="Training steps: updates of the weights.")]
 PeakRate = Annotated[Positive, arg(help="Peak of the schedule.")]
 FinalRate = Annotated[NotNegative, arg(help="End of the schedule's cosine; the same as the peak for a constant rate.")]
-Warmup = Annotated[Natural, arg(help="Updates of linear rise to the peak.")]
+Warmup = Annotated[Natural, Relation("steps", lt, "must be less than"), arg(help="Updates of linear rise to the peak.")]
 WeightDecay = Annotated[NotNegative, arg(help="AdamW's decoupled decay, on matrices and tables only.")]
 Average = Annotated[
     Probability,
@@ -111,30 +118,12 @@ class RunOptions:
     """Run folder whose figures are drawn anew; all other options are then ignored."""
     seed: Natural = 0
     """Seed of all that is drawn at random."""
-    threads: Count = 2
+    threads: Threads = 2
     """Worker threads; each takes a share of every batch."""
 
     def check(self) -> None:
         """Raises ValueError, naming the option, for the first value out of range."""
         check_ranges(self)
-
-
-def check_heads(heads: int, width: int) -> None:
-    """Raises ValueError unless heads of equal size make up the width."""
-    if width % heads:
-        raise ValueError(f"--heads {heads} does not divide --width {width}")
-
-
-def check_warmup(warmup: int, steps: int) -> None:
-    """Raises ValueError unless the learning rate reaches its peak before the last step."""
-    if warmup >= steps:
-        raise ValueError(f"--warmup {warmup} must be less than --steps {steps}")
-
-
-def check_threads(threads: int, batch: int) -> None:
-    """Raises ValueError unless a batch has a sequence for each thread."""
-    if threads > batch:
-        raise ValueError(f"--threads {threads} is more than --batch {batch}; each takes a sequence")
 
 
 def is_as(options: object, preset: object, *free: str) -> bool:

@@ -26,9 +26,6 @@ from scratchformer.recipes.options import (
     Warmup,
     WeightDecay,
     Width,
-    check_heads,
-    check_threads,
-    check_warmup,
 )
 from scratchformer.runs.figures import draw_losses, draw_norms, reference_curves, reference_run
 from scratchformer.runs.files import read_measures
@@ -60,12 +57,6 @@ class PromptedOptions(RunOptions):
     average: Average = 0.0
     evaluate_every: EvaluateEvery = 100
     save_every: SaveEvery = 500
-
-    def check(self) -> None:
-        super().check()
-        check_heads(self.heads, self.width)
-        check_warmup(self.warmup, self.steps)
-        check_threads(self.threads, self.batch)
 
 
 def prompted_trainer(options: PromptedOptions, vocabulary_size: int, context_length: int) -> Trainer[GPT, TokenBatch]:

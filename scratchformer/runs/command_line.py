@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import ge, gt, le, lt
@@ -41,13 +41,42 @@ class Range:
                 raise ValueError(f"{option_name(name)} must be {words} {bound:g}, got {value}")
 
 
-def check_ranges(config: object) -> None:
-    """Raises ValueError for the first field of a dataclass whose value lies outside the range of its type.
+@dataclass(frozen=True)
+class Relation:
+    """What must hold between an option and another one, declared in its type as a range is.
 
-    A range inside of a tuple's type holds for each of its items.
+    Args:
+        other: name of the other field.
+        holds: called with the values of both.
+        words: the message where it does not hold, between both options: "--warmup 9 must be less than --steps 9".
+        reason: the end of the message.
     """
-    for name, hint in get_type_hints(type(config), include_extras=True).items():
+
+    other: str
+    holds: Callable[[Any, Any], bool]
+    words: str
+    reason: str = ""
+
+    def check(self, name: str, value: Any, config: object) -> None:
+        """Raises ValueError, naming both options, where the relation does not hold in the configuration."""
+        bound = getattr(config, self.other)
+        if not self.holds(value, bound):
+            option, other = option_name(name), option_name(self.other)
+            raise ValueError(f"{option} {value} {self.words} {other} {bound}{self.reason}")
+
+
+def check_ranges(config: object) -> None:
+    """Raises ValueError for the first field of a dataclass whose value does not fit its type's ranges and relations.
+
+    Relations are checked after all ranges. A range inside of a tuple's type holds for each of its items.
+    """
+    hints = get_type_hints(type(config), include_extras=True)
+    for name, hint in hints.items():
         _check_range(name, getattr(config, name), hint)
+    for name, hint in hints.items():
+        for part in getattr(hint, "__metadata__", ()):
+            if isinstance(part, Relation):
+                part.check(name, getattr(config, name), config)
 
 
 def _check_range(name: str, value: Any, hint: Any) -> None:
