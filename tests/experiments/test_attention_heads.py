@@ -3,15 +3,15 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from experiments import attention_heads as heads
-from experiments import char_lm
+from experiments.char_lm import CharacterModel
 from scratchformer.analysis.attention_patterns import induction_score, repeated_sequences
 from scratchformer.layers import Trace
+from scratchformer.recipes import head_maps
 from scratchformer.text import CharacterTokenizer, pydoc_corpus
 from scratchformer.training import load
 from tests.experiments.running import TINY, refusal, run
@@ -31,10 +31,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     llama = ["--model", "llama", "--text", "ode.txt", "--heads", "2", "--context", "9", "--layers", "3"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(char_lm, "draw", lambda path, config: None)
-        char_lm.main([*TINY, "--out", "gpt"])
-        char_lm.main([*TINY, *llama, "--out", "llama"])
-        char_lm.main([*TINY, *llama, "--context", "3", "--out", "short"])
+        for name, options in (("gpt", []), ("llama", llama), ("short", [*llama, "--context", "3"])):
+            CharacterModel.main([*TINY, *options, "--no-figures", "--out", name])
     return folder
 
 
@@ -124,11 +122,15 @@ def test_findings_and_summary_say_what_the_tables_hold(measured: Path) -> None:
     assert summary["question"] == "What do the heads of a trained model attend to?"
 
 
-def as_found(previous: float, induction: float) -> dict[str, Any]:
-    return {
-        "uniform": {"previous token": 0.06, "induction": 0.02},
-        "strongest": {"previous token": {"value": previous}, "induction": {"value": induction}},
-    }
+def scores_with(previous: float, induction: float) -> dict[str, np.ndarray]:
+    """Those of two heads and uniform attention, with these as the strongest."""
+    return {"previous token": np.array([0.1, previous, 0.06]), "induction": np.array([induction, 0.0, 0.02])}
+
+
+def untrained(monkeypatch: pytest.MonkeyPatch, options: heads.Options) -> heads.AttentionHeads:
+    """The experiment with a tiny model in the place of that of the run."""
+    monkeypatch.setattr(heads, "trained", lambda run, text: heads.untrained(heads.PRESETS["smoke"]))
+    return heads.AttentionHeads(options)
 
 
 @pytest.mark.parametrize(
@@ -136,28 +138,31 @@ def as_found(previous: float, induction: float) -> dict[str, Any]:
     [(0.25, 0.04, []), (0.24, 0.03, ["previous_token_score"]), (0.5, 0.041, ["induction_score"])],
 )
 def test_heads_of_a_run_that_was_judged_are_judged(
-    previous: float, induction: float, missed: list[str], tmp_path: Path
+    previous: float, induction: float, missed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, config = as_found(previous, induction), heads.Config(run=tmp_path)
+    experiment = untrained(monkeypatch, heads.Options(run=tmp_path))
     for passed, is_judged in ((True, True), (False, True), (None, False)):
         (tmp_path / "summary.json").write_text(json.dumps({"passed": passed}))
-        results = heads.judge(config, found)
+        results = experiment.compare(scores_with(previous, induction))
         assert [result.passed is not None for result in results] == [is_judged, False, is_judged, False]
         assert [result.metric for result in results if result.passed is False] == (missed if is_judged else [])
 
 
-def test_nothing_is_judged_without_such_a_run_or_with_other_options(tmp_path: Path) -> None:
-    found, judged = as_found(0.1, 0.1), tmp_path / "run"
+def test_nothing_is_judged_without_such_a_run_or_with_other_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = tmp_path / "run"
     judged.mkdir()
     (judged / "summary.json").write_text('{"passed": true}')
-    for config, is_judged in (
-        (heads.Config(run=judged), True),
-        (heads.Config(run=judged, preset="paper", seed=1), True),
-        (heads.Config(run=judged, windows=199), False),
-        (heads.Config(run=tmp_path), False),
+    for options, is_judged in (
+        (heads.Options(run=judged), True),
+        (heads.Options(run=judged, preset="paper", seed=1), True),
+        (heads.Options(run=judged, windows=199), False),
+        (heads.Options(run=tmp_path), False),
         (heads.PRESETS["smoke"], False),
     ):
-        assert (heads.judge(config, found)[0].target is not None) == is_judged
+        results = untrained(monkeypatch, options).compare(scores_with(0.1, 0.1))
+        assert (results[0].target is not None) == is_judged
 
 
 def test_everything_is_labelled(measured: Path) -> None:
@@ -176,15 +181,15 @@ def test_an_untrained_model_is_near_uniform_and_its_results_repeat_byte_for_byte
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "b"):
-        heads.main(["--preset", "smoke", "--out", str(tmp_path / name)])
+        heads.AttentionHeads.main(["--preset", "smoke", "--out", str(tmp_path / name)])
     title = json.loads((tmp_path / "a" / "config.json").read_text())["title"]
     assert title == "The heads of a GPT that is not trained on the last tenth of pydoc"
     for value, uniform in scores_of(tmp_path / "a").values():
         assert value == pytest.approx(uniform, rel=0.01)
     for name in RESULTS - {"config.json", "summary.json"}:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    monkeypatch.setattr(heads, "draw", lambda path: [])
-    heads.main(["--preset", "smoke", "--seed", "1", "--out", str(tmp_path / "c")])
+    monkeypatch.setattr(heads.AttentionHeads, "draw", lambda path: [])
+    heads.AttentionHeads.main(["--preset", "smoke", "--seed", "1", "--out", str(tmp_path / "c")])
     for name in ("heads.csv", "distances.csv", "findings.json"):
         assert (tmp_path / "a" / name).read_bytes() != (tmp_path / "c" / name).read_bytes()
 
@@ -193,13 +198,13 @@ def test_a_text_is_measured_whole_unless_the_run_learned_from_it(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(place)
-    monkeypatch.setattr(heads, "draw", lambda path: [])
+    monkeypatch.setattr(heads.AttentionHeads, "draw", lambda path: [])
     (tmp_path / "moved.txt").write_text(VERSE * 40)
     (tmp_path / "other.txt").write_text(VERSE[::-1] * 2)
     tables = {}
     for name, held_out, windows in (("ode", True, 23), ("moved", True, 23), ("other", False, 11)):
         text = [] if name == "ode" else ["--text", str(tmp_path / f"{name}.txt")]
-        heads.main(["llama", *text, "--out", str(tmp_path / name)])
+        heads.AttentionHeads.main(["llama", *text, "--out", str(tmp_path / name)])
         tables[name] = (tmp_path / name / "heads.csv").read_bytes()
         shown = f"{'the last tenth of ' * held_out}{name}.txt: {windows} windows of 9 characters"
         assert f"The heads of a Llama on {shown}" in capsys.readouterr().out
@@ -210,9 +215,9 @@ def test_a_text_is_measured_whole_unless_the_run_learned_from_it(
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray]]:
     """The panels of every figure from here on."""
     figures: list[dict[str, np.ndarray]] = []
-    draw = heads.matrix_panels
+    draw = head_maps.matrix_panels
     monkeypatch.setattr(
-        heads, "matrix_panels", lambda panels, **options: figures.append(panels) or draw(panels, **options)
+        head_maps, "matrix_panels", lambda panels, **options: figures.append(panels) or draw(panels, **options)
     )
     return figures
 
@@ -222,7 +227,7 @@ def test_figures_are_drawn_anew_from_the_folder_alone_with_a_map_of_every_measur
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(measured, copy, ignore=lambda folder, names: FIGURES)
-    heads.main(["--plot-only", str(copy)])
+    heads.AttentionHeads.main(["--plot-only", str(copy)])
     assert capsys.readouterr().out == f"figures: {copy}/attention_heads.png {copy}/distances.png\n"
     for name in FIGURES:
         assert (copy / name).read_bytes() == (measured / name).read_bytes()
@@ -240,7 +245,7 @@ def test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: list
 ) -> None:
     monkeypatch.chdir(place)
-    heads.main(["llama", *FEW, "--out", str(tmp_path / "run")])
+    heads.AttentionHeads.main(["llama", *FEW, "--out", str(tmp_path / "run")])
     found = json.loads((tmp_path / "run" / "findings.json").read_text())
     places = [(head["layer"], head["head"]) for head in found["heads"]]
     assert places == [(layer, head) for layer in (1, 2, 3) for head in (1, 2)]
@@ -251,12 +256,6 @@ def test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure(
         np.testing.assert_array_equal(drawn[0][f"head {head}"][:, :4], expected)
     svg = (tmp_path / "run" / "attention_heads.svg").read_text()
     assert svg.count(">previous token<") == 2
-
-
-def test_many_heads_are_drawn_with_names_that_do_not_overlap() -> None:
-    assert heads.thinned(["1", "2", "3", "4", "5"], 0.15) == ["1", "2", "3", "4", "5"]
-    assert heads.thinned(["1", "2", "3", "4", "5"], 0.1) == ["1", "", "3", "", "5"]
-    assert heads.thinned(["1", "2", "3", "4", "5"], 0.05) == ["", "2", "", "", "5"]
 
 
 @pytest.fixture(scope="module")
