@@ -18,6 +18,8 @@ from scratchformer.layers import (
     Linear,
     MultiHeadAttention,
     Parameter,
+    PostNorm,
+    PreNorm,
     RelativeBias,
     RMSNorm,
     Rotary,
@@ -26,6 +28,7 @@ from scratchformer.layers import (
     TransformerBlock,
 )
 from scratchformer.layers.feed_forward import Activation
+from scratchformer.ops import tanh
 
 Drawn = tuple[Layer, Sequence[Any]]
 Generator = np.random.Generator
@@ -138,6 +141,18 @@ def bias_of_seven_and_five(layer: Any) -> Any:
     return layer(5, 7)
 
 
+def beside_the_stream(residual: type[PreNorm] | type[PostNorm]) -> Callable[[Generator], Drawn]:
+    def draw(generator: Generator) -> Drawn:
+        batch, width = sizes(generator, 2)
+        return residual("branch", LayerNorm(width + 2), 0.2), [normal(generator, batch, width + 2)]
+
+    return draw
+
+
+def around_tanh(layer: Any, x: ndarray) -> Any:
+    return layer(x, tanh, generator=np.random.default_rng(5))
+
+
 def block(**options: Any) -> Callable[[Generator], Drawn]:
     def draw(generator: Generator) -> Drawn:
         layer = TransformerBlock(BlockConfig(4, 2, 5, dropout=0.2, **options), generator=generator)
@@ -181,6 +196,8 @@ LAYERS = [
     layer_entry("MultiHeadAttention", self_attention, call=attend_causally, **halves("")),
     layer_entry("MultiHeadAttention (cross, mask)", cross_attention, **halves("")),
     layer_entry("MultiHeadAttention (grouped, rotary)", grouped_attention, call=attend_causally),
+    layer_entry("PreNorm", beside_the_stream(PreNorm), call=around_tanh),
+    layer_entry("PostNorm", beside_the_stream(PostNorm), call=around_tanh),
     layer_entry("TransformerBlock", block(), call=attend_causally, **halves("attention.")),
     layer_entry("TransformerBlock (post-norm)", block(norm_first=False), call=attend_causally, **halves("attention.")),
     layer_entry(

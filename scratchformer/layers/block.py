@@ -63,7 +63,7 @@ class TransformerBlock(Layer):
     """
 
     def __init__(self, config: BlockConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:
-        c = config
+        self.config = c = config
         shared = partial(AttentionConfig, c.d_model, c.num_heads, bias=c.bias, dropout=c.dropout, method=c.method)
         new_attention = partial(MultiHeadAttention, generator=generator, dtype=dtype)
         new_norm = partial(make_norm, c.norm, c.d_model, bias=c.bias, eps=c.eps, dtype=dtype)

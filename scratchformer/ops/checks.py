@@ -41,11 +41,11 @@ def check_not_negative(function: str, **options: float) -> None:
             raise ValueError(f"{function}: {name} must not be negative, got {option}")
 
 
-def check_choice(function: str, known: tuple[str, ...], **options: str) -> None:
+def check_choice(function: str, known: tuple, **options: str) -> None:
     """Raises ValueError unless every option is one of the known names."""
     for name, option in options.items():
         if option not in known:
-            raise ValueError(f"{function}: {name} must be one of {', '.join(map(repr, known))}, got {option!r}")
+            raise ValueError(f"{function}: {name} must be one of {list(known)}, got {option!r}")
 
 
 def check_divides(function: str, **sizes: int) -> None:
@@ -64,7 +64,7 @@ def check_dimensions(function: str, name: str, array: ndarray, at_least: int) ->
 def check_shape(function: str, name: str, array: ndarray, shape: tuple[int, ...]) -> None:
     """Raises ValueError unless `array` has exactly this shape."""
     if array.shape != shape:
-        raise ValueError(f"{function}: {name} has shape {array.shape}, expected {shape}")
+        raise ValueError(f"{function}: {name} must have shape {shape}, got {array.shape}")
 
 
 def check_indices(function: str, name: str, indices: ndarray, size: int, ignore: int | None = None) -> None:

@@ -18,7 +18,11 @@ Kind = tuple[type, np.dtype, tuple[int, ...]]
 kind_of = attrgetter("__class__", "dtype", "shape")
 """The kind of an array: all that is checked of it but its values."""
 
-ACCEPTED = {Inexact: ("fc", "floating"), Integer: ("iu", "an integer array"), Real: ("iuf", "integer or floating")}
+ACCEPTED = {
+    Inexact: ("fc", "a floating array"),
+    Integer: ("iu", "an integer array"),
+    Real: ("iuf", "an integer or floating array"),
+}
 """The letters that NumPy has for the dtypes of an annotation, and what a message calls them."""
 
 
@@ -116,7 +120,7 @@ def in_order(op: str, arguments: tuple[ArrayArgument, ...], args: tuple, options
     """All array arguments in the order of the signature: those given by name are taken out of `options`."""
     for argument in arguments[len(args) :]:
         if argument.name not in options and not argument.is_optional:
-            raise TypeError(f"{op}: {argument.name} is missing, expected a NumPy array")
+            raise TypeError(f"{op}: {argument.name} is missing, expected {argument.described}")
         args = (*args, options.pop(argument.name, None))
     return args
 
@@ -141,7 +145,7 @@ def check_plain(
 ) -> tuple[np.dtype, tuple[int, ...]]:
     """Dtype and shape. Raises TypeError for a subclass, another byte order, or a dtype that is not of these letters."""
     if kind is None or kind[0] not in (ndarray, np.memmap):
-        raise TypeError(f"{op}: {name} must be a NumPy array, got {'None' if kind is None else kind[0].__name__}")
+        raise TypeError(f"{op}: {name} must be {described}, got {'None' if kind is None else kind[0].__name__}")
     _, dtype, shape = kind
     if dtype.kind not in letters or not dtype.isnative:
         raise TypeError(f"{op}: {name} must be {described}, got {dtype}")
@@ -152,17 +156,17 @@ def check_axes(op: str, argument: ArrayArgument, shape: tuple[int, ...], known: 
     """Raises ValueError unless the axes are as many as annotated, and as long as the `known` ones of the same names."""
     leads = argument.axes[:1] if argument.axes[0].startswith("*") else ()
     names = argument.axes[len(leads) :]
-    least = max(len(names), argument.letters == "fc")
+    least = max(len(names), 1 if argument.letters == "fc" else 0)
     spelled = f"({', '.join(argument.axes)}{',' if len(argument.axes) == 1 else ''})"
-    if len(shape) < least or (len(shape) > len(names) and not leads):
+    if leads and len(shape) < least:
+        raise ValueError(f"{op}: {argument.name} must have at least {least} dimension(s), got shape {shape}")
+    if not leads and len(shape) != len(names):
         raise ValueError(f"{op}: {argument.name} must have shape {spelled}, got {shape}")
     start = len(shape) - len(names)
     for axis, length in zip((*leads, *names), (*[shape[:start]][: len(leads)], *shape[start:]), strict=True):
-        expected, first = known.setdefault(axis, (length, argument.name))
+        expected, first = known.setdefault(axis, (length, f"{argument.name} of shape {shape}"))
         if length != expected:
-            raise ValueError(
-                f"{op}: {argument.name} has shape {shape}, expected {spelled}, where {axis} is {expected} in {first}"
-            )
+            raise ValueError(f"{op}: {axis} is {expected} in {first}, but {length} in {argument.name} of shape {shape}")
 
 
 def check_gradient(op: str, backward: Backward, dy: Any, dtype: np.dtype, shape: tuple[int, ...]) -> None:
@@ -171,7 +175,7 @@ def check_gradient(op: str, backward: Backward, dy: Any, dtype: np.dtype, shape:
     if dtype.kind == "c":
         refuse_complex(op, dtype)
     if not isinstance(dy, ndarray):
-        raise TypeError(f"{op}: {name} must be a NumPy array, got {type(dy).__name__}")
+        raise TypeError(f"{op}: {name} must be an array, got {type(dy).__name__}")
     if dy.dtype != dtype:
         raise TypeError(f"{op}: {name} is {dy.dtype}, the output is {dtype}; expected one dtype")
     if dy.shape != shape:
@@ -185,4 +189,4 @@ def refuse_complex(op: str, dtype: np.dtype) -> None:
 def refuse_what_is_no_array(op: str, arguments: tuple[ArrayArgument, ...], args: tuple) -> None:
     for argument, array in zip(arguments, args, strict=False):
         if not isinstance(array, ndarray | np.generic) and not (array is None and argument.is_optional):
-            raise TypeError(f"{op}: {argument.name} must be a NumPy array, got {type(array).__name__}")
+            raise TypeError(f"{op}: {argument.name} must be {argument.described}, got {type(array).__name__}")

@@ -137,7 +137,7 @@ def check_positions(op: str, positions: ndarray) -> None:
     """Raises TypeError unless positions are an integer or floating array."""
     if not isinstance(positions, ndarray) or positions.dtype.kind not in "iuf":
         kind = positions.dtype if isinstance(positions, ndarray) else type(positions).__name__
-        raise TypeError(f"{op}: positions must be integer or floating, got {kind}")
+        raise TypeError(f"{op}: positions must be an integer or floating array, got {kind}")
 
 
 def check_dtype(op: str, dtype: DTypeLike) -> None:

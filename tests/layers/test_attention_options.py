@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from scratchformer.layers import AttentionConfig, KeyValueCache, Layer, MultiHeadAttention, Rotary, SelfAttention, Trace
 from scratchformer.layers import multi_head_attention as module
-from scratchformer.layers.heads import merge_heads, repeat_heads, split_heads, sum_repeated_heads
+from scratchformer.layers.multi_head_attention import merge_heads, repeat_heads, split_heads, sum_repeated_heads
 from tests.closeness import assert_close
 from tests.gradients import check_layer, with_random_values
 from tests.strategies import dimensions, normal, seeds
@@ -241,18 +241,18 @@ def test_a_trace_records_keys_and_values_of_the_groups_and_the_weights_of_all_he
 
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
-    with pytest.raises(ValueError, match="MultiHeadAttention: num_kv_heads 3 does not divide num_heads 4"):
+    with pytest.raises(ValueError, match="AttentionConfig: num_kv_heads 3 does not divide num_heads 4"):
         attention(4, 4, num_kv_heads=3)
-    with pytest.raises(ValueError, match="MultiHeadAttention: num_kv_heads must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="AttentionConfig: num_kv_heads must be at least 1, got 0"):
         attention(4, 4, num_kv_heads=0)
-    with pytest.raises(ValueError, match="MultiHeadAttention: d_key must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="AttentionConfig: d_key must be at least 1, got 0"):
         attention(4, 4, d_key=0)
-    with pytest.raises(ValueError, match="MultiHeadAttention: d_value must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="AttentionConfig: d_value must be at least 1, got 0"):
         attention(4, 4, d_value=0)
-    with pytest.raises(ValueError, match="MultiHeadAttention: num_heads 3 does not divide d_model 4"):
+    with pytest.raises(ValueError, match="AttentionConfig: num_heads 3 does not divide d_model 4"):
         attention(4, 3, d_value=2)
     assert attention(4, 3, d_key=2, d_value=2).query.weight.value.shape == (4, 6)
-    with pytest.raises(ValueError, match="MultiHeadAttention: method must be 'auto', 'dense' or 'blockwise', got 'x'"):
+    with pytest.raises(ValueError, match=r"AttentionConfig: method must be one of \['auto', 'dense', 'blockwise'\], got 'x'"):
         attention(4, 4, method="x")
     x = np.zeros((2, 3, 4), np.float32)
     with pytest.raises(

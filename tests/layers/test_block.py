@@ -56,7 +56,7 @@ def pre_norm_formula(
     layer: TransformerBlock, x: ndarray, mask: ndarray | None, is_causal: bool, p: float, generator: object
 ) -> ndarray:
     value = {name: parameter.value for name, parameter in layer.parameters().items()}
-    d, num_heads = x.shape[-1], layer.attention.num_heads
+    d, num_heads = x.shape[-1], layer.attention.config.num_heads
 
     def heads(z: ndarray) -> ndarray:
         return np.stack(np.split(z, num_heads, axis=-1), axis=-3)

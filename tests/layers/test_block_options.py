@@ -17,9 +17,11 @@ from tests.strategies import normal, seeds
 D, D_MEMORY = 4, 3
 
 
-def decoder_block(seed: int, d_model: int = D, num_heads: int = 2, **options: Any) -> TransformerBlock:
-    made: dict[str, Any] = {"cross_attention": True, "d_memory": D_MEMORY} | options
-    return TransformerBlock(BlockConfig(d_model, num_heads, 3, **made), generator=np.random.default_rng(seed))
+def decoder_block(
+    seed: int, dtype: type = np.float32, d_model: int = D, num_heads: int = 2, **options: Any
+) -> TransformerBlock:
+    config = BlockConfig(d_model, num_heads, 3, **{"cross_attention": True, "d_memory": D_MEMORY} | options)
+    return TransformerBlock(config, generator=np.random.default_rng(seed), dtype=dtype)
 
 
 def boolean(mask: ndarray) -> ndarray:
@@ -61,7 +63,7 @@ def from_its_parts(
         (layer.feed_forward_norm, lambda z: layer.feed_forward(z)[0]),
     ]
     for norm, branch in branches:
-        if layer.norm_first:
+        if layer.config.norm_first:
             x = x + drop(branch(norm(x)[0]), p, generator)[0]
         else:
             x = norm(x + drop(branch(x), p, generator)[0])[0]
@@ -128,12 +130,12 @@ def test_positions_reach_the_rotary_attention() -> None:
 
 def test_options_reach_the_parts() -> None:
     layer = decoder_block(
-        0, norm="rms", eps=0.25, num_kv_heads=1, method="blockwise", activation="swiglu", bias=False, dtype=np.float64
+        0, np.float64, norm="rms", eps=0.25, num_kv_heads=1, method="blockwise", activation="swiglu", bias=False
     )
     norms = (layer.attention_norm, layer.cross_attention_norm, layer.feed_forward_norm)
     assert all(isinstance(norm, RMSNorm) and norm.eps == 0.25 for norm in norms)
-    assert (layer.attention.num_kv_heads, layer.cross_attention.num_kv_heads) == (1, 2)
-    assert layer.attention.method == layer.cross_attention.method == "blockwise"
+    assert (layer.attention.config.kv_heads, layer.cross_attention.config.kv_heads) == (1, 2)
+    assert layer.attention.config.method == layer.cross_attention.config.method == "blockwise"
     assert layer.feed_forward.activation == "swiglu"
     assert not any(name.endswith("bias") for name in layer.parameters())
     assert {parameter.value.dtype for parameter in layer.parameters().values()} == {np.dtype(np.float64)}
@@ -141,8 +143,8 @@ def test_options_reach_the_parts() -> None:
     assert decoder_block(0, d_memory=None).parameters()["cross_attention.key_value.weight"].value.shape == (D, 2 * D)
     default = decoder_block(0)
     assert isinstance(default.attention_norm, LayerNorm)
-    assert default.norm_first
-    assert default.attention.method == "auto"
+    assert default.config.norm_first
+    assert default.attention.config.method == "auto"
     assert default.parameters()["attention.query.weight"].value.dtype == np.float32
     assert decoder_block(0, cross_attention=False).cross_attention is None
     assert decoder_block(0, cross_attention=False).cross_attention_norm is None

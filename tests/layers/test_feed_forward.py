@@ -55,7 +55,9 @@ def test_every_activation_has_a_formula_here_and_exact_gelu_is_the_default() -> 
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     generator = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=r"FeedForward: activation must be one of \['geglu', 'gelu', .*\], got 'tanh'"):
+    with pytest.raises(
+        ValueError, match=r"FeedForward: activation must be one of \['gelu', 'gelu_tanh', .*\], got 'tanh'"
+    ):
         FeedForward(2, 3, activation="tanh", generator=generator)
     with pytest.raises(ValueError, match="must be at least 1, got 0"):
         FeedForward(2, 0, generator=generator)

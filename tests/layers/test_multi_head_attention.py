@@ -35,9 +35,9 @@ def one_head_after_another(
     layer: MultiHeadAttention, x: ndarray, memory: ndarray, mask: ndarray | None, is_causal: bool
 ) -> ndarray:
     """x (T_query, d), memory (T_key, d) and mask (heads, T_query, T_key): the definition, with weights cut by hand."""
-    (t_query, d), t_key, width = x.shape, len(memory), x.shape[1] // layer.num_heads
+    (t_query, d), t_key, width = x.shape, len(memory), x.shape[1] // layer.config.num_heads
     heads = np.zeros((t_query, d))
-    for head in range(layer.num_heads):
+    for head in range(layer.config.num_heads):
         own = slice(head * width, (head + 1) * width)
         own_value = slice(d + head * width, d + (head + 1) * width)
         query = x @ layer.query.weight.value[:, own] + layer.query.bias.value[own]
@@ -197,18 +197,18 @@ def test_an_empty_batch_gives_an_empty_output(seed: int) -> None:
 
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
-    with pytest.raises(ValueError, match="MultiHeadAttention: num_heads 3 does not divide d_model 4"):
+    with pytest.raises(ValueError, match="AttentionConfig: num_heads 3 does not divide d_model 4"):
         attention(4, 3)
-    with pytest.raises(ValueError, match="MultiHeadAttention: num_heads must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="AttentionConfig: num_heads must be at least 1, got 0"):
         attention(4, 0)
-    with pytest.raises(ValueError, match="MultiHeadAttention: d_model must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="AttentionConfig: d_model must be at least 1, got 0"):
         attention(0, 1)
-    with pytest.raises(ValueError, match=r"MultiHeadAttention: dropout must lie in \[0, 1\), got 1.0"):
+    with pytest.raises(ValueError, match=r"AttentionConfig: dropout must lie in \[0, 1\), got 1.0"):
         attention(4, 2, dropout=1.0)
     layer, x = attention(4, 2), np.zeros((2, 3, 4), np.float32)
-    with pytest.raises(ValueError, match="x has 5 features, weight expects 4"):
+    with pytest.raises(ValueError, match=r"d_in is 5 in x of shape \(2, 3, 5\), but 4 in weight"):
         layer(x, np.zeros((2, 3, 5), np.float32))
-    with pytest.raises(ValueError, match="the leading axes must agree"):
+    with pytest.raises(ValueError, match=r"\*batch is \(2, 2\) in query of shape .*, but \(1, 2\) in key"):
         layer(x, np.zeros((1, 3, 4), np.float32))
     with pytest.raises(TypeError, match=r"pass mask.astype\(bool\)"):
         layer(x, mask=np.ones((3, 3), np.int64))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scratchformer.layers import AttentionConfig, MultiHeadAttention, Trace, multi_head_attention
+from scratchformer.layers import NO_TRACE, AttentionConfig, MultiHeadAttention, Trace, multi_head_attention
 from scratchformer.models import GPT
 from scratchformer.ops import attention_weights, gelu
 from tests.closeness import assert_close
@@ -57,7 +57,7 @@ def _undone(gradient: str) -> str:
 def test_a_trace_changes_no_bit() -> None:
     plain, watched = tiny_gpt(dropout=0.3, num_layers=2), tiny_gpt(dropout=0.3, num_layers=2)
     results = []
-    for model, trace in ((plain, None), (watched, Trace())):
+    for model, trace in ((plain, NO_TRACE), (watched, Trace())):
         loss, backward = model.loss(IDS, TARGETS, generator=np.random.default_rng(0), trace=trace)
         backward()
         results.append(loss)

@@ -56,7 +56,7 @@ def test_logits_are_blocks_between_embeddings_and_head(
     elif positions == "alibi":
         mask = alibi_bias(2, 18, 18, dtype=np.float64)
     elif positions == "relative":
-        mask = value["relative_bias.table"].T[:, relative_buckets(18, 18, bidirectional=False)]
+        mask = value["position_embedding.table"].T[:, relative_buckets(18, 18, bidirectional=False)]
     x, _ = dropout(x, p, generator)
     for i in range(2):
         block = TransformerBlock(BlockConfig(4, 2, 16, rotary=turned, **shared), generator=fresh)
@@ -74,7 +74,7 @@ def test_logits_are_blocks_between_embeddings_and_head(
         ("sinusoidal", {}),
         ("rotary", {}),
         ("alibi", {}),
-        ("relative", {"relative_bias.table": (32, 2)}),
+        ("relative", {"position_embedding.table": (32, 2)}),
         ("none", {}),
     ],
 )

@@ -68,11 +68,19 @@ def test_masks_that_are_no_arrays(op: Callable, name: str) -> None:
 
 @both
 def test_keys_that_do_not_match(op: Callable, name: str) -> None:
-    with pytest.raises(ValueError, match=f"^{name}: key has 3 features, query has 4$"):
+    with pytest.raises(
+        ValueError, match=rf"^{name}: d_k is 4 in query of shape \(2, 3, 4\), but 3 in key of shape \(2, 5, 3\)$"
+    ):
         op(query, key[..., :3], value)
-    with pytest.raises(ValueError, match=rf"^{name}: key has shape \(1, 5, 4\), query \(2, 3, 4\); the leading axes "):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{name}: \*batch is \(2,\) in query of shape \(2, 3, 4\), but \(1,\) in key of shape \(1, 5, 4\)$",
+    ):
         op(query, key[:1], value)
-    with pytest.raises(ValueError, match=rf"^{name}: key has shape \(5, 4\), query \(2, 3, 4\); the leading axes must"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{name}: \*batch is \(2,\) in query of shape \(2, 3, 4\), but \(\) in key of shape \(5, 4\)$",
+    ):
         op(query, key[0], value)
     with pytest.raises(ValueError, match=rf"^{name}: query must have at least 2 dimension\(s\), got shape \(4,\)$"):
         op(query[0, 0], key[0, 0], value[0, 0])
@@ -80,9 +88,14 @@ def test_keys_that_do_not_match(op: Callable, name: str) -> None:
 
 def test_values_that_do_not_match() -> None:
     name = "scaled_dot_product_attention"
-    with pytest.raises(ValueError, match=f"^{name}: value has 4 positions, key has 5$"):
+    with pytest.raises(
+        ValueError, match=rf"^{name}: t_key is 5 in key of shape \(2, 5, 4\), but 4 in value of shape \(2, 4, 6\)$"
+    ):
         scaled_dot_product_attention(query, key, value[:, :4])
-    with pytest.raises(ValueError, match=rf"^{name}: value has shape \(1, 5, 6\), query \(2, 3, 4\); the leading axes"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{name}: \*batch is \(2,\) in query of shape \(2, 3, 4\), but \(1,\) in value of shape \(1, 5, 6\)$",
+    ):
         scaled_dot_product_attention(query, key, value[:1])
 
 
@@ -90,9 +103,9 @@ def test_values_that_do_not_match() -> None:
 def test_dtypes_that_do_not_match(op: Callable, name: str) -> None:
     with pytest.raises(TypeError, match=f"^{name}: key is float32, query is float64; expected one dtype$"):
         op(query, key.astype(np.float32), value)
-    with pytest.raises(TypeError, match=f"^{name}: query must be floating, got int64$"):
+    with pytest.raises(TypeError, match=f"^{name}: query must be a floating array, got int64$"):
         op(query.astype(np.int64), key, value)
-    with pytest.raises(TypeError, match=f"^{name}: key must be floating, got bool$"):
+    with pytest.raises(TypeError, match=f"^{name}: key must be a floating array, got bool$"):
         op(query, key > 0, value)
 
 
@@ -100,5 +113,7 @@ def test_value_dtype_and_dropout_out_of_range() -> None:
     with pytest.raises(TypeError, match=r"^scaled_dot_product_attention: value is float32, query is float64"):
         scaled_dot_product_attention(query, key, value.astype(np.float32))
     for dropout in (-0.1, 1.0):
-        with pytest.raises(ValueError, match=rf"dropout: p must lie in \[0, 1\), got {dropout}"):
+        with pytest.raises(
+            ValueError, match=rf"^scaled_dot_product_attention: dropout must lie in \[0, 1\), got {dropout}"
+        ):
             scaled_dot_product_attention(query, key, value, dropout=dropout)

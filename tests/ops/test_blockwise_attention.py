@@ -270,16 +270,18 @@ def test_memory_grows_with_the_length_alone(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("unchecked")
 def test_errors_are_those_of_dense_attention() -> None:
     query, key, value = normal(0, (2, 3, 4), (2, 5, 4), (2, 5, 6))
-    with pytest.raises(ValueError, match="blockwise_attention: key has 3 features, query has 4"):
+    with pytest.raises(
+        ValueError, match=r"blockwise_attention: d_k is 4 in query of shape .*, but 3 in key of shape \(2, 5, 3\)$"
+    ):
         blockwise_attention(query, key[..., :3], value)
     with pytest.raises(TypeError, match="blockwise_attention: value is float32, query is float64"):
         blockwise_attention(query, key, value.astype(np.float32))
     with pytest.raises(ValueError, match=r"blockwise_attention: mask has shape \(7,\), which does not broadcast"):
         blockwise_attention(query, key, value, np.ones(7, bool))
-    with pytest.raises(ValueError, match=r"blockwise_attention: p must lie in \[0, 1\), got 1.0"):
+    with pytest.raises(ValueError, match=r"blockwise_attention: dropout must lie in \[0, 1\), got 1.0"):
         blockwise_attention(query, key, value, dropout=1.0)
     y, backward = blockwise_attention(query, key, value)
-    with pytest.raises(ValueError, match=r"blockwise_attention: the gradient of the output has shape \(2, 3, 5\)"):
+    with pytest.raises(ValueError, match=r"blockwise_attention: dy has shape \(2, 3, 5\)"):
         backward(y[..., :5])
     with pytest.raises(ValueError, match="read-only"):
         y[...] = 0

@@ -77,7 +77,7 @@ def test_errors_name_the_argument() -> None:
         for given_generator in (generator, None):
             with pytest.raises(ValueError, match=rf"dropout: p must lie in \[0, 1\), got {p}"):
                 dropout(np.ones(3), p, given_generator)
-    with pytest.raises(TypeError, match="dropout: x must be floating, got int64"):
+    with pytest.raises(TypeError, match="dropout: x must be a floating array, got int64"):
         dropout(np.ones(3, np.int64), 0.5, generator)
     with pytest.raises(ValueError, match="dropout: x must have at least 1 dimension"):
         dropout(np.array(1.0), 0.5, generator)

@@ -92,7 +92,7 @@ def test_errors_name_the_argument() -> None:
         embedding(np.array([True]), table)
     with pytest.raises(TypeError, match="embedding: ids must be an integer array, got list"):
         embedding([0, 1], table)
-    with pytest.raises(TypeError, match="embedding: table must be floating, got int64"):
+    with pytest.raises(TypeError, match="embedding: table must be a floating array, got int64"):
         embedding(np.array([0]), table.astype(np.int64))
-    with pytest.raises(ValueError, match=r"embedding: table must have shape \(ids, features\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"embedding: table must have shape \(n, d\), got \(3,\)"):
         embedding(np.array([0]), np.ones(3))

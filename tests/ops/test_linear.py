@@ -39,22 +39,26 @@ def test_a_transposed_weight_gives_its_gradient_in_the_same_memory_order(seed: i
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     x, weight = np.zeros((2, 3)), np.zeros((3, 4))
-    with pytest.raises(ValueError, match="linear: x has 2 features, weight expects 3"):
+    with pytest.raises(
+        ValueError, match=r"linear: d_in is 2 in x of shape \(5, 2\), but 3 in weight of shape \(3, 4\)$"
+    ):
         linear(np.zeros((5, 2)), weight)
-    with pytest.raises(ValueError, match=r"linear: bias must have shape \(4,\), got \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"linear: d_out is 4 in weight of shape \(3, 4\), but 3 in bias of shape \(3,\)$"
+    ):
         linear(x, weight, np.zeros(3))
-    with pytest.raises(ValueError, match=r"linear: weight must have shape \(in, out\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"linear: weight must have shape \(d_in, d_out\), got \(3,\)"):
         linear(x, np.zeros(3))
     with pytest.raises(ValueError, match="linear: x must have at least 1"):
         linear(np.array(1.0), weight)
-    with pytest.raises(TypeError, match="linear: x must be floating, got int64"):
+    with pytest.raises(TypeError, match="linear: x must be a floating array, got int64"):
         linear(x.astype(np.int64), weight)
     with pytest.raises(TypeError, match="linear: weight is float32, x is float64"):
         linear(x, weight.astype(np.float32))
-    with pytest.raises(TypeError, match="linear: x must be a NumPy array, got list"):
+    with pytest.raises(TypeError, match="linear: x must be a floating array, got list"):
         linear([[1.0, 2.0, 3.0]], weight)
     _, backward = linear(x, weight)
-    with pytest.raises(ValueError, match=r"linear: the gradient of the output has shape \(4,\), the output has"):
+    with pytest.raises(ValueError, match=r"linear: dy has shape \(4,\), expected \(2, 4\), the shape of the output"):
         backward(np.zeros(4))
-    with pytest.raises(TypeError, match="linear: the gradient of the output is float32"):
+    with pytest.raises(TypeError, match="linear: dy is float32, the output is float64"):
         backward(np.zeros((2, 4), np.float32))

@@ -41,11 +41,14 @@ def test_empty_arrays_have_loss_and_gradient_zero() -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     prediction = np.ones((2, 3))
-    with pytest.raises(ValueError, match=r"mean_squared_error: target must have shape \(2, 3\), got \(3,\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"mean_squared_error: \*shape is \(2, 3\) in prediction of shape \(2, 3\), but \(3,\) in target",
+    ):
         mean_squared_error(prediction, np.ones(3))
     with pytest.raises(ValueError, match="mean_squared_error: prediction must have at least 1 dimension"):
         mean_squared_error(np.array(1.0), np.array(2.0))
-    with pytest.raises(TypeError, match="mean_squared_error: target must be floating, got int64"):
+    with pytest.raises(TypeError, match="mean_squared_error: target must be a floating array, got int64"):
         mean_squared_error(prediction, np.ones((2, 3), np.int64))
     with pytest.raises(TypeError, match="mean_squared_error: target is float32, prediction is float64"):
         mean_squared_error(prediction, np.ones((2, 3), np.float32))

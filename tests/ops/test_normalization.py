@@ -171,9 +171,11 @@ def test_gradients_of_what_was_not_given_are_none() -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     x, weight = np.ones((2, 3)), np.ones(3)
-    with pytest.raises(ValueError, match=r"layer_norm: weight must have shape \(3,\), got \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"layer_norm: n is 3 in x of shape \(2, 3\), but 2 in weight of shape \(2,\)$"
+    ):
         layer_norm(x, np.ones(2))
-    with pytest.raises(ValueError, match=r"layer_norm: bias must have shape \(3,\), got \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"layer_norm: bias must have shape \(n,\), got \(1, 3\)"):
         layer_norm(x, weight, np.ones((1, 3)))
     with pytest.raises(ValueError, match="layer_norm: x must have at least 1 dimension"):
         layer_norm(np.array(1.0))
@@ -181,14 +183,14 @@ def test_errors_name_the_argument() -> None:
         layer_norm(x, eps=-1e-5)
     with pytest.raises(TypeError, match="layer_norm: bias is float32, x is float64"):
         layer_norm(x, weight, np.ones(3, np.float32))
-    with pytest.raises(TypeError, match="layer_norm: weight must be floating, got int64"):
+    with pytest.raises(TypeError, match="layer_norm: weight must be a floating array, got int64"):
         layer_norm(x, np.ones(3, np.int64))
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_errors_of_rms_norm_name_the_argument() -> None:
     x = np.ones((2, 3))
-    with pytest.raises(ValueError, match=r"rms_norm: weight must have shape \(3,\), got \(2,\)"):
+    with pytest.raises(ValueError, match=r"rms_norm: n is 3 in x of shape \(2, 3\), but 2 in weight of shape \(2,\)$"):
         rms_norm(x, np.ones(2))
     with pytest.raises(ValueError, match="rms_norm: x must have at least 1 dimension"):
         rms_norm(np.array(1.0))
@@ -196,5 +198,5 @@ def test_errors_of_rms_norm_name_the_argument() -> None:
         rms_norm(x, eps=math.nan)
     with pytest.raises(TypeError, match="rms_norm: weight is float32, x is float64"):
         rms_norm(x, np.ones(3, np.float32))
-    with pytest.raises(TypeError, match="rms_norm: x must be floating, got int64"):
+    with pytest.raises(TypeError, match="rms_norm: x must be a floating array, got int64"):
         rms_norm(x.astype(np.int64))

@@ -138,7 +138,7 @@ def test_errors_of_rotary_name_the_argument() -> None:
         rotary(x[..., :5], positions)
     with pytest.raises(ValueError, match="rotary: x must have at least 2 dimension"):
         rotary(np.ones(4), positions)
-    with pytest.raises(TypeError, match="rotary: x must be floating, got int64"):
+    with pytest.raises(TypeError, match="rotary: x must be a floating array, got int64"):
         rotary(x.astype(np.int64), positions)
     for wrong in (np.arange(3), np.arange(1), np.ones((3, 4)), np.ones((2, 3)), np.ones((2, 1)), np.ones((2, 3, 4))):
         with pytest.raises(ValueError, match=r"rotary: positions has shape .*, x has .*; expected \(4,\) or \(2, 4\)"):
@@ -157,7 +157,7 @@ def test_errors_of_rotary_name_the_argument() -> None:
             rotary(x, positions, base=wrong)
         with pytest.raises(ValueError, match=f"rotary: scaling must be positive and finite, got {wrong}"):
             rotary(x, positions, scaling=wrong)
-    with pytest.raises(ValueError, match="rotary: layout must be 'halves' or 'pairs', got 'thirds'"):
+    with pytest.raises(ValueError, match=r"rotary: layout must be one of \['halves', 'pairs'\], got 'thirds'"):
         rotary(x, positions, layout="thirds")
 
 

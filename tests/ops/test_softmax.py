@@ -111,9 +111,9 @@ def test_errors_name_the_argument(op: Callable) -> None:
     name = op.__name__
     with pytest.raises(ValueError, match=f"{name}: x must have at least 1 dimension"):
         op(np.array(1.0))
-    with pytest.raises(ValueError, match=rf"{name}: the last axis of x must hold .* got shape \(2, 0\)"):
+    with pytest.raises(ValueError, match=rf"{name}: x has shape \(2, 0\), expected at least one element"):
         op(np.ones((2, 0)))
-    with pytest.raises(TypeError, match=f"{name}: x must be floating, got int64"):
+    with pytest.raises(TypeError, match=f"{name}: x must be a floating array, got int64"):
         op(np.array([1, 2]))
 
 

@@ -48,7 +48,7 @@ LAYERS = [
     ),
     mutant(
         "heads: gradients of a group's copies not added",
-        "layers/heads.py",
+        "layers/multi_head_attention.py",
         ".sum(axis=-3)",
         "[..., 0, :, :]",
         "MultiHeadAttention (grouped, rotary)",
