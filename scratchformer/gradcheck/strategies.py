@@ -1,11 +1,11 @@
-"""What Hypothesis draws for tests of gradients: shapes, arrays of every regime, masks, token ids, memory layouts.
+"""Hypothesis strategies for tests of gradients: shapes, arrays, cotangents, token ids, masks and memory layouts.
 
-Small arrays are drawn element by element, so that a failure shrinks to simple numbers; larger ones come from a drawn
-seed, so that drawing stays fast.
+The elements of small ordinary arrays are drawn one by one, so that a failure shrinks to simple numbers. All others come
+from a drawn seed, so that drawing stays fast.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from hypothesis import strategies as st
@@ -16,34 +16,30 @@ Regime = Literal[
     "ordinary", "tiny", "huge", "saturated", "tied maxima", "near-constant rows", "zeros", "subnormal", "small integers"
 ]
 ORDINARY: tuple[Regime, ...] = ("ordinary", "small integers")
-REGIMES: tuple[Regime, ...] = (
-    "ordinary",
-    "tiny",
-    "huge",
-    "saturated",
-    "tied maxima",
-    "near-constant rows",
-    "zeros",
-    "subnormal",
-    "small integers",
-)
+REGIMES: tuple[Regime, ...] = get_args(Regime)
 DRAWN_BY_ELEMENT = 6
+"""Ordinary arrays of up to so many elements are drawn element by element."""
 
 Draw = Callable[..., Any]
-"""What Hypothesis hands to a composite strategy."""
+"""The type of the function `draw` that Hypothesis passes to a composite strategy."""
 
 seeds = st.integers(0, 2**32 - 1)
 dimensions = st.integers(1, 4)
-"""1 hides what is summed over it, so that 2 and more are drawn as well."""
+"""From 1, where broadcasting errs, up: a missing sum over a dimension of 1 goes unnoticed."""
 batch_shapes = st.lists(st.integers(1, 3), max_size=2).map(tuple)
 
 
 def regime_array(regime: Regime, shape: tuple[int, ...], seed: int) -> ndarray:
-    """A float64 array of a regime, from a seed.
+    """A float64 array, from a seed, of one regime.
 
-    "ordinary" is normal; "tiny" and "huge" are normal times 1e-6 and 1e6; "saturated" has one element of 1e3 in most
-    rows; "tied maxima" repeats each row's maximum; "near-constant rows" differ in the sixth digit; "subnormal" lies
-    below the smallest normal number; "small integers" are -2 to 2, with ties and zeros.
+    - "ordinary": normal numbers
+    - "tiny", "huge": normal numbers times 1e-6 or 1e6
+    - "saturated": normal numbers, three in ten of them replaced by 1e3 or -1e3
+    - "tied maxima": about half of each row is its maximum
+    - "near-constant rows": the elements of a row differ in the sixth digit
+    - "zeros": nothing else
+    - "subnormal": normal numbers times 1e-310, below the smallest number of full precision
+    - "small integers": -2 to 2, with ties and zeros
     """
     return np.asarray(_regime_values(regime, shape, np.random.default_rng(seed)), np.float64)
 
@@ -83,31 +79,32 @@ def arrays(draw: Draw, shape: tuple[int, ...], regimes: Sequence[Regime] = ORDIN
 
 @st.composite
 def shapes(draw: Draw, min_dims: int = 1, max_dims: int = 3) -> tuple[int, ...]:
-    """A shape whose dimensions are 1 and more."""
+    """A shape of so many dimensions, each 1 or more."""
     return tuple(draw(st.lists(dimensions, min_size=min_dims, max_size=max_dims)))
 
 
 def any_arrays(min_dims: int = 1, max_dims: int = 3, regimes: Sequence[Regime] = ORDINARY) -> SearchStrategy[ndarray]:
-    """A float64 array of any shape with so many dimensions."""
+    """A float64 array of any shape with so many dimensions, in one of the regimes."""
     return shapes(min_dims, max_dims).flatmap(lambda shape: arrays(shape, regimes))
 
 
 def cotangents(shape: tuple[int, ...]) -> SearchStrategy[ndarray]:
-    """Normal numbers: never all equal, which a backward that returns zeros, or sums what it should not, may pass."""
+    """Normal numbers. A constant cotangent would hide mistakes: softmax, for one, then has a gradient of 0."""
     return seeds.map(lambda seed: np.asarray(np.random.default_rng([seed, 1]).standard_normal(shape)))
 
 
 def token_ids(shape: tuple[int, ...], vocabulary_size: int) -> SearchStrategy[ndarray]:
-    """Ids with repeats: half of the vocabulary is never used, so that what is used comes more than once."""
+    """Ids from the lower half of the vocabulary, so that some are likely to occur more than once, and some never do."""
     most = max(1, vocabulary_size // 2)
     return seeds.map(lambda seed: np.random.default_rng(seed).integers(0, most, shape))
 
 
 @st.composite
 def masks(draw: Draw, t_query: int, t_key: int, additive: bool | None = None) -> ndarray:
-    """A mask for (t_query, t_key): causal, padding, random, or with rows that may attend to nothing.
+    """A mask of shape (t_query, t_key): causal, padding, random, or with some rows that may attend to nothing.
 
-    Boolean (True may attend), or additive: random numbers, and -inf where it is forbidden.
+    It is boolean, where True means "may attend", or additive, with random numbers there and -inf elsewhere; `additive`
+    says which, None draws it.
     """
     generator = np.random.default_rng(draw(seeds))
     match draw(st.sampled_from(("causal", "padding", "random", "empty rows"))):
@@ -135,7 +132,7 @@ class AttentionInputs(NamedTuple):
 
 @st.composite
 def attention_inputs(draw: Draw, regimes: Sequence[Regime] = ORDINARY) -> AttentionInputs:
-    """Where t_query and t_key, d_k and d_v are drawn apart: what takes one for the other shows."""
+    """Query, key and value. t_query differs from t_key in most, and d_k from d_v, so that confusing them shows."""
     batch = draw(batch_shapes)
     t_query, t_key, d_k, d_v = (draw(dimensions) for _ in range(4))
     last = ((t_query, d_k), (t_key, d_k), (t_key, d_v))
@@ -159,4 +156,4 @@ def _reversed(x: ndarray) -> ndarray:
 layouts: SearchStrategy[Callable[[ndarray], ndarray]] = st.sampled_from(
     (_as_it_is, np.asfortranarray, _strided, _reversed)
 )
-"""A function that gives the same array in another memory layout."""
+"""A function that returns an array with the same values in some memory layout."""

@@ -1,0 +1,62 @@
+"""What a report says, and what it does in a test."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from numpy import ndarray
+
+from scratchformer.gradcheck import check_op
+from scratchformer.gradcheck.strategies import any_arrays
+from tests.gradcheck.examples import changed, ramp, square, through_float32, times
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+@given(x=any_arrays())
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+def test_an_example_that_proves_nothing_is_drawn_anew(x: ndarray) -> None:
+    """The gradient at negative numbers is 0, so some examples prove nothing; the test must not fail on them."""
+    check_op(ramp, x).assert_right()
+
+
+def test_a_test_in_which_no_example_proves_anything_fails() -> None:
+    @given(x=st.floats(-3, -1))
+    @settings(database=None, max_examples=10, suppress_health_check=list(HealthCheck))
+    def negative(x: float) -> None:
+        check_op(ramp, np.array([x])).assert_right()
+
+    with pytest.raises(Unsatisfiable):
+        negative()
+
+
+def test_outside_of_a_hypothesis_test_proving_nothing_is_an_error() -> None:
+    for x in (np.array([-1.0]), np.zeros((0, 3))):
+        report = check_op(ramp, x)
+        with pytest.raises(AssertionError, match="op: PROVES NOTHING"):
+            report.assert_right()
+
+
+def test_a_wrong_gradient_is_never_drawn_anew() -> None:
+    @given(x=any_arrays())
+    @settings(database=None, derandomize=True, max_examples=10)
+    def wrong(x: ndarray) -> None:
+        check_op(changed(ramp, times(2)), x).assert_right()
+
+    with pytest.raises(AssertionError, match="with_mistake: WRONG"):
+        wrong()
+
+
+def test_no_promises_are_checked_if_a_gradient_is_not_finite() -> None:
+    report = check_op(changed(square, times(np.nan)), np.ones(3))
+    assert "the gradient holds 3 infinities or NaN" in str(report)
+    assert report.broken_promises == []
+
+
+def test_float32_on_the_way_breaks_a_promise_but_makes_no_gradient_wrong() -> None:
+    x = np.random.default_rng(0).standard_normal(6)
+    with pytest.warns(np.exceptions.ComplexWarning):
+        report = check_op(through_float32, x)
+    assert report.broken_promises == ["what is given in float64 is computed in float64"]
+    assert report.findings[0].verdict == "noisy"

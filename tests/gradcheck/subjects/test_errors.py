@@ -1,0 +1,155 @@
+"""Whatever cannot be checked is refused with one sentence that says why."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy import ndarray
+
+from scratchformer.gradcheck import check_gradient, check_layer, check_op
+from scratchformer.layers import Parameter
+from tests.gradcheck.examples import Scale, W, X, changed_product, product, square
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+GENERATOR = np.random.default_rng(0)
+
+
+def returning(y: Any, gradient: Any = None) -> Callable[[ndarray], Any]:
+    return lambda x: (y, lambda dy: gradient)
+
+
+def without_dw(dx: ndarray, dw: ndarray) -> ndarray:
+    return dx
+
+
+@pytest.mark.parametrize(
+    ("check", "kind", "sentence"),
+    [
+        (lambda: check_op(3, X), TypeError, r"op: expected a function, got 3"),
+        (lambda: check_op(product, np.arange(3), np.arange(3)), TypeError, r"product: nothing to differentiate, exp"),
+        (lambda: check_op(product, X, 2.0), TypeError, r"product: w must be an array to be differentiated, got 2\.0"),
+        (lambda: check_op(product, X, np.float64(2)), TypeError, r"w must be an array to be differentiated, got "),
+        (lambda: check_op(product, X, [[1.0]]), TypeError, r"w must be an array to be differentiated, got a list"),
+        (lambda: check_op(product, X, w=W), TypeError, r"expected 1: 'x'; w is not differentiated, it is given by key"),
+        (lambda: check_op(product, X, W.astype(int)), TypeError, r"'x'; w is not differentiated, it holds int64"),
+        (lambda: check_op(square, X + 1j), TypeError, r"op: x must be real to be differentiated, got complex128"),
+        (lambda: check_op(product, X * np.nan, W), ValueError, r"product: x cannot be differentiated, it holds NaN"),
+        (lambda: check_op(np.copy, X), TypeError, r"copy: must return its output and its backward, got ndarray"),
+        (lambda: check_op(returning(1.5), X), TypeError, r"output must be one array or NumPy number, got a float"),
+        (lambda: check_op(returning([1.5]), X), TypeError, r"output must be one array or NumPy number, got a list"),
+        (lambda: check_op(returning((X, X)), X), TypeError, r"output must be one array or NumPy number, got a tuple"),
+        (lambda: check_op(returning(X.astype(int)), X), TypeError, r"its output must be floating, got int64"),
+        (lambda: check_op(returning(X * np.inf), X), ValueError, r"output must be finite, it holds infinities or NaN"),
+        (
+            lambda: check_op(lambda x: (x + GENERATOR.standard_normal(x.shape), np.copy), X, name="jitter"),
+            ValueError,
+            r"jitter: forward gives two outputs for one input; let it draw the same",
+        ),
+        (lambda: check_op(returning(X, [X]), X), TypeError, r"must return an array or a tuple of arrays, got a list"),
+        (lambda: check_op(changed_product(without_dw), X, W), TypeError, r"returned 1 gradients, expected 2: 'x', 'w'"),
+        (
+            lambda: check_op(changed_product(lambda dx, dw: (dx, dw[0])), X, W),
+            TypeError,
+            r"the gradient of w must be an array of shape \(3, 3\), got shape \(3,\)",
+        ),
+        (lambda: check_op(returning(X, X + 5j), X), TypeError, r"of x must be real and floating, got complex128"),
+        (lambda: check_op(returning(X, X.astype(object)), X), TypeError, r"must be real and floating, got object"),
+        (lambda: check_op(square, X, zero=["x"]), TypeError, r"zero must be a mapping from tensors to reasons, got \["),
+        (
+            lambda: check_op(square, X, zero="x"),
+            TypeError,
+            r"op: zero must be a mapping from tensors to reasons, got '",
+        ),
+        (lambda: check_op(product, X, W, zero={"b": ""}), ValueError, r"product: zero names 'b', there are 'x', 'w'"),
+        (
+            lambda: check_layer(Scale(3), X, split=["weight"]),
+            TypeError,
+            r"must be a mapping from tensors to numbers of",
+        ),
+        (
+            lambda: check_layer(Scale(3), X, split={"bias": 2}),
+            ValueError,
+            r"split names 'bias', there are 'x', 'weight'",
+        ),
+        (lambda: check_layer(Scale(3), X, split={"weight": 0}), ValueError, r"'weight' into 1 part or more, got 0"),
+        (
+            lambda: check_layer(Scale(3), X, split={"weight": 2}),
+            ValueError,
+            r"Scale: 'weight' of shape \(3,\) has no 2 equal parts",
+        ),
+        (
+            lambda: check_layer(Scale(4), X[:, :1], split={"weight": 2}, zero={"weight": ""}),
+            ValueError,
+            r"zero names 'weight', there are 'x', 'weight, part 1 of 2', 'weight, part 2 of 2'",
+        ),
+        (
+            lambda: check_gradient(np.sum, X, X),
+            TypeError,
+            r"sum: expected a function and its gradient, got shape \(5, 3",
+        ),
+        (
+            lambda: check_gradient(np.square, np.copy, X),
+            TypeError,
+            r"square: must return a single number, got shape \(",
+        ),
+        (lambda: check_gradient(np.sum, lambda a: [a], X), TypeError, r"sum: its gradient must be an array or a tuple"),
+        (
+            lambda: check_gradient(np.sum, lambda a: (None,), X),
+            TypeError,
+            r"sum: its backward returned 0 gradients, exp",
+        ),
+        (
+            lambda: check_gradient(np.sum, lambda a: np.exp(a, out=a), X),
+            ValueError,
+            r"sum: its gradient writes to its ar",
+        ),
+    ],
+)
+def test_a_sentence_says_what_is_wrong(check: Callable[[], object], kind: type[Exception], sentence: str) -> None:
+    with pytest.raises(kind, match=sentence):
+        check()
+
+
+class Bare:
+    """As little of a layer as a test needs."""
+
+    def __init__(self, parameters: Any, astype: Callable[[Any], Any]) -> None:
+        self.parameters, self.astype = lambda: parameters, astype
+
+    def __call__(self, x: ndarray) -> Any:
+        return x * 2, lambda dy: dy * 2
+
+
+def without_grad() -> Parameter:
+    parameter = Parameter(np.ones(3))
+    parameter.grad = None
+    return parameter
+
+
+def single(dtype: Any) -> Bare:
+    """A layer whose copies are in float32, whatever was asked for."""
+    return Bare({"w": Parameter(np.ones(3, np.float32))}, single)
+
+
+@pytest.mark.parametrize(
+    ("layer", "sentence"),
+    [
+        (product, r"function: a layer needs parameters\(\), function has none"),
+        (Bare([Parameter(W)], single), r"parameters\(\) must return a mapping from names to parameters, got a list"),
+        (Bare({"w": W}, single), r"parameter 'w' needs arrays \.value and \.grad of the same shape"),
+        (Bare({"w": without_grad()}, single), r"parameter 'w' needs arrays \.value and \.grad of the same shape"),
+        (Bare({}, lambda dtype: None), r"astype must return a copy, got None"),
+        (single(None), r"astype\(float64\) must give 'w' that dtype, it has float32"),
+    ],
+)
+def test_a_sentence_says_why_something_is_not_a_layer(layer: Any, sentence: str) -> None:
+    with pytest.raises(TypeError, match=sentence):
+        check_layer(layer, X)
+
+
+def test_a_layer_must_not_return_itself_as_its_copy() -> None:
+    layer = Bare({}, lambda dtype: layer)
+    with pytest.raises(TypeError, match="astype must return a copy, got the layer itself"):
+        check_layer(layer, X)
