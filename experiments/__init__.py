@@ -1,4 +1,4 @@
-"""The experiments, in the order in which they are run and shown."""
+"""The list of all experiments, in the order in which they are run and shown."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ class Experiment:
 
     Args:
         name: of the script, without `.py`.
-        can_resume: whether it has `--resume`.
-        has_own_seeds: whether a run of it trains with several seeds already.
-        looks_into: another experiment, whose run of the same seed it looks into.
-        shown: the measures that later runs show in grey; none for all.
+        can_resume: whether the script has `--resume`.
+        has_own_seeds: whether a single run of the script trains with several seeds.
+        looks_into: another experiment; the script measures its run of the same seed.
+        shown: the measures that later runs show in grey; if it is empty, they show all.
     """
 
     name: str

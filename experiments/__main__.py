@@ -1,10 +1,10 @@
-"""Runs all experiments one after another, each in a process of its own, and says what they reached.
+"""Runs all experiments one after another, each in a process of its own, and shows what they reached.
 
-A run of an experiment is in OUT/NAME/seed-S, and what it printed in OUT/NAME/seed-S.log. A failure does not keep the
-others from their turn, but the status at the end is 1: where a process failed, or a target was missed.
+The folder of a run is OUT/NAME/seed-S, and its output is OUT/NAME/seed-S.log. If an experiment fails, the others still
+run. The status at the end is 1 if a process failed or a target was missed.
 
-Ctrl-C or SIGTERM stops the experiment that runs, which saves; `--resume OUT` goes on with it, and leaves alone what has
-ended.
+Ctrl-C or SIGTERM stops the current experiment, which saves. `--resume OUT` goes on with it, and leaves alone the runs
+that have ended.
 """
 
 import os
@@ -19,11 +19,12 @@ from signal import SIGINT
 from typing import Any, Literal
 
 from experiments import EXPERIMENTS, Experiment
+from scratchformer.recipes.options import Natural
 from scratchformer.runs import (
     Stopped,
     StopSignals,
     begin_run,
-    check_option,
+    check_ranges,
     one_sentence_errors,
     options_of,
     parse,
@@ -38,14 +39,14 @@ Verdict = Literal["reached", "MISSED", "ran", "FAILED"]
 
 
 @dataclass(frozen=True)
-class Config:
-    """Options of the whole."""
+class Options:
+    """The options of all runs together."""
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
     """Of every experiment: some minutes, all that the published figure takes, or a few seconds."""
     only: tuple[str, ...] = ()
     """Names of the experiments to run; all of them, if it is not given."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Natural, ...] = (0,)
     """Seeds of the runs of each experiment; those that have several seeds of their own are run once, with the first."""
     out: Path | None = None
     """Folder for the results, new or empty; without one, the next free runs/all-NNN."""
@@ -58,8 +59,7 @@ class Config:
         for name in self.only:
             if name not in known:
                 raise ValueError(f"--only {name} is none of {', '.join(known)}")
-        for seed in self.seeds:
-            check_option("seeds", seed, at_least=0)
+        check_ranges(self)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(
                 f"--seeds must be one or several that differ, got {' '.join(map(str, self.seeds)) or 'none'}"
@@ -73,6 +73,9 @@ class Config:
 
     def experiments(self) -> list[Experiment]:
         return [experiment for experiment in EXPERIMENTS if not self.only or experiment.name in self.only]
+
+
+PRESETS = {"quick": Options(), "paper": Options(preset="paper"), "smoke": Options(preset="smoke")}
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, and what it reached."""
+    """How a run ended, and what it reached.
+
+    Args:
+        verdict: in a word.
+        seconds: that the run took; None if it ended in an earlier process.
+        said: a sentence for each figure, the most important one first.
+    """
 
     verdict: Verdict
     seconds: float | None
@@ -104,19 +113,18 @@ class Outcome:
 
 def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors(PROG):
-        presets = {preset: Config(preset=preset) for preset in ("quick", "paper", "smoke")}
-        config = parse(presets, prog=PROG, description=__doc__, arguments=arguments)
-        config.check()
-        folder = begin_run(config, "all", {"options": options_of(config)})
+        options = parse(PRESETS, prog=PROG, description=__doc__, arguments=arguments)
+        options.check()
+        folder = begin_run(options, "all", {"options": options_of(options)})
 
-    jobs = jobs_of(config, folder.path)
-    print(f"{len(jobs)} runs, preset {config.preset}, results in {folder.path}", flush=True)
+    jobs = jobs_of(options, folder.path)
+    print(f"{len(jobs)} runs, preset {options.preset}, results in {folder.path}", flush=True)
     outcomes: list[Outcome] = []
     with one_sentence_errors(PROG, status=1), StopSignals() as stop:
         for job in jobs:
             print(label(job), end="  ", flush=True)
             summary = ended(job.path)
-            outcome = run(job, config.preset, stop) if summary is None else judged(summary, None)
+            outcome = run(job, options.preset, stop) if summary is None else judged(summary, None)
             print(outcome or "stopped", flush=True)
             if outcome is not None:
                 outcomes.append(outcome)
@@ -129,26 +137,24 @@ def main(arguments: Sequence[str]) -> None:
         raise SystemExit(1)
 
 
-def jobs_of(config: Config, folder: Path) -> list[Job]:
-    """All that is to be run: every experiment with the first seed, then with the second, ..."""
-    chosen = config.experiments()
+def jobs_of(options: Options, folder: Path) -> list[Job]:
+    """All runs: every experiment with the first seed, then every experiment with the second, ..."""
+    names = [experiment.name for experiment in options.experiments()]
+
+    def path_of(name: str | None, seed: int) -> Path | None:
+        """The folder of a run, if its experiment is among those that are run."""
+        return folder / name / f"seed-{seed}" if name in names and name is not None else None
+
     return [
-        Job(
-            experiment,
-            seed,
-            folder / experiment.name / f"seed-{seed}",
-            next(
-                (folder / other.name / f"seed-{seed}" for other in chosen if other.name == experiment.looks_into), None
-            ),
-        )
-        for seed in config.seeds
-        for experiment in chosen
-        if seed == config.seeds[0] or not experiment.has_own_seeds
+        Job(experiment, seed, folder / experiment.name / f"seed-{seed}", path_of(experiment.looks_into, seed))
+        for seed in options.seeds
+        for experiment in options.experiments()
+        if seed == options.seeds[0] or not experiment.has_own_seeds
     ]
 
 
 def ended(path: Path) -> dict[str, Any] | None:
-    """The summary of a run that has ended, up to its picture. Raises ValueError for one that is damaged."""
+    """The summary of a run that has ended and drawn its picture; else None. Raises ValueError for a damaged one."""
     if not (path / "summary.json").exists():
         return None
     summary = read_summary(path / "summary.json")
@@ -185,7 +191,7 @@ def run(job: Job, preset: str, stop: StopSignals) -> Outcome | None:
 
 
 def arguments_of(job: Job, preset: str) -> list[str]:
-    """Of the script. What an interrupted run left behind is moved aside if the script cannot go on with it."""
+    """The arguments of the script. The folder of an interrupted run is moved aside if the script cannot resume it."""
     if job.experiment.can_resume and (job.path / "config.json").exists():
         return ["--resume", str(job.path)]
     if job.path.exists() and any(job.path.iterdir()):
@@ -198,7 +204,7 @@ def arguments_of(job: Job, preset: str) -> list[str]:
 
 
 def wait(process: subprocess.Popen[bytes], stop: StopSignals) -> None:
-    """Until the process has ended; a signal is passed on to it, and so is a second Ctrl-C."""
+    """Waits until the process has ended. A signal is passed on to it, and so is a second Ctrl-C."""
     is_told = False
     try:
         while process.poll() is None:
@@ -212,7 +218,7 @@ def wait(process: subprocess.Popen[bytes], stop: StopSignals) -> None:
 
 
 def judged(summary: dict[str, Any], seconds: float | None) -> Outcome:
-    """The outcome of a run: what it missed first, then what it reached; without any target, all that it measured."""
+    """The outcome of a run. Missed targets come first, then reached ones; a run without targets shows all figures."""
     results = results_of(summary)
     with_target = [result for result in results if result.passed is not None]
     said = [str(result) for result in sorted(with_target, key=lambda result: bool(result.passed)) or results]
@@ -230,7 +236,7 @@ def in_seconds(seconds: float | None) -> str:
 
 
 def print_table(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
-    """All verdicts, with everything that was reached."""
+    """Prints all verdicts, with all that was reached."""
     print()
     for job, outcome in zip(jobs, outcomes, strict=True):
         before = f"{label(job)}  {outcome.verdict:<7}  {in_seconds(outcome.seconds):>9}"

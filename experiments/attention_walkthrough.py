@@ -41,7 +41,7 @@ tell, check, show = lesson.tell, lesson.check, lesson.show
 # of the batch: there is one sentence.
 
 # %%
-generator = np.random.default_rng(lesson.config.seed)
+generator = np.random.default_rng(lesson.options.seed)
 tokens = ["the", "cat", "sat"]
 embeddings = generator.standard_normal((len(tokens), 4))
 ids = np.array([[0, 1, 2]])

@@ -1,11 +1,12 @@
-"""Collects what the experiments found: from a folder of `python -m experiments` into this one.
+"""Collects what the experiments found, from a folder of `python -m experiments` into this folder.
 
-Of every run that has ended it takes the summary to results/NAME-seed-S.json, and of those with seed 0 the picture to
-figures/NAME.png and the curves to reference/NAME.csv, which later runs show in grey; those of the preset quick are
-called NAME-quick. Then the table in README.md is written anew from results/; without a folder, that alone.
+The summary of every run that has ended goes to results/NAME-seed-S.json. For runs with seed 0 the picture goes to
+figures/NAME.png, and the curves go to reference/NAME.csv, from where later runs show them in grey. Files of the preset
+quick are called NAME-quick. Then the table in README.md is written anew from results/. Without a folder, only the
+table is written.
 
-The curves are the validation loss at each evaluation and what stands in measures.csv, of the run and of its arms in
-folders of their own, as far as figures show it.
+The curves are the validation loss at each evaluation, and the measures.csv of the run and of its arms, as far as
+figures show them.
 """
 
 import math
@@ -38,16 +39,14 @@ PROG = "python -m experiments.collect"
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- The table is written by `python -m experiments.collect`. -->\n", "<!-- The end of the table. -->\n"
 HEADER = ("question", "source", "published", "ours", "time", "picture")
-ORDER = [experiment.name for experiment in EXPERIMENTS]
-SHOWN = {experiment.name: experiment.shown for experiment in EXPERIMENTS}
-OWN_SEEDS = [experiment.name for experiment in EXPERIMENTS if experiment.has_own_seeds]
+BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
 THUMBNAIL = 180
-"""Pixels."""
+"""The width of the pictures in the table, in pixels."""
 
 
 @dataclass(frozen=True)
-class Config:
-    """Options of the collection."""
+class Options:
+    """The options of the collection."""
 
     folder: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder of `python -m experiments`, of the preset quick or paper; without one, the table alone is written."""
@@ -55,9 +54,9 @@ class Config:
 
 def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors(PROG):
-        config = parse({"default": Config()}, prog=PROG, description=__doc__, arguments=arguments)
-        if config.folder is not None:
-            for path in collect(config.folder, HERE):
+        options = parse({"default": Options()}, prog=PROG, description=__doc__, arguments=arguments)
+        if options.folder is not None:
+            for path in collect(options.folder, HERE):
                 print(path)
         readme = HERE / "README.md"
         readme.write_text(with_table(readme.read_text(encoding="utf-8"), HERE), encoding="utf-8")
@@ -65,10 +64,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def collect(folder: Path, into: Path) -> list[Path]:
-    """Takes what the runs of a folder found; returns what was written.
+    """Copies what the runs of a folder found, and returns the paths that were written.
 
-    Raises ValueError, before anything is written, where there is no run that has ended, one of the preset smoke, or one
-    without its picture.
+    Raises ValueError, before anything is written, where no run has ended, a run is of the preset smoke, or a run lacks
+    its picture.
     """
     runs = [
         path.parent
@@ -87,7 +86,7 @@ def collect(folder: Path, into: Path) -> list[Path]:
         check_known(summary, run)
         if not (run / summary["picture"]).exists():
             raise ValueError(f"{run} has not ended: it holds no {summary['picture']}")
-        shown = SHOWN.get(summary["experiment"], ())
+        shown = BY_NAME[summary["experiment"]].shown
         found.append((run, summary, curves_of(run, shown) if summary["seed"] == 0 else {}))
     for name in ("results", "figures", "reference"):
         (into / name).mkdir(exist_ok=True)
@@ -105,20 +104,20 @@ def collect(folder: Path, into: Path) -> list[Path]:
 
 
 def check_known(summary: dict[str, Any], path: Path) -> None:
-    """Raises ValueError for a summary of no experiment that there is, or of no preset that is collected."""
-    if summary["experiment"] not in ORDER or summary["preset"] not in ("quick", "paper"):
+    """Raises ValueError for a summary of an unknown experiment, or of a preset that is not collected."""
+    if summary["experiment"] not in BY_NAME or summary["preset"] not in ("quick", "paper"):
         raise ValueError(f"{path} is of no experiment that there is: {summary['experiment']}, {summary['preset']}")
 
 
 def stem(summary: dict[str, Any]) -> str:
-    """How the files of a run are called: those of the preset paper by the experiment alone."""
+    """The name of a run's files: that of the experiment, and of the preset unless it is paper."""
     return summary["experiment"] if summary["preset"] == "paper" else f"{summary['experiment']}-{summary['preset']}"
 
 
 def curves_of(run: Path, shown: Sequence[str]) -> Curves:
-    """What a run evaluated, by name, as far as it is shown; all of it if no names are given.
+    """The curves of a run that `shown` names; all of them if it names none.
 
-    Raises ValueError as reading does, and where two arms of a run have measures of one name.
+    Raises ValueError where a table cannot be read, and where two tables of a run have measures of the same name.
     """
     curves: Curves = {}
     if (run / "metrics.csv").exists():
@@ -132,7 +131,7 @@ def curves_of(run: Path, shown: Sequence[str]) -> Curves:
 
 
 def write_curves(path: Path, curves: Curves) -> None:
-    """As a table of step, measure and value, in six digits."""
+    """Writes a table of step, measure and value, with six digits."""
     with Table(path, MEASURES) as table:
         for name, (steps, values) in curves.items():
             for step, value in zip(steps.tolist(), values.tolist(), strict=True):
@@ -140,7 +139,7 @@ def write_curves(path: Path, curves: Curves) -> None:
 
 
 def with_table(readme: str, folder: Path) -> str:
-    """The text with the table of a folder's results in the place of the one that it has."""
+    """The text, with its table replaced by that of a folder's results. Raises ValueError where it has no place."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -149,12 +148,15 @@ def with_table(readme: str, folder: Path) -> str:
 
 
 def table(folder: Path) -> str:
-    """All results of a folder in Markdown, a row for each experiment and preset. Raises ValueError for others."""
+    """All results of a folder in Markdown, a row for each experiment and preset.
+
+    Raises ValueError for a result of an unknown experiment or preset.
+    """
     summaries = []
     for path in sorted((folder / "results").glob("*.json")):
         summaries.append(read_summary(path))
         check_known(summaries[-1], path)
-    summaries.sort(key=lambda summary: ORDER.index(summary["experiment"]))
+    summaries.sort(key=lambda summary: list(BY_NAME).index(summary["experiment"]))
     by_stem: dict[str, list[dict[str, Any]]] = {}
     for summary in summaries:
         by_stem.setdefault(stem(summary), []).append(summary)
@@ -184,7 +186,7 @@ def cells(name: str, summaries: Sequence[dict[str, Any]], has_picture: bool) -> 
 
 
 def reached(summaries: Sequence[dict[str, Any]]) -> str:
-    """What was measured for each target, as mean and range of the seeds; without any target, all that was measured."""
+    """The mean and range over the seeds of each figure that has a target; if none has one, of all figures."""
     by_metric: dict[str, list[Result]] = {}
     for summary in summaries:
         for result in results_of(summary):
@@ -194,7 +196,7 @@ def reached(summaries: Sequence[dict[str, Any]]) -> str:
 
 
 def of_seeds(results: Sequence[Result]) -> str:
-    """One figure with its target: `0.992 (0.99 to 0.995), at least 0.99: reached`."""
+    """A figure with its target, such as `0.992 (0.99 to 0.995), at least 0.99: reached`."""
     values = [result.achieved for result in results if math.isfinite(result.achieved)]
     said = f"{mean(values):.4g}" if values else "not finite"
     if len(values) > 1:
@@ -208,11 +210,11 @@ def of_seeds(results: Sequence[Result]) -> str:
 
 
 def time_taken(summaries: Sequence[dict[str, Any]]) -> str:
-    """The mean time of a run, as far as it is known, the preset and the number of seeds."""
+    """The mean time of the runs whose time is known, the preset, and the number of seeds."""
     seconds = [summary["seconds"] for summary in summaries if summary["seconds"] is not None]
     said = [in_words(mean(seconds))] if seconds else []
     said.append(f"`{summaries[0]['preset']}`")
-    if summaries[0]["experiment"] in OWN_SEEDS:
+    if BY_NAME[summaries[0]["experiment"]].has_own_seeds:
         return ", ".join([*said, "all its seeds"])
     return ", ".join([*said, f"{len(summaries)} seed{'s' if len(summaries) > 1 else ''}"])
 

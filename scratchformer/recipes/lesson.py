@@ -4,48 +4,29 @@ import json
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.plots import attention_maps, matrix_panels, save_figure
-from scratchformer.runs import (
-    About,
-    Result,
-    begin_run,
-    check_option,
-    conclude,
-    one_sentence_errors,
-    options_of,
-    parse,
-    read_json,
-)
+from scratchformer.recipes.options import MeasuringOptions
+from scratchformer.runs import About, Result, begin_run, conclude, one_sentence_errors, options_of, parse, read_json
 
-
-@dataclass(frozen=True)
-class Config:
-    """Options of the lesson."""
-
-    preset: Literal["quick", "paper", "smoke"] = "quick"
-    """As of every experiment; here all are the same."""
-    out: Path | None = None
-    """Folder for the figures and the summary, new or empty; without one, the next free runs/NAME-NNN."""
-    plot_only: Path | None = None
-    """Run folder whose figures are drawn anew; all other options are then ignored."""
-    seed: int = 0
-    """Seed of the embeddings and of the weights."""
+PRESETS = {
+    "quick": MeasuringOptions(),
+    "paper": MeasuringOptions(preset="paper"),
+    "smoke": MeasuringOptions(preset="smoke"),
+}
 
 
 class Lesson:
     """A lesson that runs as a program, as a notebook, and cell by cell in an editor.
 
-    A program reads its options from the command line. A notebook or an interpreter has none: there the options are the
-    defaults. With `--plot-only` the program draws its figures anew and ends.
+    A program reads its options from the command line, and all presets are the same. A notebook or an interpreter has
+    no command line: there the options are the defaults. With `--plot-only` the program draws its figures anew and ends.
 
     Args:
         program: file name of the lesson.
@@ -60,15 +41,14 @@ class Lesson:
         if is_program and hasattr(signal, "SIGPIPE"):
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `head` or a pager may be closed early
         with one_sentence_errors(program):
-            self.config = Config()
+            self.options = PRESETS["quick"]
             if is_program:
-                presets = {preset: replace(self.config, preset=preset) for preset in ("quick", "paper", "smoke")}
-                self.config = parse(presets, prog=program, description=description or "", arguments=sys.argv[1:])
-            if self.config.plot_only is not None:
-                print("figures:", *redraw(self.config.plot_only))
+                self.options = parse(PRESETS, prog=program, description=description or "", arguments=sys.argv[1:])
+            if self.options.plot_only is not None:
+                print("figures:", *redraw(self.options.plot_only))
                 sys.exit()
-            check_option("seed", self.config.seed, at_least=0)
-            self._folder = begin_run(self.config, Path(program).stem, {"options": options_of(self.config)})
+            self.options.check()
+            self._folder = begin_run(self.options, Path(program).stem, {"options": options_of(self.options)})
         self._start = perf_counter()
 
     def tell(self, what: str, array: ndarray) -> None:
@@ -97,7 +77,7 @@ class Lesson:
         with one_sentence_errors(self.program, status=1, kind=OSError):
             self._folder.write_text("figures.json", json.dumps(self._figures, default=np.ndarray.tolist) + "\n")
             results = list(self.checks.values())
-            conclude(self._folder, about, self.config, results, perf_counter() - self._start)
+            conclude(self._folder, about, self.options, results, perf_counter() - self._start)
 
 
 class Drawn:

@@ -15,7 +15,7 @@ from tests.experiments.running import EXPERIMENTS as FOLDER
 from tests.experiments.running import LESSON, refusal, run
 
 EXPLAINED = {
-    "attention_walkthrough": "Seed of the embeddings and of the weights.",
+    "attention_walkthrough": "Seed of all that is drawn at random.",
     "scaling": "Keys that a query chooses among: n.",
     "sort": "Updates between checkpoints.",
     "addition": "ones first, or hundreds first",
