@@ -33,7 +33,7 @@ def describe_versions() -> Description:
     return {"scratchformer": scratchformer.__version__, "numpy": np.__version__}
 
 
-def first_difference(stored: Any, current: Any, name: str = "") -> str | None:
+def first_difference(stored: object, current: object, name: str = "") -> str | None:
     """The first setting, depth first, in which a stored description and the current one differ; None if they agree."""
     if isinstance(stored, Mapping) and isinstance(current, Mapping):
         for key in [*stored, *(key for key in current if key not in stored)]:

@@ -1,7 +1,8 @@
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy import ndarray
 
 from scratchformer.layers import NO_TRACE, Trace
 from scratchformer.text.batches import TokenBatch
@@ -12,7 +13,7 @@ class LanguageModel(Protocol):
     """A model that says how well it predicts the targets of token ids."""
 
     def loss(
-        self, ids: Any, targets: Any, *, generator: np.random.Generator | None = None, trace: Trace = NO_TRACE
+        self, ids: ndarray, targets: ndarray, *, generator: np.random.Generator | None = None, trace: Trace = NO_TRACE
     ) -> tuple[np.inexact, Callable[..., None]]: ...
 
 

@@ -11,10 +11,10 @@ from scratchformer.training.descriptions import (
     first_difference,
 )
 from scratchformer.training.saving import fill, joined, tensors_by_name
-from scratchformer.training.trainer import Trainer
+from scratchformer.training.trainer import BatchT, ModelT, Trainer
 
 
-def training_checkpoint(trainer: Trainer[Any, Any], **about: Any) -> Checkpoint:
+def training_checkpoint(trainer: Trainer[ModelT, BatchT], **about: Any) -> Checkpoint:
     """All that a trainer needs to go on bit for bit, and what `about` adds to the description.
 
     Its tensors are the parameters, the optimizer's state and the average of the weights, by name. Its description holds
@@ -39,7 +39,7 @@ def training_checkpoint(trainer: Trainer[Any, Any], **about: Any) -> Checkpoint:
     return Checkpoint(tensors, joined(description, about))
 
 
-def restore(trainer: Trainer[Any, Any], checkpoint: Checkpoint) -> None:
+def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
     """Brings a trainer to the state of the one that the checkpoint was taken of, which had the same model and settings.
 
     Raises ValueError, before anything is changed, when the model, the optimizer, the schedule or another setting
@@ -56,7 +56,7 @@ def restore(trainer: Trainer[Any, Any], checkpoint: Checkpoint) -> None:
     trainer.optimizer.num_steps = found["num_steps"]
 
 
-def _describe_training(trainer: Trainer[Any, Any]) -> Description:
+def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:
     return {
         "optimizer": describe_settings(trainer.optimizer, without="num_steps"),
         "schedule": describe_settings(trainer.schedule),

@@ -29,7 +29,7 @@ class Batch(Protocol):
 ModelT = TypeVar("ModelT", bound=Layer)
 BatchT = TypeVar("BatchT", bound=Batch)
 
-Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace], tuple[Any, Callable[[float], object]]]
+Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace], tuple[np.inexact, Callable[[float], object]]]
 """A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`.
 
 It is called as `loss(model, batch, generator, trace)`. There is a trace only in the search for what went non-finite.

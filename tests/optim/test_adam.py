@@ -1,5 +1,4 @@
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -96,19 +95,6 @@ def test_the_defaults_are_those_of_the_paper_and_of_pytorch() -> None:
     assert optimizer.weight_decay == 0.01
 
 
-@pytest.mark.parametrize("kind", [Adam, AdamW])
-def test_threads_change_nothing_bit_for_bit(kind: type[Adam]) -> None:
-    alone, shared = (random_vector(300_001, 150_000, 0, np.float32) for _ in range(2))
-    optimizer, shared_optimizer = kind(alone), kind(shared)
-    with ThreadPoolExecutor(3) as pool:
-        for step in range(3):
-            alone.grads[...] = shared.grads[...] = np.random.default_rng(step).normal(size=300_001)
-            optimizer.step(0.1)
-            shared_optimizer.step(0.1, pool.map)
-    np.testing.assert_array_equal(alone.values, shared.values)
-    assert alone.values.dtype == optimizer.state["m"].dtype == optimizer.state["v"].dtype == np.float32
-
-
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     vector = random_vector(3, 0, 0)
@@ -122,5 +108,3 @@ def test_errors_name_the_argument() -> None:
             kind(vector, eps=-1.0)
     with pytest.raises(ValueError, match=r"AdamW: weight_decay must lie in \[0, inf\), got -0.1"):
         AdamW(vector, weight_decay=-0.1)
-    with pytest.raises(ValueError, match=r"^Adam: learning_rate must be finite and not negative, got -1"):
-        Adam(vector).step(-1.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchformer.layers import FeedForward
-from scratchformer.optim import SGD, Optimizer
+from scratchformer.optim import SGD, Adam, AdamW, Optimizer
 from scratchformer.optim.spans import NamedParameters
 from tests.optim.vectors import random_vector
 
@@ -26,6 +26,43 @@ class MatrixDescent(SGD):
         rest = slice(self.parameters.num_decayed, len(self.parameters.values))
         matrices = [partial(update, name) for name, value in values.items() if value.ndim == 2]
         return [*matrices, partial(self._update(learning_rate), rest)]
+
+
+MAKERS = {
+    "SGD": SGD,
+    "momentum": partial(SGD, momentum=0.9),
+    "Nesterov": partial(SGD, momentum=0.9, nesterov=True),
+    "Adam": Adam,
+    "AdamW": AdamW,
+}
+each_optimizer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+
+
+@each_optimizer
+def test_threads_change_nothing_bit_for_bit(make: Callable) -> None:
+    alone, shared = (random_vector(300_001, 150_000, 0, np.float32) for _ in range(2))
+    optimizer, shared_optimizer = make(alone), make(shared)
+    with ThreadPoolExecutor(3) as pool:
+        for step in range(3):
+            alone.grads[...] = shared.grads[...] = np.random.default_rng(step).normal(size=300_001)
+            optimizer.step(0.1)
+            shared_optimizer.step(0.1, pool.map)
+    np.testing.assert_array_equal(alone.values, shared.values)
+    assert {vector.dtype for vector in (alone.values, *optimizer.state.values())} == {np.dtype(np.float32)}
+
+
+@each_optimizer
+def test_a_bad_rate_is_refused_and_a_rate_of_zero_changes_nothing(make: Callable) -> None:
+    vector = random_vector(3, 0, 0)
+    optimizer, before = make(vector), vector.values.copy()
+    vector.grads[...] = 1
+    for rate in (-1e-9, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"^(SGD|AdamW?): learning_rate must be finite and not negative, got"):
+            optimizer.step(rate)
+    assert optimizer.num_steps == 0
+    optimizer.step(0.0)
+    assert optimizer.num_steps == 1
+    np.testing.assert_array_equal(vector.values, before)
 
 
 def test_the_base_class_updates_nothing() -> None:

@@ -1,5 +1,3 @@
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,19 +40,6 @@ def test_twenty_steps_equal_a_loop_over_scalars(size: int, options: tuple[float,
     assert optimizer.num_steps == 20
 
 
-@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
-def test_threads_change_nothing_bit_for_bit(options: dict) -> None:
-    alone, shared = (random_vector(300_001, 1000, 0, np.float32) for _ in range(2))
-    optimizer, shared_optimizer = SGD(alone, **options), SGD(shared, **options)
-    with ThreadPoolExecutor(3) as pool:
-        for step in range(3):
-            alone.grads[...] = shared.grads[...] = np.random.default_rng(step).normal(size=300_001)
-            optimizer.step(0.1)
-            shared_optimizer.step(0.1, pool.map)
-    np.testing.assert_array_equal(alone.values, shared.values)
-    assert alone.values.dtype == np.float32
-
-
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     vector = random_vector(3, 0, 0)
@@ -63,19 +48,3 @@ def test_errors_name_the_argument() -> None:
             SGD(vector, momentum=momentum)
     with pytest.raises(ValueError, match=r"^SGD: nesterov needs a momentum above 0, got 0$"):
         SGD(vector, nesterov=True)
-    optimizer, before = SGD(vector), vector.values.copy()
-    vector.grads[...] = 1
-    for rate in (-1e-9, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match=r"^SGD: learning_rate must be finite and not negative, got"):
-            optimizer.step(rate)
-    assert optimizer.num_steps == 0
-    np.testing.assert_array_equal(vector.values, before)
-
-
-def test_a_rate_of_zero_is_a_step_that_changes_nothing() -> None:
-    vector = random_vector(3, 0, 0)
-    optimizer, before = SGD(vector), vector.values.copy()
-    vector.grads[...] = 1
-    optimizer.step(0.0)
-    assert optimizer.num_steps == 1
-    np.testing.assert_array_equal(vector.values, before)

@@ -7,7 +7,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
-from tests.plots.figures import files_repeat
 
 WEIGHTS = np.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
 PANEL = AlignmentPanel("one", WEIGHTS, ["1", "end"], "a $", ["n", ""], ["", "", "n"])
@@ -70,10 +69,6 @@ def test_cells_are_squares_of_one_size_and_nothing_overlaps(beside: bool) -> Non
     else:
         assert first.x0 == second.x0
         assert first.y0 > second.y1
-
-
-def test_files_repeat_byte_for_byte(tmp_path: Any) -> None:
-    assert files_repeat(lambda: alignment_maps([PANEL, WIDE], title="a title"), tmp_path)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scratchformer.plots import loss_curve, save_figure
-from tests.plots.figures import files_repeat, overlapping
+from tests.plots.overlaps import overlapping
 
 REFERENCES = {"unigrams": 3.25, "bigrams": 2.39}
 
@@ -98,10 +98,6 @@ def test_a_run_of_one_step_can_be_drawn(tmp_path: Path) -> None:
     one = np.array([1])
     save_figure(loss_curve(one, np.array([4.0]), one, np.array([4.1]), {}), tmp_path / "loss")
     assert (tmp_path / "loss.png").stat().st_size > 0
-
-
-def test_files_repeat_byte_for_byte(tmp_path: Path) -> None:
-    assert files_repeat(curve, tmp_path)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.plots.labels import Label, label_right_edge, spread
-from tests.plots.figures import overlapping
+from tests.plots.overlaps import overlapping
 
 positions = st.lists(st.floats(-100, 100), min_size=1, max_size=12).map(np.array)
 

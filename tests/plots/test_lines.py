@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from scratchformer.plots import Line, Panel, line_panels, save_figure
-from tests.plots.figures import files_repeat
 
 X = np.arange(1, 6)
 
@@ -140,10 +139,6 @@ def test_whole_numbers_have_whole_ticks() -> None:
     whole, fractions = line_panels([panel(Line("", np.arange(4), np.arange(4))), panel(Line("", X / 8, X))]).axes
     assert all(float(tick).is_integer() for tick in whole.get_xticks())
     assert not all(float(tick).is_integer() for tick in fractions.get_xticks())
-
-
-def test_files_repeat_byte_for_byte(tmp_path: Path) -> None:
-    assert files_repeat(lambda: line_panels([panel(Line("a", X, X, "marked"), levels={"one": 1.0})]), tmp_path)
 
 
 @pytest.mark.usefixtures("unchecked")

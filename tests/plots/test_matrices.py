@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.plots import matrix_panels
-from tests.plots.figures import files_repeat
 
 MATRIX = np.array([[0.5, -2.0, 0.0], [1.0, np.nan, -0.001]])
 LABELS = {"row_label": "query", "column_label": "key", "value_label": "gradient"}
@@ -114,10 +112,6 @@ def test_cells_are_square_and_the_page_is_wide_enough(rows: int, columns: int, c
     width, height = axes[0].get_window_extent().size
     assert width / columns == pytest.approx(height / rows, rel=0.05)
     assert figure.get_figwidth() < 9.6
-
-
-def test_files_repeat_byte_for_byte(tmp_path: Path) -> None:
-    assert files_repeat(lambda: panels(decimals=1, row_sums=True)[0], tmp_path)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.plots import norm_curves, save_figure
-from tests.plots.figures import files_repeat, overlapping
+from tests.plots.overlaps import overlapping
 
 STEPS = np.arange(0, 100, 10)
 
@@ -87,10 +87,6 @@ def test_nothing_can_be_drawn(tmp_path: Path) -> None:
 
 def test_one_step_can_be_drawn(tmp_path: Path) -> None:
     save_figure(norm_curves(np.array([1]), {"layer": np.ones(1)}, {"layer": np.ones(1)}), tmp_path / "norms")
-
-
-def test_files_repeat_byte_for_byte(tmp_path: Path) -> None:
-    assert files_repeat(curves, tmp_path)
 
 
 @pytest.mark.usefixtures("unchecked")

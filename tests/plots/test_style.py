@@ -1,10 +1,33 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from scratchformer.plots import save_figure, save_svg
+from scratchformer.plots import Line, line_panels, save_figure, save_svg
+from tests.plots import test_alignment, test_attention, test_curves, test_lines, test_matrices, test_norms
+
+MARKED = Line("a", test_lines.X, test_lines.X, "marked")
+FIGURES = {
+    "alignment": lambda: test_alignment.maps(title="a title")[0],
+    "attention": lambda: test_attention.maps()[0],
+    "curves": test_curves.curve,
+    "lines": lambda: line_panels(
+        [test_lines.panel(Line("a", test_lines.X, test_lines.X, "marked"), levels={"one": 1.0})]
+    ),
+    "matrices": lambda: test_matrices.panels(decimals=1, row_sums=True)[0],
+    "norms": test_norms.curves,
+}
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+def test_files_repeat_byte_for_byte(draw: Callable[[], Figure], tmp_path: Path) -> None:
+    for name in "ab":
+        save_figure(draw(), tmp_path / name)
+    for kind in (".png", ".svg"):
+        assert (tmp_path / f"a{kind}").read_bytes() == (tmp_path / f"b{kind}").read_bytes()
 
 
 def test_an_svg_comes_alone(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import CellType, FunctionType, MethodType
-from typing import Any
 
 from numpy import ndarray
 
 
-def kept_bytes(backward: Callable[..., Any], *already_there: ndarray) -> int:
+def kept_bytes(backward: Callable[..., object], *already_there: ndarray) -> int:
     """Bytes of the arrays that a backward pass keeps alive, without `already_there`, such as inputs and parameters.
 
     A view counts as the whole array that it keeps alive. Memory that two arrays share counts once.
@@ -22,14 +21,14 @@ def _memory(array: ndarray) -> ndarray:
     return array
 
 
-def _filled(cells: tuple[CellType, ...]) -> Iterator[Any]:
+def _filled(cells: tuple[CellType, ...]) -> Iterator[object]:
     """The contents of closure cells, without empty cells, which belong to variables that were never assigned."""
     for cell in cells:
         with suppress(ValueError):
             yield cell.cell_contents
 
 
-def _arrays(held: Any, seen: set[int]) -> Iterator[ndarray]:
+def _arrays(held: object, seen: set[int]) -> Iterator[ndarray]:
     """Every array that can be reached from an object through closures, containers and attributes."""
     if id(held) in seen:
         return

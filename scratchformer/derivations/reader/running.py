@@ -1,6 +1,5 @@
 import ast
 import traceback
-from typing import Any
 
 from scratchformer.derivations.reader.checking import CheckResult, recording
 from scratchformer.derivations.reader.pages import Page
@@ -19,7 +18,7 @@ def run_page(page: Page) -> list[CheckResult]:
     If code raises an error after a check has failed, the failed check is taken for the cause: the results so far are
     returned. Any other error raises PageError.
     """
-    namespace: dict[str, Any] = {"__name__": page.name}
+    namespace: dict[str, object] = {"__name__": page.name}
     with recording(str(page.path)) as results:
         for fence in page.fences:
             if fence.language != "python":
