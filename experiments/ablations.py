@@ -27,21 +27,13 @@ takes a few seconds.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from scratchformer.plots import Line, Panel, line_panels, save_figure
-from scratchformer.recipes.char_lm_arms import (
-    Arm,
-    ArmOptions,
-    ArmsExperiment,
-    describe_diverged,
-    read_arms,
-    reference_arms,
-)
+from scratchformer.plots import Panel
+from scratchformer.recipes.char_lm_arms import Arm, ArmOptions, ArmsExperiment
 from scratchformer.recipes.experiment import run_experiment
 from scratchformer.recipes.options import Probability
-from scratchformer.runs import About, Result, read_measures, read_run
+from scratchformer.runs import About, Result
 
 ABOUT = About(
     script=__file__,
@@ -107,7 +99,6 @@ class Ablations(ArmsExperiment):
     """Runs of the character model, each with one thing changed."""
 
     about, presets, arms = ABOUT, PRESETS, ARMS
-    script = Path(__file__).with_name("char_lm.py")
 
     def compare(self, arms: Mapping[str, Arm]) -> list[Result]:
         """How much higher the loss ends without what helps, in nats per character, for the arms that were run."""
@@ -127,33 +118,20 @@ class Ablations(ArmsExperiment):
         ]
 
     @classmethod
-    def draw(cls, path: Path) -> list[Path]:
-        """Draws every arm by step beside those that it is compared with, and the reference run behind them."""
-        options = read_run(path, "options", "runs", experiment=ABOUT.name)["options"]
-        arms = read_arms(read_measures(path / "measures.csv"))
-        reference = reference_arms(__file__, options, PRESETS["paper"])
-        panels = [
-            panel(title, labels, arms, reference)
-            for title, labels in PANELS.items()
-            if any(name in arms for name in labels if name != BASELINE)
-        ]
-        figure = line_panels(panels, columns=min(2, len(panels)), title=describe_diverged(arms))
-        return [save_figure(figure, path / "ablations")]
-
-
-def panel(title: str, labels: Mapping[str, str], arms: Mapping[str, Arm], reference: Mapping[str, Arm]) -> Panel:
-    """The arms that these labels name."""
-    lines = [
-        Line("reference run", reference[name].steps, reference[name].losses.mean(axis=0), "behind")
-        for name in labels
-        if name in reference
-    ]
-    for name, label in labels.items():
-        if name == BASELINE and name in arms:
-            lines.append(Line(label, arms[name].steps, arms[name].losses.mean(axis=0), "reference"))
-        elif name in arms:
-            lines += arms[name].lines(label)
-    return Panel(title, "training step", "validation loss, nats", lines)
+    def panels(cls, arms: Mapping[str, Arm], reference: Mapping[str, Arm]) -> list[Panel]:
+        """Every arm by step, beside those that it is compared with."""
+        panels = []
+        for title, labels in PANELS.items():
+            if not any(name in arms for name in labels if name != BASELINE):
+                continue
+            lines = [reference[name].mean("reference run", "behind") for name in labels if name in reference]
+            for name, label in labels.items():
+                if name == BASELINE and name in arms:
+                    lines.append(arms[name].mean(label, "reference"))
+                elif name in arms:
+                    lines += arms[name].lines(label)
+            panels.append(Panel(title, "training step", "validation loss, nats", lines))
+        return panels
 
 
 if __name__ == "__main__":

@@ -15,23 +15,15 @@ everything with three seeds, and takes half an hour. `smoke` takes a few seconds
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.plots import Line, Panel, line_panels, mean_and_range, save_figure
-from scratchformer.recipes.char_lm_arms import (
-    Arm,
-    ArmOptions,
-    ArmsExperiment,
-    describe_diverged,
-    read_arms,
-    reference_arms,
-)
+from scratchformer.plots import Line, Panel, mean_and_range
+from scratchformer.recipes.char_lm_arms import Arm, ArmOptions, ArmsExperiment
 from scratchformer.recipes.experiment import run_experiment
-from scratchformer.runs import About, Result, read_measures, read_run
+from scratchformer.runs import About, Result
 
 ABOUT = About(
     script=__file__,
@@ -68,8 +60,7 @@ PRESETS = {
 class Optimizers(ArmsExperiment):
     """Runs of the character model with every optimizer, each at several learning rates."""
 
-    about, presets, arms = ABOUT, PRESETS, ARMS
-    script = Path(__file__).with_name("char_lm.py")
+    about, presets, arms, share_y = ABOUT, PRESETS, ARMS, True
 
     def compare(self, arms: Mapping[str, Arm]) -> list[Result]:
         """The best mean loss of each optimizer, and how far that of Adam is below that of gradient descent."""
@@ -82,28 +73,20 @@ class Optimizers(ArmsExperiment):
         return results
 
     @classmethod
-    def draw(cls, path: Path) -> list[Path]:
-        """Draws the best arm of each optimizer by step, and all by learning rate, with the reference behind them."""
-        options = read_run(path, "options", "runs", experiment=ABOUT.name)["options"]
-        arms = read_arms(read_measures(path / "measures.csv"))
+    def panels(cls, arms: Mapping[str, Arm], reference: Mapping[str, Arm]) -> list[Panel]:
+        """The best arm of each optimizer by step, and all arms by learning rate."""
         by_step, by_rate = [], []
-        for of_rates in by_optimizer(reference_arms(__file__, options, PRESETS["paper"])).values():
-            best = best_of(of_rates)
-            by_step.append(Line("reference run", best.steps, best.losses.mean(axis=0), "behind"))
+        for of_rates in by_optimizer(reference).values():
+            by_step.append(best_of(of_rates).mean("reference run", "behind"))
             by_rate.append(Line("reference run", rates(of_rates), finals(of_rates).mean(axis=0), "behind"))
         for name, of_rates in by_optimizer(arms).items():
             by_step += best_of(of_rates).lines(LABELS[name])
             by_rate += mean_and_range(LABELS[name], rates(of_rates), finals(of_rates))
         y_label = "validation loss, nats"
-        figure = line_panels(
-            [
-                Panel("each with its best learning rate", "training step", y_label, by_step),
-                Panel("after the last step", "peak of the learning rate", y_label, by_rate, log_x=True),
-            ],
-            share_y=True,
-            title=describe_diverged(arms),
-        )
-        return [save_figure(figure, path / "optimizers")]
+        return [
+            Panel("each with its best learning rate", "training step", y_label, by_step),
+            Panel("after the last step", "peak of the learning rate", y_label, by_rate, log_x=True),
+        ]
 
 
 def by_optimizer(arms: Mapping[str, Arm]) -> dict[str, list[Arm]]:

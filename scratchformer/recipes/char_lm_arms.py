@@ -5,18 +5,18 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.plots import Line, mean_and_range
+from scratchformer.plots import Line, Panel, line_panels, mean_and_range, save_figure
 from scratchformer.recipes.experiment import Experiment
 from scratchformer.recipes.options import Count, EvaluateEvery, Natural, Probability, RunOptions
 from scratchformer.runs.command_line import option_name
 from scratchformer.runs.figures import reference_curves
 from scratchformer.runs.files import MEASURES, Curves, read_measures, read_metrics
-from scratchformer.runs.folder import RunFolder
+from scratchformer.runs.folder import RunFolder, read_run
 from scratchformer.runs.summary import Result
 from scratchformer.runs.sweep import has_diverged, run_sweep
 
@@ -73,15 +73,15 @@ class ArmOptions(RunOptions):
 
 
 class ArmsExperiment(Experiment[ArmOptions]):
-    """One run of an experiment that runs char_lm.py for several arms, each with several seeds.
+    """One run of an experiment that runs char_lm.py, beside its script, for several arms, each with several seeds.
 
     Attributes:
-        script: the path of char_lm.py.
         arms: all arms that can be chosen, by name.
+        share_y: whether all panels of the figure have the same vertical axis.
     """
 
-    script: ClassVar[Path]
     arms: ClassVar[Mapping[str, ArmSettings]]
+    share_y: ClassVar[bool] = False
 
     def __init__(self, options: ArmOptions) -> None:
         super().__init__(options)
@@ -89,7 +89,8 @@ class ArmsExperiment(Experiment[ArmOptions]):
         self.depends_on["runs"] = self.runs
 
     def carry_out(self, folder: RunFolder) -> None:
-        run_sweep(folder, self.script, self.runs, at_once=self.options.threads)
+        script = Path(self.about.script).with_name("char_lm.py")
+        run_sweep(folder, script, self.runs, at_once=self.options.threads)
 
     def judge(self, folder: RunFolder) -> list[Result]:
         arms = collect(folder, self.options, list(self.runs))
@@ -99,6 +100,20 @@ class ArmsExperiment(Experiment[ArmOptions]):
     @abstractmethod
     def compare(self, arms: Mapping[str, "Arm"]) -> list[Result]:
         """The figures that count, with their targets, from the losses of the arms that were run."""
+
+    @classmethod
+    def draw(cls, path: Path) -> list[Path]:
+        options = read_run(path, "options", "runs", experiment=cls.about.name)["options"]
+        arms = read_arms(read_measures(path / "measures.csv"))
+        reference = reference_arms(cls.about.script, options, cls.presets["paper"])
+        panels, diverged = cls.panels(arms, reference), describe_diverged(arms)
+        figure = line_panels(panels, columns=min(2, len(panels)), share_y=cls.share_y, title=diverged)
+        return [save_figure(figure, path / Path(cls.about.picture).stem)]
+
+    @classmethod
+    @abstractmethod
+    def panels(cls, arms: Mapping[str, "Arm"], reference: Mapping[str, "Arm"]) -> list[Panel]:
+        """The panels of the figure: the arms that were run, and behind them those of the reference run."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +132,10 @@ class Arm:
     def lines(self, label: str) -> list[Line]:
         """Mean and range by step."""
         return mean_and_range(label, self.steps, self.losses)
+
+    def mean(self, label: str, kind: Literal["reference", "behind"]) -> Line:
+        """The mean by step alone."""
+        return Line(label, self.steps, self.losses.mean(axis=0), kind)
 
 
 def collect(folder: RunFolder, config: ArmOptions, runs: Sequence[str]) -> dict[str, Arm]:

@@ -4,16 +4,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from experiments import ablations
 from experiments.ablations import ARMS, BASELINE, PANELS, PRESETS, Ablations, Options
 from scratchformer.models import GPTConfig
-from scratchformer.recipes.char_lm_arms import Arm
 from scratchformer.recipes.language_model import LanguageModelOptions, language_model
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.running import refusal, run
+from tests.experiments.sweeps import arm
 
 FIGURES = ("ablations.png", "ablations.svg")
 TABLES = ("measures.csv", "results.csv")
@@ -28,11 +27,6 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "run"
 
 
-def arm(name: str, *last: float) -> Arm:
-    """With these last losses, and those before one higher."""
-    return Arm(name, np.array([10, 20]), np.array([[loss + 1, loss] for loss in last]))
-
-
 def test_the_folder_holds_every_run_and_what_they_measured(smoke: Path) -> None:
     arms = PRESETS["smoke"].arms
     assert {path.name for path in smoke.iterdir()} == {*arms, *FIGURES, *TABLES, "config.json", "summary.json"}
@@ -44,25 +38,6 @@ def test_the_folder_holds_every_run_and_what_they_measured(smoke: Path) -> None:
     summary = json.loads((smoke / "summary.json").read_text())
     assert (summary["experiment"], summary["preset"], summary["passed"]) == ("ablations", "smoke", None)
     assert [result["target"] for result in summary["results"]] == [None]
-
-
-def test_a_sweep_goes_on_to_the_same_bytes_and_draws_anew(smoke: Path, tmp_path: Path) -> None:
-    shutil.copytree(smoke, tmp_path / "cut")
-    interrupted = f"{PRESETS['smoke'].arms[0]}/seed-0"
-    for name in (*FIGURES, *TABLES, "summary.json", f"{interrupted}/summary.json"):
-        (tmp_path / "cut" / name).unlink()
-    result = run("ablations.py", "--resume", "cut", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert f"--resume cut/{interrupted}" in result.stdout
-    assert result.stdout.count("char_lm.py") == 1
-    for name in (*FIGURES, *TABLES):
-        assert (tmp_path / "cut" / name).read_bytes() == (smoke / name).read_bytes(), name
-    for name in FIGURES:
-        (tmp_path / "cut" / name).unlink()
-    result = run("ablations.py", "--plot-only", "cut", cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (0, "figures: cut/ablations.png\n")
-    for name in FIGURES:
-        assert (tmp_path / "cut" / name).read_bytes() == (smoke / name).read_bytes(), name
 
 
 def test_every_arm_changes_what_its_name_says_and_stands_in_one_panel() -> None:
@@ -127,32 +102,19 @@ def test_targets_hold_for_what_they_were_stated_for(options: Options, is_judged:
     assert any(result.target is not None for result in results) is is_judged
 
 
-def test_the_figure_has_a_panel_for_each_comparison(
-    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copy(smoke / "config.json", tmp_path)
-    losses = {BASELINE: (3, 2), "rotary": (2, 1), "swiglu": ("inf", "inf")}
-    rows = [
-        f"{step},{name}/seed-{seed},{loss}"
-        for name, of_steps in losses.items()
-        for seed in (0, 1)
-        for step, loss in zip((10, 20), of_steps, strict=True)
-    ]
-    (tmp_path / "measures.csv").write_text("\n".join(["step,measure,value", *rows]))
-    drawn = []
-    line_panels = ablations.line_panels
-    monkeypatch.setattr(ablations, "reference_arms", lambda *given: {"alibi": arm("alibi", 1.25)})
-    monkeypatch.setattr(
-        ablations, "line_panels", lambda panels, **options: drawn.append(panels) or line_panels(panels, **options)
-    )
-    Ablations.draw(tmp_path)
-    ((positions, feed_forward),) = drawn
+def test_the_figure_has_a_panel_for_each_comparison_and_names_what_diverged(smoke: Path, tmp_path: Path) -> None:
+    arms = {BASELINE: arm(BASELINE, 2.0), "rotary": arm("rotary", 1.0, 1.0), "swiglu": arm("swiglu", math.inf)}
+    positions, feed_forward = Ablations.panels(arms, {"alibi": arm("alibi", 1.25)})
     assert (positions.title, feed_forward.title) == ("positions", "feed-forward maps")
     behind, baseline, *_, rotary = positions.lines
     assert (behind.kind, behind.y.tolist()) == ("behind", [2.25, 1.25])
     assert (baseline.name, baseline.kind, baseline.y.tolist()) == ("learned", "reference", [3, 2])
     assert (rotary.name, rotary.y.tolist()) == ("rotary", [2, 1])
     assert [line.name for line in feed_forward.lines] == ["GELU", "SwiGLU", "SwiGLU", "SwiGLU"]
+    shutil.copy(smoke / "config.json", tmp_path)
+    rows = [f"{step},{name}/seed-0,{loss}" for name, loss in (("swiglu", "inf"), ("rotary", 2)) for step in (10, 20)]
+    (tmp_path / "measures.csv").write_text("\n".join(["step,measure,value", *rows]))
+    Ablations.draw(tmp_path)
     assert ">diverged: swiglu<" in (tmp_path / "ablations.svg").read_text()
 
 

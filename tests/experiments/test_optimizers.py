@@ -9,10 +9,12 @@ import pytest
 
 from experiments import optimizers
 from experiments.optimizers import ARMS, PRESETS, Optimizers, by_optimizer, finals, rates
-from scratchformer.recipes.char_lm_arms import Arm, ArmOptions
+from scratchformer.recipes import char_lm_arms
+from scratchformer.recipes.char_lm_arms import ArmOptions
 from scratchformer.runs import Result
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.running import refusal, run
+from tests.experiments.sweeps import arm
 
 ARMS_OF_SMOKE = ("momentum-0.1", "adam-0.003")
 FIGURES = ("optimizers.png", "optimizers.svg")
@@ -31,11 +33,6 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert any(line.startswith("adam_below_descent_nats ") for line in lines)
     assert lines[-1] == "figures: run/optimizers.png"
     return place / "run"
-
-
-def arm(name: str, *last: float) -> Arm:
-    """With these last losses, and those before one higher."""
-    return Arm(name, np.array([10, 20]), np.array([[loss + 1, loss] for loss in last]))
 
 
 def test_the_folder_holds_every_run_and_what_they_measured(smoke: Path) -> None:
@@ -65,7 +62,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_bytes_and_draws_anew(smoke: Pa
     assert "char_lm.py" in result.stdout
     assert "--resume cut/momentum-0.1/seed-0" in result.stdout
     assert "--out cut/adam-0.003/seed-0" in result.stdout
-    for name in (*FIGURES, *TABLES, *(f"{arm}/seed-0/last.safetensors" for arm in ARMS_OF_SMOKE)):
+    for name in (*FIGURES, *TABLES, *(f"{one}/seed-0/last.safetensors" for one in ARMS_OF_SMOKE)):
         assert (tmp_path / "cut" / name).read_bytes() == (smoke / name).read_bytes(), name
     assert json.loads((tmp_path / "cut" / "summary.json").read_text())["seconds"] is None
 
@@ -143,37 +140,10 @@ def test_arms_are_put_in_order() -> None:
     np.testing.assert_array_equal(finals([arm("adam-0.001", 1, 2), arm("adam-0.003", 3, 4)]), [[1, 3], [2, 4]])
 
 
-def test_the_figure_shows_best_arms_gaps_and_the_reference(
-    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copy(smoke / "config.json", tmp_path)
-    rows = [
-        f"{step},{name}/seed-{seed},{loss}"
-        for name, of_steps in {
-            "adam-0.001": (3, 2),
-            "adam-0.003": (2, 1),
-            "adam-0.01": ("inf", "inf"),
-            "sgd-1": (4, 3),
-        }.items()
-        for seed in (0, 1)
-        for step, loss in zip((10, 20), of_steps, strict=True)
-    ]
-    (tmp_path / "measures.csv").write_text("\n".join(["step,measure,value", *rows]))
-    asked, drawn = [], []
-    monkeypatch.setattr(
-        optimizers, "reference_arms", lambda *given: asked.append(given) or {"adam-0.003": arm("adam-0.003", 1.25)}
-    )
-    line_panels = optimizers.line_panels
-    monkeypatch.setattr(
-        optimizers,
-        "line_panels",
-        lambda panels, **options: drawn.append((panels, options)) or line_panels(panels, **options),
-    )
-    Optimizers.draw(tmp_path)
-    ((script, options, paper),) = asked
-    assert (script, options["preset"], paper) == (optimizers.__file__, "smoke", PRESETS["paper"])
-    (((by_step, by_rate), options),) = drawn
-    assert options["title"] == "diverged: adam-0.01"
+def test_the_figure_shows_best_arms_and_the_reference_behind_them() -> None:
+    last = {"adam-0.001": 2, "adam-0.003": 1, "adam-0.01": math.inf, "sgd-1": 3}
+    arms = {name: arm(name, loss, loss) for name, loss in last.items()}
+    by_step, by_rate = Optimizers.panels(arms, {"adam-0.003": arm("adam-0.003", 1.25)})
     behind, *_, sgd, adam = (line for line in by_step.lines if line.kind != "plain")
     assert (behind.kind, behind.y.tolist()) == ("behind", [2.25, 1.25])
     assert (sgd.name, sgd.y.tolist()) == ("SGD", [4, 3])
@@ -181,6 +151,25 @@ def test_the_figure_shows_best_arms_gaps_and_the_reference(
     behind, *_, adam = (line for line in by_rate.lines if line.kind != "plain")
     assert (behind.x.tolist(), behind.y.tolist()) == ([0.003], [1.25])
     assert (adam.x.tolist(), adam.y.tolist()) == ([0.001, 0.003, 0.01], [2, 1, math.inf])
+
+
+def test_the_figure_is_drawn_over_the_reference_run_of_the_script(
+    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("config.json", "measures.csv"):
+        shutil.copy(smoke / name, tmp_path)
+    asked, drawn, draw = [], [], char_lm_arms.line_panels
+    reference = {"adam-0.003": arm("adam-0.003", 1.25)}
+    monkeypatch.setattr(char_lm_arms, "reference_arms", lambda *given: asked.append(given) or reference)
+    monkeypatch.setattr(
+        char_lm_arms, "line_panels", lambda panels, **look: drawn.append((panels, look)) or draw(panels, **look)
+    )
+    Optimizers.draw(tmp_path)
+    ((script, options, paper),) = asked
+    assert (script, options["preset"], paper) == (optimizers.__file__, "smoke", PRESETS["paper"])
+    ((panels, look),) = drawn
+    assert [panel.lines[0].kind for panel in panels] == ["behind", "behind"]
+    assert look == {"columns": 2, "share_y": True, "title": ""}
 
 
 @pytest.mark.parametrize(
