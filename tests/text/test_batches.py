@@ -1,20 +1,16 @@
+from collections.abc import Callable
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchformer.text.batches import IGNORE_INDEX, TokenBatch, fixed_batches
-from tests.strategies import seeds
+from scratchformer.text import TokenBatch, fixed_batches, packed_batch, padded_batch, pair_batch
+from tests.text.drawing import sequence_lists, texts
 
 
-@st.composite
-def texts(draw: st.DrawFn) -> tuple[np.ndarray, int]:
-    """Distinct ids, so that each says where it stood; and a context that the text is longer than."""
-    context_length = draw(st.integers(1, 6))
-    return 10 * np.arange(draw(st.integers(context_length + 1, 40))), context_length
-
-
-@given(text=texts(), batch_size=st.integers(1, 5))
+@given(text=texts(40), batch_size=st.integers(1, 5))
 def test_fixed_windows_cover_the_text_in_order_without_overlap(text: tuple[np.ndarray, int], batch_size: int) -> None:
     ids, context_length = text
     batches = fixed_batches(ids, batch_size, context_length)
@@ -27,7 +23,7 @@ def test_fixed_windows_cover_the_text_in_order_without_overlap(text: tuple[np.nd
     assert len(ids) - 1 - len(inputs) < context_length
 
 
-@given(text=texts(), batch_size=st.integers(1, 4), num_batches=st.integers(1, 6))
+@given(text=texts(40), batch_size=st.integers(1, 4), num_batches=st.integers(1, 6))
 def test_a_limited_number_of_fixed_batches_is_spread_evenly(
     text: tuple[np.ndarray, int], batch_size: int, num_batches: int
 ) -> None:
@@ -50,19 +46,38 @@ def test_a_limited_number_of_fixed_batches_is_spread_evenly(
         np.testing.assert_array_equal(batch.targets, batch.ids + 10)
 
 
-@given(num_sequences=st.integers(0, 7), num_shards=st.integers(1, 9), seed=seeds)
-def test_a_split_keeps_order_and_totals(num_sequences: int, num_shards: int, seed: int) -> None:
-    ids, targets = np.random.default_rng(seed).integers(0, 9, (2, num_sequences, 3))
-    targets[np.random.default_rng(seed).random(targets.shape) < 0.3] = IGNORE_INDEX
-    batch = TokenBatch(ids, targets)
-    assert batch.num_targets == sum(int(target != -100) for target in targets.flat)
+def token_batch(sequences: list[np.ndarray]) -> TokenBatch:
+    """One id of each sequence, and no target for the first ones."""
+    ids = np.array([[sequence[0]] for sequence in sequences], int)
+    return TokenBatch(ids, np.where(np.arange(len(ids))[:, None] < 2, -100, ids))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        token_batch,
+        padded_batch,
+        lambda sequences: packed_batch(sequences, 7),
+        lambda sequences: pair_batch(sequences, sequences[::-1], begin_id=1, end_id=2),
+    ],
+)
+@given(sequences=sequence_lists(), num_shards=st.integers(1, 9))
+def test_a_split_keeps_every_array_its_order_and_totals(
+    make: Callable, sequences: list[np.ndarray], num_shards: int
+) -> None:
+    batch = make(sequences)
     shards = batch.split(num_shards)
     assert len(shards) == num_shards
-    np.testing.assert_array_equal(np.concatenate([shard.ids for shard in shards]), ids)
-    np.testing.assert_array_equal(np.concatenate([shard.targets for shard in shards]), targets)
+    assert {type(shard) for shard in shards} == {type(batch)}
+    for field in fields(batch):
+        parts = [getattr(shard, field.name) for shard in shards]
+        np.testing.assert_array_equal(np.concatenate(parts), getattr(batch, field.name))
+        sizes = [len(part) for part in parts]
+        assert sizes == sorted(sizes, reverse=True)
+        assert max(sizes) - min(sizes) <= 1
+        assert {part.shape[1:] for part in parts} == {getattr(batch, field.name).shape[1:]}
+    assert batch.num_targets == sum(int(target != -100) for target in batch.targets.flat)
     assert sum(shard.num_targets for shard in shards) == batch.num_targets
-    sizes = [len(shard.ids) for shard in shards]
-    assert max(sizes) - min(sizes) <= 1
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -76,3 +91,8 @@ def test_errors_name_the_argument() -> None:
         fixed_batches(ids, 1, 2, 0)
     with pytest.raises(ValueError, match="fixed_batches: the text has 5 tokens, a context of 6 needs more"):
         fixed_batches(ids, 1, 6)
+
+
+def test_no_sequences_are_split_into_empty_parts() -> None:
+    none = np.empty((0, 3), int)
+    assert [shard.ids.shape for shard in TokenBatch(none, none).split(2)] == [(0, 3), (0, 3)]

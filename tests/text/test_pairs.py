@@ -1,24 +1,10 @@
-from dataclasses import fields
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.text import pair_batch
-from tests.strategies import seeds
-
-
-@st.composite
-def pairs(draw: st.DrawFn) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """One to six sources and as many targets, of one id and more, of signed and unsigned types."""
-    lengths = draw(st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), min_size=1, max_size=6))
-    dtypes = st.sampled_from([np.int64, np.uint8, np.uint64])
-    generator = np.random.default_rng(draw(seeds))
-    sides = zip(*[[generator.integers(0, 200, n).astype(draw(dtypes)) for n in pair] for pair in lengths], strict=True)
-    sources, targets = map(list, sides)
-    return sources, targets
-
+from tests.text.drawing import pairs
 
 ids = st.integers(0, 300)
 
@@ -57,50 +43,8 @@ def test_narrow_ids_take_a_begin_and_an_end_beyond_them() -> None:
     assert batch.targets.tolist() == [[254, 255, 257]]
 
 
-@given(pairs=pairs(), num_shards=st.integers(1, 8))
-def test_a_split_keeps_every_array_its_order_and_totals(
-    pairs: tuple[list[np.ndarray], list[np.ndarray]], num_shards: int
-) -> None:
-    batch = pair_batch(*pairs, begin_id=1, end_id=2)
-    shards = batch.split(num_shards)
-    assert len(shards) == num_shards
-    for field in fields(batch):
-        parts = [getattr(shard, field.name) for shard in shards]
-        np.testing.assert_array_equal(np.concatenate(parts), getattr(batch, field.name))
-        sizes = [len(part) for part in parts]
-        assert sizes == sorted(sizes, reverse=True)
-        assert max(sizes) - min(sizes) <= 1
-        assert {part.shape[1:] for part in parts} == {getattr(batch, field.name).shape[1:]}
-    assert sum(shard.num_targets for shard in shards) == batch.num_targets
-
-
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("side", ["sources", "targets"])
-def test_errors_name_the_side(side: str) -> None:
-    good = np.arange(3)
-
-    def call(*sequences: np.ndarray) -> None:
-        both = {"sources": [good, good], "targets": [good, good]} | {side: list(sequences)}
-        pair_batch(**both, begin_id=1, end_id=2)
-
-    with pytest.raises(ValueError, match=f"^pair_batch: {side} must hold at least one sequence, got none$"):
-        call()
-    with pytest.raises(ValueError, match=rf"^pair_batch: {side}\[1\] is empty, expected at least one id$"):
-        call(good, np.array([], int))
-    with pytest.raises(TypeError, match=rf"^pair_batch: {side}\[1\] must be an integer array, got float64$"):
-        call(good, np.ones(2))
-    with pytest.raises(ValueError, match=rf"^pair_batch: {side}\[0\] must have one dimension, got shape \(1, 3\)$"):
-        call(good[None], good)
-    with pytest.raises(ValueError, match=rf"^pair_batch: {side}\[0\] holds -1, expected ids of at least 0$"):
-        call(good - 1, good)
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_errors_name_the_argument() -> None:
+def test_there_must_be_as_many_targets_as_sources() -> None:
     good = np.arange(3)
     with pytest.raises(ValueError, match=r"^pair_batch: targets must be as many as sources, got 1 for 2$"):
         pair_batch([good, good], [good], begin_id=1, end_id=2)
-    for argument in ("begin_id", "end_id", "padding_id"):
-        special_ids = {"begin_id": 1, "end_id": 2} | {argument: -100}
-        with pytest.raises(ValueError, match=f"^pair_batch: {argument} must be at least 0, got -100$"):
-            pair_batch([good], [good], **special_ids)

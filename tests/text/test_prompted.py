@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,15 +50,10 @@ def test_errors_name_the_side(side: str) -> None:
         call(good * 1.0)
     with pytest.raises(TypeError, match=f"^prompted_batch: {side} must be an integer array, got list$"):
         call([[1, 2]])
-    for wrong, shape in ((good[0], r"\(3,\)"), (good[None], r"\(1, 2, 3\)"), (good[:0], r"\(0, 3\)")):
-        with pytest.raises(
-            ValueError, match=f"^prompted_batch: {side} must be rows of at least one id, got shape {shape}$"
-        ):
+    for wrong in (good[0], good[None], good[:0], good[:, :0]):
+        said = re.escape(f"{side} must be rows of at least one id, got shape {wrong.shape}")
+        with pytest.raises(ValueError, match=f"^prompted_batch: {said}$"):
             call(wrong)
-    with pytest.raises(
-        ValueError, match=rf"^prompted_batch: {side} must be rows of at least one id, got shape \(2, 0\)$"
-    ):
-        call(good[:, :0])
     with pytest.raises(ValueError, match=f"^prompted_batch: {side} holds -2, expected ids of at least 0$"):
         call(good - 2)
 

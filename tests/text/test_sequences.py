@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import fields
 
 import numpy as np
@@ -7,16 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.text import packed_batch, padded_batch
-from tests.strategies import seeds
-
-
-@st.composite
-def sequence_lists(draw: st.DrawFn, max_length: int = 7) -> list[np.ndarray]:
-    """One to eight sequences of one id and more, of signed and unsigned types."""
-    lengths = draw(st.lists(st.integers(1, max_length), min_size=1, max_size=8))
-    dtypes = st.sampled_from([np.int64, np.uint8, np.uint64])
-    generator = np.random.default_rng(draw(seeds))
-    return [generator.integers(0, 200, length).astype(draw(dtypes)) for length in lengths]
+from tests.text.drawing import sequence_lists
 
 
 @given(sequences=sequence_lists(), padding_id=st.integers(0, 300))
@@ -80,51 +70,6 @@ def test_padding_is_zero_unless_told() -> None:
     batch = padded_batch([np.array([5, 6, 7]), np.array([8])])
     assert batch.ids.tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch.targets.tolist() == [[6, 7, -100], [-100, -100, -100]]
-
-
-@pytest.mark.parametrize("pack", [padded_batch, lambda sequences: packed_batch(sequences, 7)])
-@given(sequences=sequence_lists(), num_shards=st.integers(1, 9))
-def test_a_split_keeps_every_array_its_order_and_totals(
-    pack: Callable, sequences: list[np.ndarray], num_shards: int
-) -> None:
-    batch = pack(sequences)
-    shards = batch.split(num_shards)
-    assert len(shards) == num_shards
-    assert {type(shard) for shard in shards} == {type(batch)}
-    for field in fields(batch):
-        parts = [getattr(shard, field.name) for shard in shards]
-        np.testing.assert_array_equal(np.concatenate(parts), getattr(batch, field.name))
-        sizes = [len(part) for part in parts]
-        assert sizes == sorted(sizes, reverse=True)
-        assert max(sizes) - min(sizes) <= 1
-        assert {part.shape[1:] for part in parts} == {getattr(batch, field.name).shape[1:]}
-    assert sum(shard.num_targets for shard in shards) == batch.num_targets
-
-
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("name", ["padded_batch", "packed_batch"])
-def test_errors_name_the_argument(name: str) -> None:
-    def call(*sequences: np.ndarray, **options: int) -> None:
-        if name == "padded_batch":
-            padded_batch(sequences, **options)
-        else:
-            packed_batch(sequences, 4, **options)
-
-    good = np.arange(3)
-    with pytest.raises(ValueError, match=f"^{name}: sequences must hold at least one sequence, got none$"):
-        call()
-    with pytest.raises(ValueError, match=rf"^{name}: sequences\[1\] is empty, expected at least one id$"):
-        call(good, np.array([]))
-    with pytest.raises(TypeError, match=rf"^{name}: sequences\[1\] must be an integer array, got float32$"):
-        call(good, np.ones(2, np.float32))
-    with pytest.raises(TypeError, match=rf"^{name}: sequences\[0\] must be an integer array, got list$"):
-        call([1, 2], good)
-    with pytest.raises(ValueError, match=rf"^{name}: sequences\[0\] must have one dimension, got shape \(1, 3\)$"):
-        call(good[None])
-    with pytest.raises(ValueError, match=rf"^{name}: sequences\[1\] holds -2, expected ids of at least 0$"):
-        call(good, good - 2)
-    with pytest.raises(ValueError, match=f"^{name}: padding_id must be at least 0, got -1$"):
-        call(good, padding_id=-1)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -5,16 +5,10 @@ from hypothesis import strategies as st
 
 from scratchformer.text import ShuffledBatches
 from tests.strategies import seeds
+from tests.text.drawing import texts
 
 
-@st.composite
-def texts(draw: st.DrawFn) -> tuple[np.ndarray, int]:
-    """Distinct ids, so that each says where it stood; and a context that the text is longer than."""
-    context_length = draw(st.integers(1, 6))
-    return 10 * np.arange(draw(st.integers(context_length + 1, 60))), context_length
-
-
-@given(text=texts(), batch_size=st.integers(1, 5), index=st.integers(0, 50), seed=seeds)
+@given(text=texts(60), batch_size=st.integers(1, 5), index=st.integers(0, 50), seed=seeds)
 def test_windows_are_runs_of_the_text_and_targets_are_the_next_tokens(
     text: tuple[np.ndarray, int], batch_size: int, index: int, seed: int
 ) -> None:
@@ -27,7 +21,7 @@ def test_windows_are_runs_of_the_text_and_targets_are_the_next_tokens(
         np.testing.assert_array_equal(targets, ids[start + 1 : start + 1 + context_length])
 
 
-@given(text=texts(), epoch=st.integers(0, 4), seed=seeds)
+@given(text=texts(60), epoch=st.integers(0, 4), seed=seeds)
 def test_an_epoch_uses_every_token_at_most_once_and_all_but_the_ends(
     text: tuple[np.ndarray, int], epoch: int, seed: int
 ) -> None:
@@ -51,7 +45,7 @@ def test_borders_move_from_epoch_to_epoch_and_the_order_changes(seed: int) -> No
     assert len(ranks) == 5
 
 
-@given(text=texts(), batch_size=st.integers(1, 5), index=st.integers(0, 50), seed=seeds)
+@given(text=texts(60), batch_size=st.integers(1, 5), index=st.integers(0, 50), seed=seeds)
 def test_a_batch_depends_on_the_seed_and_its_index_alone(
     text: tuple[np.ndarray, int], batch_size: int, index: int, seed: int
 ) -> None:
