@@ -29,9 +29,10 @@ from string import ascii_letters, digits
 import numpy as np
 from matplotlib.figure import Figure
 
+from scratchformer.analysis.alignment import cross_attention, measure_alignment
 from scratchformer.models import Transformer
 from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
-from scratchformer.recipes.alignment import cross_attention, measure_alignment
+from scratchformer.recipes.alignment import alignment_results, write_alignment
 from scratchformer.recipes.encoder_decoder import (
     CharacterPairs,
     PairOptions,
@@ -93,10 +94,10 @@ class Dates(TrainingExperiment[PairOptions, Transformer, PairBatch]):
         for one, written in wrong[:5]:
             print(f"wrong: {one.text:>31} -> {written}, it is {one.iso}")
         alignment = measure_alignment(model, batch_of(tests[:500]), same_part(tests[:500]))
-        alignment.write(folder)
+        write_alignment(folder, alignment)
         target = 0.99 if self.is_preset("quick", "paper", free=("evaluate_every", "save_every")) else None
         share = (len(tests) - len(wrong)) / len(tests)
-        return [Result("share_read_exactly", share, target, "higher"), *alignment.results()]
+        return [Result("share_read_exactly", share, target, "higher"), *alignment_results(alignment)]
 
     @classmethod
     def draw(cls, path: Path) -> list[Path]:

@@ -22,9 +22,10 @@ from string import ascii_lowercase
 import numpy as np
 from matplotlib.figure import Figure
 
+from scratchformer.analysis.alignment import cross_attention, measure_alignment
 from scratchformer.models import Transformer
 from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
-from scratchformer.recipes.alignment import cross_attention, measure_alignment
+from scratchformer.recipes.alignment import alignment_results, write_alignment
 from scratchformer.recipes.encoder_decoder import (
     CharacterPairs,
     PairOptions,
@@ -78,12 +79,12 @@ class Reverse(TrainingExperiment[PairOptions, Transformer, PairBatch]):
                 table.add(*row)
         longest = sequences([self.options.seed, 3], 100, shortest=LONGEST)
         alignment = measure_alignment(model, batch_of(longest), {"mirrored_letter": mirrored(len(longest))})
-        alignment.write(folder)
+        write_alignment(folder, alignment)
         for source, target in zip(read[:5], written[:5], strict=True):
             print(f"{source:>{LONGEST}} -> {target}")
         goal = 0.99 if self.is_preset("quick", free=("evaluate_every", "save_every")) else None
         share = sum(is_right) / len(is_right)
-        return [Result("share_reversed_exactly", share, goal, "higher"), *alignment.results()]
+        return [Result("share_reversed_exactly", share, goal, "higher"), *alignment_results(alignment)]
 
     @classmethod
     def draw(cls, path: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import dates
-from scratchformer.recipes.alignment import cross_attention
+from scratchformer.analysis.alignment import cross_attention
 from scratchformer.runs import load_run
 from scratchformer.text.dates import DATE_FORMS, write_date
 from tests.experiments import pair_runs

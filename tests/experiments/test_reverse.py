@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import reverse
-from scratchformer.recipes.alignment import cross_attention
+from scratchformer.analysis.alignment import cross_attention
 from scratchformer.runs import load_run
 from tests.experiments import pair_runs
 from tests.experiments.running import refusal, run_program
