@@ -65,6 +65,7 @@ def test_a_wrong_page_ends_with_status_1_and_the_line(
     ("arguments", "message"),
     [
         (["sofmax"], "there is no page 'sofmax'; did you mean 'softmax'?"),
+        (["qqq"], "there is no page 'qqq'; run the command without a name to list all pages"),
         (
             ["softmax", "--html", "x"],
             "--html and --figures write all pages, and cannot be used with one page, 'softmax'",

@@ -1,6 +1,6 @@
 import pytest
 
-from scratchformer.derivations import Page, PageError, describe_wrong, find_page, run_page
+from scratchformer.derivations import Page, PageError, describe_wrong, run_page
 from scratchformer.derivations.reader.running import lines_of
 
 TEXT = """# Doubling
@@ -68,10 +68,3 @@ def test_what_is_wrong_is_told_before_what_it_leads_to() -> None:
     assert [result.is_right for result in run_page(wrong)] == [False]
     with pytest.raises(PageError, match=r"line 29: AssertionError"):
         run_page(page(TEXT + "\n```python\nassert dx[0] == 7\n```\n"))
-
-
-def test_a_mistyped_name_gets_the_closest() -> None:
-    with pytest.raises(ValueError, match=r"^there is no page 'sofmax'; did you mean 'softmax'\?$"):
-        find_page("sofmax")
-    with pytest.raises(ValueError, match=r"^there is no page 'qqq'; run the command without a name to list all pages$"):
-        find_page("qqq")

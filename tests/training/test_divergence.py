@@ -156,25 +156,6 @@ def test_an_evaluation_that_is_not_finite_can_be_explained_and_warns_of_nothing(
     assert first.startswith("blocks.1.feed_forward.")
 
 
-def test_dropout_is_drawn_from_seed_step_micro_batch_and_worker() -> None:
-    """Resumed runs, and runs of later versions, depend on it."""
-    draws = []
-
-    def recording_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace) -> tuple:
-        draws.append(generator.random())
-        return loss(model, batch, generator, trace)
-
-    template = tiny_trainer(tiny_gpt())
-    with Trainer(
-        template.model, template.optimizer, template.schedule, recording_loss, num_workers=2, seed=7
-    ) as trainer:
-        for _ in range(2):
-            trainer.step([BATCH, BATCH])
-    keys = [(step, index, worker) for step in range(2) for index in range(2) for worker in range(2)]
-    expected = [np.random.default_rng(np.random.SeedSequence(7, spawn_key=key)).random() for key in keys]
-    assert sorted(draws) == sorted(expected)
-
-
 def test_the_worker_at_fault_is_looked_into_with_its_own_dropout() -> None:
     draws: dict[int, list[float]] = {0: [], 1: []}
 

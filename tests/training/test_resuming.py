@@ -11,7 +11,6 @@ from scratchformer.optim import SGD, AdamW, Constant, WarmupCosine, WeightAverag
 from scratchformer.training import (
     Checkpoint,
     Trainer,
-    first_difference,
     model_checkpoint,
     read_checkpoint,
     restore,
@@ -157,13 +156,6 @@ def test_the_checkpoint_of_a_model_alone_is_refused() -> None:
     description = {name: value for name, value in stored.description.items() if name != "num_steps"}
     with pytest.raises(ValueError, match="holds no number of steps"):
         restore(trainer, Checkpoint(stored.tensors, description))
-
-
-def test_differences_are_named_by_their_path() -> None:
-    assert first_difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}) is None
-    assert first_difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == "a.c is 3 now and was 2 then"
-    assert first_difference({"a": 1}, {"a": 1, "b": 2}, "run") == "run.b is 2 now and was None then"
-    assert first_difference({"a": {}}, {"a": 5}) == "a is 5 now and was {} then"
 
 
 def test_every_model_has_a_description_that_json_holds(tmp_path: Path) -> None:
