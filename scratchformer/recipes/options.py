@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from operator import le, lt
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from tyro.conf import arg
 
@@ -48,6 +48,7 @@ Text = Annotated[
 ]
 
 
+@runtime_checkable
 class ExperimentOptions(Protocol):
     """The options that every experiment has; one that can resume has `resume`, too."""
 
@@ -67,6 +68,7 @@ class ExperimentOptions(Protocol):
         """Raises ValueError, naming the option, for the first value out of range."""
 
 
+@runtime_checkable
 class TrainingOptions(ExperimentOptions, Protocol):
     """The options that every experiment has that trains."""
 

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy import ndarray
@@ -21,6 +21,7 @@ from scratchformer.runs.files import Position, Table, read_json
 from scratchformer.training import first_difference, load, read_checkpoint, trained_checkpoint
 
 
+@runtime_checkable
 class FolderOptions(Protocol):
     """The option that says where a run is kept. A program that can resume a run has the option `resume`, too."""
 

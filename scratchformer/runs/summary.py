@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from scratchformer.runs.files import read_json
 from scratchformer.runs.folder import RunFolder
@@ -75,6 +75,7 @@ class Result:
         return f"{said}, {bound} {self.target:g}: {'reached' if self.passed else 'NOT REACHED'}"
 
 
+@runtime_checkable
 class Started(Protocol):
     """The options that a summary names: which run of an experiment it is of."""
 

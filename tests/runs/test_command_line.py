@@ -1,10 +1,15 @@
 import json
+import math
+import operator
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
 
-from scratchformer.runs import check_option, one_sentence_errors, options_of, parse, places_of
+from scratchformer.runs import Range, check_ranges, one_sentence_errors, options_of, parse, places_of
+from scratchformer.runs.command_line import Relation
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,29 @@ def test_a_value_error_becomes_one_line(capsys: pytest.CaptureFixture[str]) -> N
         raise KeyError("a mistake of ours keeps its traceback")
 
 
-def test_options_out_of_range_are_named_as_they_are_typed() -> None:
-    check_option("num_steps", 1, at_least=1)
-    with pytest.raises(ValueError, match="--num-steps must be at least 1, got 0"):
-        check_option("num_steps", 0, at_least=1)
-    with pytest.raises(ValueError, match=r"--rate must be above 0, got -0\.5"):
-        check_option("rate", -0.5, above=0)
-    with pytest.raises(ValueError, match="--rate must be above 0, got nan"):
-        check_option("rate", float("nan"), above=0)
-    with pytest.raises(ValueError, match=r"--dropout must be below 1, got 1\.0"):
-        check_option("dropout", 1.0, below=1)
+@dataclass(frozen=True)
+class Ranged:
+    num_steps: Annotated[int, Range(at_least=1)] = 1
+    rate: Annotated[float, Range(above=0, below=math.inf)] = 0.5
+    warmup: Annotated[int, Relation("num_steps", operator.lt, "must be less than", "; it comes first")] = 0
+    betas: tuple[Annotated[float, Range(at_least=0, at_most=1)], ...] = (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_steps": 0}, "--num-steps must be at least 1, got 0"),
+        ({"rate": -0.5}, "--rate must be above 0, got -0.5"),
+        ({"rate": math.nan}, "--rate must be above 0, got nan"),
+        ({"rate": math.inf}, "--rate must be below inf, got inf"),
+        ({"betas": (0.5, 1.5)}, "--betas must be at most 1, got 1.5"),
+        ({"warmup": 3, "num_steps": 3}, "--warmup 3 must be less than --num-steps 3; it comes first"),
+    ],
+)
+def test_an_option_out_of_its_range_is_named_as_it_is_typed(options: dict[str, Any], said: str) -> None:
+    check_ranges(Ranged())
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        check_ranges(Ranged(**options))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,19 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scratchformer.runs import draw_attention, draw_losses, draw_norms, evaluations
-from tests.runs.setting import started, train_into, trainer
-from tests.training.setting import tiny_gpt
+from scratchformer.runs import (
+    ReferenceRun,
+    comparable_run,
+    draw_attention,
+    draw_losses,
+    draw_norms,
+    reference_curves,
+    reference_run,
+)
+from tests.runs.setting import as_lists, started, train_into, trainer
 
 
 @pytest.fixture(scope="module")
@@ -16,13 +24,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_figure_of_a_run_is_drawn_as_png_and_svg_and_again_the_same(run: Path) -> None:
-    model = tiny_gpt(dtype=np.float32, num_layers=2)
+    other = ReferenceRun("other", [4, 8], [2.0, 1.5])
     drawn = []
     for _ in range(2):
         paths = [
-            draw_losses(run, {"unigrams": 1.9}, evaluations(run), unit="nats", title="A run of a$b$"),
+            draw_losses(run, {"unigrams": 1.9}, other, unit="nats", title="A run of a$b$"),
             draw_norms(run, title="A run"),
-            draw_attention(run, model, np.array([0, 1, 2, 1]), list("abcb"), title="A run"),
+            *draw_attention(run, np.array([0, 1, 2, 1]), list("abcb"), title="A run"),
         ]
         assert [path.name for path in paths] == ["loss.png", "norms.png", "attention.png"]
         files = [path.with_suffix(suffix) for path in paths for suffix in (".png", ".svg")]
@@ -32,23 +40,25 @@ def test_every_figure_of_a_run_is_drawn_as_png_and_svg_and_again_the_same(run: P
     assert drawn[0] == drawn[1]
 
 
-def test_the_evaluations_of_a_run_can_be_compared_with(run: Path, tmp_path: Path) -> None:
-    found = evaluations(run)
-    assert found["name"] == "run"
-    assert found["steps"] == [4, 8, 12]
-    assert len(found["losses"]) == 3
-    (tmp_path / "metrics.csv").write_text("step,validation_loss\n1,\n")
+def test_a_run_on_the_same_text_can_be_compared_with(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text('{"experiment": "test", "corpus": {"sha256": "abc"}}')
+    found = comparable_run(tmp_path / "run", "abc")
+    assert (found.name, found.steps, len(found.losses)) == ("run", [4, 8, 12], 3)
+    with pytest.raises(ValueError, match="learned from another text, its losses cannot be compared with these"):
+        comparable_run(tmp_path / "run", "abd")
+    (tmp_path / "run" / "metrics.csv").write_text("step,training_loss,validation_loss,gradient_norm,learning_rate\n")
     with pytest.raises(ValueError, match="has no validation loss to compare with"):
-        evaluations(tmp_path)
-    with pytest.raises(ValueError, match=r"metrics\.csv cannot be read"):
-        evaluations(tmp_path / "missing")
+        comparable_run(tmp_path / "run", "abc")
 
 
 def test_a_run_that_was_killed_before_it_evaluated_can_be_drawn(tmp_path: Path) -> None:
-    (tmp_path / "metrics.csv").write_text("step,training_loss,validation_loss\n1,2.5,\n2,2.25,\n")
+    columns = "step,training_loss,validation_loss,gradient_norm,learning_rate"
+    (tmp_path / "metrics.csv").write_text(f"{columns}\n1,2.5,,1,1\n2,2.25,,1,1\n")
     (tmp_path / "norms.csv").write_text("step,quantity,layer,norm\n")
     assert draw_losses(tmp_path, {}, unit="nats", title="").exists()
     assert draw_norms(tmp_path, title="").exists()
+    assert draw_attention(tmp_path, np.array([0]), ["a"], title="") == []
 
 
 def test_a_table_of_something_else_is_one_sentence(tmp_path: Path) -> None:
@@ -64,3 +74,30 @@ def test_an_evaluation_that_was_cut_off_is_left_out(run: Path, tmp_path: Path) -
     rows = (run / "norms.csv").read_text().splitlines()
     (tmp_path / "norms.csv").write_text("\n".join(rows[:-3]))
     assert draw_norms(tmp_path, title="").exists()
+
+
+def test_the_reference_of_an_experiment_lies_beside_its_script(tmp_path: Path) -> None:
+    script = str(tmp_path / "sort.py")
+    assert reference_curves(script, "paper") == {}
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "sort.csv").write_text("step,measure,value\n5,accuracy,0.5\n9,accuracy,1.0\n")
+    assert as_lists(reference_curves(script, "paper")) == {"accuracy": [(5, 0.5), (9, 1.0)]}
+    assert as_lists(reference_curves(script, "quick")) == as_lists(reference_curves(script, "paper"))
+    assert reference_curves(script, "smoke") == {}
+    assert reference_curves(str(tmp_path / "other.py"), "paper") == {}
+    (tmp_path / "reference" / "sort-quick.csv").write_text("step,measure,value\n5,accuracy,0.25\n")
+    assert as_lists(reference_curves(script, "quick")) == {"accuracy": [(5, 0.25)]}
+    assert as_lists(reference_curves(script, "paper")) == {"accuracy": [(5, 0.5), (9, 1.0)]}
+    (tmp_path / "reference" / "sort.csv").write_text("")
+    with pytest.raises(ValueError, match=r"sort\.csv is not a table with equal rows$"):
+        reference_curves(script, "paper")
+
+
+def test_the_validation_loss_of_the_reference_is_a_run_to_compare_with(tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    for name, measure in (("sort", "validation_loss"), ("add", "accuracy")):
+        (tmp_path / "reference" / f"{name}.csv").write_text(f"step,measure,value\n5,{measure},2.0\n9,{measure},1.5\n")
+    shown = ReferenceRun("reference run", [5, 9], [2.0, 1.5])
+    assert reference_run(str(tmp_path / "sort.py"), "paper") == shown
+    assert reference_run(str(tmp_path / "sort.py"), "smoke") is None
+    assert reference_run(str(tmp_path / "add.py"), "paper") is None

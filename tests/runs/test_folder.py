@@ -2,13 +2,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from scratchformer.runs import RunFolder, read_json
+from scratchformer.runs import RunFolder, begin_run, read_config, read_json
 
 
 def test_the_next_free_number_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,3 +90,56 @@ def test_a_write_that_fails_names_the_file_and_leaves_the_one_before(tmp_path: P
         folder.write_text("sample.txt", "new")
     assert (folder.path / "sample.txt").read_text() == "old"
     assert os.listdir(folder.path) == ["sample.txt"]
+
+
+@dataclass
+class Config:
+    batch: int = 4
+    out: Path | None = None
+    resume: Path | None = None
+
+
+def test_a_new_folder_makes_no_sense_for_a_run_that_is_resumed(tmp_path: Path) -> None:
+    sentence = "^--out a makes no sense beside --resume b, which goes on in its folder$"
+    with pytest.raises(ValueError, match=sentence):
+        begin_run(Config(out=Path("a"), resume=Path("b")), "program", {})
+
+
+def test_a_new_run_writes_down_what_it_depends_on_and_where_it_was_run(tmp_path: Path) -> None:
+    config = Config(out=tmp_path / "new")
+    folder = begin_run(config, "program", {"options": {"batch": 4}}, {"losses": [1, 2]})
+    assert folder.path == tmp_path / "new"
+    written = json.loads((folder.path / "config.json").read_text())
+    assert written["options"] == {"batch": 4}
+    assert written["losses"] == [1, 2]
+    assert written["places"]["out"] == str(tmp_path / "new")
+    assert "python" in written["environment"]
+
+
+def test_a_resumed_run_goes_on_in_its_folder_and_leaves_its_configuration(tmp_path: Path) -> None:
+    begun = begin_run(Config(out=tmp_path / "run"), "program", {"options": {"batch": 4}})
+    before = (begun.path / "config.json").read_bytes()
+    begun.close()
+    resumed = begin_run(Config(resume=tmp_path / "run"), "program", {"options": {"batch": 5}})
+    assert resumed.path == begun.path
+    assert (resumed.path / "config.json").read_bytes() == before
+
+
+def test_a_program_that_cannot_go_on_begins_a_new_run(tmp_path: Path) -> None:
+    @dataclass
+    class WithoutResume:
+        out: Path | None
+
+    folder = begin_run(WithoutResume(tmp_path / "new"), "program", {"options": {}})
+    assert folder.path == tmp_path / "new"
+    assert (folder.path / "config.json").is_file()
+
+
+def test_the_options_of_a_run_are_read_back_and_those_of_another_program_are_refused(tmp_path: Path) -> None:
+    begin_run(started := Config(3, tmp_path / "run"), "program", {"options": {"batch": 3}})
+    assert read_config(tmp_path / "run", "program", Config) == started
+    with pytest.raises(ValueError, match=r"run holds a run of program, not of other$"):
+        read_config(tmp_path / "run", "other", Config)
+    begin_run(Config(out=tmp_path / "later"), "program", {"options": {"batch": 3, "quality": 1}})
+    with pytest.raises(ValueError, match=r"later is not a run folder of this program$"):
+        read_config(tmp_path / "later", "program", Config)

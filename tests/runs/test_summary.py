@@ -1,11 +1,11 @@
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from scratchformer.runs import About, Result, RunFolder, conclude, is_as, read_summary, results_of
+from scratchformer.runs import About, Result, RunFolder, conclude, read_summary, results_of
 
 ABOUT = About("/somewhere/sort.py", "Does it\nsort?\n\nMore about it.\n", "A paper, 2020", "all of them", "loss.png")
 
@@ -13,10 +13,7 @@ ABOUT = About("/somewhere/sort.py", "Does it\nsort?\n\nMore about it.\n", "A pap
 @dataclass(frozen=True)
 class Config:
     preset: str = "quick"
-    out: Path | None = None
     seed: int = 0
-    steps: int = 10
-    evaluate_every: int = 2
 
 
 @pytest.mark.parametrize(
@@ -146,11 +143,3 @@ def test_a_result_that_no_run_wrote_is_refused(change: dict[str, object], tmp_pa
 
 def test_the_time_of_a_run_in_parts_is_not_known(tmp_path: Path) -> None:
     assert conclude(RunFolder(tmp_path / "run", "sort"), ABOUT, Config(), [], None)["seconds"] is None
-
-
-def test_a_run_is_as_a_preset_whatever_its_place_seed_and_free_options() -> None:
-    preset = Config()
-    assert is_as(Config("paper", Path("x"), seed=5), preset)
-    assert not is_as(replace(preset, evaluate_every=3), preset)
-    assert is_as(replace(preset, evaluate_every=3), preset, "evaluate_every")
-    assert not is_as(replace(preset, evaluate_every=3, steps=11), preset, "evaluate_every")

@@ -29,6 +29,9 @@ with log.open("a") as file:
 done = int(last.read_text()) if "--resume" in options and last.exists() else 0
 stopping = []
 signal.signal(signal.SIGTERM, lambda *signals: stopping.append(1))
+if options.get("--diverged"):
+    (path / "diverged.txt").write_text(options["--diverged"])
+    sys.exit(1)
 if options.get("--said"):
     print("a warning, and then", file=sys.stderr)
     print("counting.py: error: " + options["--said"], file=sys.stderr)
@@ -146,18 +149,20 @@ def test_what_ended_is_left_alone_and_what_was_interrupted_goes_on(
 
 
 def test_a_run_that_diverges_is_a_result(script: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    said = ["--status", "1", "--said", "training diverged in step 3: the loss is nan"]
-    run_sweep(folder, script, {"wild": said, "calm": ["--steps", "2"]}, at_once=1)
+    run_sweep(folder, script, {"wild": ["--diverged", "in step 3"], "calm": ["--steps", "2"]}, at_once=1)
     assert has_diverged(folder.path / "wild")
-    kept = (folder.path / "wild" / "diverged.txt").read_text()
-    assert kept.endswith("counting.py: error: training diverged in step 3: the loss is nan\n")
+    assert (folder.path / "wild" / "diverged.txt").read_text() == "in step 3"
     assert "wild: diverged (1 of 2)" in capsys.readouterr().out
     assert has_ended(folder.path / "calm")
 
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [("1", "the disk is full"), ("2", "training diverged, says who used a wrong option"), ("143", "somebody ended me")],
+    [
+        ("1", "the disk is full"),
+        ("1", "training diverged, says one that wrote no diverged.txt"),
+        ("143", "somebody ended me"),
+    ],
 )
 def test_a_run_that_fails_ends_the_sweep_and_the_others_save(
     script: Path, folder: RunFolder, status: str, said: str

@@ -1,6 +1,7 @@
 import math
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,19 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from scratchformer.runs import ProgressBar, Recorder, RunFolder, Stopped, read_table
+from scratchformer.runs import ProgressBar, Recorder, RunFolder, Stopped, read_measures, read_metrics, read_table
 from scratchformer.text import TokenBatch
 from scratchformer.training import (
     BEST,
     LAST,
     Checkpoint,
     Divergence,
+    Trainer,
     load,
     read_checkpoint,
     training_checkpoint,
     write_checkpoint,
 )
-from tests.runs.setting import EVALUATION, RUN, contents, started, train_into, trainer
+from tests.runs.setting import EVALUATION, RUN, contents, recorder, size_of, started, train_into, trainer
 from tests.training.setting import ragged_batches
 
 
@@ -71,9 +73,9 @@ def test_the_best_model_is_the_one_that_was_evaluated(tmp_path: Path) -> None:
 @given(
     killed_in_step=st.integers(0, 12),
     save_every=st.integers(1, 12),
-    moment=st.sampled_from(["batches", "evaluate", "best", "last"]),
+    moment=st.sampled_from(["batches", "evaluate", "measure", "best", "last"]),
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     killed_in_step: int,
     save_every: int,
@@ -93,6 +95,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
             kill_when_due()
         return ragged_batches(step, 2)
 
+    def measure(trained: Trainer) -> dict[str, float]:
+        if moment == "measure":
+            kill_when_due()
+        return size_of(trained)
+
     with pytest.MonkeyPatch.context() as patch:
         if moment == "evaluate":
             evaluate = first.evaluate
@@ -109,7 +116,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
             patch.setattr(Recorder, "_write", killed_write)
         folder = started(path)
         with suppress(Killed):
-            train_into(folder, first, batches, save_every=save_every)
+            train_into(folder, first, batches, measure, save_every=save_every)
         folder.close()
     initial = 8 if (path / LAST).exists() else 0  # with a checkpoint, all must come from there
     train_into(RunFolder.open(path), trainer(seed=initial), save_every=save_every)
@@ -117,6 +124,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     partial = [name for name in found if name.endswith(".partial")]
     assert not partial or moment in ("best", "last")  # the next write of that name would have replaced it
     assert {name: data for name, data in found.items() if name not in partial} == whole
+    assert read_measures(path / "measures.csv")["norm"][0].tolist() == [4, 8, 12]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -150,8 +158,10 @@ def test_a_signal_in_the_last_step_comes_too_late_to_stop_anything(whole: dict[s
 
 
 def test_a_finished_run_is_not_trained_again(whole: dict[str, str], tmp_path: Path) -> None:
-    train_into(started(tmp_path / "run"), trainer())
-    train_into(RunFolder.open(tmp_path / "run"), trainer(seed=4), lambda step: pytest.fail("no step is left"))
+    last = train_into(started(tmp_path / "run"), trainer())
+    assert last == read_metrics(tmp_path / "run" / "metrics.csv")["validation_loss"][1][-1]
+    folder = RunFolder.open(tmp_path / "run")
+    assert train_into(folder, trainer(seed=4), lambda step: pytest.fail("no step is left")) == last
     assert contents(tmp_path / "run") == whole
 
 
@@ -169,7 +179,7 @@ def test_another_run_is_refused_and_the_folder_left_as_it_is(
 ) -> None:
     train_into(started(tmp_path / "run"), trainer())
     with pytest.raises(ValueError, match=r"then$") as caught:
-        Recorder(trainer(**options), RunFolder.open(tmp_path / "run"), run, EVALUATION)
+        recorder(trainer(**options), RunFolder.open(tmp_path / "run"), depends_on=run)
     assert difference in str(caught.value)
     assert contents(tmp_path / "run") == whole
 
@@ -177,7 +187,7 @@ def test_another_run_is_refused_and_the_folder_left_as_it_is(
 def test_another_run_is_refused_before_the_first_checkpoint_too(tmp_path: Path) -> None:
     folder = started(tmp_path / "run")
     with pytest.raises(ValueError, match=r"run is of another run: config\.options\.batch is 3 now and was 2 then"):
-        Recorder(trainer(), folder, RUN | {"options": {"batch": 3}}, EVALUATION)
+        recorder(trainer(), folder, depends_on=RUN | {"options": {"batch": 3}})
 
 
 def test_a_divergence_writes_its_batch_and_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
@@ -194,6 +204,7 @@ def test_a_divergence_writes_its_batch_and_leaves_the_last_good_checkpoint(tmp_p
         train_into(started(tmp_path / "run"), poisoned, batches)
     path = tmp_path / "run" / "diverged_batch.safetensors"
     assert f"; its batch is in {path}; the last good checkpoint is {tmp_path / 'run' / LAST}; " in str(caught.value)
+    assert (tmp_path / "run" / "diverged.txt").read_text() == f"{caught.value}\n"
     stored, (batch,) = load_file(path), ragged_batches(7, 1)
     np.testing.assert_array_equal(stored["ids"], batch.ids)
     np.testing.assert_array_equal(stored["targets"], batch.targets)
@@ -292,11 +303,92 @@ def test_a_best_model_that_is_not_this_run_s_is_refused(spoiled: str, tmp_path: 
         case "worse":
             write_checkpoint(path / BEST, Checkpoint(best.tensors, {**best.description, "validation_loss": 9.0}))
     with pytest.raises(ValueError, match=r"best\.safetensors (cannot be read|is not )"):
-        Recorder(trainer(), RunFolder.open(path), RUN, EVALUATION)
+        recorder(trainer(), RunFolder.open(path))
 
 
 def test_a_last_checkpoint_that_is_a_link_to_nowhere_is_no_new_run(tmp_path: Path) -> None:
     folder = started(tmp_path / "run")
     (tmp_path / "run" / LAST).symlink_to(tmp_path / "gone")
     with pytest.raises(ValueError, match=r"last\.safetensors cannot be read"):
-        Recorder(trainer(), folder, RUN, EVALUATION)
+        recorder(trainer(), folder)
+
+
+def test_every_evaluation_has_a_row_for_each_measure(tmp_path: Path) -> None:
+    counted = iter(range(100))
+    batches, measure = (
+        lambda step: ragged_batches(step, 2),
+        lambda trained: {"number": next(counted), "one": np.float32(1)},
+    )
+    train_into(started(tmp_path / "run"), trainer(), batches, measure)
+    table = read_table(tmp_path / "run" / "measures.csv")
+    assert list(table) == ["step", "measure", "value"]
+    rows = list(zip(table["step"], table["measure"], table["value"], strict=True))
+    expected = [("4", "0.0"), ("8", "1.0"), ("12", "2.0")]
+    assert rows == [row for step, n in expected for row in ((step, "number", n), (step, "one", "1.0"))]
+
+
+def test_what_is_measured_has_the_averaged_weights_and_training_goes_on_with_its_own(
+    whole: dict[str, str], tmp_path: Path
+) -> None:
+    measured = []
+
+    def keep(trained: Trainer) -> dict[str, float]:
+        measured.append(trained.model.values.copy())
+        return size_of(trained)
+
+    trained = trainer()
+    train_into(started(tmp_path / "run"), trained, lambda step: ragged_batches(step, 2), keep)
+    with trained.evaluated():
+        averaged = trained.model.values.copy()
+    np.testing.assert_array_equal(measured[-1], averaged)
+    assert (averaged != trained.model.values).any()
+    losses = [float(loss) for loss in read_table(tmp_path / "run" / "metrics.csv")["validation_loss"] if loss]
+    np.testing.assert_array_equal(load(tmp_path / "run").values, measured[int(np.argmin(losses))])
+    assert contents(tmp_path / "run") == whole
+
+
+def test_to_measure_changes_nothing_else(whole: dict[str, str], tmp_path: Path) -> None:
+    train_into(started(tmp_path / "run"), trainer(), lambda step: ragged_batches(step, 2), None)
+    assert not (tmp_path / "run" / "measures.csv").exists()
+    tables = ("metrics.csv", "norms.csv", "best.safetensors")  # last.safetensors knows where measures.csv stood
+    assert {name: contents(tmp_path / "run")[name] for name in tables} == {name: whole[name] for name in tables}
+
+
+def test_where_there_is_no_terminal_each_evaluation_is_a_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar(100) as progress:
+        progress.update(1, 3.5, None)
+        progress.update(2, 3.25, 3.125)
+    shown = capsys.readouterr()
+    assert shown.out.startswith("step   2 of 100: training loss 3.2500, validation loss 3.1250, ")
+    assert shown.out.count("\n") == 1
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "every", "shown"),
+    [
+        (100, 2, range(2, 101, 2)),
+        (200, 1, range(1, 201, 4)),
+        (130, 20, [20, 40, 60, 80, 100, 120, 130]),
+    ],
+)
+def test_of_many_evaluations_some_are_shown_and_the_last_one(
+    num_steps: int, every: int, shown: Sequence[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressBar(num_steps) as progress:
+        for done in range(1, num_steps + 1):
+            progress.update(done, 3.5, 3.125 if done % every == 0 or done == num_steps else None)
+    lines = capsys.readouterr().out.splitlines()
+    assert [int(line.split()[1]) for line in lines] == list(dict.fromkeys([*shown, num_steps]))
+
+
+def test_in_a_terminal_there_is_a_bar_with_the_live_loss(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with ProgressBar(2) as progress:
+        progress.update(1, 3.5, None)
+        progress.update(2, 3.25, None)
+    shown = capsys.readouterr().err
+    assert "2/2" in shown
+    assert "training loss 3.250" in shown

@@ -1,8 +1,23 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scratchformer.runs import Table, read_table
+from scratchformer.runs import Table, read_measures, read_table
+from scratchformer.runs.files import MEASURES
+from tests.runs.setting import as_lists
+
+NAMES = st.text("abcdefgh ,\"/'", min_size=1, max_size=6)
+VALUES = st.floats(allow_nan=False)
+
+
+def written(path: Path, rows: list[tuple[int, str, float]]) -> Path:
+    with Table(path, MEASURES) as table:
+        for row in rows:
+            table.add(*row)
+    return path
 
 
 def test_each_row_is_in_the_file_once_it_was_added(tmp_path: Path) -> None:
@@ -76,3 +91,37 @@ def test_a_table_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.csv is not a table with equal rows"):
             read_table(tmp_path / "a.csv")
+
+
+@given(rows=st.lists(st.tuples(st.integers(0, 10**9), NAMES, VALUES), max_size=12))
+def test_what_is_read_is_what_was_written_by_name_in_its_order(
+    rows: list[tuple[int, str, float]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    curves = read_measures(written(tmp_path_factory.mktemp("measures") / "measures.csv", rows))
+    expected: dict[str, list[tuple[int, float]]] = {}
+    for step, name, value in rows:
+        expected.setdefault(name, []).append((step, value))
+    assert as_lists(curves) == expected
+    assert list(curves) == list(expected)
+    for steps, values in curves.values():
+        assert (steps.dtype, values.dtype) == (np.int64, np.float64)
+
+
+def test_what_is_not_a_number_is_read_too(tmp_path: Path) -> None:
+    curves = read_measures(written(tmp_path / "measures.csv", [(1, "a", float("nan")), (2, "a", float("inf"))]))
+    np.testing.assert_array_equal(curves["a"][1], [np.nan, np.inf])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "step,value\n1,2\n",
+        "step,measure,value\n1,a,much\n",
+        "step,measure,value\n1.5,a,2\n",
+        "step,measure,value\n,a,2\n",
+    ],
+)
+def test_a_table_of_something_else_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "measures.csv").write_text(content)
+    with pytest.raises(ValueError, match=r"^.*measures\.csv does not hold measures by step$"):
+        read_measures(tmp_path / "measures.csv")
