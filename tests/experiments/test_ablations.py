@@ -11,7 +11,7 @@ from experiments.ablations import ARMS, BASELINE, PANELS, PRESETS, Ablations, Op
 from scratchformer.models import GPTConfig
 from scratchformer.recipes.language_model import LanguageModelOptions, language_model
 from scratchformer.training import load, read_checkpoint
-from tests.experiments.running import refusal, run
+from tests.experiments.running import run
 from tests.experiments.sweeps import arm
 
 FIGURES = ("ablations.png", "ablations.svg")
@@ -116,14 +116,3 @@ def test_the_figure_has_a_panel_for_each_comparison_and_names_what_diverged(smok
     (tmp_path / "measures.csv").write_text("\n".join(["step,measure,value", *rows]))
     Ablations.draw(tmp_path)
     assert ">diverged: swiglu<" in (tmp_path / "ablations.svg").read_text()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--arms", "relative"], f"--arms relative is none of {', '.join(ARMS)}"),
-        (["--steps", "0"], "--steps must be at least 1, got 0"),
-    ],
-)
-def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
-    assert refusal("ablations.py", *arguments, cwd=tmp_path) == said

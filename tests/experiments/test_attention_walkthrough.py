@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from scratchformer.recipes.lesson import Drawn
-from tests.experiments.running import EXPERIMENTS, refusal, run, run_program
+from tests.experiments.running import EXPERIMENTS, run, run_program
 from tests.experiments.running import LESSON as SCRIPT
 
 FIGURES = {
@@ -142,27 +141,6 @@ def test_the_distance_of_heads_is_that_of_jensen_and_shannon(names: dict[str, An
     assert (names["jensen_shannon_distance"](p, p) == 0).all()
 
 
-def test_a_figure_is_shown_in_a_notebook() -> None:
-    drawn = Drawn(EXPERIMENTS / "figures" / "char_lm.png")
-    assert drawn._repr_png_().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize("first", [0.5, np.nan])
-def test_a_check_that_failed_once_has_failed(
-    first: float, names: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    check, checks = names["check"], names["lesson"].checks
-    try:
-        check("new", np.array([0.0, -first]), 1e-3)
-        check("new", np.array([1e-4]), 1e-3)
-        check("other", np.array([1e-4]), 1e-3)
-        assert [checks[name].passed for name in ("new", "other")] == [False, True]
-        np.testing.assert_equal(checks["new"].achieved, first)
-    finally:
-        del checks["new"], checks["other"]
-    assert [line.split(": ")[-1] for line in capsys.readouterr().out.splitlines()] == ["WRONG", "right", "right"]
-
-
 def test_figures_are_drawn_anew_from_what_the_folder_keeps(lesson: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = lesson
     shutil.copytree(folder, tmp_path / "copy", ignore=lambda folder, files: FIGURES)
@@ -199,10 +177,3 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
     assert process.wait(timeout=60) == -signal.SIGPIPE
     assert process.stderr.read() == b""
     process.stderr.close()
-
-
-def test_figures_of_another_program_are_one_clear_sentence(tmp_path: Path) -> None:
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "figures.json").write_text('{"masks": {"function": "pie_chart", "arguments": {}}}')
-    said = refusal(SCRIPT, "--plot-only", "full", cwd=tmp_path)
-    assert said == "full/figures.json is not of this program"

@@ -176,8 +176,6 @@ def test_the_figure_is_drawn_over_the_reference_run_of_the_script(
     ("arguments", "said"),
     [
         (["--arms", "adam-1", "sgd-1"], f"--arms adam-1 is none of {', '.join(ARMS)}"),
-        (["--seeds", "0"], "--seeds must be at least 1, got 0"),
-        (["--threads", "0"], "--threads must be at least 1, got 0"),
         (["--learning-rate", "1"], "unknown option --learning-rate; --help lists the options"),
     ],
 )

@@ -21,11 +21,6 @@ from tests.experiments.running import EXPERIMENTS, refusal
 TINY = GPTConfig(vocabulary_size=5, context_length=3, num_layers=2, num_heads=2, d_model=4, bias=False)
 
 
-@pytest.fixture
-def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "torch_version", lambda: None)
-
-
 def test_the_flops_of_a_step_are_those_of_its_matrix_products() -> None:
     rows = 2 * 3  # sequences times positions
     projections = 2 * rows * 4 * 4 * (1 + 2 + 1)  # query, key and value, output
@@ -109,10 +104,10 @@ def test_both_kinds_of_step_give_the_same_in_one_thread_and_in_two() -> None:
         np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
-@pytest.mark.usefixtures("without_torch")
 def test_the_smoke_preset_prints_the_table_and_writes_every_figure(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(speed, "torch_version", lambda: None)
     file = tmp_path / "speed.json"
     speed.main(["--preset", "smoke", "--pairs", "2", "--json", str(file)])
     printed = capsys.readouterr().out
