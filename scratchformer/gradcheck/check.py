@@ -1,6 +1,7 @@
 """Is a gradient right? Four steps, one room each; `_check` goes through them.
 
-1. `subjects`: whatever is tested becomes a `Subject`, with a forward pass, a backward pass, and the tensors between.
+1. `subjects`: whatever is tested becomes a `Subject`, with a forward pass, a backward pass, and tensors
+   to differentiate by.
 2. `numeric`: derivatives of a random loss are measured, without the backward pass.
 3. `judgement`: verdicts. `verdicts.py` says when a gradient is called wrong, and `errors.py` how far off it may be.
 4. `promises`: what else the contract asks of a backward pass.
@@ -40,9 +41,9 @@ def check_op(
     """Compares every gradient of an op with three oracles, and checks the promises of the op contract.
 
     Args:
-        op: `op(*arguments, **options)` returns its output and its backward, which takes the output's cotangent and
-            returns one gradient for each floating argument, or None in its place: a bare array if there is one such
-            argument, else a tuple.
+        op: `op(*arguments, **options)` returns its output and its backward. That takes the cotangent, which is the
+            gradient of a loss with respect to the output, and returns the gradients of the floating arguments: one
+            array if there is one such argument, else a tuple, in which None stands for an argument without a gradient.
         arguments: of the op. Floating arrays are differentiated, in float64; there must be at least one.
         seed: of the cotangent and of the directions.
         zero: the gradients that are zero by mathematics, by argument, with the reason.
@@ -52,7 +53,7 @@ def check_op(
 
     Raises:
         TypeError: nothing to differentiate, no backward, or gradients of wrong number or shape.
-        ValueError: arguments or an output that are not finite, or an output that changes from call to call.
+        ValueError: arguments that hold NaN, an output that is not finite, or one that changes from call to call.
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
@@ -112,8 +113,8 @@ def _check(
     Args:
         subject: what is checked.
         seed, zero: as above.
-        contract: whether the promises are checked; None where there is no contract, and so no such option.
-        given: more options of the check, to be repeated in the report.
+        contract: whether to check the promises; None for a pair, which has no contract and no such option.
+        given: more options of the check, for the line that repeats it.
     """
     zero = {} if zero is None else zero
     check_zero(subject.name, zero, subject.tensors)

@@ -33,7 +33,7 @@ def failing(x):
     raise RuntimeError("no way")
 
 
-def test_an_op_is_told_of_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_op_is_shown_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
     run("softmax", "--examples", "20")
     header, row, detail, summary = capsys.readouterr().out.splitlines()
     assert header.split() == ["examples", "central", "complex", "step", "Taylor", "verdict"]
@@ -43,14 +43,14 @@ def test_an_op_is_told_of_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
     assert summary.startswith("1 of 1 right, ")
 
 
-def test_what_is_zero_by_mathematics_is_said_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_gradient_that_is_zero_by_mathematics_is_shown_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
     run("MultiHeadAttention", "--examples", "2")
     shown = capsys.readouterr().out
     assert "right, zero by mathematics: key_value.bias, part 1 of 2" in shown
     assert "a key bias adds the same to all of a query's scores" in shown
 
 
-def test_several_entries_are_checked_in_processes_and_told_of_in_their_order(
+def test_several_entries_are_checked_in_processes_and_shown_in_order(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ["softmax", "AdamW", "relu", "Linear"]
@@ -71,7 +71,7 @@ def test_several_entries_are_checked_in_processes_and_told_of_in_their_order(
         (failing, "contract broken: it can be checked (RuntimeError: no way)"),
     ],
 )
-def test_what_is_not_right_is_explained_and_ends_with_status_1(
+def test_a_failure_is_explained_and_ends_with_status_1(
     op, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gradcheck_command, "CATALOGUE", [entry_of(op.__name__, op)])
@@ -82,7 +82,7 @@ def test_what_is_not_right_is_explained_and_ends_with_status_1(
     assert "0 of 1 right" in shown
 
 
-def test_the_errors_by_step_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plot_shows_the_errors_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("gelu", "--examples", "5", "--plot", str(tmp_path / "gelu.png"))
     assert (tmp_path / "gelu.png").stat().st_size > 10_000
     assert ">complex step<" in (tmp_path / "gelu.svg").read_text()
@@ -106,7 +106,7 @@ def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, capsys
     assert capsys.readouterr().err == f"python -m scratchformer gradcheck: error: {said}\n"
 
 
-def test_the_package_has_commands() -> None:
+def test_the_package_runs_the_command_and_lists_it() -> None:
     def package(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "scratchformer", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -118,7 +118,7 @@ def test_the_package_has_commands() -> None:
         program.main([])
 
 
-def test_an_entry_is_checked_on_the_same_examples_each_time() -> None:
+def test_the_examples_are_the_same_each_time() -> None:
     reports: list[list[str]] = []
     for _ in range(2):
         seen: list[str] = []

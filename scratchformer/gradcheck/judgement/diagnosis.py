@@ -28,7 +28,7 @@ def explained(elements: Probes, directions: Probes, errors: Sequence[Errors], gr
     """
     of_elements, of_directions = errors
     if not any(of_elements.excess):
-        where = "at other values nearby, off the kinks, " if elements.has_kink else ""
+        where = ", at other values nearby, off the kinks" if elements.has_kink else ""
         return (
             f"{_worst(directions, of_directions, where)}\n"
             f"all {len(elements.probes)} elements that were probed are right; the mistake is elsewhere"
@@ -38,13 +38,13 @@ def explained(elements: Probes, directions: Probes, errors: Sequence[Errors], gr
         expected[probe.place] = np.nan if probe.slope.is_kink else probe.reference
         off[probe.place] = excess > 0
     hint = diagnose(gradient, expected, off, shapes)
-    return "\n".join([_worst(elements, of_elements, ""), *([hint] if hint else [])])
+    return "\n".join([_worst(elements, of_elements), *([hint] if hint else [])])
 
 
-def _worst(probes: Probes, errors: Errors, where: str) -> str:
+def _worst(probes: Probes, errors: Errors, where: str = "") -> str:
     probe = probes.probes[int(np.argmax(errors.excess))]
-    where += f"index {probe.place}" if probe.is_element else "a random direction"
-    return f"worst at {where}: analytic {probe.analytic:.9g}, should {_expectation(probe)}"
+    place = f"at index {probe.place}" if probe.is_element else "along a random direction"
+    return f"worst {place}{where}: analytic {probe.analytic:.9g}, should {_expectation(probe)}"
 
 
 def _expectation(probe: Probe) -> str:

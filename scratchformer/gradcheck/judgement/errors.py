@@ -14,7 +14,7 @@ BESIDE_KINK = 1e-3
 SAFETY = 10
 """How many times its estimated noise an oracle may be off."""
 NOISY = 1e-4
-"""Noise, relative to the largest derivative, with which an oracle proves little."""
+"""An oracle proves little if its noise, relative to the largest derivative, is above this."""
 UNDERFLOW = 1e-250
 """Smaller numbers may have lost digits to underflow, in the oracles as well."""
 
@@ -59,7 +59,7 @@ def errors_of(probes: Probes, rounding: float, scale: float) -> Errors:
 
 
 def noise_of(probe: Probe, probes: Probes) -> float:
-    """How far off the sharpest oracle that applies may be: by the rounding of the inputs, or by its own noise."""
+    """How far off the sharpest oracle may be: by what rounding the inputs does, or, for differences, by their noise."""
     own = 0.0 if probes.complex_step_applies or not np.isfinite(probe.slope.noise) else probe.slope.noise
     return SAFETY * max(probes.condition, own)
 

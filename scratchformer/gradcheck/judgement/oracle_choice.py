@@ -7,9 +7,9 @@ from scratchformer.gradcheck.numeric.probes import Probe, Probes
 def believed(probes: Probes, rounding: float) -> Probes:
     """The probes with the complex step only if it is to be believed.
 
-    It is the sharper oracle, but where forward is not analytic it is wrong, perhaps only by a little. So it must agree
-    with differences, as far as their noise can tell; and where it calls a gradient wrong that sharp differences call
-    right, they are believed.
+    It is the sharpest oracle for an analytic function, and wrong for any other, perhaps only by a little. So it must
+    agree with differences as far as their noise can tell, and must find no error in a gradient in which sharp
+    differences find none.
     """
     if not probes.complex_step_applies:
         return probes
@@ -20,7 +20,7 @@ def believed(probes: Probes, rounding: float) -> Probes:
 
 
 def _is_believed(probe: Probe, probes: Probes, rounding: float) -> bool:
-    """Whether nothing at one probe speaks against the complex step."""
+    """Whether the complex step at one probe is to be believed; it is if there are no differences to compare it with."""
     if not probe.is_decided:
         return True
     exact, slope, size = probe.reference, probe.slope, probes.size(probe)

@@ -38,10 +38,10 @@ class Finding:
 
     - "right";
     - "zero": the gradient is zero by mathematics, as was declared;
-    - "kink": it lies between the slopes to both sides of a kink, where no more can be asked;
+    - "kink": it lies between the slopes to both sides of a kink, and no single value is right there;
     - "noisy": it is right as far as the oracles can tell, but their noise is large;
     - "vacuous": it is about zero, and so is the true gradient, so that the check proves nothing;
-    - "wrong".
+    - "wrong": it differs from what the oracles say by more than their errors allow.
     """
 
     tensor: str

@@ -18,8 +18,8 @@ class TensorTally:
     Attributes:
         verdict: the strongest.
         counts: how many examples got each verdict.
-        errors: the worst of the examples with that verdict; of the orders of their Taylor remainders, the median.
-        reason: of the verdict, where one was given and it is not wrong.
+        errors: the largest among the examples with that verdict, and the median of their Taylor orders.
+        reason: what was said of the verdict, if it is one that passes.
     """
 
     tensor: str

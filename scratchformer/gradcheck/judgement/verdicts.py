@@ -1,4 +1,4 @@
-"""When is a gradient called right, and when wrong? `_judge_tensor` asks in the order in which its lines stand."""
+"""When is a gradient called wrong? The first condition in `_judge_tensor` that holds gives the verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class _Context:
 
     Attributes:
         rounding: what rounding leaves of a derivative that is zero.
-        multiplied: the same where it is then multiplied by an input.
+        multiplied: the same after a multiplication by the largest input.
         shapes: of all tensors and of the output, by name.
     """
 

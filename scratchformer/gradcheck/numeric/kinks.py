@@ -9,17 +9,19 @@ from itertools import pairwise
 from typing import NamedTuple
 
 VISIBLE = 64
-"""A jump between the slopes to both sides counts if it is this many times the rounding of a slope."""
+"""A jump counts if it is more than this many times the rounding of a slope."""
 CLOSING = 0.27
 """What is left of a jump at a quarter of the step: at most this where phi is smooth, all of it at a kink."""
 WOULD_SHOW = 0.1
 """A jump would still count at the next step if the limit there is at most this share of it."""
 FALLING = 0.3
-"""What is left, at a quarter of the step, of that which falls with the step or faster."""
-SETTLED, LEFT = 10, 1e3
-"""How many times the rounding of a slope the mean slope is off the best one where it stays off, and where it leaves."""
+"""What is left, at a quarter of the step, of a number that falls at least as fast as the step: at most this."""
+SETTLED = 10
+"""The mean slope stays off the best one if it ends more than this many roundings of a slope away from it."""
+LEFT = 1e3
+"""It leaves the best one if it ends this many roundings of a slope farther away than it was at its nearest."""
 ROUGH = 1e-6
-"""Roughness is at most this share of the largest change of phi; what is more is a bend."""
+"""Roughness is at most this share of the largest change of phi. More is taken for a bend."""
 
 
 class Secants(NamedTuple):
@@ -41,8 +43,8 @@ class Secants(NamedTuple):
 def closes(secants: Sequence[Secants], rounding: float) -> bool:
     """Whether the slopes to both sides approach each other as fast as the step falls, as they do not at a kink.
 
-    The finest step at which the jump between them counts decides. Close beside a kink, finer steps do not reach it:
-    then the slopes agree, though rounding would not hide the jump. That is no kink either.
+    The finest step at which the jump counts decides: it must have fallen since the step before, or be gone at the next
+    although it would still count there. It is gone where finer steps do not reach a kink nearby.
     """
     jumps = [secant.jump for secant in secants]
     limits = [VISIBLE * rounding / secant.step for secant in secants]
@@ -57,8 +59,8 @@ def closes(secants: Sequence[Secants], rounding: float) -> bool:
 def is_kink(secants: Sequence[Secants], best: float, rounding: float) -> bool:
     """Whether phi has a kink at 0, or one so close that the best slope is not to be trusted.
 
-    At a kink the slopes to both sides stay apart. Beside one their mean is near the best slope at coarse steps and
-    leaves it at fine ones. Among many kinks it is never near, and stays where the fine steps bring it.
+    At a kink the slopes to both sides stay apart. Close to one, their mean is near the best slope at coarse steps and
+    leaves it at fine ones. Among many kinks the best slope may be a coincidence, and the mean settles elsewhere.
     """
     off = [secant.distance(best) for secant in secants]
     floor = rounding / secants[-1].step
@@ -70,8 +72,8 @@ def is_kink(secants: Sequence[Secants], best: float, rounding: float) -> bool:
 def roughness(fine: Sequence[Secants], secants: Sequence[Secants], best: float) -> float:
     """How far phi jumps where it should be straight, as a function does that rounds some of its intermediates.
 
-    A bend is twice the largest distance of phi from the line with the best slope, to either side. At a quarter of the
-    step 1 / 16 of it is left, at a kink 1 / 4. What is left beyond that is roughness.
+    The bend over a step is twice the largest distance of phi from the line with the best slope. At a quarter of the
+    step 1 / 16 of it is left where phi is smooth, 1 / 4 at a kink. What is left beyond that is roughness.
 
     Args:
         fine: the secants from the step of the best slope on.

@@ -14,13 +14,13 @@ from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.kinks import Secants, closes, is_kink, roughness
 
 STEPS = [2.0**-k for k in range(4, 29, 2)]
-"""Of central differences, from coarse to fine, each a quarter of the one before."""
+"""The steps of central differences, from coarse to fine, each a quarter of the one before."""
 FEWEST_STEPS = 4
-"""With fewer, the slopes to both sides tell no kink from a bend."""
+"""With fewer, the slopes to both sides do not tell a kink from a bend."""
 CONVERGED = 1e-11
 """Relative noise of a slope that needs no finer step."""
 EVALUATION = 4 * EPSILON
-"""The rounding that a value of phi has at least, relative to its size."""
+"""The least that a value of phi is rounded by, relative to its size."""
 
 STRAIGHT_STEP = 1e-12
 """Over this step, in units, phi is as good as straight."""
@@ -29,7 +29,7 @@ COMPLEX_STEP = 1e-30
 
 TAYLOR_STEPS = [2.0**-k for k in range(2, 16)]
 ABOVE_ROUNDING = 1e3
-"""A Taylor remainder counts if it is this many times its rounding."""
+"""A Taylor remainder counts if it is more than this many times its rounding."""
 FITTED = 6
 """The order is fitted to so many of the remainders that count, those of the finest steps; three are needed."""
 

@@ -19,11 +19,14 @@ from scratchformer.gradcheck.numeric.units import SMALLEST, finite_sizes
 from scratchformer.gradcheck.subjects.subject import Subject
 
 FINEST = 64
-"""The finest step, in the distance from an element to the next number."""
+"""The finest step, in ulps of the element."""
 SHARP = 1e-8
-"""Relative noise of a slope that is good enough in its first unit."""
+"""Relative noise of a slope that is good enough in wide units."""
 USELESS = 1e-3
-"""Noise, as a share of a difference, beyond which a slope cannot overrule another one."""
+"""To overrule a slope in wide units, one in narrow units must have less noise than this share of their difference.
+
+To overrule a kink, the share is of the jump between the slopes to both sides, or of the narrow slope itself.
+"""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where a gradient is measured, and how much rounding spoils there."""
+"""Where a gradient is measured, and how far rounding moves numbers there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -16,11 +16,11 @@ PROBED_WHOLE = 16
 """Of a tensor of up to so many elements each is probed; of a larger one some elements and some directions."""
 NUM_ELEMENTS, NUM_DIRECTIONS = 12, 3
 USUAL_ROUNDING = 1e3
-"""A loss is rounded by no more than this many times what its last sum is; more than that is a bend."""
-MOVED_BY_ROUNDING = 1e-3
-"""Relative to the largest, how far one rounding may move a derivative by the complex step; more means a kink there."""
-ON_ONE_SIDE = 1e-6
-"""Relative to the largest, how far one rounding may move a gradient on one side of a kink; more means it was passed."""
+"""A loss is usually rounded by no more than this many times the rounding of its last sum. More may be a bend."""
+COMPLEX_CROSSING = 1e-3
+"""If a rounding of the inputs moves the complex step by more than this, relative to the largest, it crosses a kink."""
+CROSSING = 1e-6
+"""If a rounding of the inputs moves a gradient by more than this, relative to the largest, it crosses a kink."""
 
 
 def probe_tensors(point: Point, seed: int) -> dict[str, TensorProbes]:
@@ -35,9 +35,9 @@ def probe_tensor(point: Point, name: str, generator: np.random.Generator) -> Ten
     """Probes elements and directions of a tensor; the directions off the kinks, if there are any.
 
     Along a direction that runs through kinks of several elements the right gradient need not lie between the slopes to
-    both sides, so that a single kink, or tie, would hide what is wrong with all other elements. It is therefore taken
-    at generic values nearby, where forward and backward run anew. If every attempt meets another kink, it stays
-    undecided.
+    both sides, so that a single kink, or tie, would hide what is wrong with all other elements. So directions are then
+    probed at generic values nearby, where forward and backward run anew. If every attempt meets another kink, the first
+    directions are kept, and at their kinks any gradient passes.
     """
     elements = probe_elements(point, name, generator)
     directions = probe_directions(point, name, generator)
@@ -95,10 +95,10 @@ def _probes(point: Point, name: str, places: Sequence[Direction], generator: np.
 
 
 def _inner_rounding(point: Point, name: str, generator: np.random.Generator) -> float:
-    """How far rounding inside of the function moves the loss: along wide units, or along narrow ones if that is less.
+    """How far rounding inside of the function moves the loss.
 
-    A function that bends over its own small scale seems to round along wide units. Narrow ones are therefore tried if
-    the first finding is unusual.
+    In wide units, a function that bends over a small scale of its own seems to be rounded by much. So narrow units are
+    tried, too, if the first finding is unusual, and the smaller one counts.
     """
     x = point.subject.tensors[name]
     direction = random_direction(np.isfinite(x), generator)
@@ -111,14 +111,17 @@ def _inner_rounding(point: Point, name: str, generator: np.random.Generator) -> 
 
 
 def _with_complex_condition(probes: Probes, nudged_slopes: Sequence[float]) -> Probes:
-    """The probes with the condition of the complex step in theirs; without that step if a kink is one rounding away."""
+    """Adds to the condition how far a rounding of the inputs moves the complex step.
+
+    If that crosses a kink, the complex step does not apply.
+    """
     slopes = np.array([probe.complex_slope for probe in probes.probes], float)
     moves = float(np.abs(slopes - np.array(nudged_slopes, float)).max(initial=0))
-    if moves <= max(MOVED_BY_ROUNDING * np.abs(slopes).max(initial=0), probes.condition):
+    if moves <= max(COMPLEX_CROSSING * np.abs(slopes).max(initial=0), probes.condition):
         return replace(probes, condition=max(probes.condition, moves))
     return probes.by_differences_alone()
 
 
 def _on_one_side(probes: Probes) -> Probes:
-    """The probes with a condition of 0 if theirs comes from the other side of the kink rather than from rounding."""
-    return probes if probes.condition <= ON_ONE_SIDE * probes.scale else replace(probes, condition=0.0)
+    """Sets the condition to 0 if it comes from crossing the kink, and says nothing about rounding."""
+    return probes if probes.condition <= CROSSING * probes.scale else replace(probes, condition=0.0)

@@ -1,14 +1,14 @@
-"""The unit of each element, a power of two: steps are shares of it.
+"""The unit of each element, a power of two that its steps are multiplied by.
 
-Powers of two add to a number of about their size without rounding. There are two units for each element, as a function
-may change over the size of its input, or over a smaller scale of its own.
+A power of two is added to a number of about its size without rounding. Each element has two units, a wide and a narrow
+one, as a function may change over the size of its input, or over a smaller scale of its own.
 """
 
 import numpy as np
 from numpy import ndarray
 
 APART = 2.0**-12
-"""What the second unit is of the first, at most: the steps from either span twice as many powers of two."""
+"""The largest share of the wide unit that the narrow one may be. At least half of its steps are then finer ones."""
 SMALLEST, LARGEST = -960, 960
 """The range of units, as powers of two: their products with steps and directions stay normal numbers."""
 
@@ -21,7 +21,7 @@ def wide_units(x: ndarray) -> ndarray:
 def narrow_units(x: ndarray) -> ndarray:
     """The size of each element, or 1 if that is less; for 0, the median size of the others.
 
-    Where that is not at most `APART` of the wide unit, it is `APART` squared of it.
+    If that is more than `APART` times the wide unit, the narrow one is `APART` squared times the wide one.
     """
     size = finite_sizes(x)
     nonzero = size[size > 0]

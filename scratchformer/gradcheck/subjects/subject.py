@@ -51,7 +51,7 @@ class Subject(ABC):
     prepare: Prepare = np.array
 
     can_be_shared: ClassVar[bool]
-    """Whether two threads may use one object at once: nothing outlives a call but what it returns."""
+    """Whether two threads may use one object at once, as only what a call returns outlives it."""
 
     def __post_init__(self) -> None:
         self.arguments = copied_arguments(self.call.arguments, self.dtype, self.prepare)
@@ -63,7 +63,7 @@ class Subject(ABC):
 
     @cached_property
     def tensors(self) -> dict[str, ndarray]:
-        """What the output is differentiated by: inputs, and parameters. Checks change the values in place."""
+        """The inputs and parameters by which the output is differentiated. Checks change their values in place."""
         return self.inputs
 
     @abstractmethod
