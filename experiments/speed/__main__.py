@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from experiments.speed.agreement import largest_difference
 from experiments.speed.fresh_process import Failure, ask
@@ -35,14 +35,15 @@ from experiments.speed.measure import Figures, measure, peak_flops
 from experiments.speed.profiling import profile
 from experiments.speed.table import HEADER, Row, print_table, row_of, task_as_json
 from experiments.speed.tasks import MODELS, SIDES, TINY, Side, Task, attention
-from scratchformer.runs import check_option, describe_environment, one_sentence_errors, parse, run_script
+from scratchformer.recipes.options import Count
+from scratchformer.runs import check_ranges, describe_environment, one_sentence_errors, parse, run_script
 
 PROG = "python -m experiments.speed"
 
 
 @dataclass(frozen=True)
-class Config:
-    """Options of the benchmark."""
+class Options:
+    """The options of the benchmark."""
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
     """Where the other options start from: all measurements, the same, or a run of seconds to see that it works."""
@@ -52,11 +53,11 @@ class Config:
     """Shrink the models to almost nothing, to see that everything runs."""
     attention: bool = True
     """Whether attention alone is timed."""
-    lengths: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
+    lengths: tuple[Count, ...] = (256, 512, 1024, 2048, 4096)
     """Sequence lengths at which attention alone is timed."""
-    pairs: int = 5
+    pairs: Count = 5
     """Processes of each side per row of the table."""
-    threads: int = 2
+    threads: Count = 2
     """Threads of each side."""
     json: Path | None = None
     """File to write every process's figures to."""
@@ -64,11 +65,8 @@ class Config:
     """Instead, break our training steps in one thread down by part of the package."""
 
     def check(self) -> None:
-        """Raises ValueError, naming the option, for the first value out of range."""
-        for name in ("pairs", "threads"):
-            check_option(name, getattr(self, name), at_least=1)
-        for length in self.lengths:
-            check_option("lengths", length, at_least=1)
+        """Raises ValueError, naming the option, for a value out of range, too many threads, or nothing to time."""
+        check_ranges(self)
         for task in self.tasks():
             if self.threads > task.shares:
                 raise ValueError(f"--threads {self.threads} is more than {task.name} can keep busy, {task.shares}")
@@ -88,21 +86,21 @@ class Config:
 
 
 PRESETS = {
-    "quick": Config(),
-    "paper": Config(preset="paper"),
-    "smoke": Config(preset="smoke", models=("small",), tiny=True, lengths=(64,), pairs=1),
+    "quick": Options(),
+    "paper": Options(preset="paper"),
+    "smoke": Options(preset="smoke", models=("small",), tiny=True, lengths=(64,), pairs=1),
 }
 
 
 def main(arguments: Sequence[str]) -> None:
-    config = parse(PRESETS, prog=PROG, description=__doc__, arguments=arguments)
+    options = parse(PRESETS, prog=PROG, description=__doc__, arguments=arguments)
     with one_sentence_errors(PROG):
-        config.check()
+        options.check()
     with one_sentence_errors(PROG, status=1, kind=Failure):
-        print_profiles(config) if config.profile else compare(config)
+        print_profiles(options) if options.profile else compare(options)
 
 
-def compare(config: Config) -> None:
+def compare(options: Options) -> None:
     """Checks, then times every task on both sides, and prints the table."""
     differences: dict[str, float] = {}
     sides: list[Side] = list(SIDES)
@@ -110,30 +108,30 @@ def compare(config: Config) -> None:
         print("PyTorch is not installed in this Python: only ours is timed")
         sides.remove("pytorch")
     else:
-        for task in config.tasks():
-            differences[task.name] = largest_difference(task, config.threads)
+        for task in options.tasks():
+            differences[task.name] = largest_difference(task, options.threads)
         print(f"both sides agree: losses and norms differ by {max(differences.values()):.0e} at most, relatively")
 
-    peak = ask(partial(peak_flops, config.threads, 256 if config.tiny else 2048), "measure the peak")
-    print(f"float32 matrix product: {peak / 1e9:.0f} GFLOPS in {config.threads} threads", flush=True)
+    peak = ask(partial(peak_flops, options.threads, 256 if options.tiny else 2048), "measure the peak")
+    print(f"float32 matrix product: {peak / 1e9:.0f} GFLOPS in {options.threads} threads", flush=True)
     rows: list[Row] = []
-    for task in config.tasks():
+    for task in options.tasks():
         processes: dict[Side, list[Figures]] = {side: [] for side in sides}
-        for _ in range(config.pairs):
+        for _ in range(options.pairs):
             for side in sides:
-                call = partial(measure, task, side, config.threads)
+                call = partial(measure, task, side, options.threads)
                 processes[side].append(ask(call, f"measure {side} {task.name}"))
         rows.append(row_of(task, processes, peak, differences.get(task.name)))
         told = ", ".join(f"{SIDES[side]} {figures}" for side, figures in rows[-1].sides.items())
         print(f"{task.name}: {told}", flush=True)
-    write_report(config, {"peak_flops_per_second": peak, "rows": [row.as_json() for row in rows]})
+    write_report(options, {"peak_flops_per_second": peak, "rows": [row.as_json() for row in rows]})
     print_table([HEADER, *(row.cells() for row in rows)])
 
 
-def print_profiles(config: Config) -> None:
+def print_profiles(options: Options) -> None:
     """Prints for every model where the time of our step goes."""
     rows = []
-    for task in config.tasks():
+    for task in options.tasks():
         parts = ask(partial(profile, task), f"profile {task.name}")
         total = sum(parts.values())
         print_table(
@@ -142,15 +140,15 @@ def print_profiles(config: Config) -> None:
             + [("all", f"{total:.2f}", "")]
         )
         rows.append({"task": task_as_json(task), "milliseconds": parts})
-    write_report(config, {"rows": rows})
+    write_report(options, {"rows": rows})
 
 
-def write_report(config: Config, figures: dict[str, Any]) -> None:
+def write_report(options: Options, figures: dict[str, object]) -> None:
     """Writes everything that was measured as JSON, if a file for it was named."""
-    if config.json is not None:
+    if options.json is not None:
         environment = describe_environment() | {"torch": torch_version()}
-        report = {"options": asdict(config), "environment": environment} | figures
-        config.json.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
+        report = {"options": asdict(options), "environment": environment} | figures
+        options.json.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def torch_version() -> str | None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +21,7 @@ from scratchformer.training import Trainer, keep_freed_memory, next_token_loss
 
 LEARNING_RATE, BETAS, WEIGHT_DECAY, MAX_NORM = 1e-3, (0.9, 0.99), 0.1, 1.0
 
-Results = Sequence[Sequence[Any]]
+Results = Sequence[Sequence[object]]
 """What one step computed, numbers or arrays, by thread."""
 Step = Callable[[int], Results]
 """Does the step of this index, counted from 0 with the warm-up; the index chooses the batch."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
 
 from experiments.speed.measure import Figures
 from experiments.speed.tasks import SIDES, Side, Task
@@ -52,8 +51,8 @@ class Row:
     memory_ratio: float | None
     difference: float | None
 
-    def as_json(self) -> dict[str, Any]:
-        row: dict[str, Any] = {"task": task_as_json(self.task)}
+    def as_json(self) -> dict[str, object]:
+        row: dict[str, object] = {"task": task_as_json(self.task)}
         row |= {side: asdict(figures) for side, figures in self.sides.items()}
         if self.time_ratio is not None:
             row |= {"time_ratio": asdict(self.time_ratio), "memory_ratio": self.memory_ratio}
@@ -105,7 +104,7 @@ def _side_figures(task: Task, processes: Sequence[Figures], peak: float) -> Side
     )
 
 
-def task_as_json(task: Task) -> dict[str, Any]:
+def task_as_json(task: Task) -> dict[str, object]:
     return asdict(task) | {"kind": task.kind}
 
 

@@ -2,7 +2,6 @@
 
 from scratchformer.runs.command_line import (
     Range,
-    check_option,
     check_ranges,
     one_sentence_errors,
     options_of,
@@ -46,7 +45,6 @@ __all__ = [
     "Table",
     "Training",
     "begin_run",
-    "check_option",
     "check_ranges",
     "comparable_run",
     "conclude",

@@ -227,10 +227,3 @@ def one_sentence_errors(prog: str, status: int = 2, kind: type[Exception] = Valu
     except (kind, MemoryError) as error:
         print(f"{prog}: error: {str(error) or 'not enough memory'}", file=sys.stderr)
         raise SystemExit(status) from None
-
-
-def check_option(
-    name: str, value: float, *, at_least: float | None = None, above: float | None = None, below: float | None = None
-) -> None:
-    """Raises ValueError, naming the field as the option that is typed, for a value out of range."""
-    Range(at_least=at_least, above=above, below=below).check(name, value)
