@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from scratchformer.recipes.experiment import Experiment, TrainingOptionsT, train_as
+from scratchformer.runs.command_line import one_sentence_errors
 from scratchformer.runs.files import Curves, read_measures
 from scratchformer.runs.folder import RunFolder, begin_run
 from scratchformer.runs.stopping import Stopped
@@ -35,25 +36,25 @@ class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, Mod
     def describe(self, arm: str) -> str:
         """The line to print before the training of an arm."""
 
-    def begin(self, folder: RunFolder) -> None:
-        self.recorders = {arm: self._recorder(arm, folder.path / arm) for arm in self.trainings}
-
-    def _recorder(self, arm: str, path: Path) -> Recorder[ModelT, BatchT]:
-        options: Any = self.options  # a dataclass
-        is_begun = (path / "config.json").exists()
-        of_arm = replace(options, out=None if is_begun else path, resume=path if is_begun else None)
-        depends_on = {**self.depends_on, "arm": arm}
-        return Recorder(self.trainings[arm], begin_run(of_arm, arm, depends_on), depends_on)
-
     def carry_out(self, folder: RunFolder) -> None:
         print(f"{self.introduction}results in {folder.path}")
-        for arm, recorder in self.recorders.items():
+        for arm in self.trainings:
             print(f"\n{self.describe(arm)}", flush=True)
+            with one_sentence_errors(self.about.program):
+                recorder = self._recorder(arm, folder.path / arm)
             try:
                 train_as(self.options, recorder)
             except Stopped as stopped:
                 stopped.folder = folder.path  # what is resumed is the run, not one arm of it
                 raise
+
+    def _recorder(self, arm: str, path: Path) -> Recorder[ModelT, BatchT]:
+        """The recorder in the folder of an arm, which goes on there if an earlier process began it."""
+        options: Any = self.options  # a dataclass
+        is_begun = (path / "config.json").exists()
+        of_arm = replace(options, out=None if is_begun else path, resume=path if is_begun else None)
+        depends_on = {**self.depends_on, "arm": arm}
+        return Recorder(self.trainings[arm], begin_run(of_arm, arm, depends_on), depends_on)
 
 
 def read_arms(path: Path, arms: Iterable[str]) -> Curves:

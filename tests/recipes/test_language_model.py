@@ -37,7 +37,7 @@ def test_a_llama_is_one_of_the_same_sizes() -> None:
     ("name", "kind", "settings"),
     [
         ("adamw", AdamW, {"betas": (0.8, 0.95), "weight_decay": 0.3}),
-        ("adam", Adam, {"betas": (0.8, 0.95), "weight_decay": 0.0}),
+        ("adam", Adam, {"betas": (0.8, 0.95)}),
         ("momentum", SGD, {"momentum": 0.8}),
         ("sgd", SGD, {"momentum": 0.0}),
     ],
@@ -62,21 +62,12 @@ def test_training_is_what_the_options_say() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"seed": -1}, "--seed must be at least 0, got -1"),
-        ({"weight_decay": float("inf")}, "--weight-decay must be below inf, got inf"),
-        ({"accumulate": 0}, "--accumulate must be at least 1, got 0"),
-        ({"clip": 0.0}, "--clip must be above 0, got 0.0"),
-        ({"average": 1.0}, "--average must be below 1, got 1.0"),
-        ({"betas": (0.9, 1.0)}, "--betas must be below 1, got 1.0"),
-        ({"heads": 3}, "--heads 3 does not divide --width 8"),
-        ({"warmup": 30}, "--warmup 30 must be less than --steps 30"),
-        ({"threads": 13}, "--threads 13 is more than --batch 12; each takes a sequence"),
         ({"model": "llama", "bias": True}, "--model llama has no --bias, and heads of an even width"),
         ({"model": "llama", "heads": 8}, "--model llama has no --bias, and heads of an even width"),
         ({"model": "llama", "activation": "swiglu"}, "--model llama has positions, norms and an activation of its own"),
     ],
 )
-def test_errors_name_the_option(options: dict[str, object], said: str) -> None:
+def test_a_llama_has_its_own_of_what_a_gpt_may_choose(options: dict[str, object], said: str) -> None:
     TINY.check()
     with pytest.raises(ValueError, match=f"^{said}$"):
         replace(TINY, **options).check()

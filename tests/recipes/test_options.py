@@ -1,9 +1,9 @@
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
 
-from scratchformer.recipes.options import RunOptions
+from scratchformer.recipes.options import RunOptions, is_as
 from scratchformer.runs import parse
 
 
@@ -50,3 +50,10 @@ def test_another_preset_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         parsed("--preset", "default")
     assert "default" in capsys.readouterr().err
+
+
+def test_a_run_is_as_a_preset_whatever_its_place_seed_threads_and_free_options() -> None:
+    quick = PRESETS["quick"]
+    assert is_as(Config("paper", Path("x"), seed=5, threads=1), quick)
+    assert not is_as(replace(quick, steps=11), quick)
+    assert is_as(replace(quick, steps=11), quick, "steps")

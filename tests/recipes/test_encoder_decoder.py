@@ -1,6 +1,5 @@
 """The options, the training and the texts of encoder-decoders."""
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scratchformer.layers.trace import NO_TRACE
 from scratchformer.models import Transformer
 from scratchformer.ops import cross_entropy
-from scratchformer.recipes.pairs import CharacterPairs, PairOptions, least_smoothed_loss, pair_trainer
+from scratchformer.recipes.encoder_decoder import CharacterPairs, PairOptions, least_smoothed_loss, pair_trainer
 
 PAIRS = CharacterPairs("cab")
 TINY = PairOptions(layers=1, heads=2, width=8, batch=3, warmup=5, threads=1, seed=4)
@@ -41,7 +41,7 @@ def test_the_model_is_that_of_the_options() -> None:
 def test_the_loss_is_smoothed_and_padding_is_not_read() -> None:
     trainer = pair_trainer(replace(TINY, label_smoothing=0.3), PAIRS.vocabulary_size)
     batch = PAIRS.batch(["abc", "b"], ["ca", "bbb"])
-    loss, _ = trainer.loss(trainer.model, batch, None, None)
+    loss, _ = trainer.loss(trainer.model, batch, None, NO_TRACE)
     total = 0.0
     for source, target in (("abc", "ca"), ("b", "bbb")):
         one = PAIRS.batch([source], [target])
@@ -55,7 +55,8 @@ def test_dropout_is_on_where_a_generator_comes() -> None:
     trainer = pair_trainer(replace(TINY, dropout=0.5), PAIRS.vocabulary_size)
     batch = PAIRS.batch(["abc"], ["cba"])
     losses = [
-        float(trainer.loss(trainer.model, batch, generator, None)[0]) for generator in (None, np.random.default_rng(0))
+        float(trainer.loss(trainer.model, batch, generator, NO_TRACE)[0])
+        for generator in (None, np.random.default_rng(0))
     ]
     assert losses[0] != losses[1]
 
@@ -99,30 +100,7 @@ def test_found_ids_become_texts(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.update(options, sources=[source.tolist() for source in sources])
         return [np.array([2, 0, 3]), np.array([], int)]
 
-    monkeypatch.setattr("scratchformer.recipes.pairs.translate", translate)
+    monkeypatch.setattr("scratchformer.recipes.encoder_decoder.translate", translate)
     model = pair_trainer(TINY, PAIRS.vocabulary_size).model
     assert PAIRS.translate(model, ["a", "bc"], longest=7, width=3) == ["bc?", ""]
     assert asked == {"sources": [[1], [2, 0]], "begin_id": 3, "end_id": 4, "num_tokens": 8, "width": 3}
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"seed": -1}, "--seed must be at least 0, got -1"),
-        *(
-            ({name: 0}, f"--{name.replace('_', '-')} must be at least 1, got 0")
-            for name in ("threads", "layers", "heads", "width", "steps", "batch", "warmup", "beam", "tests")
-        ),
-        ({"evaluate_every": 0}, "--evaluate-every must be at least 1, got 0"),
-        ({"save_every": 0}, "--save-every must be at least 1, got 0"),
-        ({"rate_factor": 0.0}, "--rate-factor must be above 0, got 0.0"),
-        ({"rate_factor": math.inf}, "--rate-factor must be below inf, got inf"),
-        *(({name: 1.0}, f"--{name.replace('_', '-')} must be below 1, got 1.0") for name in ("dropout", "average")),
-        ({"label_smoothing": -0.1}, "--label-smoothing must be at least 0, got -0.1"),
-        ({"threads": 65}, "--threads 65 is more than --batch 64; each takes a sequence"),
-    ],
-)
-def test_bad_options_are_one_sentence(options: dict[str, Any], sentence: str) -> None:
-    PairOptions().check()
-    with pytest.raises(ValueError, match=f"^{sentence}$"):
-        PairOptions(**options).check()
