@@ -1,16 +1,26 @@
-"""What all experiments say alike: their help, and what is wrong with a folder or an option."""
+"""What all experiments do alike: their help, refusals, run folders and figures, and how they are resumed."""
 
 import ast
+import gc
 import importlib
 import json
+import math
 import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments import EXPERIMENTS, Experiment, reverse
+from scratchformer.recipes.experiment import Experiment as Frame
 from scratchformer.runs import options_of, places_of
 from scratchformer.runs.command_line import option_name
+from scratchformer.training import Trainer
+from tests.experiments.conftest import SmokeRun
 from tests.experiments.running import EXPERIMENTS as FOLDER
 from tests.experiments.running import LESSON, refusal, run
 
@@ -30,12 +40,72 @@ EXPLAINED = {
     "ablations": "Runs at a time",
 }
 
+PICTURES = {
+    "sort": ("sorted", "loss", "norms", "attention"),
+    "addition": ("added", "loss", "norms"),
+    "reverse": ("loss", "norms", "attention"),
+    "dates": ("loss", "norms", "attention"),
+    "grokking": ("grokking", "spectrum"),
+    "in_context_markov": ("loss", "stages", "attention"),
+    "char_lm": ("loss", "norms", "attention"),
+    "masked_lm": ("loss", "norms"),
+}
+"""The figures of all experiments that train, in the order in which they are drawn."""
+OF_A_TRAINING = {"config.json", "metrics.csv", "norms.csv", "best.safetensors", "last.safetensors"}
+TABLES = {
+    "sort": {"measures.csv"},
+    "addition": {"measures.csv"},
+    "reverse": {"tests.csv", "attention.csv"},
+    "dates": {"tests.csv", "attention.csv"},
+    "char_lm": {"sample.txt"},
+    "masked_lm": set(),
+}
+"""What else is in the folder of a run that trains one model."""
+ARMS = {"grokking": ("decay", "control"), "in_context_markov": ("two_layers", "one_layer")}
+TINY = {
+    "sort": "--width 6 --batch 4 --dropout 0.2 --average 0.5",
+    "addition": "--width 4 --batch 4 --dropout 0.2 --average 0.5 --warmup 1",
+    "reverse": "--width 8 --heads 2 --batch 4 --dropout 0.2 --average 0.5 --tests 3",
+    "dates": "--width 8 --heads 2 --batch 4 --dropout 0.2 --average 0.5 --tests 3",
+    "grokking": "--warmup 1",
+    "in_context_markov": "--length 8 --width 4 --warmup 1 --validation 8 --tests 8",
+    "char_lm": "--layers 1 --width 8 --warmup 1 --dropout 0.1 --accumulate 2 --evaluation-batches 2 --no-figures",
+    "masked_lm": "--width 8 --dropout 0.1 --average 0.5 --warmup 1 --evaluation-batches 2",
+}
+"""Options of a run of 8 steps, beside the preset smoke."""
+OUT_OF_RANGE = [
+    *((name, -1, "at least 0") for name in ("seed", "warmup", "sample")),
+    *((name, 0, "at least 1") for name in ("threads", "layers", "heads", "width", "context", "steps", "batch")),
+    *((name, 0, "at least 1") for name in ("accumulate", "evaluate_every", "save_every", "evaluation_batches")),
+    *((name, 0, "at least 1") for name in ("beam", "tests", "validation", "top_k", "seeds")),
+    *((name, 0.0, "above 0") for name in ("learning_rate", "clip", "rate_factor", "temperature")),
+    *((name, math.nan, "above 0") for name in ("learning_rate", "clip")),
+    *((name, math.inf, "below inf") for name in ("weight_decay", "final_learning_rate", "rate_factor")),
+    *((name, -0.5, "at least 0") for name in ("weight_decay", "final_learning_rate", "label_smoothing")),
+    *((name, 1.0, "below 1") for name in ("dropout", "average", "label_smoothing", "warmup_share")),
+    ("betas", (0.9, 1.0), "below 1"),
+    ("length", 3, "at least 4"),
+    ("modulus", 9, "at least 11"),
+    ("modulus", 1001, "below 1000"),
+]
+BY_SCRIPT = [
+    ("reverse", {"warmup": 0}, "--warmup must be at least 1, got 0"),
+    ("grokking", {"threads": 9}, "--threads must be below 9, got 9"),
+    ("grokking", {"modulus": 54}, "--modulus must be odd, got 54"),
+    ("grokking", {"share": 0.05}, "--share must be at least 0.1, got 0.05"),
+    ("grokking", {"share": 1.0}, "--share must be below 1, got 1.0"),
+    ("masked_lm", {"share": 0.0}, "--share must be above 0, got 0.0"),
+    ("masked_lm", {"share": 1.5}, "--share must be at most 1, got 1.5"),
+    ("char_lm", {"attention_text": "x" * 41}, "--attention-text has 41 characters, at most 40 are drawn"),
+]
+
 
 def scripts(*chosen: Experiment) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("experiment", chosen, ids=[experiment.name for experiment in chosen])
 
 
 every_script = scripts(*EXPERIMENTS)
+every_training = pytest.mark.parametrize("name", PICTURES)
 
 
 @pytest.fixture
@@ -131,3 +201,137 @@ def test_a_run_of_another_script_with_the_same_options_does_not_go_on(tmp_path: 
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     said = refusal("dates.py", "--resume", "run", cwd=tmp_path)
     assert said == "run holds a run of reverse, not of dates"
+
+
+def presets_of(name: str) -> dict[str, Any]:
+    return importlib.import_module(f"experiments.{name}").PRESETS
+
+
+@pytest.mark.parametrize("name", [*PICTURES, "optimizers", "ablations"])
+def test_an_option_out_of_its_range_is_one_clear_sentence(name: str) -> None:
+    options = presets_of(name)["quick"]
+    own = [row for row in OUT_OF_RANGE if hasattr(options, row[0])]
+    pairs = [({field: value}, f"{option_name(field)} must be {words}, got {value}") for field, value, words in own]
+    assert len(pairs) >= 8
+    if hasattr(options, "heads"):
+        pairs.append(({"heads": 7}, f"--heads 7 does not divide --width {options.width}"))
+    for changed, said in [*pairs, *((changed, said) for script, changed, said in BY_SCRIPT if script == name)]:
+        with pytest.raises(ValueError, match=r"^--") as error:
+            replace(options, **changed).check()
+        expected = said.replace("(0.9, 1.0)", "1.0")
+        if name in ("reverse", "dates") and changed == {"warmup": -1}:
+            expected = "--warmup must be at least 1, got -1"
+        assert str(error.value) == expected
+
+
+@every_training
+def test_a_run_has_as_many_sequences_as_threads_and_a_peak_of_its_learning_rate(name: str) -> None:
+    options = presets_of(name)["smoke"]
+    options.check()
+    if hasattr(options, "batch"):
+        with pytest.raises(ValueError, match=r"^--threads 65 is more than --batch 64; each takes a sequence$"):
+            replace(options, threads=65, batch=64).check()
+    if name not in ("reverse", "dates"):  # whose learning rate has its peak when the warm-up ends, if it ever does
+        with pytest.raises(ValueError, match=r"^--warmup 9 must be less than --steps 9$"):
+            replace(options, warmup=9, steps=9).check()
+
+
+@every_training
+def test_a_run_folder_holds_everything(name: str, smoke_of: Callable[[str], SmokeRun]) -> None:
+    run = smoke_of(name)
+    drawn = {f"{picture}.{suffix}" for picture in PICTURES[name] for suffix in ("png", "svg")}
+    own = {"config.json", *ARMS[name]} if name in ARMS else OF_A_TRAINING | TABLES[name]
+    assert {path.name for path in run.path.iterdir()} == drawn | own | {"summary.json"}
+    for arm in ARMS.get(name, ()):
+        assert {path.name for path in (run.path / arm).iterdir()} == OF_A_TRAINING | {"measures.csv"}
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert (summary["experiment"], summary["preset"], summary["seed"], summary["passed"]) == (name, "smoke", 5, None)
+    assert summary["picture"] in drawn
+    assert summary["seconds"] > 0
+    assert all(result["target"] is None for result in summary["results"])
+
+
+@every_training
+def test_figures_are_drawn_anew_from_the_folder_alone(
+    name: str, smoke_of: Callable[[str], SmokeRun], tmp_path: Path
+) -> None:
+    smoke = smoke_of(name).path
+    drawn = [f"{picture}.{suffix}" for picture in PICTURES[name] for suffix in ("png", "svg")]
+    shutil.copytree(smoke, tmp_path / "copy", ignore=lambda folder, names: {*drawn, "tests.csv", "summary.json"})
+    result = run(f"{name}.py", "--plot-only", "copy", cwd=tmp_path)
+    assert result.stdout == f"figures: {' '.join(f'copy/{picture}.png' for picture in PICTURES[name])}\n"
+    assert smoke_of(name).printed.endswith(result.stdout.replace("copy/", "run/"))
+    for file in drawn:
+        assert (tmp_path / "copy" / file).read_bytes() == (smoke / file).read_bytes()
+
+
+@pytest.mark.parametrize("name", [name for name in PICTURES if name not in ("char_lm", "masked_lm")])
+def test_the_reference_run_is_drawn_behind_but_not_for_smoke(
+    name: str, smoke_of: Callable[[str], SmokeRun], tmp_path: Path
+) -> None:
+    smoke = smoke_of(name).path
+    shutil.copytree(smoke, tmp_path / "copy")
+    config = json.loads((smoke / "config.json").read_text())
+    config["options"]["preset"] = "quick"
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
+    for path in smoke.rglob("*.safetensors"):  # a run that was killed before it saved draws what it can
+        (tmp_path / "copy" / path.relative_to(smoke)).unlink()
+    (tmp_path / "copy" / "attention.csv").unlink(missing_ok=True)
+    result = run(f"{name}.py", "--plot-only", "copy", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert ("attention.png" in result.stdout) is False
+    for place, is_behind in ((smoke, False), (tmp_path / "copy", True)):
+        texts = [path.read_text(encoding="utf-8") for path in place.glob("*.svg")]
+        assert any("reference run<" in text for text in texts) == is_behind
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the figures out of a run: they take longer than it does."""
+    monkeypatch.setattr(Frame, "draw_for", classmethod(lambda cls, options, path: []))
+
+
+def kill_in_step(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a Ctrl-C come in the step of this number, counted over all models."""
+    step, calls = Trainer.step, count(1)
+
+    def interrupted(self: Trainer, micro_batches: Any) -> Any:
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        return step(self, micro_batches)
+
+    monkeypatch.setattr(Trainer, "step", interrupted)
+
+
+def repeated(folder: Path) -> dict[str, bytes]:
+    """All files that depend neither on the clock nor on the folder's name."""
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if path.suffix != ".json"}
+
+
+@pytest.mark.usefixtures("undrawn")
+@every_training
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_another_seed_to_others(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"{name}.py"
+    options = ["--preset", "smoke", "--steps", "8", "--evaluate-every", "2", "--save-every", "3", *TINY[name].split()]
+    assert run(script, *options, "--out", "whole", cwd=tmp_path).returncode == 0
+    whole = repeated(tmp_path / "whole")
+    for killed_in in (6, 14) if name in ARMS else (6,):
+        with monkeypatch.context() as patched:
+            kill_in_step(killed_in, patched)
+            with pytest.raises(KeyboardInterrupt):
+                run(script, *options, "--out", f"killed-{killed_in}", cwd=tmp_path)
+        gc.collect()  # as at the end of the process, which gives its folder back
+        result = run(script, "--resume", f"killed-{killed_in}", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert (name in ARMS) or "\nit goes on after step 3 of 8\n" in result.stdout
+        assert repeated(tmp_path / f"killed-{killed_in}") == whole
+        summaries = [json.loads((tmp_path / f / "summary.json").read_text()) for f in (f"killed-{killed_in}", "whole")]
+        assert summaries[0] == summaries[1] | {"seconds": None}
+    assert run(script, *options, "--seed", "1", "--out", "other", cwd=tmp_path).returncode == 0
+    other = repeated(tmp_path / "other")
+    for file in whole:
+        if file.endswith(("metrics.csv", "best.safetensors")):
+            assert other[file] != whole[file]
