@@ -218,12 +218,7 @@ def test_a_model_is_measured_in_chunks_of_windows_with_uniform_attention_last(
         layers = [trace[f"blocks.{i}.attention.weights"] for i in range(2)]
         return np.concatenate([*layers, np.stack([uniform_attention(ids.shape[1])] * len(ids))], axis=1)
 
-    on_text: dict[str, Callable] = {
-        "entropy": mean_entropy,
-        "previous token": previous_token_score,
-        "self": self_score,
-        "first token": first_token_score,
-    }
+    on_text = dict(zip(("entropy", "previous token", "self", "first token"), SCORES, strict=True))
     assert scores.keys() == {*on_text, "induction"}
     for name, score in on_text.items():
         np.testing.assert_allclose(scores[name], score(weights_on(windows)).mean(axis=0), atol=6e-7)

@@ -9,8 +9,7 @@ import pytest
 
 from experiments import attention_heads as heads
 from experiments.char_lm import CharacterModel
-from scratchformer.analysis.attention_patterns import induction_score, repeated_sequences
-from scratchformer.layers import Trace
+from scratchformer.analysis.attention_patterns import measure_heads, repeated_sequences
 from scratchformer.recipes import head_maps
 from scratchformer.text import CharacterTokenizer, pydoc_corpus
 from scratchformer.training import load
@@ -72,24 +71,10 @@ def test_the_numbers_are_those_of_the_best_model_on_the_last_tenth(place: Path, 
     ids = CharacterTokenizer(**config["tokenizer"]).encode(held_out)
     starts = np.arange(0, len(ids) - 64, 64)
     windows = np.stack([ids[start : start + 64] for start in starts[np.arange(5) * len(starts) // 5]])
-    trace = Trace()
-    model(windows, trace=trace)
-    weights = trace["blocks.0.attention.weights"].astype(float)
     sequences = repeated_sequences(model.config.vocabulary_size, 64, 3, generator=np.random.default_rng(0))
-    model(sequences, trace=trace)
-    induction = induction_score(trace["blocks.0.attention.weights"], sequences).mean(axis=0)
-    rows = np.arange(1, 64)
-    scores = scores_of(measured)
-    for head in range(4):
-        expected = {
-            "previous token": weights[:, head, rows, rows - 1].mean(),
-            "self": weights[:, head, rows, rows].mean(),
-            "first token": weights[:, head, rows, 0].mean(),
-            "induction": induction[head],
-            "entropy": -(weights * np.log(weights + 1e-300))[:, head, rows].sum(axis=-1).mean(),
-        }
-        for name, value in expected.items():
-            assert scores["1", str(head + 1), name][0] == pytest.approx(value, abs=2e-6)
+    expected, _ = measure_heads(model, windows, sequences)
+    for (_, head, name), (value, uniform) in scores_of(measured).items():
+        assert (value, uniform) == (expected[name][int(head) - 1], expected[name][-1])
 
 
 def test_findings_and_summary_say_what_the_tables_hold(measured: Path) -> None:

@@ -1,5 +1,6 @@
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,23 @@ def random_tree(vocabulary: int, seed: int, levels: int | None = None) -> Any:
         return logits, None
 
     return Spy(model)
+
+
+def by_length(logits: Callable[[int], list[float]]) -> Any:
+    """A model whose next logits depend on the number of tokens alone."""
+    return Spy(lambda ids: (np.tile(logits(ids.shape[-1]), (*ids.shape, 1)), None))
+
+
+def logs(*probabilities: float) -> list[float]:
+    with np.errstate(divide="ignore"):
+        return np.log(probabilities).tolist()
+
+
+def search(model: Any, num_tokens: int = 8, *, prompt: int = 0, **options: Any) -> list[Beam]:
+    """The beams from a prompt of one token, without a cache; two, where token 1 stops, unless the options differ."""
+    options = {"context_length": 9, "width": 2, "stop": (1,), "use_cache": False} | options
+    (found,) = beam_search(model, np.array([prompt]), num_tokens, **options)
+    return found
 
 
 def log_softmax(logits: ndarray) -> ndarray:
@@ -118,12 +136,10 @@ def test_full_width_is_exhaustive(
 def test_it_ends_as_soon_as_no_later_hypothesis_can_change_the_result(
     vocabulary: int, num_tokens: int, width: int, stop: set[int], length_penalty: float, seed: int
 ) -> None:
-    model, prompt = random_tree(vocabulary, seed), np.array([1])
-    expected, steps = plain_beam_search(model, prompt, num_tokens, width, stop, length_penalty)
-    model = random_tree(vocabulary, seed)
-    options: dict[str, Any] = {"stop": stop, "length_penalty": length_penalty, "use_cache": False}
+    model, again = random_tree(vocabulary, seed), random_tree(vocabulary, seed)
+    expected, steps = plain_beam_search(again, np.array([1]), num_tokens, width, stop, length_penalty)
     with unchecked():
-        (found,) = beam_search(model, prompt, num_tokens, context_length=9, width=width, **options)
+        found = search(model, num_tokens, prompt=1, width=width, stop=stop, length_penalty=length_penalty)
     assert ids_of(found) == [ids for _, ids in expected]
     assert_close(np.array([beam.score for beam in found]), np.array([score for score, _ in expected]), 1e-12)
     assert len(model.shapes) == steps
@@ -137,45 +153,27 @@ def test_a_positive_penalty_lets_long_hypotheses_catch_up(
     length_penalty: float, best: tuple[int, ...], num_calls: int
 ) -> None:
     """Token 1 stops, with probability 0.6 at the first two steps; then token 0 goes on for certain."""
-
-    def model(ids: ndarray) -> tuple[ndarray, None]:
-        probabilities = [0.4, 0.6] if ids.shape[-1] < 3 else [1.0, 0.0]
-        with np.errstate(divide="ignore"):
-            return np.tile(np.log(probabilities), (*ids.shape, 1)), None
-
-    spy = Spy(model)
-    options: dict[str, Any] = {"stop": (1,), "length_penalty": length_penalty, "use_cache": False}
-    (found,) = beam_search(spy, np.array([0]), 8, context_length=9, width=2, **options)
+    model = by_length(lambda length: logs(0.4, 0.6) if length < 3 else logs(1, 0))
+    found = search(model, length_penalty=length_penalty)
     totals = {(1,): math.log(0.6), (0, 1): math.log(0.24), (0,) * 8: math.log(0.16)}
     scores = {ids: penalized(total, len(ids), length_penalty) for ids, total in totals.items()}
     if num_calls < 8:
         scores.pop((0,) * 8)
     assert ids_of(found) == sorted(scores, key=lambda ids: -scores[ids])[:2]
     assert ids_of(found)[0] == best
-    assert len(spy.shapes) == num_calls
+    assert len(model.shapes) == num_calls
 
 
 def test_a_negative_penalty_lets_the_next_token_still_beat_a_shorter_hypothesis() -> None:
     """Token 1 stops, with probabilities 0.6, 0.4 and 1. Two are finished when (0, 0) has yet to stop and be better."""
-
-    def model(ids: ndarray) -> tuple[ndarray, None]:
-        probabilities = [[0.4, 0.6], [0.6, 0.4], [0.0, 1.0]][ids.shape[-1] - 1]
-        with np.errstate(divide="ignore"):
-            return np.tile(np.log(probabilities), (*ids.shape, 1)), None
-
-    options: dict[str, Any] = {"stop": (1,), "length_penalty": -1.0, "use_cache": False}
-    (found,) = beam_search(model, np.array([0]), 8, context_length=9, width=2, **options)
-    assert ids_of(found) == [(1,), (0, 0, 1)]
+    model = by_length(lambda length: [logs(0.4, 0.6), logs(0.6, 0.4), logs(0, 1)][length - 1])
+    assert ids_of(search(model, length_penalty=-1.0)) == [(1,), (0, 0, 1)]
 
 
 def test_a_live_hypothesis_that_could_only_draw_level_is_given_up() -> None:
-    def model(ids: ndarray) -> tuple[ndarray, None]:
-        return np.zeros((*ids.shape, 2)), None
-
-    spy = Spy(model)
-    (found,) = beam_search(spy, np.array([0]), 8, context_length=9, width=2, stop=(1,), use_cache=False)
-    assert ids_of(found) == [(1,), (0, 1)]
-    assert len(spy.shapes) == 2
+    model = by_length(lambda length: [0.0, 0.0])
+    assert ids_of(search(model)) == [(1,), (0, 1)]
+    assert len(model.shapes) == 2
 
 
 @pytest.mark.parametrize("levels", [None, 1, 2])
@@ -191,29 +189,18 @@ def test_width_1_is_greedy(
 
 
 def test_width_1_is_greedy_where_sums_round_to_ties() -> None:
-    def model(ids: ndarray) -> tuple[ndarray, None]:
-        return np.tile([0.0, 1e-300, 0.0], (*ids.shape, 1)), None
-
-    (found,) = beam_search(model, np.array([0]), 3, context_length=4, width=1, stop=(), use_cache=False)
-    assert ids_of(found) == [(1, 1, 1)]
+    model = by_length(lambda length: [0.0, 1e-300, 0.0])
+    assert ids_of(search(model, 3, width=1, stop=())) == [(1, 1, 1)]
 
 
 def test_of_ties_the_likelier_hypothesis_then_the_smaller_token_comes_first() -> None:
-    def model(ids: ndarray) -> tuple[ndarray, None]:
-        return np.zeros((*ids.shape, 3)), None
-
-    options: dict[str, Any] = {"context_length": 4, "width": 4, "use_cache": False}
-    (found,) = beam_search(model, np.array([0]), 2, stop=(), **options)
-    assert ids_of(found) == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    model = by_length(lambda length: [0.0, 0.0, 0.0])
+    assert ids_of(search(model, 2, width=4, stop=())) == [(0, 0), (0, 1), (0, 2), (1, 0)]
 
 
 def test_of_equal_scores_what_was_finished_first_comes_first() -> None:
     """Two equally likely tokens, then the one that stops for certain."""
-
-    def model(ids: ndarray) -> tuple[ndarray, None]:
-        return np.tile([0.0, 0.0] if ids.shape[-1] == 1 else [-np.inf, 0.0], (*ids.shape, 1)), None
-
-    (found,) = beam_search(model, np.array([0]), 2, context_length=4, width=2, stop=(1,), use_cache=False)
+    found = search(by_length(lambda length: [0.0, 0.0] if length == 1 else [-np.inf, 0.0]), 2)
     assert ids_of(found) == [(1,), (0, 1)]
     assert found[0].score == found[1].score
 
@@ -275,21 +262,15 @@ def test_logits_are_summed_in_float64() -> None:
 
 
 def test_impossible_continuations_are_left_out() -> None:
-    def model(ids: ndarray) -> tuple[ndarray, None]:
-        return np.tile([-np.inf, 2.0, -np.inf], (*ids.shape, 1)), None
-
-    (found,) = beam_search(model, np.array([0]), 3, context_length=4, width=2, stop=(), use_cache=False)
+    found = search(by_length(lambda length: [-np.inf, 2.0, -np.inf]), 3, stop=())
     assert ids_of(found) == [(1, 1, 1)]
     assert (found[0].score, found[0].log_probability) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("logits", [[0.0, np.nan], [np.inf, 0.0], [-np.inf, -np.inf]])
 def test_logits_that_make_no_distribution_are_refused(logits: list[float]) -> None:
-    def model(ids: ndarray) -> tuple[ndarray, None]:
-        return np.tile(logits, (*ids.shape, 1)), None
-
     with pytest.raises(FloatingPointError, match=r"^beam_search: the model gave logits that make no distribution"):
-        beam_search(model, np.array([0]), 3, context_length=4, width=2, stop=(), use_cache=False)
+        search(by_length(lambda length: logits), 3, stop=())
 
 
 @pytest.mark.usefixtures("unchecked")

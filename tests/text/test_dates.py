@@ -21,19 +21,8 @@ from scratchformer.text.dates import (
 FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
 days = st.dates(FIRST, LAST)
 YEAR_WORDS = {year_in_words(year): year for year in range(1900, 2100)}
-ROMAN = {
-    "I": 1,
-    "II": 2,
-    "III": 3,
-    "IV": 4,
-    "V": 5,
-    "VI": 6,
-    "VII": 7,
-    "VIII": 8,
-    "IX": 9,
-    "X": 10,
-    "XI": 11,
-    "XII": 12,
+ROMAN = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
+    roman: i + 1 for i, roman in enumerate(["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"])
 }
 
 
@@ -54,7 +43,7 @@ def year(text: str) -> int:
 
 def month(text: str) -> int:
     if text in ROMAN:
-        return ROMAN[text]
+        return 1 + ROMAN.index(text)
     return int(text) if text.isdigit() else [name[:3] for name in month_name].index(text[:3])
 
 
