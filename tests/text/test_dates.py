@@ -22,8 +22,6 @@ FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
 days = st.dates(FIRST, LAST)
 YEAR_WORDS = {year_in_words(year): year for year in range(1900, 2100)}
 ROMAN = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
-    roman: i + 1 for i, roman in enumerate(["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"])
-}
 
 
 def number(text: str) -> int:
