@@ -26,7 +26,7 @@ from scratchformer.gradcheck.subjects.subject import Subject
 from scratchformer.gradcheck.subjects.wording import quoted
 
 Zero = Mapping[str, str]
-"""By tensor, the reason why its gradient is zero by mathematics."""
+"""For each tensor whose gradient is zero by mathematics, the reason."""
 
 
 def check_op(
@@ -46,7 +46,7 @@ def check_op(
             array if there is one such argument, else a tuple, in which None stands for an argument without a gradient.
         arguments: of the op. Floating arrays are differentiated, in float64; there must be at least one.
         seed: of the cotangent and of the directions.
-        zero: the gradients that are zero by mathematics, by argument, with the reason.
+        zero: for each argument whose gradient is zero by mathematics, the reason.
         contract: whether to check the promises beside the gradients too.
         name: to report; the op's own if none is given.
         options: of the op.
@@ -57,7 +57,7 @@ def check_op(
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    return _check(op_subject(op, *arguments, name=name, **options), seed, zero, contract)
+    return _check(op_subject(op, arguments, options, name), seed, zero, contract)
 
 
 def check_layer(
@@ -86,7 +86,7 @@ def check_layer(
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    subject = layer_subject(layer, *arguments, name=name, function=call, split=split, **options)
+    subject = layer_subject(layer, arguments, options, name, call, split)
     given = ({"call": call} if call else {}) | ({"split": split} if split else {})
     return _check(subject, seed, zero, contract, given)
 
@@ -102,7 +102,7 @@ def check_gradient(
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    return _check(pair_subject(function, gradient, *arrays), seed, zero, contract=None)
+    return _check(pair_subject(function, gradient, arrays), seed, zero, contract=None)
 
 
 def _check(

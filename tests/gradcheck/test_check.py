@@ -153,6 +153,20 @@ def test_an_input_takes_its_name_from_the_function_that_is_called() -> None:
     assert [finding.tensor for finding in report.findings] == ["activations", "weight"]
 
 
+def test_options_of_an_op_or_a_layer_may_have_any_name() -> None:
+    def scaled(x: ndarray, *, call: float, function: float, split: float) -> tuple[ndarray, Callable]:
+        return call * function * split * x, lambda dy: call * function * split * dy
+
+    check_op(scaled, X, call=2.0, function=3.0, split=5.0, contract=False).assert_right()
+
+    class Options(Scale):
+        def __call__(self, x: ndarray, *, function: float) -> tuple[ndarray, Callable]:
+            y, backward = super().__call__(function * x)
+            return y, lambda dy: function * backward(dy)
+
+    check_layer(Options(3), X, function=2.0).assert_right()
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_an_input_with_the_name_of_a_parameter_is_checked_too() -> None:
     class Named(Scale):

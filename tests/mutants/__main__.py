@@ -52,7 +52,7 @@ def notices(killer: str, folder: Path) -> str | None:
 def _reason(output: str) -> str:
     """The line that names the check."""
     lines = [line.strip() for line in output.splitlines()]
-    for sign in ("the ratio", "it is", "only at", "worst at", "contract broken", "E  ", "FAILED"):
+    for sign in ("the ratio", "it is", "only at", "worst ", "contract broken", "E  ", "FAILED"):
         for line in lines:
             if line.startswith(sign):
                 return line

@@ -7,7 +7,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.errors import Errors
-from scratchformer.gradcheck.numeric.probes import Probe, Probes
+from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 
 EXPLAINED = 1e-3
 """A hint may leave this share of the error unexplained."""
@@ -17,15 +17,16 @@ TOO_SMALL = 1e-3
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def explained(elements: Probes, directions: Probes, errors: Sequence[Errors], gradient: ndarray, shapes: Shapes) -> str:
+def explained(probes: TensorProbes, errors: Sequence[Errors], gradient: ndarray, shapes: Shapes) -> str:
     """The worst probe, and a hint at the mistake if there is one; a line each.
 
     Args:
-        elements, directions: the probes of the wrong gradient.
+        probes: of the wrong gradient.
         errors: of the elements, then of the directions.
         gradient: as backward returned it.
         shapes: of everything that takes part, by name.
     """
+    elements, directions = probes.elements, probes.directions
     of_elements, of_directions = errors
     if not any(of_elements.excess):
         where = ", at other values nearby, off the kinks" if elements.has_kink else ""

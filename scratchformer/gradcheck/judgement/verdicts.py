@@ -1,13 +1,13 @@
-"""When is a gradient called wrong? The first condition in `_judge_tensor` that holds gives the verdict."""
+"""When is a gradient called wrong? The first condition in `_verdict` that holds says so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.diagnosis import Shapes, explained
-from scratchformer.gradcheck.judgement.errors import UNDERFLOW, errors_of, largest, noise_of
+from scratchformer.gradcheck.judgement.errors import UNDERFLOW, Errors, errors_of, largest, noise_of
 from scratchformer.gradcheck.judgement.oracle_choice import believed
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Verdict
 from scratchformer.gradcheck.numeric.points import Point
@@ -58,52 +58,65 @@ class _Context:
 
 
 def _judge_tensor(name: str, probes: TensorProbes, gradient: ndarray, reason: str | None, context: _Context) -> Finding:
-    elements, directions = (believed(found, context.rounding) for found in (probes.elements, probes.directions))
+    elements, directions = believed(probes.elements, context.rounding), believed(probes.directions, context.rounding)
     errors = [errors_of(found, context.rounding, elements.scale) for found in (elements, directions)]
-    by_complex_step = None
-    if elements.complex_step_applies and directions.complex_step_applies:
-        by_complex_step = max(error.by_complex_step for error in errors)
+    verdict, message = _verdict(gradient, reason, TensorProbes(elements, directions), errors, context)
+    applies = elements.complex_step_applies and directions.complex_step_applies
     oracle_errors = OracleErrors(
-        max(error.by_differences for error in errors), by_complex_step, directions.taylor_order
+        max(error.by_differences for error in errors),
+        max(error.by_complex_step for error in errors) if applies else None,
+        directions.taylor_order,
     )
+    return Finding(name, verdict, oracle_errors, message)
 
-    def found(verdict: Verdict, message: str = "") -> Finding:
-        return Finding(name, verdict, oracle_errors, message)
 
+def _verdict(
+    gradient: ndarray, reason: str | None, probes: TensorProbes, errors: Sequence[Errors], context: _Context
+) -> tuple[Verdict, str]:
+    """The verdict and what is to be said of it.
+
+    Args:
+        gradient: as backward returned it.
+        reason: why it is zero by mathematics, None if it is not.
+        probes: the measured derivatives.
+        errors: of the elements, then of the directions.
+        context: what all tensors share.
+    """
+    elements, directions = probes.elements.probes, probes.directions.probes
     if not np.isfinite(gradient).all():
-        return found("wrong", f"the gradient holds {np.count_nonzero(~np.isfinite(gradient))} infinities or NaN")
-    if elements.probes and not any(probe.is_decided for found in (elements, directions) for probe in found.probes):
-        return found("noisy", UNDEFINED)
-    claims_zero, is_zero = _claims_zero(gradient, elements, context), _is_zero(gradient, elements, directions, context)
+        return "wrong", f"the gradient holds {np.count_nonzero(~np.isfinite(gradient))} infinities or NaN"
+    if elements and not any(probe.is_decided for probe in (*elements, *directions)):
+        return "noisy", UNDEFINED
+    returns_zero, is_zero = _returns_zero(gradient, probes.elements, context), _is_zero(gradient, probes, context)
     if reason is not None and not is_zero:
-        return found("wrong", f"it was declared zero ({reason}), but the true gradient reaches {elements.scale:.3g}")
-    if reason is not None and not claims_zero:
-        return found("wrong", f"it must be zero ({reason}), it reaches {np.abs(gradient).max():.3g}")
+        return "wrong", f"it was declared zero ({reason}), but the true gradient reaches {probes.elements.scale:.3g}"
+    if reason is not None and not returns_zero:
+        return "wrong", f"it must be zero ({reason}), it reaches {np.abs(gradient).max():.3g}"
     if reason is not None:
-        return found("zero", reason)
-    if is_zero and claims_zero:
-        return found("vacuous", VACUOUS)
+        return "zero", reason
+    if is_zero and returns_zero:
+        return "vacuous", VACUOUS
     if any(excess > 1 for error in errors for excess in error.excess):
-        return found("wrong", explained(elements, directions, errors, gradient, context.shapes))
+        return "wrong", explained(probes, errors, gradient, context.shapes)
     if any(error.meets_kink for error in errors):
-        return found("kink")
-    return found("noisy" if any(error.is_noisy for error in errors) else "right")
+        return "kink", ""
+    return ("noisy" if any(error.is_noisy for error in errors) else "right"), ""
 
 
-def _claims_zero(gradient: ndarray, elements: Probes, context: _Context) -> bool:
-    """Whether the gradient that backward returned is zero but for rounding."""
+def _returns_zero(gradient: ndarray, elements: Probes, context: _Context) -> bool:
+    """Whether the gradient that backward returned is zero, but for rounding."""
     noise = largest(noise_of(probe, elements) for probe in elements.probes)
     return bool(np.abs(gradient).max(initial=0) <= max(context.multiplied, noise))
 
 
-def _is_zero(gradient: ndarray, elements: Probes, directions: Probes, context: _Context) -> bool:
+def _is_zero(gradient: ndarray, probes: TensorProbes, context: _Context) -> bool:
     """Whether the true gradient is zero, as far as the oracles can tell.
 
-    Where backward returns zero, rounding that is multiplied by an input may be all that the oracle measures.
+    If backward returns no more than rounding, the oracles may measure just that, multiplied by an input.
     """
-    claims_zero = np.abs(gradient).max(initial=0) <= context.rounding
-    negligible = context.multiplied if claims_zero else context.rounding
+    is_rounding = np.abs(gradient).max(initial=0) <= context.rounding
+    negligible = context.multiplied if is_rounding else context.rounding
     return all(
         found.scale <= max(negligible, largest(noise_of(probe, found) for probe in found.probes))
-        for found in (elements, directions)
+        for found in (probes.elements, probes.directions)
     )

@@ -73,8 +73,7 @@ def central_difference(phi: RealPath, unit: float = 1.0, rounding: float = 0.0, 
             table = RiddersTable()  # extrapolates only over steps at all of which phi is defined
             continue
         rounding = max(rounding, EVALUATION * abs(above), EVALUATION * abs(below))
-        table.add((above - below) / (2 * h), rounding / h)
-        table.secants.append(Secants(h, (at_zero - below) / h, (above - at_zero) / h))
+        table.add(h, below, at_zero, above, rounding)
         is_sharp = table.noise <= CONVERGED * abs(table.best)
         if is_sharp and len(table.secants) >= FEWEST_STEPS and closes(table.secants, rounding):
             break
@@ -104,16 +103,17 @@ class RiddersTable:
         self.row: list[float] = []
         self.secants: list[Secants] = []
 
-    def add(self, slope: float, rounding: float) -> None:
-        """Adds the slope over a quarter of the last step, and the rounding in it."""
-        row = [slope]
+    def add(self, h: float, below: float, at_zero: float, above: float, rounding: float) -> None:
+        """Adds the values of phi at -h, 0 and h, and the rounding in them; h is a quarter of the last step."""
+        row = [(above - below) / (2 * h)]
         for order, coarse in enumerate(self.row, start=1):
             # The truncation error is a series in h^2, so that a quarter of the step leaves 1 / 16^order of a term.
             row.append(row[-1] + (row[-1] - coarse) / (16.0**order - 1))
-            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + rounding
+            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + rounding / h
             if error < self.noise:
                 self.best, self.noise, self.best_row = row[-1], error, len(self.secants)
         self.row = row
+        self.secants.append(Secants(h, (at_zero - below) / h, (above - at_zero) / h))
 
 
 def complex_step(phi: ComplexPath) -> float:
@@ -147,8 +147,8 @@ def taylor_order(phi: RealPath, derivative: float, unit: float = 1.0, rounding: 
 def rounding_of(phi: RealPath, unit: float = 1.0, finest: float = 0.0) -> float:
     """How far rounding moves a value of phi.
 
-    Over steps so small that phi cannot bend, its values should lie on a straight line; what is left when that line is
-    taken out is rounding. Each side of 0 has a line of its own, as there may be a kink between them.
+    Over steps so small that phi cannot bend, its values should lie on a straight line. Their largest distance from the
+    line that fits best is rounding. Each side of 0 has a line of its own, as there may be a kink between them.
 
     Args: as for `central_difference`.
     """

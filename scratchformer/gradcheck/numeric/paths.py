@@ -34,8 +34,8 @@ class Path:
     """phi(t) = sum(dy * y), where a tensor is moved by t along a direction.
 
     Attributes:
-        direction: in proportion to the units of the elements.
-        unit: the largest of these units, in which steps are counted.
+        direction: how far each element moves for a t of 1.
+        unit: what steps are multiplied by.
         finest: the smallest step that adds to each element without rounding.
     """
 
@@ -79,7 +79,7 @@ class Path:
 
 
 def path_along(subject: Subject, dy: Any, tensor: str, place: Direction, units: ndarray) -> Path:
-    """The path that moves each element along `place` in proportion to its unit."""
+    """The path that moves each element along `place` in proportion to its unit, over steps in the largest unit."""
     x = subject.tensors[tensor]
     if isinstance(place, tuple):
         return Path(subject, dy, tensor, place, float(units[place]), FINEST * float(np.spacing(np.abs(x[place]))))
@@ -111,8 +111,8 @@ def _may_improve(wide: Slope, unit: float, rounding: float) -> bool:
 def _is_better(wide: Slope, narrow: Slope) -> bool:
     """Whether to believe the slope over the smaller steps.
 
-    It overrules a kink only if it is smooth and sharp. If both slopes contradict each other, the smaller steps are
-    closer to the truth, unless noise may make the difference.
+    If both contradict each other, or if there is a kink over the larger steps only, the smaller steps are closer to the
+    truth; but their noise must be small enough to tell.
     """
     if np.isnan(wide.value) or np.isnan(narrow.value):
         return not np.isnan(narrow.value)

@@ -14,7 +14,7 @@ from scratchformer.gradcheck.numeric.random_streams import COTANGENT
 from scratchformer.gradcheck.subjects.subject import Gradients, Subject
 
 NUDGES = 3
-"""How many times all tensors are moved by one rounding: the effects of a single move may cancel in a sum."""
+"""How often all tensors are moved by one rounding. The effects of a single move may cancel in a sum."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def generic_points(point: Point, generator: np.random.Generator) -> Iterator[Poi
     """Points at generic values nearby, without those where the function is not defined."""
     for copy in generic_copies(point.subject, generator):
         try:
-            there = point_at(copy, point.dy, EPSILON)
+            there = point_at(copy, point.dy, EPSILON)  # taken to compute in float64
         except Exception:  # outside of the function's domain
             continue
         if np.isfinite(there.loss_rounding):

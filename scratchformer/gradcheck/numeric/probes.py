@@ -19,7 +19,7 @@ class Probe:
         analytic: what the gradient says.
         slope: by differences.
         complex_slope: by the complex step, None where that does not apply.
-        terms: the size of what adds up along a direction, where it may cancel; 0 for an element.
+        terms: the size of the terms that add up along a direction, where they may cancel; 0 for an element.
     """
 
     place: Direction
@@ -79,5 +79,7 @@ class Probes:
 
 @dataclass(frozen=True)
 class TensorProbes:
+    """The probes of single elements of a tensor, and of directions through it."""
+
     elements: Probes
     directions: Probes

@@ -16,7 +16,7 @@ def repeats(subject: Subject, dy: Any, seed: int) -> bool:
 
 
 def keeps_gradients(subject: Subject, dy: Any, seed: int) -> bool:
-    """Whether what backward returned is still the same after backward, and all of the subject, has run again."""
+    """Whether gradients stay as they are while backward runs again, and then forward and backward."""
     _, backward = subject.forward()
     given = fresh(dy)  # a gradient may be this very array, so it must not be changed
     gradients = backward(given)
@@ -65,7 +65,7 @@ def refuses_other_shapes(subject: Subject, dy: Any, seed: int) -> bool:
 
 
 def works_in_threads(subject: Subject, dy: Any, seed: int) -> bool:
-    """Whether two threads get the same gradients: from one op, or from a copy each of a layer, which no two share."""
+    """Whether two threads at once get the right gradients. They share an op; of a layer each has a copy."""
     expected = gradients_of(subject, dy)
     own = [subject, subject] if subject.can_be_shared else [subject.astype(np.float64) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:

@@ -8,7 +8,7 @@ from scratchformer.gradcheck.numeric.random_streams import INPUT_ROUNDING
 from scratchformer.gradcheck.subjects.subject import Backward, Gradients, Subject
 
 CONDITION = 100
-"""How many times the estimated effect of rounding two runs may differ by."""
+"""Two runs may differ by this many times the estimated effect of rounding."""
 
 
 def fresh(dy: Any) -> Any:
@@ -41,7 +41,7 @@ def same(a: Gradients, b: Gradients, relative: float = 0.0, absolute: float = 0.
 
 
 def rounding_effect(subject: Subject, dy: Any, seed: int, epsilon: float) -> float:
-    """How far rounding may move a gradient: as far as moving every input by its own rounding does, times CONDITION."""
+    """How far rounding may move a gradient: CONDITION times as far as it moves when every input moves by a rounding."""
     generator = np.random.default_rng([seed, INPUT_ROUNDING])
     moved = subject.astype(np.float64)
     for name, x in moved.tensors.items():

@@ -21,7 +21,7 @@ from scratchformer.gradcheck.promises.same_gradients import (
 from scratchformer.gradcheck.subjects.subject import Subject
 
 IN_OTHER_LAYOUT, IN_FLOAT32 = 1e-10, 1e-3
-"""Differences, relative to the largest gradient, that are rounding where the gradient is well conditioned."""
+"""Two runs may differ by this, relative to the largest gradient, however little effect rounding seems to have."""
 LARGEST_IN_FLOAT32 = 100
 """Inputs up to this size are compared in float32. Where larger numbers cancel, it has no digits left to compare."""
 
@@ -38,7 +38,7 @@ def keeps_dtype(subject: Subject, dy: Any, seed: int) -> bool:
 def agrees_in_float32(subject: Subject, dy: Any, seed: int) -> bool:
     """Whether float32 gives the gradients of float64, at the given values or at generic ones nearby.
 
-    At one of them is enough, as rounding may move a value to the other side of a kink close by.
+    One of them is enough, as rounding to float32 may move a value across a kink.
     """
     if subject.largest_input() > LARGEST_IN_FLOAT32 or _agrees_here(subject, dy, seed):
         return True

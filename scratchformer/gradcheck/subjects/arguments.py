@@ -1,7 +1,7 @@
 """The arguments of the function that is tested: their names, copies of them, and which of them are differentiated."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import DTypeLike
 
 from scratchformer.gradcheck.subjects.wording import described
 
-Prepare = Callable[[ndarray], ndarray]
-"""Copies an array, perhaps into another memory layout."""
+Layout = Callable[[ndarray], ndarray]
+"""Copies an array into some memory layout."""
 
 OTHER_FACTORS = (0.5, 1 - 2.0**-20)
 """What inputs are multiplied by to get other inputs: by the second where the first leaves the function's domain."""
@@ -25,10 +25,10 @@ def floating(arguments: Mapping[str, Any]) -> dict[str, ndarray]:
     return {name: x for name, x in arguments.items() if is_floating(x)}
 
 
-def named_arguments(function: Callable[..., Any], arguments: tuple[Any, ...], skipped: int = 0) -> dict[str, Any]:
-    """Positional arguments by their names in the signature; where it has no name for one, as "argument 2".
+def named_arguments(function: Callable[..., Any], arguments: Sequence[Any], skipped: int = 0) -> dict[str, Any]:
+    """Positional arguments by their names in the signature. One without a name there is called "argument 2", say.
 
-    `skipped` parameters at the start of the signature belong to none of the arguments.
+    The first `skipped` names of the signature are not those of the arguments.
     """
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -39,12 +39,12 @@ def named_arguments(function: Callable[..., Any], arguments: tuple[Any, ...], sk
     return dict(zip(names, arguments, strict=False))
 
 
-def copied_arguments(arguments: Mapping[str, Any], dtype: DTypeLike, prepare: Prepare) -> dict[str, Any]:
-    """The arguments with every array copied: floating ones in `dtype` and through `prepare`, others as they are."""
+def copied_arguments(arguments: Mapping[str, Any], dtype: DTypeLike, layout: Layout) -> dict[str, Any]:
+    """The arguments with every array copied: floating ones into `dtype` and `layout`, others as they are."""
     copies = {}
     for name, argument in arguments.items():
         if is_floating(argument):
-            copies[name] = prepare(np.asarray(argument).astype(dtype))
+            copies[name] = layout(np.asarray(argument).astype(dtype))
         else:
             copies[name] = argument.copy() if isinstance(argument, ndarray) else argument
     return copies

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from operator import call
@@ -24,11 +24,11 @@ class Parameter(Protocol):
 
 def layer_subject(
     layer: Any,
-    *arguments: Any,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
     name: str | None = None,
     function: Callable[..., Any] | None = None,
     split: Mapping[str, int] | None = None,
-    **options: Any,
 ) -> "LayerSubject":
     """A subject from `layer(*arguments, **options)`, which is differentiated by its floating inputs and its parameters.
 

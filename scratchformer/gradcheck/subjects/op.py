@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,7 +9,9 @@ from scratchformer.gradcheck.subjects.source_text import call_text, function_nam
 from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject
 
 
-def op_subject(op: Callable[..., Any], *arguments: Any, name: str | None = None, **options: Any) -> "OpSubject":
+def op_subject(
+    op: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any], name: str | None = None
+) -> "OpSubject":
     """A subject from `op(*arguments, **options)`, which returns its output and its backward.
 
     Floating arrays among the arguments are differentiated, under their names in the signature.

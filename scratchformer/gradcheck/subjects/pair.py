@@ -1,6 +1,6 @@
 """A scalar function and its gradient, written apart from each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, 
 from scratchformer.gradcheck.subjects.wording import described
 
 
-def pair_subject(function: Callable[..., Any], gradient: Callable[..., Any], *arguments: Any) -> "PairSubject":
+def pair_subject(function: Callable[..., Any], gradient: Callable[..., Any], arguments: Sequence[Any]) -> "PairSubject":
     """A subject from `function(*arguments)`, a number, and `gradient(*arguments)`, an array or a tuple of arrays."""
     name = getattr(function, "__name__", "function")
     for given in (function, gradient):

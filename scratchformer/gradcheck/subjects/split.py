@@ -9,7 +9,7 @@ from scratchformer.gradcheck.subjects.wording import quoted
 
 
 def check_split(name: str, split: object, tensors: Mapping[str, ndarray]) -> None:
-    """Raises TypeError or ValueError unless `split` gives for some of the tensors a number of parts that divides it."""
+    """Raises TypeError or ValueError unless `split` maps tensors to numbers of parts that divide their last axes."""
     if not isinstance(split, Mapping):
         raise TypeError(f"{name}: split must be a mapping from tensors to numbers of parts, got {split!r}")
     for tensor, count in split.items():
@@ -23,7 +23,7 @@ def check_split(name: str, split: object, tensors: Mapping[str, ndarray]) -> Non
 
 
 def in_parts(arrays: Mapping[str, ndarray], split: Mapping[str, int]) -> dict[str, ndarray]:
-    """The arrays, some cut into equal parts of their last axis: views, named as in "bias, part 1 of 2"."""
+    """The arrays, some of them cut into views of equal parts of their last axis, named as in "bias, part 1 of 2"."""
     parts = {}
     for name, array in arrays.items():
         count = split.get(name, 1)

@@ -11,7 +11,7 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.gradcheck.subjects.arguments import (
-    Prepare,
+    Layout,
     copied_arguments,
     floating,
     other_arguments,
@@ -43,18 +43,18 @@ class Call:
 class Subject(ABC):
     """A function at given inputs, with its backward pass.
 
-    Its arguments are fresh copies of those of the call: floating arrays in `dtype`, and through `prepare`.
+    Its arguments are fresh copies of those of the call: floating arrays in `dtype` and `layout`.
     """
 
     call: Call
     dtype: DTypeLike = np.float64
-    prepare: Prepare = np.array
+    layout: Layout = np.array
 
     can_be_shared: ClassVar[bool]
     """Whether two threads may use one object at once, as only what a call returns outlives it."""
 
     def __post_init__(self) -> None:
-        self.arguments = copied_arguments(self.call.arguments, self.dtype, self.prepare)
+        self.arguments = copied_arguments(self.call.arguments, self.dtype, self.layout)
         self.inputs = floating(self.arguments)
 
     @property
@@ -90,9 +90,9 @@ class Subject(ABC):
         """
         return None
 
-    def astype(self, dtype: DTypeLike, prepare: Prepare = np.array) -> "Subject":
+    def astype(self, dtype: DTypeLike, layout: Layout = np.array) -> "Subject":
         """The same subject on new copies of the arguments of the call, whatever has become of the present ones."""
-        return replace(self, dtype=dtype, prepare=prepare)
+        return replace(self, dtype=dtype, layout=layout)
 
     def largest_input(self) -> float:
         """The largest finite magnitude in the tensors."""

@@ -14,7 +14,7 @@ def order(study: StepStudy, oracle: str, coarse: int, fine: int) -> float:
 
 
 def test_each_oracle_has_the_error_that_theory_predicts() -> None:
-    study = step_study(op_subject(softmax, X), "x")
+    study = step_study(op_subject(softmax, [X], {}), "x")
     assert 1.8 < order(study, CENTRAL, 2, 4) < 2.2
     central = study.errors[CENTRAL]
     assert 1e-7 < study.steps[central.argmin()] < 1e-3
@@ -24,7 +24,7 @@ def test_each_oracle_has_the_error_that_theory_predicts() -> None:
 
 
 def test_a_wrong_gradient_shows_as_a_floor_and_a_slope_of_one() -> None:
-    study = step_study(op_subject(changed(softmax, times(1.5)), X), "x")
+    study = step_study(op_subject(changed(softmax, times(1.5)), [X], {}), "x")
     assert study.errors[CENTRAL].min() > 0.1
     assert 0.9 < order(study, TAYLOR, 6, 12) < 1.1
 
@@ -35,6 +35,6 @@ def test_an_oracle_that_does_not_apply_has_no_errors() -> None:
             raise TypeError("real numbers only")
         return relu(x)
 
-    study = step_study(op_subject(real_only, X), "x")
+    study = step_study(op_subject(real_only, [X], {}), "x")
     assert np.isnan(study.errors[COMPLEX]).all()
     assert np.isfinite(study.errors[CENTRAL]).all()
