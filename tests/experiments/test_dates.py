@@ -1,9 +1,10 @@
-"""Dates are held out in every form, what is sought is the same part of a date, and a run goes on and is drawn anew."""
+"""Dates are held out in every form, what is sought is the same part of a date, what is tested the best model."""
 
 import csv
 import json
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 
 from experiments import dates
-from scratchformer.analysis.alignment import cross_attention
-from scratchformer.runs import load_run
+from experiments.dates import PRESETS, Dates
+from scratchformer.analysis.alignment import Alignment, cross_attention
+from scratchformer.recipes.alignment import read_alignment
+from scratchformer.recipes.encoder_decoder import CharacterPairs
+from scratchformer.runs import RunFolder, load_run
 from scratchformer.text.dates import DATE_FORMS, write_date
-from tests.experiments import pair_runs
-from tests.experiments.running import refusal, run_program
+from tests.experiments.conftest import SmokeRun
 
 METRICS = ["share_read_exactly"]
 METRICS += [
@@ -26,13 +29,9 @@ METRICS += [
 ]
 
 
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of the smoke preset, and what it printed."""
-    cwd = tmp_path_factory.mktemp("dates")
-    result = run_program("dates.py", "--preset", "smoke", "--seed", "5", "--out", "run", cwd=cwd)
-    assert result.returncode == 0, result.stderr
-    return cwd / "run", result.stdout
+@pytest.fixture
+def smoke(smoke_of: Callable[[str], SmokeRun]) -> Path:
+    return smoke_of("dates").path
 
 
 @pytest.fixture(scope="module")
@@ -40,35 +39,24 @@ def splits() -> dict[str, list[date]]:
     return {name: dates.dates_of(name) for name in dates.SPLITS}
 
 
-def test_a_run_ends_with_everything_in_its_folder(smoke: tuple[Path, str]) -> None:
-    folder, printed = smoke
-    assert {path.name for path in folder.iterdir()} == pair_runs.EVERYTHING
-    summary = json.loads((folder / "summary.json").read_text())
-    assert summary["experiment"] == "dates"
-    assert [result["metric"] for result in summary["results"]] == METRICS
-    assert {result["target"] for result in summary["results"]} == {None}
-    assert summary["passed"] is None
-    assert printed.count(" -> ") == 8 + 5
-    assert printed.splitlines()[-1] == "figures: run/loss.png run/norms.png run/attention.png"
-
-
-def test_what_is_tested_is_the_best_model_on_the_tests_of_the_seed(smoke: tuple[Path, str]) -> None:
-    folder, printed = smoke
-    rows = list(csv.DictReader((folder / "tests.csv").read_text().splitlines()))
-    tests = dates.draw("test", 20, 5)
+def test_what_is_tested_is_the_best_model_on_the_tests_of_the_seed(smoke_of: Callable[[str], SmokeRun]) -> None:
+    smoke = smoke_of("dates")
+    rows = list(csv.DictReader((smoke.path / "tests.csv").read_text().splitlines()))
+    tests = dates.random_dates("test", 20, 5)
     assert [(row["read"], row["parts"], row["expected"]) for row in rows] == tests
-    found = dates.PAIRS.translate(load_run(folder), [one.text for one in tests], longest=10, width=2)
+    found = dates.PAIRS.translate(load_run(smoke.path), [one.text for one in tests], longest=10, width=2)
     assert [row["written"] for row in rows] == found
-    results = json.loads((folder / "summary.json").read_text())["results"]
+    results = json.loads((smoke.path / "summary.json").read_text())["results"]
+    assert [result["metric"] for result in results] == METRICS
     assert results[0]["achieved"] == sum(row["written"] == row["expected"] for row in rows) / 20
     wrong = [row for row in rows if row["written"] != row["expected"]]
-    assert f"{wrong[0]['read']} -> {wrong[0]['written']}, it is {wrong[0]['expected']}\n" in printed
+    assert f"{wrong[0]['read']} -> {wrong[0]['written']}, it is {wrong[0]['expected']}\n" in smoke.printed
+    assert smoke.printed.count(" -> ") == 8 + 5
 
 
-def test_the_attention_is_that_of_the_digits_of_a_part_on_the_same_part(smoke: tuple[Path, str]) -> None:
-    folder, _ = smoke
-    tests = dates.draw("test", 20, 5)
-    weights = cross_attention(load_run(folder), dates.batch_of(tests))
+def test_the_attention_is_that_of_the_digits_of_a_part_on_the_same_part(smoke: Path) -> None:
+    tests = dates.random_dates("test", 20, 5)
+    weights = cross_attention(load_run(smoke), dates.batch_of(tests))
     shares, uniform = {}, {}
     for part, rows in (("y", (0, 1, 2, 3)), ("m", (5, 6)), ("d", (8, 9))):
         each = []
@@ -79,7 +67,7 @@ def test_the_attention_is_that_of_the_digits_of_a_part_on_the_same_part(smoke: t
         uniform[part] = np.mean([one.parts.count(part) / len(one.parts) for one in tests])
     best = sum(shares.values()).argmax()
     expected = [value for part in "ymd" for value in (shares[part][best], shares[part].mean(), uniform[part])]
-    results = json.loads((folder / "summary.json").read_text())["results"]
+    results = json.loads((smoke / "summary.json").read_text())["results"]
     assert [result["achieved"] for result in results[1:]] == pytest.approx(expected, rel=1e-5)
 
 
@@ -93,7 +81,7 @@ def test_every_date_has_one_use_that_its_hash_decides(splits: dict[str, list[dat
 
 def test_drawn_dates_are_of_their_split_in_every_form_and_case(splits: dict[str, list[date]]) -> None:
     for name, split in splits.items():
-        drawn = dates.draw(name, 150, 0)
+        drawn = dates.random_dates(name, 150, 0)
         assert {one.iso for one in drawn} <= {day.isoformat() for day in split}
         assert len({one.iso for one in drawn}) > 140
         written: dict[str, Counter] = {"form": Counter(), "case": Counter()}
@@ -109,9 +97,11 @@ def test_drawn_dates_are_of_their_split_in_every_form_and_case(splits: dict[str,
             written["case"].update({case for _, case in matches})
         assert min(written["form"][form] for form in DATE_FORMS) > 1
         assert min(written["case"].values()) > 35
-    again = dates.draw("test", 50, 0), dates.draw("test", 50, 0)
+    again = dates.random_dates("test", 50, 0), dates.random_dates("test", 50, 0)
     assert again[0] == again[1]
-    assert len({tuple(dates.draw(name, 50, *seed)) for name in splits for seed in ((0, 0), (0, 1), (1, 0))}) == 9
+    assert (
+        len({tuple(dates.random_dates(name, 50, *seed)) for name in splits for seed in ((0, 0), (0, 1), (1, 0))}) == 9
+    )
 
 
 def test_every_character_of_every_form_is_known() -> None:
@@ -143,66 +133,59 @@ def test_the_same_part_is_sought() -> None:
                 assert np.flatnonzero(sought[name][i, t]).tolist() == columns
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pair_runs.goes_on_to_the_same_bytes(dates, tmp_path, monkeypatch)
-
-
-def test_every_batch_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple] = []
-    draw = dates.draw
-    monkeypatch.setattr(dates, "draw", lambda *arguments: seen.append(arguments) or draw(*arguments))
-    pair_runs.draw_nothing(dates, monkeypatch)
-    pair_runs.main(dates, *pair_runs.TINY, "--seed", "3", "--out", str(tmp_path / "run"))
+def test_every_batch_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, seen = dates.random_dates, []
+    monkeypatch.setattr(dates, "random_dates", lambda *given: seen.append(given) or draw(*given))
+    run = Dates(replace(PRESETS["smoke"], batch=4, seed=3))
+    for step in range(8):
+        run.training.batches(step)
     evaluated = [("evaluation", 4, 3, i) for i in range(4)]
-    assert seen == [*evaluated, *(("training", 4, 3, step) for step in range(8)), ("test", 3, 3)]
-
-
-def test_figures_are_drawn_anew_from_the_folder(smoke: tuple[Path, str], tmp_path: Path) -> None:
-    pair_runs.is_drawn_anew(dates, smoke[0], tmp_path)
-    svg = (smoke[0] / "attention.svg").read_text()
-    assert all(f">{text}<" in svg for text in ("year", "month", "day", "end", "read by the encoder"))
-    assert ">least possible 0.74<" in (smoke[0] / "loss.svg").read_text()
+    assert seen == [*evaluated, *(("training", 4, 3, step) for step in range(8))]
 
 
 def test_the_maps_are_those_of_the_best_head_on_dates_of_the_test(
-    smoke: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, splits: dict[str, list[date]]
+    smoke: Path, monkeypatch: pytest.MonkeyPatch, splits: dict[str, list[date]]
 ) -> None:
-    panels = pair_runs.panels_of(dates, smoke[0], monkeypatch)
-    layer, head = dates.read_alignment(smoke[0]).best_head
-    for panel, form in zip(panels, dates.SHOWN, strict=True):
+    svg = (smoke / "attention.svg").read_text()
+    assert all(f">{text}<" in svg for text in ("year", "month", "day", "end", "read by the encoder"))
+    assert ">least possible 0.74<" in (smoke / "loss.svg").read_text()
+    monkeypatch.setattr(dates, "alignment_maps", lambda panels, **options: panels)
+    model, (layer, head) = load_run(smoke), read_alignment(smoke).best_head
+    for panel, form in zip(dates.draw_attention(model, (layer, head), 5), dates.SHOWN, strict=True):
         *iso, end = panel.written
         day = date.fromisoformat("".join(iso))
         assert day in splits["test"]
         one = write_date(day, form)
         assert (panel.read, end) == (one.text, "end")
-        weights = cross_attention(load_run(smoke[0]), dates.batch_of([one]))[0, layer, head]
+        weights = cross_attention(model, dates.batch_of([one]))[0, layer, head]
         np.testing.assert_array_equal(panel.weights, weights)
         for texts, parts in ((panel.read_parts, one.parts), (panel.written_parts, "yyyy.mm.dd.")):
             assert [text[:1] or "." for text in texts] == [*parts]
 
 
-def test_a_reference_run_is_drawn_behind(
-    smoke: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pair_runs.shows_a_reference_run(dates, smoke[0], tmp_path, monkeypatch)
-
-
-def test_the_target_counts_for_the_options_that_it_was_stated_for() -> None:
-    quick, paper = dates.PRESETS["quick"], dates.PRESETS["paper"]
-    free = {"seed": 7, "threads": 1, "evaluate_every": 5, "save_every": 7, "out": Path("x")}
-    assert dates.target_for(replace(quick, **free)) == dates.target_for(replace(paper, **free)) == 0.99
-    for other in ({"steps": 1}, {"beam": 3}, {"tests": 999}, {"width": 32}):
-        assert dates.target_for(replace(quick, **other)) is None
-
-
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("name", "options", "is_judged"),
     [
-        (["--tests", "0"], "--tests must be at least 1, got 0"),
-        (["--threads", "65"], "--threads 65 is more than --batch 64; each takes a sequence"),
-        (["--width", "63"], "TransformerConfig: d_model 63 must be even and a multiple of num_heads 4"),
-        (["--dropout", "1"], "--dropout must be below 1, got 1.0"),
+        ("quick", {"seed": 7, "threads": 1, "evaluate_every": 5, "save_every": 7, "out": Path("x")}, True),
+        ("paper", {}, True),
+        *(("quick", options, False) for options in ({"steps": 1}, {"beam": 3}, {"tests": 999}, {"width": 32})),
     ],
 )
-def test_bad_options_are_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
-    assert refusal("dates.py", *arguments, cwd=tmp_path) == said
+def test_the_target_counts_for_the_options_that_it_was_stated_for(
+    name: str, options: dict, is_judged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Dates(replace(PRESETS[name], **options))
+    iso = [one.iso for one in dates.random_dates("test", run.options.tests, run.options.seed)]
+    wrong = len(iso) // 100
+
+    def translate(self: CharacterPairs, model: object, sources: list[str], **options: int) -> list[str]:
+        return ["?"] * wrong + iso[wrong:]
+
+    monkeypatch.setattr(CharacterPairs, "translate", translate)
+    monkeypatch.setattr(dates, "load_encoder_decoder", lambda path: None)
+    monkeypatch.setattr(dates, "measure_alignment", lambda *given: Alignment({"x": np.zeros((1, 1))}, {"x": 0.5}))
+    reached, *_ = run.judge(RunFolder(tmp_path / "reached", "dates"))
+    wrong += 1
+    missed, *others = run.judge(RunFolder(tmp_path / "missed", "dates"))
+    assert (reached.passed, missed.passed) == ((True, False) if is_judged else (None, None))
+    assert {result.target for result in others} == {None}
