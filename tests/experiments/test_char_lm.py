@@ -1,42 +1,40 @@
+"""What a character model learns, writes and shows, and which texts, options and runs it is compared with."""
+
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from experiments import char_lm
+from experiments.char_lm import CharacterModel
+from scratchformer.recipes.language_model import LanguageModelOptions, language_model
+from scratchformer.runs import ReferenceRun
 from scratchformer.text import CharacterTokenizer, Corpus, fixed_batches, pydoc_corpus
 from scratchformer.training import load, read_checkpoint
+from tests.experiments.conftest import SmokeRun
 from tests.experiments.running import TINY, refusal, run
 
 
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "smoke"
-    result = run("char_lm.py", "--preset", "smoke", "--out", str(folder), cwd=folder.parent)
-    assert result.returncode == 0, result.stderr
-    assert "step 300 of 300: training loss" in result.stdout
-    return folder
+@pytest.fixture
+def smoke(smoke_of: Callable[[str], SmokeRun]) -> Path:
+    return smoke_of("char_lm").path
 
 
-def test_the_run_folder_holds_everything(smoke: Path) -> None:
-    names = {path.name for path in smoke.iterdir()}
-    figures = {f"{name}.{suffix}" for name in ("loss", "norms", "attention") for suffix in ("png", "svg")}
-    tables = {"metrics.csv", "norms.csv", "config.json", "summary.json", "sample.txt"}
-    assert names == tables | figures | {"last.safetensors", "best.safetensors"}
-    summary = json.loads((smoke / "summary.json").read_text())
-    rows = list(csv.DictReader((smoke / "metrics.csv").read_text().splitlines()))
+def test_a_run_ends_with_its_last_loss_and_a_sample(smoke_of: Callable[[str], SmokeRun]) -> None:
+    smoke = smoke_of("char_lm")
+    rows = list(csv.DictReader((smoke.path / "metrics.csv").read_text().splitlines()))
     assert len(rows) == 300
-    (result,) = summary["results"]
+    (result,) = json.loads((smoke.path / "summary.json").read_text())["results"]
     assert result["metric"] == "validation_loss_nats"
     assert float(rows[-1]["validation_loss"]) == result["achieved"]
-    assert result["target"] is summary["passed"] is None
-    assert (summary["experiment"], summary["preset"], summary["seed"]) == ("char_lm", "smoke", 0)
-    assert summary["seconds"] > 0
+    sample = (smoke.path / "sample.txt").read_text()
+    assert f"\nA sample at temperature 0.8:\n{sample}\n" in smoke.printed
+    assert len(sample) > 400
 
 
 def test_the_smoke_preset_learns_more_than_letter_pairs(smoke: Path) -> None:
@@ -57,18 +55,14 @@ def test_the_best_model_gives_its_validation_loss_again(smoke: Path) -> None:
     assert loss == pytest.approx(min(float(row["validation_loss"]) for row in rows if row["validation_loss"]), rel=1e-5)
 
 
-def test_figures_are_drawn_anew_from_the_folder_alone(smoke: Path, tmp_path: Path) -> None:
-    figures = [f"{name}.{suffix}" for name in ("loss", "norms", "attention") for suffix in ("png", "svg")]
-    copy = tmp_path / "copy"
-    shutil.copytree(smoke, copy, ignore=lambda folder, names: {*figures, "last.safetensors"})
-    result = run("char_lm.py", "--plot-only", "copy", cwd=tmp_path)
+def test_the_attention_text_can_be_chosen_for_a_run_and_for_its_figures(smoke: Path, tmp_path: Path) -> None:
+    assert run("char_lm.py", *TINY, "--attention-text", "abba", "--out", "run", cwd=tmp_path).returncode == 0
+    shutil.copytree(smoke, tmp_path / "copy")
+    result = run("char_lm.py", "--plot-only", "copy", "--attention-text", "abba", "--no-figures", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert result.stdout == "figures: copy/loss.png copy/norms.png copy/attention.png\n"
-    for name in figures:
-        assert (copy / name).read_bytes() == (smoke / name).read_bytes()
-    result = run("char_lm.py", "--plot-only", "copy", "--attention-text", "abba", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert ">b (3)<" in (copy / "attention.svg").read_text()
+    for folder in ("run", "copy"):
+        svg = (tmp_path / folder / "attention.svg").read_text()
+        assert all(f">{tick}<" in svg for tick in ("a (1)", "b (2)", "b (3)", "a (4)"))
 
 
 def test_another_run_can_stand_in_grey_behind_this_one(smoke: Path, tmp_path: Path) -> None:
@@ -76,7 +70,7 @@ def test_another_run_can_stand_in_grey_behind_this_one(smoke: Path, tmp_path: Pa
     assert result.returncode == 0, result.stderr
     stored = json.loads((tmp_path / "run" / "config.json").read_text())["reference_run"]
     assert stored["steps"] == [100, 200, 300]
-    assert ">validation, smoke<" in (tmp_path / "run" / "loss.svg").read_text()
+    assert ">validation, run<" in (tmp_path / "run" / "loss.svg").read_text()
 
 
 def test_a_run_on_another_text_cannot_be_compared_with(smoke: Path, tmp_path: Path) -> None:
@@ -84,23 +78,6 @@ def test_a_run_on_another_text_cannot_be_compared_with(smoke: Path, tmp_path: Pa
     result = run("char_lm.py", *TINY, "--text", "ode.txt", "--reference-run", str(smoke), cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.endswith("learned from another text, its losses cannot be compared with these\n")
-
-
-def test_the_attention_text_can_be_chosen(tmp_path: Path) -> None:
-    assert run("char_lm.py", *TINY, "--attention-text", "abba", "--out", "run", cwd=tmp_path).returncode == 0
-    svg = (tmp_path / "run" / "attention.svg").read_text()
-    assert all(f">{tick}<" in svg for tick in ("a (1)", "b (2)", "b (3)", "a (4)"))
-
-
-def test_equal_seeds_give_equal_runs_with_threads_dropout_and_accumulation(tmp_path: Path) -> None:
-    options = [*TINY, "--dropout", "0.1", "--accumulate", "2", "--threads", "2"]
-    for name, *others in (("a", "5"), ("b", "5"), ("c", "6", "--no-figures")):
-        assert run("char_lm.py", *options, "--out", name, "--seed", *others, cwd=tmp_path).returncode == 0
-    tables = ["metrics.csv", "norms.csv", "best.safetensors", "sample.txt"]
-    for file in (*tables, "loss.png", "attention.png"):
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    for file in tables:
-        assert (tmp_path / "a" / file).read_bytes() != (tmp_path / "c" / file).read_bytes()
 
 
 def test_a_run_that_diverges_stops_with_a_sentence_and_saves_no_weights(tmp_path: Path) -> None:
@@ -127,17 +104,16 @@ def test_only_the_published_settings_are_judged(monkeypatch: pytest.MonkeyPatch)
     assert char_lm.known_targets(quick, other) == (1.90, {"nanoGPT": 1.88})
 
 
-def test_the_reference_run_stands_behind_runs_of_its_options_and_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    curves = {"validation_loss": (np.array([250, 500]), np.array([2.5, 2.25]))}
-    monkeypatch.setattr(char_lm, "reference_curves", lambda *given: asked.append(given) or curves)
-    quick, pydoc, other = char_lm.PRESETS["quick"], Corpus("pydoc", "abc" * 99), Corpus("other.txt", "abc" * 99)
-    tokenizer = CharacterTokenizer("abc")
-    shown = {"name": "reference run", "steps": [250, 500], "losses": [2.5, 2.25]}
-    assert char_lm.describe_figures(quick, pydoc, tokenizer)["reference_run"] == shown
-    assert asked == [(char_lm.__file__, "quick")]
-    for config, corpus in ((replace(quick, heads=2), pydoc), (char_lm.PRESETS["smoke"], pydoc), (quick, other)):
-        assert char_lm.describe_figures(config, corpus, tokenizer)["reference_run"] is None
+def test_the_reference_run_stands_behind_runs_of_its_options_and_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = ReferenceRun("reference run", [250, 500], [2.5, 2.25])
+    monkeypatch.setattr(char_lm, "reference_run", lambda *given: {(char_lm.__file__, "quick"): shown}[given])
+    (tmp_path / "other.txt").write_text("abc" * 999)
+    quick = char_lm.PRESETS["quick"]
+    assert CharacterModel(quick).notes["reference_run"] == vars(shown)
+    for options in (replace(quick, heads=2), char_lm.PRESETS["smoke"], replace(quick, text=tmp_path / "other.txt")):
+        assert CharacterModel(options).notes["reference_run"] is None
 
 
 def test_a_gpt_may_differ_from_gpt_2_and_be_trained_by_another_optimizer(tmp_path: Path) -> None:
@@ -160,6 +136,17 @@ def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
     assert config["title"] == "A character model of ode.txt"
 
 
+def test_a_llama_is_trained_sampled_and_no_larger_than_the_gpt(tmp_path: Path) -> None:
+    result = run("char_lm.py", *TINY, "--model", "llama", "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    model = load(tmp_path / "run")
+    assert type(model).__name__ == "Llama"
+    result = run("sample.py", "run", "--tokens", "5", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    sizes = [language_model(LanguageModelOptions(model=name), 65).values.size for name in ("gpt", "llama")]
+    assert 0.98 * sizes[0] < sizes[1] <= sizes[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -167,22 +154,10 @@ def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
         (["--text", "empty.txt"], "text file empty.txt is empty"),
         (["--text", "latin.txt"], "text file latin.txt is not UTF-8: byte 0xfc at offset 1"),
         (["--text", "short.txt"], "the last tenth of short.txt has 10 characters, --context 64 needs at least 65"),
-        (["--threads", "0"], "--threads must be at least 1, got 0"),
-        (["--threads", "13"], "--threads 13 is more than --batch 12; each takes a sequence"),
-        (["--weight-decay", "inf"], "--weight-decay must be below inf, got inf"),
-        (["--learning-rate", "nan"], "--learning-rate must be above 0, got nan"),
-        (["--heads", "3"], "--heads 3 does not divide --width 128"),
-        (["--learning-rate", "-0.1"], "--learning-rate must be above 0, got -0.1"),
-        (["--warmup", "9", "--steps", "9"], "--warmup 9 must be less than --steps 9"),
-        (["--betas", "0.9", "1"], "--betas must be below 1, got 1.0"),
-        (["--dropout", "1"], "--dropout must be below 1, got 1.0"),
-        (["--attention-text", "x" * 41], "--attention-text has 41 characters, at most 40 are drawn"),
         (
             ["--attention-text", "\u4e2d"],
             "CharacterTokenizer: '\u4e2d' at position 0 is not in the vocabulary of 103 characters",
         ),
-        (["--save-every", "0"], "--save-every must be at least 1, got 0"),
-        (["--sample", "-1"], "--sample must be at least 0, got -1"),
         (
             ["--model", "llama", "--positions", "none"],
             "--model llama has positions, norms and an activation of its own",
