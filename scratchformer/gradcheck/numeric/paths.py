@@ -16,7 +16,7 @@ from scratchformer.gradcheck.numeric.oracles import (
     taylor_order,
 )
 from scratchformer.gradcheck.numeric.units import SMALLEST, finite_sizes
-from scratchformer.gradcheck.subjects.subject import Subject
+from scratchformer.gradcheck.subjects.subject import Subject, Value
 
 FINEST = 64
 """The finest step, in ulps of the element."""
@@ -40,7 +40,7 @@ class Path:
     """
 
     subject: Subject
-    dy: Any
+    dy: Value
     tensor: str
     direction: Direction
     unit: float = 1.0
@@ -78,7 +78,7 @@ class Path:
         return taylor_order(self.at, along(gradient, self.direction), self.unit, rounding)
 
 
-def path_along(subject: Subject, dy: Any, tensor: str, place: Direction, units: ndarray) -> Path:
+def path_along(subject: Subject, dy: Value, tensor: str, place: Direction, units: ndarray) -> Path:
     """The path that moves each element along `place` in proportion to its unit, over steps in the largest unit."""
     x = subject.tensors[tensor]
     if isinstance(place, tuple):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -11,7 +10,7 @@ from scratchformer.gradcheck.numeric.copies import complex_copy, generic_copies,
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.precision import precision_of
 from scratchformer.gradcheck.numeric.random_streams import COTANGENT
-from scratchformer.gradcheck.subjects.subject import Gradients, Subject
+from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
 NUDGES = 3
 """How often all tensors are moved by one rounding. The effects of a single move may cancel in a sum."""
@@ -30,7 +29,7 @@ class Point:
     """
 
     subject: Subject
-    dy: Any
+    dy: Value
     gradients: Gradients
     precision: float
     condition: dict[str, float]
@@ -61,12 +60,12 @@ def generic_points(point: Point, generator: np.random.Generator) -> Iterator[Poi
             yield there if point.complex_copies is None else with_complex_copies(there)
 
 
-def cotangent(y: Any, seed: int) -> Any:
+def cotangent(y: Value, seed: int) -> Value:
     """Normal numbers of the output's shape; a NumPy number if the output is one."""
     return np.asarray(np.random.default_rng([seed, COTANGENT]).standard_normal(np.shape(y)))[()]
 
 
-def point_at(subject: Subject, dy: Any, precision: float) -> Point:
+def point_at(subject: Subject, dy: Value, precision: float) -> Point:
     y, backward = subject.forward()
     gradients = {name: dx.copy() for name, dx in backward(np.array(dy)[()]).items()}
     nudged = [_gradients_or_none(nudged_copy(subject, attempt), dy) for attempt in range(NUDGES)]
@@ -82,7 +81,7 @@ def with_complex_copies(point: Point) -> Point:
     return point if here is None or nudged is None else replace(point, complex_copies=(here, nudged))
 
 
-def _gradients_or_none(subject: Subject, dy: Any) -> Gradients | None:
+def _gradients_or_none(subject: Subject, dy: Value) -> Gradients | None:
     try:
         return subject.forward()[1](np.array(dy)[()])
     except Exception:  # one rounding away may already be outside of the domain

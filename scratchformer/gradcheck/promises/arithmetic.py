@@ -1,7 +1,5 @@
 """Promises about sums: backward is linear in the cotangent, and adds to the gradients of parameters."""
 
-from typing import Any
-
 import numpy as np
 
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
@@ -12,13 +10,13 @@ from scratchformer.gradcheck.promises.same_gradients import (
     gradients_of,
     rounding_of_cancellation,
 )
-from scratchformer.gradcheck.subjects.subject import Subject
+from scratchformer.gradcheck.subjects.subject import Subject, Value
 
 SUMMED = 1e-10
 """How far rounding moves a sum of gradients, relative to the largest."""
 
 
-def is_linear(subject: Subject, dy: Any, seed: int) -> bool:
+def is_linear(subject: Subject, dy: Value, seed: int) -> bool:
     """Whether 2 dy - 3 dz gives twice the gradients of dy less three times those of dz, a random cotangent."""
     _, backward = subject.forward()
     dz = np.asarray(np.random.default_rng([seed, LINEARITY]).standard_normal(np.shape(dy)))[()]
@@ -29,7 +27,7 @@ def is_linear(subject: Subject, dy: Any, seed: int) -> bool:
     return all((np.abs(of_both[name] - (2 * of_dy[name] - 3 * of_dz[name])) <= limit).all() for name in of_dy)
 
 
-def adds_to_gradients(subject: Subject, dy: Any, seed: int) -> bool:
+def adds_to_gradients(subject: Subject, dy: Value, seed: int) -> bool:
     """Whether parameters' gradients grow by the right amount from random starts.
 
     The starts differ between parameters, and have the size of each one's gradient, so that nothing drowns in rounding.
@@ -47,5 +45,5 @@ def adds_to_gradients(subject: Subject, dy: Any, seed: int) -> bool:
     return all((np.abs(after[name] - before[name] - dx) <= SUMMED * sizes[name]).all() for name, dx in once.items())
 
 
-def gives_zero_for_zero(subject: Subject, dy: Any, seed: int) -> bool:
+def gives_zero_for_zero(subject: Subject, dy: Value, seed: int) -> bool:
     return not any(dx.any() for dx in gradients_of(subject, dy * 0).values())

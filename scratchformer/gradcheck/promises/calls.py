@@ -2,20 +2,19 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from scratchformer.gradcheck.promises.same_gradients import copied, fresh, gradients_from, gradients_of, same
-from scratchformer.gradcheck.subjects.subject import Gradients, Subject
+from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
 
-def repeats(subject: Subject, dy: Any, seed: int) -> bool:
+def repeats(subject: Subject, dy: Value, seed: int) -> bool:
     _, backward = subject.forward()
     return same(gradients_from(backward, dy), gradients_from(backward, dy))
 
 
-def keeps_gradients(subject: Subject, dy: Any, seed: int) -> bool:
+def keeps_gradients(subject: Subject, dy: Value, seed: int) -> bool:
     """Whether gradients stay as they are while backward runs again, and then forward and backward."""
     _, backward = subject.forward()
     given = fresh(dy)  # a gradient may be this very array, so it must not be changed
@@ -26,7 +25,7 @@ def keeps_gradients(subject: Subject, dy: Any, seed: int) -> bool:
     return same(kept, gradients)
 
 
-def belongs_to_its_forward(subject: Subject, dy: Any, seed: int) -> bool:
+def belongs_to_its_forward(subject: Subject, dy: Value, seed: int) -> bool:
     """Whether backward gives the same although the op or layer has since run, forward and backward, on other inputs."""
     expected = gradients_of(subject.astype(np.float64), dy)
     _, backward = subject.forward()
@@ -42,7 +41,7 @@ def belongs_to_its_forward(subject: Subject, dy: Any, seed: int) -> bool:
     return is_same and other_is_same and _equal(kept, subject.tensors)
 
 
-def writes_to_nothing(subject: Subject, dy: Any, seed: int) -> bool:
+def writes_to_nothing(subject: Subject, dy: Value, seed: int) -> bool:
     kept, dy_before = copied(subject.tensors), np.array(dy)
     y, backward = subject.forward()
     y_before = np.array(y)
@@ -50,12 +49,13 @@ def writes_to_nothing(subject: Subject, dy: Any, seed: int) -> bool:
     return np.array_equal(y, y_before) and np.array_equal(dy, dy_before) and _equal(kept, subject.tensors)
 
 
-def refuses_other_shapes(subject: Subject, dy: Any, seed: int) -> bool:
+def refuses_other_shapes(subject: Subject, dy: Value, seed: int) -> bool:
     """Whether a cotangent of another shape is a ValueError or TypeError, also if it could be broadcast."""
-    if not np.ndim(dy):
+    right = np.asarray(dy)
+    if not right.ndim:
         return True
     _, backward = subject.forward()
-    for wrong in (np.stack([dy, dy]), dy[None], dy[..., :-1], np.ones(())):
+    for wrong in (np.stack([right, right]), right[None], right[..., :-1], np.ones(())):
         try:
             backward(wrong)
         except (ValueError, TypeError):
@@ -64,7 +64,7 @@ def refuses_other_shapes(subject: Subject, dy: Any, seed: int) -> bool:
     return True
 
 
-def works_in_threads(subject: Subject, dy: Any, seed: int) -> bool:
+def works_in_threads(subject: Subject, dy: Value, seed: int) -> bool:
     """Whether two threads at once get the right gradients. They share an op; of a layer each has a copy."""
     expected = gradients_of(subject, dy)
     own = [subject, subject] if subject.can_be_shared else [subject.astype(np.float64) for _ in range(2)]
@@ -72,7 +72,7 @@ def works_in_threads(subject: Subject, dy: Any, seed: int) -> bool:
         return all(pool.map(partial(_gives, expected, dy), own))
 
 
-def _gives(expected: Gradients, dy: Any, subject: Subject) -> bool:
+def _gives(expected: Gradients, dy: Value, subject: Subject) -> bool:
     return all(same(expected, gradients_of(subject, dy)) for _ in range(4))
 
 

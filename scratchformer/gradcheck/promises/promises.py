@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -7,10 +6,10 @@ from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.points import Point
 from scratchformer.gradcheck.promises import arithmetic, calls, storage
 from scratchformer.gradcheck.promises.same_gradients import fresh
-from scratchformer.gradcheck.subjects.subject import Subject
+from scratchformer.gradcheck.subjects.subject import Subject, Value
 
 IN_FLOAT64 = "what is given in float64 is computed in float64"
-PROMISES: dict[str, Callable[[Subject, Any, int], bool]] = {
+PROMISES: dict[str, Callable[[Subject, Value, int], bool]] = {
     "backward called twice gives the same gradients": calls.repeats,
     "a gradient stays as it is when backward is called again": calls.keeps_gradients,
     "backward belongs to its own forward": calls.belongs_to_its_forward,

@@ -1,27 +1,25 @@
 """When two runs give the same gradients, and how far rounding may move them apart."""
 
-from typing import Any
-
 import numpy as np
 
 from scratchformer.gradcheck.numeric.random_streams import INPUT_ROUNDING
-from scratchformer.gradcheck.subjects.subject import Backward, Gradients, Subject
+from scratchformer.gradcheck.subjects.subject import Backward, Gradients, Subject, Value
 
 CONDITION = 100
 """Two runs may differ by this many times the estimated effect of rounding."""
 
 
-def fresh(dy: Any) -> Any:
+def fresh(dy: Value) -> Value:
     """A copy of a cotangent; a NumPy number if it is one."""
     return np.array(dy)[()]
 
 
-def gradients_of(subject: Subject, dy: Any) -> Gradients:
+def gradients_of(subject: Subject, dy: Value) -> Gradients:
     _, backward = subject.forward()
     return gradients_from(backward, dy)
 
 
-def gradients_from(backward: Backward, dy: Any) -> Gradients:
+def gradients_from(backward: Backward, dy: Value) -> Gradients:
     """Copies of the gradients for a copy of the cotangent, so that later writing changes neither."""
     return copied(backward(fresh(dy)))
 
@@ -40,7 +38,7 @@ def same(a: Gradients, b: Gradients, relative: float = 0.0, absolute: float = 0.
     return all(bool((np.abs(dx - b[name]) <= limit).all()) for name, dx in a.items())
 
 
-def rounding_effect(subject: Subject, dy: Any, seed: int, epsilon: float) -> float:
+def rounding_effect(subject: Subject, dy: Value, seed: int, epsilon: float) -> float:
     """How far rounding may move a gradient: CONDITION times as far as it moves when every input moves by a rounding."""
     generator = np.random.default_rng([seed, INPUT_ROUNDING])
     moved = subject.astype(np.float64)
@@ -51,6 +49,6 @@ def rounding_effect(subject: Subject, dy: Any, seed: int, epsilon: float) -> flo
     return CONDITION * effect + rounding_of_cancellation(subject, dy, epsilon)
 
 
-def rounding_of_cancellation(subject: Subject, dy: Any, epsilon: float) -> float:
+def rounding_of_cancellation(subject: Subject, dy: Value, epsilon: float) -> float:
     """What rounding leaves where the cotangent, or its products with the inputs, should cancel."""
     return CONDITION * epsilon * float(np.abs(dy).max(initial=0)) * max(1.0, subject.largest_input())

@@ -1,7 +1,6 @@
 """Promises about how numbers are stored: their dtype, and their layout in memory."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -18,7 +17,7 @@ from scratchformer.gradcheck.promises.same_gradients import (
     rounding_of_cancellation,
     same,
 )
-from scratchformer.gradcheck.subjects.subject import Subject
+from scratchformer.gradcheck.subjects.subject import Subject, Value
 
 IN_OTHER_LAYOUT, IN_FLOAT32 = 1e-10, 1e-3
 """Two runs may differ by this, relative to the largest gradient, however little effect rounding seems to have."""
@@ -26,7 +25,7 @@ LARGEST_IN_FLOAT32 = 100
 """Inputs up to this size are compared in float32. Where larger numbers cancel, it has no digits left to compare."""
 
 
-def keeps_dtype(subject: Subject, dy: Any, seed: int) -> bool:
+def keeps_dtype(subject: Subject, dy: Value, seed: int) -> bool:
     for dtype in (np.float64, np.float32):
         y, backward = subject.astype(dtype).forward()
         gradients = backward(_cast(dy, dtype))
@@ -35,7 +34,7 @@ def keeps_dtype(subject: Subject, dy: Any, seed: int) -> bool:
     return True
 
 
-def agrees_in_float32(subject: Subject, dy: Any, seed: int) -> bool:
+def agrees_in_float32(subject: Subject, dy: Value, seed: int) -> bool:
     """Whether float32 gives the gradients of float64, at the given values or at generic ones nearby.
 
     One of them is enough, as rounding to float32 may move a value across a kink.
@@ -46,7 +45,7 @@ def agrees_in_float32(subject: Subject, dy: Any, seed: int) -> bool:
     return any(_agrees_here(copy, dy, seed) for copy in generic_copies(subject, generator))
 
 
-def _agrees_here(subject: Subject, dy: Any, seed: int) -> bool:
+def _agrees_here(subject: Subject, dy: Value, seed: int) -> bool:
     single, double = subject.astype(np.float32), subject.astype(np.float64)
     for name, x in single.tensors.items():
         x[...] = subject.tensors[name]
@@ -60,7 +59,7 @@ def _agrees_here(subject: Subject, dy: Any, seed: int) -> bool:
     return same(expected, found, IN_FLOAT32, rounding_effect(double, dy, seed, FLOAT32_EPSILON))
 
 
-def takes_any_layout(subject: Subject, dy: Any, seed: int) -> bool:
+def takes_any_layout(subject: Subject, dy: Value, seed: int) -> bool:
     """Whether inputs that are read-only, or not in C order, give the same gradients."""
     expected = gradients_of(subject, dy)
     reordered = _rounding_in_other_order(subject, dy, seed)
@@ -70,12 +69,12 @@ def takes_any_layout(subject: Subject, dy: Any, seed: int) -> bool:
     )
 
 
-def takes_any_cotangent(subject: Subject, dy: Any, seed: int) -> bool:
+def takes_any_cotangent(subject: Subject, dy: Value, seed: int) -> bool:
     """The same for cotangents, one of them a single number that `np.broadcast_to` spreads over the shape."""
     if not np.ndim(dy):
         return True
     reordered = _rounding_in_other_order(subject, dy, seed)
-    given = [(dy, layout(dy)) for layout in LAYOUTS]
+    given = [(dy, layout(np.asarray(dy))) for layout in LAYOUTS]
     if dy.size:
         given.append((np.full(dy.shape, dy.flat[0]), np.broadcast_to(dy.flat[0], dy.shape)))
     for plain, laid_out in given:
@@ -87,13 +86,13 @@ def takes_any_cotangent(subject: Subject, dy: Any, seed: int) -> bool:
     return True
 
 
-def _rounding_in_other_order(subject: Subject, dy: Any, seed: int) -> float:
+def _rounding_in_other_order(subject: Subject, dy: Value, seed: int) -> float:
     """How far another order of summation moves a gradient, whose terms are cotangents times up to two inputs."""
     cancelled = rounding_of_cancellation(subject, dy, EPSILON) * max(1.0, subject.largest_input())
     return rounding_effect(subject, dy, seed, EPSILON) + cancelled
 
 
-def _cast(dy: Any, dtype: DTypeLike) -> Any:
+def _cast(dy: Value, dtype: DTypeLike) -> Value:
     return np.array(dy, dtype)[()]
 
 

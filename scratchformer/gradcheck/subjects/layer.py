@@ -12,7 +12,7 @@ from scratchformer.gradcheck.subjects.arguments import check_arguments, check_te
 from scratchformer.gradcheck.subjects.returned import input_gradients, output_and_backward
 from scratchformer.gradcheck.subjects.source_text import call_text
 from scratchformer.gradcheck.subjects.split import check_split, in_parts
-from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject
+from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject, Value
 from scratchformer.gradcheck.subjects.wording import described
 
 
@@ -72,11 +72,11 @@ class LayerSubject(Subject):
         values = {key: parameter.value for key, parameter in self.parameters.items()}
         return in_parts(self.inputs | values, self.split)
 
-    def run(self, arguments: Mapping[str, Any]) -> tuple[Any, Backward]:
+    def run(self, arguments: Mapping[str, Any]) -> tuple[Value, Backward]:
         y, backward = self._output_and_backward(arguments)
         return y, partial(self._gradients, backward)
 
-    def accumulate(self, dy: Any, starts: Mapping[str, ndarray]) -> tuple[Gradients, Gradients] | None:
+    def accumulate(self, dy: Value, starts: Mapping[str, ndarray]) -> tuple[Gradients, Gradients] | None:
         if not self.parameters:
             return None
         _, backward = self._output_and_backward(self.arguments)
@@ -86,11 +86,11 @@ class LayerSubject(Subject):
         backward(dy)
         return before, self._parameter_gradients()
 
-    def _output_and_backward(self, arguments: Mapping[str, Any]) -> tuple[Any, Callable[..., Any]]:
+    def _output_and_backward(self, arguments: Mapping[str, Any]) -> tuple[Value, Callable[..., Any]]:
         returned = self.call.function(self.copy, *arguments.values(), **self.call.options)
         return output_and_backward(self.name, returned)
 
-    def _gradients(self, backward: Callable[..., Any], dy: Any) -> Gradients:
+    def _gradients(self, backward: Callable[..., Any], dy: Value) -> Gradients:
         for parameter in self.parameters.values():
             parameter.grad[...] = 0
         of_inputs = input_gradients(self.name, backward(dy), self.inputs, self.not_differentiated)

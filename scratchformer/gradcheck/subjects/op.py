@@ -6,7 +6,7 @@ from typing import Any
 from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, named_arguments
 from scratchformer.gradcheck.subjects.returned import input_gradients, output_and_backward
 from scratchformer.gradcheck.subjects.source_text import call_text, function_name
-from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject
+from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject, Value
 
 
 def op_subject(
@@ -29,10 +29,10 @@ def op_subject(
 class OpSubject(Subject):
     can_be_shared = True
 
-    def run(self, arguments: Mapping[str, Any]) -> tuple[Any, Backward]:
+    def run(self, arguments: Mapping[str, Any]) -> tuple[Value, Backward]:
         returned = self.call.function(*arguments.values(), **self.call.options)
         y, backward = output_and_backward(self.name, returned)
         return y, partial(self._gradients, backward)
 
-    def _gradients(self, backward: Callable[..., Any], dy: Any) -> Gradients:
+    def _gradients(self, backward: Callable[..., Any], dy: Value) -> Gradients:
         return input_gradients(self.name, backward(dy), self.inputs, self.not_differentiated)

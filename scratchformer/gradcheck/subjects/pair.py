@@ -10,7 +10,7 @@ import numpy as np
 from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, named_arguments
 from scratchformer.gradcheck.subjects.returned import input_gradients, output_and_backward
 from scratchformer.gradcheck.subjects.source_text import call_text, function_name
-from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject
+from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject, Value
 from scratchformer.gradcheck.subjects.wording import described
 
 
@@ -34,13 +34,13 @@ class PairSubject(Subject):
 
     can_be_shared = True
 
-    def run(self, arguments: Mapping[str, Any]) -> tuple[Any, Backward]:
+    def run(self, arguments: Mapping[str, Any]) -> tuple[Value, Backward]:
         loss = self.call.function(*arguments.values())
         if np.shape(loss):
             raise TypeError(f"{self.name}: must return a single number, got shape {np.shape(loss)}")
         return output_and_backward(self.name, (np.asarray(loss)[()], partial(self._gradients, arguments)))
 
-    def _gradients(self, arguments: Mapping[str, Any], dloss: Any) -> Gradients:
+    def _gradients(self, arguments: Mapping[str, Any], dloss: Value) -> Gradients:
         copies = [np.array(x) for x in arguments.values()]
         returned = self.gradient(*copies)
         if not all(np.array_equal(x, copy) for x, copy in zip(arguments.values(), copies, strict=True)):

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.gradcheck.subjects.subject import Gradients, Value
 from scratchformer.gradcheck.subjects.wording import described, quoted
 
 
-def output_and_backward(name: str, returned: Any) -> tuple[Any, Callable[..., Any]]:
+def output_and_backward(name: str, returned: Any) -> tuple[Value, Callable[..., Any]]:
     """What a forward pass returned. Raises TypeError unless it is one floating array or number, and a function."""
     if not (isinstance(returned, tuple) and len(returned) == 2 and callable(returned[1])):
         got = f"a tuple of {len(returned)}" if isinstance(returned, tuple) else type(returned).__name__
@@ -17,14 +18,14 @@ def output_and_backward(name: str, returned: Any) -> tuple[Any, Callable[..., An
     y, backward = returned
     if not isinstance(y, ndarray | np.generic):
         raise TypeError(f"{name}: its output must be one array or NumPy number, got a {type(y).__name__}")
-    if y.dtype.kind not in "fc":
+    if not isinstance(y, ndarray | np.inexact) or y.dtype.kind not in "fc":
         raise TypeError(f"{name}: its output must be floating, got {y.dtype}")
     return y, backward
 
 
 def input_gradients(
     name: str, returned: Any, inputs: Mapping[str, ndarray], not_differentiated: Mapping[str, str]
-) -> dict[str, ndarray]:
+) -> Gradients:
     """The gradients that a backward returned, by input. A None stands for an argument that has no gradient.
 
     Raises TypeError unless there is one real floating array for each input, of its shape. If the number is wrong, the

@@ -18,9 +18,11 @@ from scratchformer.gradcheck.subjects.arguments import (
     why_not_differentiated,
 )
 
+Value = ndarray | np.inexact
+"""An array, or a NumPy number."""
 Gradients = dict[str, ndarray]
 """The gradient of each tensor, by its name."""
-Backward = Callable[[Any], Gradients]
+Backward = Callable[[Value], Gradients]
 """Takes the cotangent: the gradient of the loss with respect to the output."""
 
 
@@ -67,14 +69,14 @@ class Subject(ABC):
         return self.inputs
 
     @abstractmethod
-    def run(self, arguments: Mapping[str, Any]) -> tuple[Any, Backward]:
+    def run(self, arguments: Mapping[str, Any]) -> tuple[Value, Backward]:
         """The output for some arguments, and the backward that belongs to it."""
 
-    def forward(self) -> tuple[Any, Backward]:
+    def forward(self) -> tuple[Value, Backward]:
         """The output at the present values of the tensors, and its backward."""
         return self.run(self.arguments)
 
-    def forward_on_other_inputs(self) -> tuple[Any, Backward] | None:
+    def forward_on_other_inputs(self) -> tuple[Value, Backward] | None:
         """A forward pass of the same op or layer on other inputs; None if it takes none of those that are tried."""
         for arguments in other_arguments(self.arguments):
             try:
@@ -83,7 +85,7 @@ class Subject(ABC):
                 continue
         return None
 
-    def accumulate(self, dy: Any, starts: Mapping[str, ndarray]) -> tuple[Gradients, Gradients] | None:
+    def accumulate(self, dy: Value, starts: Mapping[str, ndarray]) -> tuple[Gradients, Gradients] | None:
         """The gradients of parameters before and after a backward pass that finds `starts` in them.
 
         None if there are no parameters.
