@@ -1,87 +1,36 @@
-"""Chains, strategies and measures are what they say, the model's gradients are right, and runs go on bit for bit."""
+"""Sequences, strategies, measures and verdict are what they say, and the model's gradients are right."""
 
 import json
 import math
-import os
 import shutil
-import signal
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from experiments import in_context_markov as markov
-from experiments.in_context_markov import ARMS, BEGIN, PRESETS, STRATEGIES, AttentionOnly
-from scratchformer.recipes.arms_in_turn import read_arms
-from scratchformer.runs import Stopped, evaluations
+from experiments.in_context_markov import ARMS, BEGIN, PRESETS, STRATEGIES, AttentionOnly, InContextMarkov
+from scratchformer.layers.trace import NO_TRACE
+from scratchformer.recipes.compared_models import read_arms
+from scratchformer.runs import read_metrics
 from scratchformer.training import LAST, read_checkpoint
-from tests.experiments.running import refusal, run, run_program
+from tests.experiments.conftest import SmokeRun
+from tests.experiments.running import run
 from tests.gradients import check_layer, with_random_values
 from tests.text.naive_counting import naive_strategies
 
-TINY = ["--preset", "smoke", "--length", "8", "--width", "4", "--steps", "20", "--validation", "8", "--tests", "8"]
-TINY += ["--evaluate-every", "4", "--save-every", "7"]
-FIGURES = {f"{name}.{suffix}" for name in ("loss", "stages", "attention") for suffix in ("png", "svg")}
-OF_AN_ARM = {"config.json", "metrics.csv", "norms.csv", "measures.csv", "best.safetensors", "last.safetensors"}
 MEASURED = ["loss", "from_unigram", "from_bigram", "previous_token", "induction"]
 SMALL = replace(PRESETS["smoke"], length=9, width=4, validation=5, tests=6, batch=7)
 
 
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a run, and what it printed."""
-    folder = tmp_path_factory.mktemp("markov")
-    result = run_program("in_context_markov.py", "--preset", "smoke", "--out", "run", cwd=folder)
-    assert result.returncode == 0, result.stderr
-    return folder / "run", result.stdout
-
-
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves the figures out of a run: they take longer than it does."""
-    monkeypatch.setattr(markov, "draw", lambda path: [])
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a short run that was left alone."""
-    folder = tmp_path_factory.mktemp("whole")
-    with patch.object(markov, "draw", lambda path: []):
-        assert run("in_context_markov.py", *TINY, "--out", "run", cwd=folder).returncode == 0
-    return folder / "run"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files of the arms that depend neither on the clock nor on the folder's name."""
-    files = {f"{arm}/{name}": folder / arm / name for arm in ARMS for name in OF_AN_ARM}
-    assert set(files.values()) == {path for arm in ARMS for path in (folder / arm).iterdir()}
-    return {name: path.read_bytes() for name, path in files.items() if path.suffix != ".json"}
-
-
-def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets a signal come when the batch is drawn that follows so many, counted over both arms."""
-    calls, draw_sequences = iter(range(10**6)), markov.draw_sequences
-
-    def counted(config: Any, *stream: int) -> Any:
-        if stream[0] == 0 and next(calls) == steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return draw_sequences(config, *stream)
-
-    monkeypatch.setattr(markov, "draw_sequences", counted)
-
-
-def stopped_in(folder: Path) -> Path | None:
-    """Starts a run, and says in which folder it is to go on after it was stopped."""
-    try:
-        markov.main([*TINY, "--out", str(folder)])
-    except Stopped as stopped:
-        return stopped.folder
-    return None
+def smoke(smoke_of: Callable[[str], SmokeRun]) -> Path:
+    return smoke_of("in_context_markov").path
 
 
 def bucket(distance: int) -> int:
@@ -142,7 +91,7 @@ def test_the_loss_is_the_mean_over_all_tokens_but_the_first_and_its_gradient_tha
     model = with_random_values(AttentionOnly(1, 4, generator=np.random.default_rng(0)), seed=1, scale=0.3)
     sequences, _ = markov.draw_sequences(SMALL, 1)
     (batch,) = markov.batches_of(sequences, SMALL)
-    loss, backward = model.loss(batch.ids, batch.targets, generator=None, trace=None)
+    loss, backward = model.loss(batch.ids, batch.targets, generator=None, trace=NO_TRACE)
     assert loss == pytest.approx(markov.nats(markov.probabilities(model, sequences, SMALL), sequences))
     model.grads[...] = 0
     backward(0.25)
@@ -151,7 +100,7 @@ def test_the_loss_is_the_mean_over_all_tokens_but_the_first_and_its_gradient_tha
         ends = []
         for sign in (1, -1):
             model.values[i] += sign * step
-            ends.append(model.loss(batch.ids, batch.targets, generator=None, trace=None)[0])
+            ends.append(model.loss(batch.ids, batch.targets, generator=None, trace=NO_TRACE)[0])
             model.values[i] -= sign * step
         slopes.append(0.25 * (ends[0] - ends[1]) / (2 * step))
     np.testing.assert_allclose(model.grads[[0, model.values.size // 2, -1]], slopes, rtol=1e-5, atol=1e-10)
@@ -226,14 +175,11 @@ def test_what_is_measured_is_what_the_names_say(beginning: bool) -> None:
     assert found["two_layers_induction"] == pytest.approx(np.mean(same))
 
 
-def test_a_run_ends_with_everything_in_its_folder(smoke: tuple[Path, str]) -> None:
-    folder, printed = smoke
-    assert {path.name for path in folder.iterdir()} == FIGURES | {"config.json", "summary.json", *ARMS}
-    assert len(contents(folder)) == 2 * 5
-    summary = json.loads((folder / "summary.json").read_text())
-    assert (summary["experiment"], summary["picture"], summary["passed"]) == ("in_context_markov", "loss.png", None)
+def test_a_run_learns_and_shows_what_models_and_counting_predict(smoke_of: Callable[[str], SmokeRun]) -> None:
+    smoke, options = smoke_of("in_context_markov"), replace(PRESETS["smoke"], seed=5)
+    summary = json.loads((smoke.path / "summary.json").read_text())
     achieved = {result["metric"]: result["achieved"] for result in summary["results"]}
-    measured = read_arms(folder, ARMS)
+    measured = read_arms(smoke.path, ARMS)
     assert list(measured) == [f"{arm}_{name}" for arm in ARMS for name in MEASURED]
     for steps, _ in measured.values():
         assert steps.tolist() == [*range(10, 61, 10)]
@@ -241,8 +187,8 @@ def test_a_run_ends_with_everything_in_its_folder(smoke: tuple[Path, str]) -> No
     for arm in ARMS:
         assert losses[arm][-1] < losses[arm][0] < 0.75
         assert math.isfinite(achieved[f"{arm}_above_optimum_nats"])
-    table = printed[printed.index("probability that token 24 is b") :].splitlines()[2:8]
-    sequences, matrices = markov.draw_sequences(PRESETS["smoke"], 2)
+    table = smoke.printed[smoke.printed.index("probability that token 24 is b") :].splitlines()[2:8]
+    sequences, matrices = markov.draw_sequences(options, 2)
     for i, row in enumerate(table):
         state, chain, unigram, bigram, two, one = row.split()
         assert state == "ab"[sequences[i, -2]]
@@ -251,54 +197,31 @@ def test_a_run_ends_with_everything_in_its_folder(smoke: tuple[Path, str]) -> No
         assert float(unigram) == pytest.approx(expected["unigram"][-1][1], abs=6e-4)
         assert float(bigram) == pytest.approx(expected["bigram"][-1][1], abs=6e-4)
         for arm, said in zip(ARMS, (two, one), strict=True):
-            model = markov.load(folder / arm / LAST, markov.make_model(arm, PRESETS["smoke"]))
-            p = markov.probabilities(model, sequences, PRESETS["smoke"])
+            model = markov.load(smoke.path / arm / LAST, markov.make_model(arm, options))
+            p = markov.probabilities(model, sequences, options)
             assert float(said) == pytest.approx(p[i, -1, 1], abs=6e-4)
             above = markov.nats(p, sequences) - markov.nats(STRATEGIES["bigram"](sequences), sequences)
             assert achieved[f"{arm}_above_optimum_nats"] == pytest.approx(above, abs=1e-6)
 
 
-def test_the_recorded_loss_is_the_measured_one(whole: Path) -> None:
+def test_the_recorded_loss_is_the_measured_one(smoke: Path) -> None:
     for arm in ARMS:
-        recorded = evaluations(whole / arm)
-        steps, losses = read_arms(whole, ARMS)[f"{arm}_loss"]
-        assert recorded["steps"] == steps.tolist()
-        np.testing.assert_allclose(recorded["losses"], losses, rtol=1e-5)
+        recorded = read_metrics(smoke / arm / "metrics.csv")["validation_loss"]
+        steps, losses = read_arms(smoke, ARMS)[f"{arm}_loss"]
+        assert recorded[0].tolist() == steps.tolist()
+        np.testing.assert_allclose(recorded[1], losses, rtol=1e-5)
 
 
-@pytest.mark.usefixtures("undrawn")
-def test_each_step_of_both_arms_learns_from_sequences_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_step_of_both_arms_learns_from_sequences_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     streams, draw_sequences = [], markov.draw_sequences
-
-    def noted(config: Any, *stream: int) -> Any:
-        streams.append(stream)
-        return draw_sequences(config, *stream)
-
-    monkeypatch.setattr(markov, "draw_sequences", noted)
-    markov.main([*TINY, "--steps", "3", "--warmup", "1", "--out", str(tmp_path / "run")])
+    monkeypatch.setattr(markov, "draw_sequences", lambda *given: streams.append(given[1:]) or draw_sequences(*given))
+    for training in InContextMarkov(SMALL).trainings.values():
+        assert [len(batch.ids) for step in range(3) for batch in training.batches(step)] == [7, 7, 7]
     assert [stream for stream in streams if stream[0] == 0] == [(0, 0), (0, 1), (0, 2)] * 2
 
 
-@pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("steps", [3, 12, 28])
-def test_a_run_that_was_stopped_in_either_arm_goes_on_to_the_same_bytes(
-    steps: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "run"
-    with monkeypatch.context() as patched:
-        stop_after(steps, patched)
-        assert stopped_in(folder) == folder
-    assert not (folder / "summary.json").exists()
-    assert (folder / "one_layer" / LAST).exists() == (steps > 20)
-    markov.main(["--resume", str(folder)])
-    assert contents(folder) == contents(whole)
-    assert json.loads((folder / "summary.json").read_text())["seconds"] is None
-
-
-def test_the_arms_differ_by_their_layers_alone(whole: Path) -> None:
-    two, one = (read_checkpoint(whole / arm / LAST) for arm in ARMS)
+def test_the_arms_differ_by_their_layers_alone(smoke: Path) -> None:
+    two, one = (read_checkpoint(smoke / arm / LAST) for arm in ARMS)
     assert two.description["training"] == one.description["training"]
     layers = [
         {name.split(".")[2] for name in part.tensors if name.startswith("model.attentions.")} for part in (two, one)
@@ -306,97 +229,78 @@ def test_the_arms_differ_by_their_layers_alone(whole: Path) -> None:
     assert layers == [{"0", "1"}, {"0"}]
 
 
-@pytest.mark.parametrize("left", [["config.json"], ["config.json", "two_layers"]])
-def test_what_was_not_measured_yet_is_not_drawn(
-    left: list[str], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("left", [["config.json"], ["config.json", "two_layers"], ["config.json", *ARMS]])
+def test_what_was_measured_is_drawn(
+    left: list[str], smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(whole, folder, ignore=lambda path, names: set(names) - set(left) if path == str(whole) else [])
+    shutil.copytree(smoke, folder, ignore=lambda path, names: set(names) - set(left) if path == str(smoke) else [])
     monkeypatch.setattr(markov, "attention_maps", lambda *arguments, **options: Figure())
-    markov.main(["--plot-only", str(folder)])
-    svg = (folder / "loss.svg").read_text()
-    assert (">two layers<" in svg) == (folder / "attention.svg").exists() == ("two_layers" in left)
-    assert ">one layer<" not in svg
-    assert ">uniform 0.693<" in svg
-
-
-def test_figures_are_drawn_anew_from_the_folder(
-    smoke: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(smoke[0], copy, ignore=lambda folder, names: FIGURES)
-    markov.main(["--plot-only", str(copy)])
-    paths = [copy / f"{name}.png" for name in ("loss", "stages", "attention")]
-    assert capsys.readouterr().out == f"figures: {' '.join(map(str, paths))}\n"
-    for name in FIGURES:
-        assert (copy / name).read_bytes() == (smoke[0] / name).read_bytes()
-    validation, _ = markov.draw_sequences(PRESETS["smoke"], 1)
+    InContextMarkov.draw(folder)
+    assert (folder / "attention.svg").exists() == ("two_layers" in left)
+    validation, _ = markov.draw_sequences(replace(PRESETS["smoke"], seed=5), 1)
     levels = [f"{name} {markov.nats(strategy(validation), validation):.3f}" for name, strategy in STRATEGIES.items()]
+    always = dict.fromkeys(["uniform 0.693", *levels, "loss, nats per token"], "config.json")
+    stages = ["unigrams", "bigrams", "layer 1: token before", "layer 2: after same state"]
     for name, texts in (
-        ("loss", ["two layers", "one layer", "uniform 0.693", *levels, "loss, nats per token"]),
-        ("stages", ["unigrams", "bigrams", "layer 1: token before", "layer 2: after same state", "share of attention"]),
-        ("attention", ["before training", "after training", "begin", "layer 2"]),
+        ("loss", always | {"two layers": "two_layers", "one layer": "one_layer"}),
+        ("stages", dict.fromkeys(stages, "two_layers") | {"share of attention": "config.json"}),
     ):
-        svg = (copy / f"{name}.svg").read_text(encoding="utf-8")
-        assert all(f">{text}<" in svg for text in texts)
+        svg = (folder / f"{name}.svg").read_text(encoding="utf-8")
+        for text, source in texts.items():
+            assert (f">{text}<" in svg) == (source in left)
 
 
 def test_the_drawn_example_holds_every_transition_and_the_weights_before_and_after(
-    smoke: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    svg = (smoke / "attention.svg").read_text(encoding="utf-8")
+    assert all(f">{text}<" in svg for text in ("before training", "after training", "begin", "layer 2"))
     drawn = []
     monkeypatch.setattr(markov, "attention_maps", lambda *arguments, **options: drawn.append((arguments, options)))
     monkeypatch.setattr(markov, "save_figure", lambda figure, path: path)
-    config = PRESETS["smoke"]
-    markov.draw_attention(smoke[0], config, markov.draw_sequences(config, 1)[0])
+    config = replace(PRESETS["smoke"], seed=5)
+    markov.draw_attention(smoke, config, markov.draw_sequences(config, 1)[0])
     (weights, queries, keys), options = drawn[0]
     assert queries[0] == keys[0] == "begin"
     assert keys[1:] == [f"{before}→{name}" for before, name in pairwise(queries)]
     assert {"a→a", "a→b", "b→a", "b→b"} <= set(keys)
     assert weights.shape == (2, 2, len(queries), len(queries))
     ids = np.array([BEGIN, *("ab".index(name) for name in queries[1:])])
-    trained = markov.load(smoke[0] / "two_layers" / LAST, markov.make_model("two_layers", config))
+    trained = markov.load(smoke / "two_layers" / LAST, markov.make_model("two_layers", config))
     for column, model in enumerate((markov.make_model("two_layers", config), trained)):
         np.testing.assert_allclose(weights[:, column], naive_model(model, ids)[1], atol=1e-5)
     assert (options["allowed"] == np.tri(len(ids), dtype=bool)).all()
 
 
-def test_the_reference_run_is_drawn_behind(
-    smoke: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(smoke[0], copy)
-    curve = np.array([10, 100]), np.array([0.6, 0.5])
-    monkeypatch.setattr(markov, "reference_curves", lambda script, preset: {"one_layer_loss": curve})
-    monkeypatch.setattr(markov, "draw_attention", lambda *arguments: None)
-    markov.draw(copy)
-    assert ">reference run<" in (copy / "loss.svg").read_text()
-    assert ">reference run<" not in (copy / "stages.svg").read_text()
+class FOLDER:
+    """In the place of a run folder, whose measures the tests invent."""
+
+    path = Path("nowhere")
 
 
 def judged(
-    two: float, one: float, losses: list[float], **options: Any
+    two: float, one: float, losses: list[float], monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> tuple[list[tuple[str, float]], list[bool | None]]:
     """What is said of models that are so far above the optimum, with losses above the unigrams' at every tenth step."""
-    config = replace(PRESETS["quick"], tests=50, **options)
-    tests, _ = markov.draw_sequences(config, 2)
-    validation, _ = markov.draw_sequences(config, 1)
-    measured = {
-        "two_layers_loss": (
-            np.arange(len(losses)),
-            np.array(losses) + markov.nats(STRATEGIES["unigram"](validation), validation),
-        )
-    }
-    predicted = {
-        arm: STRATEGIES["bigram"](tests) * math.exp(-above) for arm, above in (("two_layers", two), ("one_layer", one))
-    }
-    with patch.dict(PRESETS, quick=replace(PRESETS["quick"], tests=50)):
-        results = markov.judge(config, predicted, tests, measured)
+    monkeypatch.setitem(PRESETS, "quick", replace(PRESETS["quick"], tests=50))
+    experiment = InContextMarkov(replace(PRESETS["quick"], **options))
+    unigrams = markov.nats(STRATEGIES["unigram"](experiment.validation), experiment.validation)
+    curve = np.arange(len(losses)), np.array(losses) + unigrams
+    above = {2: two, 1: one}
+
+    def probabilities(model: AttentionOnly, sequences: np.ndarray, options: Any) -> np.ndarray:
+        return STRATEGIES["bigram"](sequences) * math.exp(-above[len(model.attentions)])
+
+    monkeypatch.setattr(markov, "read_arms", lambda path, arms: {"two_layers_loss": curve})
+    monkeypatch.setattr(markov, "probabilities", probabilities)
+    monkeypatch.setattr(markov, "print_predictions", lambda *given: None)
+    results = experiment.judge(FOLDER)
     return [(result.metric, result.achieved) for result in results], [result.passed for result in results]
 
 
-def test_what_was_published_passes() -> None:
-    found, passed = judged(0.0099, 0.0301, [0.2, 0.0199, -0.0199, 0.01, 0.0, -0.01, -0.03])
+def test_what_was_published_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, passed = judged(0.0099, 0.0301, [0.2, 0.0199, -0.0199, 0.01, 0.0, -0.01, -0.03], monkeypatch)
     assert passed == [True, True, True]
     assert found[0] == ("two_layers_above_optimum_nats", pytest.approx(0.0099))
     assert found[1] == ("one_layer_above_optimum_nats", pytest.approx(0.0301))
@@ -411,41 +315,26 @@ def test_what_was_published_passes() -> None:
         (0.005, 0.04, [0.2, 0.0201, *[0.0] * 4, -0.0201], [True, True, False]),
     ],
 )
-def test_what_falls_short_fails(two: float, one: float, losses: list[float], expected: list[bool]) -> None:
-    assert judged(two, one, losses)[1] == expected
+def test_what_falls_short_fails(
+    two: float, one: float, losses: list[float], expected: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert judged(two, one, losses, monkeypatch)[1] == expected
 
 
-def test_only_the_settings_of_the_targets_are_judged_whatever_the_seed() -> None:
-    for options, is_judged in (
+@pytest.mark.parametrize(
+    ("options", "is_judged"),
+    [
         ({"seed": 7, "threads": 1, "save_every": 10, "out": Path("x")}, True),
-        ({"steps": 1999}, False),
-        ({"beginning": False}, False),
-        ({"evaluate_every": 10}, False),
-    ):
-        assert judged(0.0, 0.04, [0.0] * 10, **options)[1] == [True if is_judged else None] * 3
+        *(({name: value}, False) for name, value in (("steps", 1999), ("beginning", False), ("evaluate_every", 10))),
+    ],
+)
+def test_only_the_settings_of_the_targets_are_judged_whatever_the_seed(
+    options: dict[str, Any], is_judged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert judged(0.0, 0.04, [0.0] * 10, monkeypatch, **options)[1] == [True if is_judged else None] * 3
 
 
 @pytest.mark.long
 def test_the_quick_preset_reaches_its_targets(tmp_path: Path) -> None:
     assert run("in_context_markov.py", "--seed", "1", "--out", "run", cwd=tmp_path).returncode == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["passed"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--warmup", "-1"], "--warmup must be at least 0, got -1"),
-        (["--warmup", "2000"], "--warmup 2000 must be less than --steps 2000"),
-        *(
-            ([f"--{name}", "0"], f"--{name} must be at least 1, got 0")
-            for name in ("threads", "width", "steps", "batch")
-        ),
-        *(([f"--{name}", "0"], f"--{name} must be at least 1, got 0") for name in ("evaluate-every", "save-every")),
-        *(([f"--{name}", "0"], f"--{name} must be at least 1, got 0") for name in ("validation", "tests")),
-        (["--length", "3"], "--length must be at least 4, got 3"),
-        (["--learning-rate", "0"], "--learning-rate must be above 0, got 0.0"),
-        (["--threads", "65"], "--threads 65 is more than --batch 64; each takes a sequence"),
-    ],
-)
-def test_bad_options_are_one_clear_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
-    assert refusal("in_context_markov.py", *arguments, cwd=tmp_path) == said
