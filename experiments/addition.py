@@ -70,7 +70,6 @@ class Addition(TrainingExperiment[Options, GPT, TokenBatch]):
         self.learned, self.held_out = split()
         self.introduction = f"{len(self.learned):,} sums to learn from, {len(self.held_out):,} held out"
         trainer = prompted_trainer(options, 10, 2 + 2 + 3 - 1)
-        self.model = trainer.model
         self.training = Training(trainer, self.batches, [self.batch_of(self.held_out)], self.measure)
 
     def batches(self, step: int) -> list[TokenBatch]:

@@ -34,7 +34,7 @@ from scratchformer.recipes.options import (
     Text,
     is_as,
 )
-from scratchformer.recipes.text_figures import TextFigures
+from scratchformer.recipes.text_runs import TextFigures, chosen_corpus
 from scratchformer.runs import (
     About,
     Result,
@@ -52,8 +52,6 @@ from scratchformer.text import (
     TokenBatch,
     fixed_batches,
     ngram_entropy,
-    pydoc_corpus,
-    read_corpus,
 )
 
 ABOUT = About(
@@ -120,7 +118,7 @@ class CharacterModel(TrainingExperiment[Options, GPT | Llama, TokenBatch]):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self.corpus = pydoc_corpus() if options.text is None else read_corpus(options.text)
+        self.corpus = chosen_corpus(options.text)
         self.tokenizer = CharacterTokenizer.from_text(self.corpus.text)
         training, validation = encode(self.corpus, self.tokenizer, options.context)
         self.shuffled = ShuffledBatches(training, options.batch, options.context, seed=options.seed)
@@ -169,7 +167,7 @@ class CharacterModel(TrainingExperiment[Options, GPT | Llama, TokenBatch]):
         options, tokenizer = self.options, self.tokenizer
         choose = Sampling(np.random.default_rng(options.seed), options.temperature, options.top_k)
         prompt = tokenizer.encode("\n" if "\n" in tokenizer.characters else tokenizer.characters[0])
-        model = self.training.trainer.model
+        model = self.model
         ids = generate(model, prompt, options.sample, context_length=options.context, choose=choose)
         return tokenizer.decode(np.array(list(ids), dtype=np.intp)).strip("\n")
 

@@ -33,7 +33,7 @@ from scratchformer.recipes.options import (
     Warmup,
     Width,
 )
-from scratchformer.recipes.text_figures import TextFigures
+from scratchformer.recipes.text_runs import TextFigures, chosen_corpus
 from scratchformer.runs import About, Range, Result, RunFolder, Training, reference_run
 from scratchformer.text import (
     CharacterTokenizer,
@@ -41,8 +41,6 @@ from scratchformer.text import (
     TokenBatch,
     fixed_masked_batches,
     ngram_entropy,
-    pydoc_corpus,
-    read_corpus,
 )
 from scratchformer.training import Trainer, next_token_loss
 
@@ -100,7 +98,7 @@ class MaskedModel(TrainingExperiment[Options, BERT, TokenBatch]):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self.corpus = pydoc_corpus() if options.text is None else read_corpus(options.text)
+        self.corpus = chosen_corpus(options.text)
         self.tokenizer = CharacterTokenizer.from_text(self.corpus.text)
         self.mask_id = num_characters = self.tokenizer.vocabulary_size
         training, validation = map(self.tokenizer.encode, self.corpus.split())
@@ -141,7 +139,7 @@ class MaskedModel(TrainingExperiment[Options, BERT, TokenBatch]):
 
     def fill_in(self) -> str:
         """The first held-out window with its masks, and with the likeliest character in each of their places."""
-        model, ids = self.training.trainer.model, self.training.evaluation_batches[0].ids[0]
+        model, ids = self.model, self.training.evaluation_batches[0].ids[0]
         encoded, _ = model(ids)
         logits, _ = model.masked_head(encoded)
         filled = np.where(ids == self.mask_id, logits[:, : self.mask_id].argmax(axis=-1), ids)

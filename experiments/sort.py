@@ -60,7 +60,6 @@ class Sort(TrainingExperiment[PromptedOptions, GPT, TokenBatch]):
         self.learned, self.held_out = split()
         self.introduction = f"{len(self.learned)} sequences to learn from, {len(self.held_out)} held out"
         trainer = prompted_trainer(options, DIGITS, 2 * LENGTH - 1)
-        self.model = trainer.model
         self.training = Training(trainer, self.batches, [batch_of(self.held_out)], self.measure)
 
     def batches(self, step: int) -> list[TokenBatch]:

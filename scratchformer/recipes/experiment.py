@@ -119,6 +119,11 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
     training: Training[ModelT, BatchT]
     introduction = ""
 
+    @property
+    def model(self) -> ModelT:
+        """The model that is trained."""
+        return self.training.trainer.model
+
     def begin(self, folder: RunFolder) -> None:
         self.recorder = Recorder(self.training, folder, self.depends_on)
 

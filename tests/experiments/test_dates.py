@@ -14,12 +14,12 @@ import pytest
 
 from experiments import dates
 from experiments.dates import PRESETS, Dates
-from scratchformer.analysis.alignment import Alignment, cross_attention
+from scratchformer.analysis.alignment import cross_attention
 from scratchformer.recipes.alignment import read_alignment
-from scratchformer.recipes.encoder_decoder import CharacterPairs
-from scratchformer.runs import RunFolder, load_run
+from scratchformer.runs import load_run
 from scratchformer.text.dates import DATE_FORMS, write_date
 from tests.experiments.conftest import SmokeRun
+from tests.experiments.pair_verdicts import passed
 
 METRICS = ["share_read_exactly"]
 METRICS += [
@@ -175,17 +175,5 @@ def test_the_target_counts_for_the_options_that_it_was_stated_for(
     name: str, options: dict, is_judged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Dates(replace(PRESETS[name], **options))
-    iso = [one.iso for one in dates.random_dates("test", run.options.tests, run.options.seed)]
-    wrong = len(iso) // 100
-
-    def translate(self: CharacterPairs, model: object, sources: list[str], **options: int) -> list[str]:
-        return ["?"] * wrong + iso[wrong:]
-
-    monkeypatch.setattr(CharacterPairs, "translate", translate)
-    monkeypatch.setattr(dates, "load_encoder_decoder", lambda path: None)
-    monkeypatch.setattr(dates, "measure_alignment", lambda *given: Alignment({"x": np.zeros((1, 1))}, {"x": 0.5}))
-    reached, *_ = run.judge(RunFolder(tmp_path / "reached", "dates"))
-    wrong += 1
-    missed, *others = run.judge(RunFolder(tmp_path / "missed", "dates"))
-    assert (reached.passed, missed.passed) == ((True, False) if is_judged else (None, None))
-    assert {result.target for result in others} == {None}
+    right = [one.iso for one in dates.random_dates("test", run.options.tests, run.options.seed)]
+    assert passed(dates, run, right, tmp_path, monkeypatch) == ([True, False] if is_judged else [None, None])

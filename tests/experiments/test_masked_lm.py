@@ -66,7 +66,7 @@ def test_what_is_evaluated_are_the_hidden_characters(smoke_of: Callable[[str], S
     assert reference == pytest.approx(3.25, abs=0.02)
 
 
-def test_hidden_characters_are_filled_in_and_the_others_stay() -> None:
+def test_hidden_characters_are_filled_in_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     class Guesser:
         """Takes every character for the third."""
 
@@ -80,7 +80,7 @@ def test_hidden_characters_are_filled_in_and_the_others_stay() -> None:
     run.tokenizer, run.mask_id = CharacterTokenizer("abcd"), 4
     batch = TokenBatch(np.array([[0, 4, 3]]), np.array([[-100, 1, -100]]))
     run.training = replace(run.training, evaluation_batches=[batch])
-    run.training.trainer.model = Guesser()
+    monkeypatch.setattr(MaskedModel, "model", Guesser())
     assert run.fill_in() == "hidden: 'a_d'\nfilled: 'acd'"
 
 

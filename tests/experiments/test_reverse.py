@@ -11,11 +11,11 @@ import pytest
 
 from experiments import reverse
 from experiments.reverse import PRESETS, Reverse
-from scratchformer.analysis.alignment import Alignment, cross_attention
+from scratchformer.analysis.alignment import cross_attention
 from scratchformer.recipes.alignment import read_alignment
-from scratchformer.recipes.encoder_decoder import CharacterPairs
-from scratchformer.runs import RunFolder, load_run
+from scratchformer.runs import load_run
 from tests.experiments.conftest import SmokeRun
+from tests.experiments.pair_verdicts import passed
 
 METRICS = ["share_reversed_exactly"]
 METRICS += [f"attention_on_mirrored_letter_{of}" for of in ("best_head", "mean_of_heads", "if_uniform")]
@@ -118,17 +118,6 @@ def test_the_map_is_that_of_the_best_head_and_of_all(smoke: Path, monkeypatch: p
 def test_the_target_counts_for_the_options_that_it_was_stated_for(
     name: str, options: dict, is_judged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = 10
-
-    def translate(self: CharacterPairs, model: object, sources: list[str], **options: int) -> list[str]:
-        return ["?"] * wrong + [source[::-1] for source in sources[wrong:]]
-
-    monkeypatch.setattr(CharacterPairs, "translate", translate)
-    monkeypatch.setattr(reverse, "load_encoder_decoder", lambda path: None)
-    monkeypatch.setattr(reverse, "measure_alignment", lambda *given: Alignment({"x": np.zeros((1, 1))}, {"x": 0.5}))
     run = Reverse(replace(PRESETS[name], **options))
-    reached, *_ = run.judge(RunFolder(tmp_path / "reached", "reverse"))
-    wrong = 11
-    missed, *others = run.judge(RunFolder(tmp_path / "missed", "reverse"))
-    assert (reached.passed, missed.passed) == ((True, False) if is_judged else (None, None))
-    assert {result.target for result in others} == {None}
+    right = [source[::-1] for source in reverse.sequences([run.options.seed, 2], run.options.tests)]
+    assert passed(reverse, run, right, tmp_path, monkeypatch) == ([True, False] if is_judged else [None, None])

@@ -69,7 +69,7 @@ def test_the_digits_in_order_are_what_is_predicted() -> None:
     assert batch.targets.tolist() == [[-100] * 5 + [0, 0, 0, 1, 2, 2], [-100] * 5 + [0, 1, 1, 1, 1, 1]]
 
 
-def test_shares_are_those_of_answers_that_are_right_in_every_digit() -> None:
+def test_shares_are_those_of_answers_that_are_right_in_every_digit(monkeypatch: pytest.MonkeyPatch) -> None:
     class Sorter:
         """Sorts, but writes 0 first where 2 comes four times or more."""
 
@@ -80,7 +80,7 @@ def test_shares_are_those_of_answers_that_are_right_in_every_digit() -> None:
 
     training, held_out = sort.split()
     run = Sort(PRESETS["smoke"])
-    run.model = Sorter()
+    monkeypatch.setattr(Sort, "model", Sorter())
     found = run.measure()
     right: dict[str, list[bool]] = {name: [] for name in MEASURES}
     for name, sequences in (("training", training), ("held out", held_out)):

@@ -1,4 +1,4 @@
-"""What a run on a text shows beside its own losses: levels and another run to compare with."""
+"""What runs on a text share: the text that is chosen, and what their losses are compared with in figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,12 @@ from pathlib import Path
 
 from scratchformer.runs.figures import ReferenceRun, draw_losses, draw_norms
 from scratchformer.runs.folder import read_run
+from scratchformer.text import Corpus, pydoc_corpus, read_corpus
+
+
+def chosen_corpus(text: Path | None) -> Corpus:
+    """The text in a file; without one, Python's language reference. Raises ValueError when it cannot be read."""
+    return pydoc_corpus() if text is None else read_corpus(text)
 
 
 @dataclass(frozen=True)
