@@ -20,4 +20,4 @@ class Dropout(Layer):
     def __call__(
         self, x: Inexact[ndarray, "*shape"], generator: np.random.Generator | None = None
     ) -> tuple[Inexact[ndarray, "*shape"], Backward]:
-        return dropout(x, self.p, generator)
+        return (x, lambda dy: dy) if generator is None else dropout(x, self.p, generator)

@@ -70,10 +70,8 @@ def check_shape(function: str, name: str, array: ndarray, shape: tuple[int, ...]
 def check_indices(function: str, name: str, indices: ndarray, size: int, ignore: int | None = None) -> None:
     """Raises TypeError unless `indices` are integers, ValueError unless all lie in [0, size) or equal `ignore`."""
     check_integers(function, name, indices)
-    if indices.size == 0:
-        return
     # Negative numbers are huge when their bits are read as unsigned: one reduction finds both ends.
-    if np.maximum.reduce(indices.view(UNSIGNED[indices.itemsize]), axis=None) < size:
+    if np.maximum.reduce(indices.view(UNSIGNED[indices.itemsize]), axis=None, initial=0) < size:
         return
     outside = (indices < 0) | (indices >= size)
     if ignore is not None:

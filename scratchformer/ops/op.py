@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import wraps
 from operator import attrgetter
 from typing import Any, TypeVar, get_args
 
@@ -17,6 +17,9 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Kind = tuple[type, np.dtype, tuple[int, ...]]
 kind_of = attrgetter("__class__", "dtype", "shape")
 """The kind of an array: all that is checked of it but its values."""
+
+MOST_KNOWN = 4096
+"""Kinds of arguments that an op remembers."""
 
 ACCEPTED = {
     Inexact: ("fc", "a floating array"),
@@ -50,16 +53,21 @@ def op(function: FunctionT) -> FunctionT:
     """
     name, arguments = function.__name__, array_arguments(function)
     count = len(arguments)
-    check = lru_cache(maxsize=1024)(lambda *kinds: check_kinds(name, arguments, kinds))  # most calls repeat a kind
+    known: set[tuple[Kind | None, ...]] = set()  # most calls are of kinds that were checked before
 
     @wraps(function)
     def checked(*args: Any, **options: Any) -> tuple[Any, Backward]:
         if len(args) < count:
             args = in_order(name, arguments, args, options)
         try:
-            check(*[None if array is None else kind_of(array) for array in args[:count]])
+            kinds = tuple([None if array is None else kind_of(array) for array in args[:count]])
         except AttributeError:
             refuse_what_is_no_array(name, arguments, args)
+        if kinds not in known:
+            check_kinds(name, arguments, kinds)
+            if len(known) == MOST_KNOWN:
+                known.clear()
+            known.add(kinds)
         y, backward = function(*args, **options)
         return y, checked_backward(name, y, backward)
 
@@ -71,21 +79,21 @@ def checked_backward(op: str, y: Any, backward: Backward) -> Backward:
 
     The check remembers the kind of `y` alone, so that a backward that does not need `y` does not keep it in memory.
     """
-    if not isinstance(y, ndarray):
+    kind = kind_of(y)
+    if not kind[2]:
         return loss_backward(op, y.dtype, backward)
-    kind = None if y.dtype.kind == "c" else kind_of(y)
     for cell in backward.__closure__ or ():
         if cell.cell_contents is y:
             y.flags.writeable = False
-    expected = y.dtype, y.shape
+    is_complex = y.dtype.kind == "c"
 
     def checked(dy: ndarray) -> Any:
         try:
             fits = kind_of(dy) == kind
         except AttributeError:
             fits = False
-        if not fits:
-            check_gradient(op, backward, dy, *expected)
+        if not fits or is_complex:
+            check_gradient(op, backward, dy, *kind[1:])
         return backward(dy)
 
     return checked
