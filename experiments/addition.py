@@ -1,16 +1,16 @@
 """Does a GPT that sees nine tenths of all sums of two two-digit numbers learn to add, or only those sums?
 
 Source: minGPT's addition (https://github.com/karpathy/minGPT, play_math.ipynb): the model reads the digits of a and b,
-and writes those of a + b; 2 layers, 4 heads, width 128; 50 epochs of 9,000 sums, dropout 0.1. It reports 999 of 1,000
-held-out sums right; the one that it missed was 55 + 45, whose carry goes on through tens that add up to 9.
+and writes those of a + b; 2 layers, 4 heads, width 128; 50 epochs of 9,000 sums, dropout 0.1. It reports that 999 of
+1,000 held-out sums are right. The wrong one is 55 + 45, whose tens add up to 9, so that the carry goes on through them.
 
-The notebook asks whether it helps to write the sum from its ones on. `quick` does so, as minGPT's later project
-(projects/adder) does: then each digit needs the digits above it and one carry, no more. `paper` writes it as the
-notebook does, hundreds first (`--order written`). Both train for fewer than 30 epochs, without dropout, and evaluate a
-moving average of the weights. Held out are the 1,000 pairs a + b of the lowest CRC-32, in every run the same; of 893 of
-them b + a is learned from.
+The notebook asks whether it helps to write the ones of the sum first. `quick` does so, as minGPT's later project
+(projects/adder) does: then each digit depends on two digits and one carry only. `paper` writes the hundreds first, as
+the notebook does (`--order written`). Both train for fewer than 30 epochs, without dropout, and evaluate a moving
+average of the weights. Held out are the 1,000 pairs (a, b) with the lowest CRC-32, the same in every run. For 893 of
+them, (b, a) is among the pairs to learn from.
 
-Expected: at least 999 of 1,000. With `quick` all sums are right from about step 325 of 1,000 on, ones before tens.
+Expected: at least 999 of 1,000 are right. With `quick` all are from about step 325 of 1,000 on, ones before tens.
 `quick` takes a minute on two cores, `paper` two, `smoke` a few seconds.
 """
 
@@ -81,7 +81,7 @@ class Addition(TrainingExperiment[Options, GPT, TokenBatch]):
         return prompted_batch(prompts_of(pairs), self.in_order(digits(pairs.sum(axis=1), 3)))
 
     def in_order(self, sums: ndarray) -> ndarray:
-        """The digits of sums, hundreds first, in the order in which the model writes them; or back from that order."""
+        """Digits of sums, hundreds first, in the order in which the model writes them. Twice gives them back."""
         return sums[:, ::-1] if self.options.order == "reversed" else sums
 
     def add(self, pairs: ndarray) -> ndarray:
@@ -89,7 +89,7 @@ class Addition(TrainingExperiment[Options, GPT, TokenBatch]):
         return self.in_order(greedy_answers(self.model, prompts_of(pairs), 3)) @ [100, 10, 1]
 
     def measure(self) -> dict[str, float]:
-        """Shares of sums that are exactly right, in both sets and by carries; of right digits in the held-out sums."""
+        """The shares of sums that are right: in each set, by carries and, of the held-out sums, by digit."""
         learned = self.learned[:: len(self.learned) // NUM_HELD_OUT]  # as many
         found, right = self.add(self.held_out), self.held_out.sum(axis=1)
         shares = {"held out": found == right, "training": self.add(learned) == learned.sum(axis=1)}
@@ -137,7 +137,7 @@ def prompts_of(pairs: ndarray) -> ndarray:
 
 
 def carries(pairs: ndarray) -> dict[str, ndarray]:
-    """Which pairs carry nothing, which a one from the ones, and which that one through tens that add up to 9."""
+    """Which pairs have no carry, which one that ends at the tens, and which one that goes on to the hundreds."""
     tens, ones = pairs // 10, pairs % 10
     does, meets_9 = ones.sum(axis=1) >= 10, tens.sum(axis=1) == 9
     return {"no carry": ~does, "a carry": does & ~meets_9, "a carry through 9": does & meets_9}

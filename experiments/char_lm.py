@@ -3,12 +3,12 @@
 Source: nanoGPT's CPU example for character-level Shakespeare (https://github.com/karpathy/nanoGPT, README): 4 layers,
 4 heads, width 128, context 64, batch 12, 2,000 steps, AdamW. It reports a validation loss of 1.88 nats per character.
 
-Beyond it: batches go through the whole text before any of it comes again, and a moving average of the weights is
-evaluated (`--average 0` for the last weights).
+Other than the source, batches go through the whole text before any part of it is repeated, and a moving average of the
+weights is evaluated (`--average 0` for the last weights).
 
-`--model llama` trains a Llama of the same sizes and no more parameters: RMS norms, rotary positions, SwiGLU. A GPT may
-differ from GPT-2 in its positions, norms and activation, and be trained by another optimizer than AdamW;
-optimizers.py and ablations.py compare such runs.
+`--model llama` trains a Llama of the same sizes, with no more parameters: RMS norms, rotary positions, SwiGLU. Options
+give a GPT other positions, norms and activations than GPT-2's, and another optimizer than AdamW; optimizers.py and
+ablations.py compare such runs.
 
 Expected: at most 1.90 on that text; at most 1.62 on the embedded corpus, where counting trigrams reaches 1.82. The
 preset `quick` takes one to two minutes on two cores, `paper` is the same, `smoke` takes a few seconds.
@@ -70,7 +70,7 @@ class Options(LanguageModelOptions):
     """The options of the run."""
 
     plot_only: Path | None = None
-    """Run folder whose figures are drawn anew; of the other options only those that concern figures count."""
+    """Run folder whose figures are drawn anew; of the other options only --attention-text and --reference-run count."""
     text: Text = None
     reference_run: Path | None = None
     """Run folder whose validation loss is drawn in grey behind this run's."""
@@ -83,9 +83,9 @@ class Options(LanguageModelOptions):
     temperature: Positive = 0.8
     """Temperature of the samples; below 1 prefers likely characters."""
     top_k: Count = 50
-    """Samples choose among this many most likely characters."""
+    """How many of the most likely characters a sample chooses among."""
     attention_text: str = ""
-    """Text of at most 40 characters to draw the attention maps of; without one, 16 of the text's last tenth."""
+    """Text whose attention maps are drawn, of at most 40 characters; without one, 16 of the text's last tenth."""
     figures: bool = True
     """Whether figures are drawn at the end; `--plot-only` draws them at any time."""
 
@@ -177,7 +177,7 @@ class CharacterModel(TrainingExperiment[Options, GPT | Llama, TokenBatch]):
 
     @classmethod
     def draw_for(cls, options: Options, path: Path) -> list[Path]:
-        """Draws with the text and the reference run of these options; without them, with those of the run."""
+        """Draws with the attention text and the reference run of these options, or else with those of the run."""
         if not options.figures and options.plot_only is None:
             return []
         figures = TextFigures.read(path, ABOUT.name)
@@ -206,7 +206,7 @@ def encode(corpus: Corpus, tokenizer: CharacterTokenizer, context: int) -> tuple
 
 
 def is_published(options: Options) -> bool:
-    """Whether the run trains and is measured as the preset whose results are published; seed and text may differ."""
+    """Whether the run trains and is evaluated as the preset quick, whose results are known; the seed may differ."""
     presented = "save_every", "evaluate_every", "sample", "temperature", "top_k", "attention_text", "figures"
     return is_as(options, PRESETS["quick"], *presented)
 

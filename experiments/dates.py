@@ -1,19 +1,20 @@
 """Does an encoder-decoder learn to read dates in twenty written forms, and where does its decoder look meanwhile?
 
 A classic of attention tutorials, of which no figure was published: forms, split and target are ours. A date of the
-years 1900 to 2099 is written in one of twenty forms that name one day only, such as `Wednesday, 3rd of March 2021`,
+years 1900 to 2099 is written in one of twenty unambiguous forms, such as `Wednesday, 3rd of March 2021`,
 `2021, MARCH THE THIRD` or `3 mar '21 (2000s)`, as it is or in upper or lower case. The encoder reads it character by
-character, the decoder writes it as in ISO 8601, 2021-03-03. The model is that of "Attention Is All You Need" (Vaswani
-et al., 2017), but small; of the weights' moving average the one that evaluated best is tested, by a beam search.
+character, and the decoder writes it as in ISO 8601, 2021-03-03. The model is that of "Attention Is All You Need"
+(Vaswani et al., 2017), but small. A moving average of the weights is evaluated, and the model that evaluated best is
+tested, with a beam search.
 
-A hash of the date (CRC-32 of its ISO form, modulo 10) decides what it serves for: 0 the test, 1 the evaluations, all
-others training. So no date of the test was seen in training, in any form.
+A hash of the date (CRC-32 of its ISO form, modulo 10) decides where it is used: 0 in the test, 1 in evaluations, all
+others in training. So no date of the test was seen in training, in any form.
 
-To write the day, a decoder has to look at the day, and so for month and year. The generator knows where these stand,
-so it is measured how much of its cross-attention the decoder gives to the characters of the same part: in the mean over
-the digits of a part, for the head with the largest share over all three parts, and for all heads together.
+To write the day, a decoder has to look at the day, and likewise for month and year. The generator knows where each part
+stands. So the share of cross-attention that the digits of a part give to the same part is measured, for the head with
+the largest share over all three parts, and for all heads.
 
-Expected: at least 99 % of 1,000 fresh ones exactly right. With seeds 0 to 2 `quick` reads 99.6 to 99.9 %, and its best
+Expected: at least 99 % of 1,000 new dates are read. With seeds 0 to 2 `quick` reads 99.6 to 99.9 %, and its best
 head gives 0.96 to 0.97 of its attention to the year, 0.93 to 0.96 to the month and 0.87 to 0.96 to the day, where
 uniform attention gives 0.33, 0.28 and 0.18. `paper` has more steps and tests. `quick` takes one to two minutes on two
 cores, `paper` four, `smoke` a few seconds.
@@ -106,7 +107,7 @@ class Dates(TrainingExperiment[PairOptions, Transformer, PairBatch]):
 
 
 def draw_attention(model: Transformer, head: tuple[int, int], seed: int) -> Figure:
-    """Where one head looks while it reads three dates of the test."""
+    """Maps of the attention of one head while the model reads three dates of the test."""
     panels = []
     for day, form in zip(random_dates("test", len(SHOWN), seed, 1), SHOWN, strict=True):
         one = write_date(date.fromisoformat(day.iso), form)
@@ -137,7 +138,7 @@ def batch_of(dates: Sequence[WrittenDate]) -> PairBatch:
 
 
 def same_part(dates: Sequence[WrittenDate]) -> dict[str, np.ndarray]:
-    """For each part, True where a written and a read character are both of it: (n, T, S), the last of T the end."""
+    """(n, T, S) for each part: True where written character t and read character s are both of it. The last t ends."""
     longest = max(len(one.parts) for one in dates)
     read = np.array([list(one.parts.ljust(longest, ".")) for one in dates])[:, None, :]
     written = np.array(list(f"{ISO_PARTS}."))[:, None]

@@ -5,11 +5,12 @@ grokking via mechanistic interpretability", 2023 (arXiv:2301.05217): a + b mod p
 a, b, "=" by one layer of width 128 (4 heads, 512 ReLU units, no norms, no biases), all training pairs in every step,
 AdamW with a weight decay of 1. A control without decay takes the same steps.
 
-`paper` is p = 113 and 30 % of all pairs, `quick` is p = 53 and half of them. Expected of `quick`: every training pair
-is known by step 150, 0.9 of the test only hundreds of steps later and 0.99 in the end, while the control stays at what
-symmetry gives: who knows a + b may know b + a. In the end a few frequencies make up the embedding of the numbers.
-When 0.9 is reached depends on the seed: with 0, 1 and 2 at steps 1,060, 1,860 and 1,240. `paper` knows the training
-pairs by step 150, and reached 0.9 at 7,450 with seed 0, where the source has nearly all of the test near 10,000.
+`paper` has p = 113 and trains on 30 % of all pairs, `quick` has p = 53 and trains on half of them. Expected of `quick`:
+it knows every training pair by step 150, 0.9 of the test pairs only hundreds of steps later, and 0.99 in the end. The
+control stays at what symmetry gives: it knows b + a where it learned a + b. In the end a few frequencies make up the
+embedding of the numbers. The step at which 0.9 is reached depends on the seed: 1,060, 1,860 and 1,240 with 0, 1 and 2.
+`paper` knows the training pairs by step 150, and reached 0.9 at step 7,450 with seed 0. The source reaches nearly all
+of the test near 10,000.
 
 `quick` takes less than two minutes on two cores, `paper` about forty, `smoke` a few seconds.
 """
@@ -54,7 +55,7 @@ ABOUT = About(
     picture="grokking.png",
 )
 ARMS = {"decay": "with decay", "control": "without"}
-"""In tables and folders, and in the figures."""
+"""The arms by their names in tables and folders, and those in figures."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Options(RunOptions):
     threads: Annotated[Count, Range(below=9)] = 2
     """Worker threads; each takes a share of every batch."""
     modulus: Annotated[int, Range(at_least=11, below=1000)] = 53
-    """What sums are taken modulo: p, odd."""
+    """The modulus p of the sums; odd."""
     share: Annotated[float, Range(at_least=0.1, below=1)] = 0.5
     """Share of the p^2 pairs that is trained on; all others are the test."""
     control: bool = True
@@ -75,7 +76,7 @@ class Options(RunOptions):
     steps: Count = 2200
     """Training steps of each model: updates of the weights."""
     learning_rate: Positive = 1e-3
-    """The same in every step after the warm-up."""
+    """Learning rate of every step after the warm-up."""
     warmup: Warmup = 10
     weight_decay: NotNegative = 1.0
     """AdamW's decoupled decay; the control has none."""
@@ -163,7 +164,7 @@ class Grokking(ComparedModels[Options, AdditionTransformer, TokenBatch]):
         self.trainings = {arm: self.training_of(arm) for arm in self.decays}
 
     def training_of(self, arm: str) -> Training[AdditionTransformer, TokenBatch]:
-        """All pairs to learn from in every step."""
+        """The training of an arm, on all training pairs in every step."""
         options, model = self.options, make_model(self.options)
         trainer = Trainer(
             model,
@@ -181,13 +182,13 @@ class Grokking(ComparedModels[Options, AdditionTransformer, TokenBatch]):
         return f"{size:,} parameters, weight decay {self.decays[arm]:g}, {threads} threads"
 
     def judge(self, folder: RunFolder) -> list[Result]:
-        """When the training pairs are known and when the test is understood, and what the control knows of it."""
+        """The steps at which the training pairs and the test are known, and the accuracies in the end."""
         print_answers(self.models, self.learned, self.test)
         measured = read_arms(folder.path, ARMS)
         targets = next((TARGETS[name] for name in TARGETS if self.is_preset(name, free=("save_every",))), {})
 
         def first(name: str, level: float) -> float:
-            """The step at which a curve reaches the level; not a number, which reaches no target, if it never does."""
+            """The step at which a curve first reaches the level; not a number if it never does."""
             steps, values = measured[name]
             return int(steps[values >= level][0]) if (values >= level).any() else math.nan
 
@@ -248,7 +249,7 @@ class Grokking(ComparedModels[Options, AdditionTransformer, TokenBatch]):
 
 
 def split(options: Options) -> tuple[TokenBatch, TokenBatch]:
-    """All pairs, shuffled by the seed: those to train on and those to test on; the one target is at the last token."""
+    """The pairs to train on and those to test on, shuffled by the seed. Each has one target, at its last token."""
     p = options.modulus
     a, b = np.divmod(np.random.default_rng([options.seed, 1]).permutation(p * p), p)
     ids = np.stack([a, b, np.full_like(a, p)], axis=1)
@@ -276,7 +277,7 @@ def loss(model: AdditionTransformer, batch: TokenBatch, generator: Any, trace: T
 
 
 def measure(arm: str, model: AdditionTransformer, batches: dict[str, TokenBatch]) -> dict[str, float]:
-    """Accuracy and loss (nats) on each batch, and the share of the embedding that its top five frequencies make up."""
+    """Accuracy and loss (nats) on each batch, and the share of the embedding's five strongest frequencies."""
     found = {}
     for name, batch in batches.items():
         logits = model(batch.ids)[0].astype(np.float64)
@@ -297,7 +298,7 @@ def spectrum(model: AdditionTransformer) -> ndarray:
 
 
 def print_answers(models: dict[str, AdditionTransformer], training: TokenBatch, test: TokenBatch) -> None:
-    """What each model makes of a few pairs a, b such that not even b + a was trained."""
+    """Prints each model's answers to a few pairs (a, b) such that not even (b, a) was trained."""
     trained = {(a, b) for a, b, _ in training.ids.tolist()}
     ids = test.ids[[(b, a) not in trained for a, b, _ in test.ids.tolist()]][:5]
     answers = {arm: model(ids)[0].argmax(axis=-1)[:, 0] for arm, model in models.items()}

@@ -5,17 +5,17 @@ Source: Edelman et al., "The Evolution of Statistical Induction Heads: In-Contex
 matrix from Dirichlet(1, 1), the first state from the stationary distribution. The model has nothing but attention: two
 layers of one head and width 16, scores with a bias by distance. A control has one layer.
 
-Guessing, counting states (unigrams) and transitions (bigrams) cost 0.693, 0.577 and 0.511 nats per token: means
-over tokens 2 to 100 of a million sequences, where counts start at 1. Add-one bigrams are the mean of the posterior of
-the chain. What the first state tells of it beyond would save another 0.001.
+Guessing, counting states (unigrams) and counting transitions (bigrams) cost 0.693, 0.577 and 0.511 nats per token:
+means over tokens 2 to 100 of a million sequences, where counts start at 1. With counts that start at 1, bigrams are the
+mean of the posterior of the chain, but for what the first state tells of it, which would save another 0.001.
 
-A token marks the beginning, other than in the source: attention that rests on it counts for less, as counts that start
-at 1 do. Without it (`--no-beginning`) attention is a mean of what followed, however often that was, and the best logits
-that are linear in it stay 0.012 above the optimum.
+Other than in the source, a token marks the beginning. Attention can rest on it, and so weigh few counts less than many,
+as counts that start at 1 do. Without it (`--no-beginning`) attention is the mean of what followed, however often that
+was, and the best logits that are linear in that mean stay 0.012 above the optimum.
 
-Expected: two layers rest where unigrams are counted for at least 100 steps, then come within 0.01 nats of the optimum;
-one layer stays at least 0.03 above it. `quick` takes a minute on two cores, `paper`, with four times the steps at a
-third of the learning rate, four minutes, `smoke` a few seconds.
+Expected: the loss of two layers rests at that of counting unigrams for at least 100 steps, then comes within 0.01 nats
+of the optimum. That of one layer stays at least 0.03 above it. `quick` takes a minute on two cores. `paper` has four
+times the steps at a third of the learning rate, and takes four minutes. `smoke` takes a few seconds.
 """
 
 import math
@@ -86,7 +86,7 @@ class Options(RunOptions):
     validation: Count = 256
     """Sequences that the curves are measured on."""
     tests: Count = 2000
-    """Other sequences, that the verdict is measured on."""
+    """Other sequences, on which the verdict is measured."""
 
 
 PRESETS = {
@@ -165,7 +165,7 @@ class InContextMarkov(ComparedModels[Options, AttentionOnly, TokenBatch]):
         self.trainings = {arm: self.training_of(arm) for arm in ARMS}
 
     def training_of(self, arm: str) -> Training[AttentionOnly, TokenBatch]:
-        """Sequences drawn anew in every step."""
+        """The training of an arm, on new sequences in every step."""
         options, model = self.options, make_model(arm, self.options)
         trainer = Trainer(
             model,
@@ -187,7 +187,7 @@ class InContextMarkov(ComparedModels[Options, AttentionOnly, TokenBatch]):
         return f"{arm.replace('_', ' ')}: {size:,} parameters, {threads} threads"
 
     def judge(self, folder: RunFolder) -> list[Result]:
-        """How far each model is above the optimum, and for how long two layers rest where unigrams are counted."""
+        """How far each model is above the optimum, and how long that of two layers rests at the loss of unigrams."""
         tests, matrices = draw_sequences(self.options, 2)
         predicted = {arm: probabilities(model, tests, self.options) for arm, model in self.models.items()}
         print_predictions(predicted, tests, matrices)
@@ -238,13 +238,13 @@ class InContextMarkov(ComparedModels[Options, AttentionOnly, TokenBatch]):
 
 
 def draw_sequences(options: Options, *stream: int) -> tuple[ndarray, ndarray]:
-    """Sequences (n, length) for step s from stream (0, s), for validation from 1, for the test from 2; their chains."""
+    """Sequences (n, length) of a stream, and their chains. Streams: (0, step) trains, (1,) validates, (2,) tests."""
     n = {0: options.batch, 1: options.validation, 2: options.tests}[stream[0]]
     return markov_sequences(n, options.length, np.random.default_rng([options.seed, *stream]))
 
 
 def batches_of(sequences: ndarray, options: Options) -> list[TokenBatch]:
-    """Each token but the first is to be predicted from those before it; in batches as large as those of a step."""
+    """Batches as large as those of a step, which ask for each token but the first, from those before it."""
     targets = sequences.copy()
     targets[:, 0] = -100
     ids = np.concatenate([np.full((len(sequences), 1), BEGIN), sequences[:, :-1]], axis=1)
@@ -254,12 +254,12 @@ def batches_of(sequences: ndarray, options: Options) -> list[TokenBatch]:
 
 
 def nats(predicted: ndarray, sequences: ndarray) -> float:
-    """The mean of -ln of the probability of what came, over sequences and all tokens but the first."""
+    """The mean of -ln of the probability of the actual token, over sequences and all tokens but the first."""
     return float(-np.log(np.take_along_axis(predicted, sequences[:, 1:, None], axis=-1)).mean())
 
 
 def probabilities(model: AttentionOnly, sequences: ndarray, options: Options) -> ndarray:
-    """What a model predicts for each token but the first, (n, length - 1, 2), in float64."""
+    """A model's probabilities of each token but the first, (n, length - 1, 2), in float64."""
     parts = [model(batch.ids)[0] for batch in batches_of(sequences, options)]
     return softmax(np.concatenate(parts)[:, 1 - sequences.shape[1] :].astype(np.float64))[0]
 
@@ -294,7 +294,7 @@ def attention(model: AttentionOnly, ids: ndarray) -> list[ndarray]:
 
 
 def print_predictions(predicted: dict[str, ndarray], sequences: ndarray, matrices: ndarray) -> None:
-    """What the chain, counting and the models say of the last token of a few sequences."""
+    """Prints the probability of the last token of a few sequences, by the chain, by counting and by the models."""
     length = sequences.shape[1]
     print(f"\nprobability that token {length} is b, after {length - 1} tokens")
     print("the last is  in the chain  unigram  bigram  two layers  one layer")
@@ -306,7 +306,7 @@ def print_predictions(predicted: dict[str, ndarray], sequences: ndarray, matrice
 
 
 def draw_attention(path: Path, options: Options, sequences: ndarray) -> Path:
-    """The attention of both layers before and after training, over a sequence that begins with every transition."""
+    """Draws the attention of both layers before and after training, over a sequence that has every transition early."""
     begins = sequences[:, :-1][:, : SHOWN - 1]
     transitions = (2 * begins[:, :-1] + begins[:, 1:])[..., None] == np.arange(4)
     example = transitions.sum(axis=1).min(axis=-1).argmax()

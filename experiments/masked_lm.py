@@ -1,9 +1,9 @@
 """Does a BERT whose every gradient was derived by hand learn to fill in what is missing?
 
-Of windows of text 15 % of the characters are hidden, most behind a mask, and an encoder that looks both ways predicts
-them: masked-language-model training as in "BERT" (Devlin et al., 2018, section 3.1), of characters and small.
+In windows of a text 15 % of the characters are hidden, most of them behind a mask. An encoder that looks both ways
+predicts them. That is the masked language model of "BERT" (Devlin et al., 2018, section 3.1), small and of characters.
 
-The paper has no figure for characters. Expected, on the embedded corpus, where counting single characters reaches 3.25
+The paper has no figure for characters. Expected on the embedded corpus, where counting single characters reaches 3.25
 nats per hidden character: at most 2.4 with `paper`, and 2.6 with `quick`, which has half the steps. `paper` takes three
 to four minutes on two cores, `quick` half of that, `smoke` a few seconds.
 """
@@ -130,7 +130,7 @@ class MaskedModel(TrainingExperiment[Options, BERT, TokenBatch]):
         self.notes |= asdict(TextFigures(f"A BERT of the characters of {self.corpus.name}", levels, reference))
 
     def judge(self, folder: RunFolder) -> list[Result]:
-        """The last validation loss, with the target of the preset on the embedded text, whatever the seed."""
+        """The last validation loss. Its target is that of the preset on the embedded text, whatever the seed."""
         with self.evaluated():
             print(f"\n{self.fill_in()}\n")
         known = [name for name in TARGETS if self.is_preset(name, free=("evaluate_every", "save_every"))]
@@ -138,7 +138,7 @@ class MaskedModel(TrainingExperiment[Options, BERT, TokenBatch]):
         return [Result("validation_loss_nats", self.validation_loss, target)]
 
     def fill_in(self) -> str:
-        """The first held-out window with its masks, and with the likeliest character in each of their places."""
+        """The first held-out window with its masks, and with the likeliest character in the place of each."""
         model, ids = self.model, self.training.evaluation_batches[0].ids[0]
         encoded, _ = model(ids)
         logits, _ = model.masked_head(encoded)

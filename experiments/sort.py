@@ -4,14 +4,15 @@ Source: minGPT's demonstration (https://github.com/karpathy/minGPT, demo.ipynb):
 and 2, and writes them in order. GPT-nano: 3 layers, 3 heads, width 48; AdamW, dropout 0.1, 2,000 steps of 64 sequences.
 A quarter of the 729 sequences is held out, by a hash. It reports 5,000 of 5,000 held-out draws sorted exactly.
 
-Here the hash is CRC-32 of the digits: the same 186 sequences are held out in every run. All others are drawn equally
-often. So they are in the source, too: it means to draw sequences of few distinct digits more often, as they are learned
-last, but asks for more than 3 of them, which three digits never have.
+Here the hash is CRC-32 of the digits, so that every run holds out the same 186 sequences. All others are drawn equally
+often. The source means to draw those with few distinct digits more often, because they are learned last. But it does so
+only where there are more than 3 distinct digits, and there are never more than 3.
 
-Beyond it: the learning rate rises to 2e-3 and falls to 0 instead of staying at 5e-4, and a moving average of the
-weights is evaluated. Without both, one of three seeds ended with one sequence wrong: 222221.
+Other than the source, the learning rate rises to 2e-3 and falls to 0 instead of staying at 5e-4, and a moving average
+of the weights is evaluated. Without both, one of three seeds ended with one sequence wrong: 222221.
 
-Expected: all right. Sequences in which one digit occurs five or six times are learned last, long after all others.
+Expected: all sequences are sorted. Those in which one digit occurs five or six times are learned last, long after the
+others.
 The preset `quick` takes a minute on two cores, `paper` is the same, `smoke` takes a few seconds.
 """
 
@@ -66,7 +67,7 @@ class Sort(TrainingExperiment[PromptedOptions, GPT, TokenBatch]):
         return [batch_of(draws(self.learned, self.options.batch, self.options.seed, 0, step))]
 
     def measure(self) -> dict[str, float]:
-        """Shares of sequences sorted exactly: of both sets, and of all by how often the most frequent digit occurs."""
+        """The shares of sequences that are sorted: in each set, and by how often their most frequent digit occurs."""
         sequences, n = np.concatenate([self.learned, self.held_out]), len(self.learned)
         right = is_sorted(sequences, greedy_answers(self.model, sequences, LENGTH))
         most = (sequences[:, :, None] == np.arange(DIGITS)).sum(axis=1).max(axis=1)
@@ -74,16 +75,17 @@ class Sort(TrainingExperiment[PromptedOptions, GPT, TokenBatch]):
         return {"held out": right[n:].mean(), "training": right[:n].mean()} | by_repeats
 
     def judge(self, folder: RunFolder) -> list[Result]:
-        """Shares of draws, and of all held-out sequences, that are sorted exactly; all should be."""
-        once, often = self.held_out, draws(self.held_out, 5000, self.options.seed, 1)
+        """The shares of 5,000 draws, and of all held-out sequences, that are sorted; both should be 1."""
+        held_out, drawn = self.held_out, draws(self.held_out, 5000, self.options.seed, 1)
         with self.evaluated():
-            said, said_often = (greedy_answers(self.model, sequences, LENGTH) for sequences in (once, often))
-        right, right_often = is_sorted(once, said), is_sorted(often, said_often)
-        for sequence, answer in zip([*often[:5], *once[~right][:5]], [*said_often[:5], *said[~right][:5]], strict=True):
+            answers, to_drawn = (greedy_answers(self.model, sequences, LENGTH) for sequences in (held_out, drawn))
+        right, right_drawn = is_sorted(held_out, answers), is_sorted(drawn, to_drawn)
+        wrong = np.flatnonzero(~right)[:5]
+        for sequence, answer in zip([*drawn[:5], *held_out[wrong]], [*to_drawn[:5], *answers[wrong]], strict=True):
             print(f"{in_digits(sequence)} -> {in_digits(answer)}")
-        print(f"exactly right: {right.sum()} of {len(once)} held out, {right_often.sum():,} of {len(often):,} draws")
+        print(f"exactly right: {right.sum()} of {len(right)} held out, {right_drawn.sum():,} of {len(drawn):,} draws")
         target = 1.0 if self.is_preset("quick", free=("evaluate_every", "save_every")) else None
-        shares = {"share_of_draws_sorted": right_often, "share_of_held_out_sorted": right}
+        shares = {"share_of_draws_sorted": right_drawn, "share_of_held_out_sorted": right}
         return [Result(name, float(which.mean()), target, "higher") for name, which in shares.items()]
 
     @classmethod
@@ -105,7 +107,7 @@ def in_digits(sequence: ndarray) -> str:
 
 
 def draws(sequences: ndarray, count: int, *seed: int) -> ndarray:
-    """Sequences drawn from these, each equally often."""
+    """So many sequences, drawn at random from the given ones."""
     return sequences[np.random.default_rng(seed).integers(len(sequences), size=count)]
 
 

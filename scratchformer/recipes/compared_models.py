@@ -19,9 +19,9 @@ class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, Mod
     """One run of an experiment that trains several models, each in a folder of its own inside of the run's.
 
     Attributes:
-        trainings: what is trained, on what, by the name of the arm and of its folder; a subclass sets it when it is
-            made.
-        introduction: words to print before the first training.
+        trainings: the training of each arm, by the name of the arm and of its folder. The constructor of a subclass
+            sets it.
+        introduction: the beginning of the line that is printed before the first training; empty for none.
     """
 
     trainings: dict[str, Training[ModelT, BatchT]]
@@ -34,7 +34,7 @@ class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, Mod
 
     @abstractmethod
     def describe(self, arm: str) -> str:
-        """The line to print before the training of an arm."""
+        """A line to print before an arm is trained."""
 
     def carry_out(self, folder: RunFolder) -> None:
         print(f"{self.introduction}results in {folder.path}")
@@ -49,7 +49,7 @@ class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, Mod
                 raise
 
     def _recorder(self, arm: str, path: Path) -> Recorder[ModelT, BatchT]:
-        """The recorder in the folder of an arm, which goes on there if an earlier process began it."""
+        """The recorder of an arm. It continues the arm's folder if an earlier process began it."""
         options: Any = self.options  # a dataclass
         is_begun = (path / "config.json").exists()
         of_arm = replace(options, out=None if is_begun else path, resume=path if is_begun else None)

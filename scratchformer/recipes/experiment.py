@@ -1,7 +1,10 @@
-"""The frame of an experiment: options, run folder, training, verdict and figures. What a script adds is its question.
+"""The frame of an experiment: options, run folder, training, verdict and figures. A script adds its question.
 
-A script defines a subclass of `TrainingExperiment`, where one model is trained, of `ComparedModels`, where several are,
-or of `Experiment`, where something else is measured. It ends with `run_experiment(TheClass)`.
+A script defines a subclass of one of three classes, and ends with `run_experiment(TheSubclass)`:
+
+- `TrainingExperiment` trains one model;
+- `ComparedModels` trains several, one after another;
+- `Experiment` measures something else.
 """
 
 from abc import ABC, abstractmethod
@@ -26,22 +29,23 @@ TrainingOptionsT = TypeVar("TrainingOptionsT", bound=TrainingOptions)
 
 
 class Experiment(ABC, Generic[OptionsT]):
-    """One run of an experiment. `main` parses the options, makes the run, and calls its methods in this order:
+    """One run of an experiment.
 
-    `begin`, `carry_out`, `judge`, `draw`; with `--plot-only` it calls `draw` alone.
+    `main` parses the options, makes the run from them, and calls `begin`, `carry_out`, `judge` and `draw`, in this
+    order. With `--plot-only` it calls `draw` alone.
 
     Attributes:
         about: the question.
         presets: options by name; the first is the default.
         options: of this run.
-        depends_on: what determines the results. It is kept in config.json, and a run is resumed only if it is the same.
-            A subclass adds to the options.
-        notes: what else config.json keeps, such as what figures show beside the run.
+        depends_on: what determines the results: the options, and what a subclass adds. config.json keeps it, and a run
+            is resumed only if it is still the same.
+        notes: what else config.json keeps, such as the title of the figures.
 
     Args:
-        options: in their ranges.
+        options: within their ranges.
 
-    Raises ValueError for options that do not fit together.
+    Raises ValueError for options that do not fit together, and for input that cannot be read.
     """
 
     about: ClassVar[About]
@@ -53,38 +57,38 @@ class Experiment(ABC, Generic[OptionsT]):
         self.notes: dict[str, object] = {}
 
     def begin(self, folder: RunFolder) -> None:
-        """Restores what an earlier process left in the folder. Raises ValueError where that is not possible."""
+        """Restores what an earlier process left in the folder. Raises ValueError when it cannot be restored."""
 
     @abstractmethod
     def carry_out(self, folder: RunFolder) -> None:
-        """Trains or measures, and writes the data into the folder. The seconds that it takes go into summary.json."""
+        """Trains or measures, and writes the data into the folder. summary.json says how many seconds this took."""
 
     @abstractmethod
     def judge(self, folder: RunFolder) -> list[Result]:
-        """Shows what came out, and returns the figures that count, with their targets."""
+        """Prints examples of what came out, and returns the results, with their targets."""
 
     @classmethod
     @abstractmethod
     def draw(cls, path: Path) -> list[Path]:
-        """Draws all figures that a run folder holds the data of, and returns their paths.
+        """Draws every figure whose data the run folder holds, and returns the paths.
 
-        Raises ValueError for a folder of something else.
+        Raises ValueError for a folder that holds no run of this experiment.
         """
 
     @classmethod
     def draw_for(cls, options: OptionsT, path: Path) -> list[Path]:
-        """As `draw`. An experiment with options that concern figures overrides it."""
+        """Draws as `draw` does. An experiment overrides it if some of its options change figures."""
         return cls.draw(path)
 
     def is_preset(self, *names: str, free: Sequence[str] = ()) -> bool:
-        """Whether the run does the same as one of these presets; seed, threads and the options in `free` may differ."""
+        """Whether the options are those of one of these presets, apart from seed, threads and the names in `free`."""
         return any(is_as(self.options, self.presets[name], *free) for name in names)
 
     @classmethod
     def main(cls, arguments: Sequence[str]) -> None:
         """Runs the experiment with the arguments of a command line.
 
-        Exits with a sentence on stderr, and status 2 where an option or a file is wrong, 1 where training diverged.
+        When an option or a file is wrong it exits with status 2, when training diverges with 1, and one sentence.
         """
         program = cls.about.program
         with one_sentence_errors(program):
@@ -111,9 +115,9 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
     """One run of an experiment that trains a model.
 
     Attributes:
-        training: what is trained, on what; a subclass sets it when it is made.
-        introduction: a line to print before the training.
-        validation_loss: after the training.
+        training: the model's training. The constructor of a subclass sets it.
+        introduction: a line to print before the training; empty for none.
+        validation_loss: of the last step, once the model is trained.
     """
 
     training: Training[ModelT, BatchT]
@@ -138,7 +142,7 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
         self.validation_loss = train_as(options, self.recorder)
 
     def evaluated(self) -> ExitStack:
-        """Inside its `with` block the model holds the weights that are evaluated, and NumPy warns of no overflow."""
+        """Inside its `with` block the model holds the weights that are evaluated, and NumPy does not warn."""
         stack = ExitStack()
         stack.enter_context(self.training.trainer.evaluated())
         stack.enter_context(np.errstate(all="ignore"))
@@ -147,8 +151,12 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
 
 def train_as(options: TrainingOptions, recorder: Recorder[ModelT, BatchT]) -> float:
     """Trains as the options say, and returns the last validation loss. Raises as `run_training` does."""
-    every = {"evaluate_every": options.evaluate_every, "save_every": options.save_every}
-    return run_training(recorder, num_steps=options.steps, **every)
+    return run_training(
+        recorder,
+        num_steps=options.steps,
+        evaluate_every=options.evaluate_every,
+        save_every=options.save_every,
+    )
 
 
 def run_experiment(experiment: type[Experiment[Any]]) -> None:

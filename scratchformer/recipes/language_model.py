@@ -47,11 +47,11 @@ class LanguageModelOptions(RunOptions):
     bias: bool = False
     """Whether linear maps and norms have biases."""
     positions: Positions = "learned"
-    """How positions enter a GPT."""
+    """The kind of positions of a GPT."""
     norm_first: bool = True
-    """Pre-norm blocks and a last norm, or a GPT's post-norm blocks without one."""
+    """Whether the blocks of a GPT are pre-norm, with a norm after the last, or post-norm without one."""
     activation: Activation = "gelu_tanh"
-    """Of a GPT's feed-forward maps; with a gate they are narrower, so that parameters are nearly as many."""
+    """Activation of a GPT's feed-forward maps. Those with a gate are narrower, for nearly as many parameters."""
 
     steps: Steps = 2000
     batch: Count = 12

@@ -1,4 +1,4 @@
-"""The options of experiments: each option's help and range are declared once, in its type, and checked from there."""
+"""The options of experiments. The type of an option declares its help and its range, and is what checks it."""
 
 import math
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ EvaluateEvery = Annotated[Count, arg(help="Updates between evaluations.")]
 SaveEvery = Annotated[Count, arg(help="Updates between checkpoints.")]
 
 EvaluationBatches = Annotated[
-    Count, arg(help="How many fixed batches of the text's last tenth to evaluate at most, spread evenly.")
+    Count, arg(help="Largest number of batches to evaluate: fixed ones, spread evenly over the text's last tenth.")
 ]
 Text = Annotated[
     Path | None, arg(help="UTF-8 text file to learn from; without one, the language reference inside Python (pydoc).")
@@ -50,7 +50,7 @@ Text = Annotated[
 
 @runtime_checkable
 class ExperimentOptions(Protocol):
-    """The options that every experiment has; one that can resume has `resume`, too."""
+    """The options of every experiment. One that can resume a run has the option `resume`, too."""
 
     @property
     def preset(self) -> str: ...
@@ -70,7 +70,7 @@ class ExperimentOptions(Protocol):
 
 @runtime_checkable
 class TrainingOptions(ExperimentOptions, Protocol):
-    """The options that every experiment has that trains."""
+    """The options that the frame needs of an experiment that trains."""
 
     @property
     def resume(self) -> Path | None: ...
@@ -108,14 +108,14 @@ class MeasuringOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of every experiment that trains."""
+    """The options that every experiment that trains begins with; a subclass adds those of its model and training."""
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
-    """Where the other options start from: some minutes, all that the published figure takes, or a few seconds."""
+    """Sets the other options: quick takes some minutes, paper as long as the published figure needs, smoke seconds."""
     out: Path | None = None
     """Folder for the results, new or empty; without one, the next free one in runs/ with the experiment's name."""
     resume: Path | None = None
-    """Run folder to go on with, bit for bit, from its last checkpoint; its own options apply."""
+    """Run folder to resume, bit for bit, from its last checkpoint, with the options that it was started with."""
     plot_only: Path | None = None
     """Run folder whose figures are drawn anew; all other options are then ignored."""
     seed: Natural = 0

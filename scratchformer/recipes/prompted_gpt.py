@@ -84,10 +84,10 @@ def draw_answers(
     Args:
         path: of the run's folder.
         about: the experiment; the shares are drawn as its picture.
-        panels: the names of the measures that each panel shows, by its title. The reference run's "held out" is
-            drawn behind that of the run.
-        share: what is right, for the y axis.
-        title: of the other figures.
+        panels: names of the measures that a panel shows, by the panel's title. The measure "held out" is drawn over
+            that of the reference run.
+        share: label of the vertical axis, such as "share sorted exactly".
+        title: of loss and norms.
     """
     preset = read_options(path, about.name)["preset"]
     curves, reference = read_measures(path / "measures.csv"), reference_curves(about.script, preset)
