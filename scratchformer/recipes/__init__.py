@@ -1,1 +1,1 @@
-"""What several experiments train alike: options, models, trainers, comparisons of runs."""
+"""The frame of an experiment, and the options, models and trainings that several experiments share."""

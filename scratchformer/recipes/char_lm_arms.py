@@ -39,7 +39,7 @@ class ArmOptions(RunOptions):
     steps: Count = 600
     """Training steps of a run: updates of the weights."""
     warmup_share: Probability = 0.1
-    """Share of the steps over which the learning rate rises, in [0, 1); some arms have none of it."""
+    """Share of the steps over which the learning rate rises, in [0, 1); some arms have no warm-up."""
     evaluate_every: EvaluateEvery = 100
     layers: Count = 4
     """Transformer blocks of the model."""
@@ -139,7 +139,7 @@ class Arm:
 
 
 def collect(folder: RunFolder, config: ArmOptions, runs: Sequence[str]) -> dict[str, Arm]:
-    """Gathers what the runs of a sweep measured in measures.csv and results.csv. Raises ValueError as reading does."""
+    """Writes the losses of all runs of a sweep into measures.csv and results.csv. Raises ValueError as reading does."""
     last_and_before = {*range(config.evaluate_every, config.steps, config.evaluate_every), config.steps}
     with folder.table("measures", *MEASURES) as table:
         for name in runs:
@@ -171,14 +171,14 @@ def read_arms(curves: Curves) -> dict[str, Arm]:
 
 
 def reference_arms(script: str, options: Mapping[str, Any], paper: ArmOptions) -> dict[str, Arm]:
-    """The arms of the reference run of an experiment, where a run of these options can be compared with it."""
+    """The arms of an experiment's reference run; none where these options make its losses incomparable."""
     shared = ("steps", "warmup_share", "evaluate_every", "layers", "width")
     is_comparable = all(options.get(name) == getattr(paper, name) for name in shared)
     return read_arms(reference_curves(script, paper.preset)) if is_comparable else {}
 
 
 def print_table(arms: Mapping[str, Arm]) -> None:
-    """A row for each arm: mean and range of the last validation losses."""
+    """Prints a row for each arm: mean and range of the last validation losses."""
     width = max(map(len, arms))
     print(f"\n{'arm':<{width}}  validation loss, nats per character (least to most)")
     for arm in arms.values():
@@ -189,13 +189,13 @@ def print_table(arms: Mapping[str, Arm]) -> None:
 
 
 def describe_diverged(arms: Mapping[str, Arm]) -> str:
-    """The names of the arms that a figure has gaps for; nothing where there are none."""
+    """Names the arms in which a run diverged, for the title of a figure; empty if there are none."""
     names = [arm.name for arm in arms.values() if not math.isfinite(arm.final)]
     return f"diverged: {', '.join(names)}" if names else ""
 
 
 def _arguments(settings: ArmSettings) -> list[str]:
-    """As they are typed."""
+    """The options as they are typed in a command line."""
     arguments = []
     for name, value in settings.items():
         option = option_name(name)

@@ -117,7 +117,7 @@ def draw_pairs(
     unit: str,
     title: str,
 ) -> list[Path]:
-    """Draws loss and norms of a run and, once it has ended, what the best head of its best model attends to.
+    """Draws the loss and the norms of a run and, if it has ended, what the best head of its best model attends to.
 
     Args:
         path: of the run's folder.
@@ -140,9 +140,9 @@ def draw_pairs(
 
 
 def least_smoothed_loss(vocabulary_size: int, label_smoothing: float) -> float:
-    """The least mean loss, in nats per token, where targets are certain: the entropy of what smoothing makes of them.
+    """The least possible mean loss with label smoothing, in nats per token: the entropy of the smoothed targets.
 
-    H(q) with q = 1 - s + s / V for the target and s / V for each of the V - 1 others; no model is below it.
+    H(q) with q = 1 - s + s / V for the target and s / V for each of the V - 1 others.
     """
     other = label_smoothing / vocabulary_size
     probabilities = [1 - label_smoothing + other, *[other] * (vocabulary_size - 1)]
@@ -151,10 +151,10 @@ def least_smoothed_loss(vocabulary_size: int, label_smoothing: float) -> float:
 
 @dataclass(frozen=True)
 class CharacterPairs:
-    """Pairs of texts as an encoder-decoder knows them: an id for each character, and for a target's two ends.
+    """Turns pairs of texts into ids. Each character has one, and so have the beginning and the end of a target.
 
     Args:
-        characters: all that occur in sources and targets, distinct.
+        characters: the distinct characters of sources and targets.
     """
 
     characters: str
@@ -172,13 +172,13 @@ class CharacterPairs:
         return len(self.characters) + 2
 
     def batch(self, sources: Sequence[str], targets: Sequence[str]) -> PairBatch:
-        """Raises ValueError for an unknown character, and as `pair_batch` does."""
+        """The batch of these pairs. Raises ValueError for an unknown character, and as `pair_batch` does."""
         encode = CharacterTokenizer(self.characters).encode
         ends = {"begin_id": self.begin_id, "end_id": self.end_id}
         return pair_batch([encode(text) for text in sources], [encode(text) for text in targets], **ends)
 
     def translate(self, model: Transformer, sources: Sequence[str], *, longest: int, width: int) -> list[str]:
-        """The best target of at most `longest` characters for each source; a beginning inside of it is "?"."""
+        """The best target of at most `longest` characters for each source, with "?" for a begin token inside it."""
         tokenizer = CharacterTokenizer(self.characters)
         ends = {"begin_id": self.begin_id, "end_id": self.end_id}
         ids = [tokenizer.encode(text) for text in sources]

@@ -160,7 +160,7 @@ def _refuse_unknown(unknown: Sequence[str], default: object, prog: str) -> None:
 
 
 def config_from_json(config_type: type[ConfigT], content: Any) -> ConfigT | None:
-    """The configuration of this type that the content of a config.json holds; None where it holds no such."""
+    """The configuration that a config.json holds; None where it does not fit the type."""
     hints = get_type_hints(config_type)
     try:
         stored = content["options"] | content["places"]
@@ -172,7 +172,7 @@ def config_from_json(config_type: type[ConfigT], content: Any) -> ConfigT | None
 
 
 def _config_to_resume(config_type: type[ConfigT], folder: Path) -> ConfigT:
-    """The configuration that the run in a folder was started with, without the `out` of then."""
+    """The configuration that the run in a folder was started with, apart from `out`, which is None."""
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"--resume {folder}: there is no run to go on with, it holds no config.json")

@@ -18,7 +18,7 @@ from scratchformer.training import BEST
 
 @dataclass(frozen=True)
 class ReferenceRun:
-    """The validation loss of another run, which is drawn in grey; a config.json keeps it as it is."""
+    """The validation loss of another run, to be drawn in grey. config.json keeps its fields."""
 
     name: str
     steps: list[int]
@@ -26,7 +26,7 @@ class ReferenceRun:
 
     @classmethod
     def of_curve(cls, name: str, curve: Curve) -> "ReferenceRun":
-        """The reference run of this name whose validation loss is the curve."""
+        """Makes a reference run of a curve of validation losses."""
         steps, losses = curve
         return cls(name, steps.tolist(), losses.tolist())
 

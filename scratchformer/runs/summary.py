@@ -76,8 +76,8 @@ class Result:
 
 
 @runtime_checkable
-class Started(Protocol):
-    """The options that a summary names: which run of an experiment it is of."""
+class SummaryOptions(Protocol):
+    """The options that a summary tells: they say which run of an experiment it is of."""
 
     @property
     def preset(self) -> str: ...
@@ -87,7 +87,7 @@ class Started(Protocol):
 
 
 def conclude(
-    folder: RunFolder, about: About, options: Started, results: Sequence[Result], seconds: float | None
+    folder: RunFolder, about: About, options: SummaryOptions, results: Sequence[Result], seconds: float | None
 ) -> dict[str, Any]:
     """Prints the results of a run, writes them to summary.json, and returns what it wrote.
 

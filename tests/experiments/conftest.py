@@ -1,6 +1,7 @@
+import fcntl
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,22 @@ class SmokeRun:
 
 @pytest.fixture(scope="session")
 def smoke_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SmokeRun]:
-    """The run of a script with the preset smoke and seed 5; all tests read the same, and none writes into it."""
+    """The run of a script with the preset smoke and seed 5.
 
-    @cache
+    All tests of all test processes read the same run, and none writes into it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke"
+
     def smoke(name: str) -> SmokeRun:
-        folder = tmp_path_factory.mktemp(name)
-        result = run_program(f"{name}.py", "--preset", "smoke", "--seed", "5", "--out", "run", cwd=folder)
-        assert result.returncode == 0, result.stderr
-        return SmokeRun(folder / "run", result.stdout)
+        folder = shared / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (printed := folder / "printed.txt").exists():
+                result = run_program(f"{name}.py", "--preset", "smoke", "--seed", "5", "--out", "run", cwd=folder)
+                assert result.returncode == 0, result.stderr
+                printed.write_text(result.stdout, encoding="utf-8")
+        return SmokeRun(folder / "run", printed.read_text(encoding="utf-8"))
 
     return smoke
