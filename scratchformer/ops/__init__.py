@@ -3,6 +3,7 @@
 from scratchformer.ops.activations import gelu, relu, silu, tanh
 from scratchformer.ops.attention import attention_weights, scaled_dot_product_attention
 from scratchformer.ops.blockwise_attention import blockwise_attention
+from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.cross_entropy import cross_entropy
 from scratchformer.ops.dropout import dropout
 from scratchformer.ops.embedding import embedding
@@ -16,7 +17,6 @@ from scratchformer.ops.masks import (
 )
 from scratchformer.ops.mean_squared_error import mean_squared_error
 from scratchformer.ops.normalization import layer_norm, rms_norm
-from scratchformer.ops.op import Backward, op
 from scratchformer.ops.positions import alibi_bias, relative_buckets, sinusoidal_positions
 from scratchformer.ops.rotary import rotary
 from scratchformer.ops.softmax import log_softmax, softmax

@@ -6,7 +6,7 @@ from jaxtyping import Inexact
 from numpy import ndarray
 
 from scratchformer.ops.checks import check_choice
-from scratchformer.ops.op import Backward, op
+from scratchformer.ops.contract import Backward, op
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 CUBIC = 0.044715

@@ -5,9 +5,9 @@ from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
 from scratchformer.ops.checks import check_probability
+from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.dropout import dropout as drop
 from scratchformer.ops.masks import check_mask, may_attend
-from scratchformer.ops.op import Backward, op
 from scratchformer.ops.rows import row_dot, row_sum, unbroadcast
 
 

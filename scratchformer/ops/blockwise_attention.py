@@ -5,8 +5,8 @@ from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
 from scratchformer.ops.checks import check_probability
+from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.masks import check_mask
-from scratchformer.ops.op import Backward, op
 from scratchformer.ops.rows import row_dot, row_sum, unbroadcast
 from scratchformer.ops.tiles import Head, Tiles
 

@@ -3,7 +3,7 @@ from jaxtyping import Inexact
 from numpy import ndarray
 
 from scratchformer.ops.checks import check_probability
-from scratchformer.ops.op import Backward, op
+from scratchformer.ops.contract import Backward, op
 
 
 @op

@@ -3,7 +3,7 @@ from jaxtyping import Inexact, Integer
 from numpy import ndarray
 
 from scratchformer.ops.checks import check_indices
-from scratchformer.ops.op import Backward, op
+from scratchformer.ops.contract import Backward, op
 
 
 @op

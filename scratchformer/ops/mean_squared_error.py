@@ -2,7 +2,7 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
-from scratchformer.ops.op import Backward, op
+from scratchformer.ops.contract import Backward, op
 
 
 @op

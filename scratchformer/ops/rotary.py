@@ -5,7 +5,7 @@ from jaxtyping import Inexact, Real
 from numpy import ndarray
 
 from scratchformer.ops.checks import check_choice, check_positive
-from scratchformer.ops.op import Backward, op
+from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.positions import cos_and_sin
 
 Layout = Literal["halves", "pairs"]

@@ -3,7 +3,7 @@ from jaxtyping import Inexact
 from numpy import ndarray
 
 from scratchformer.ops.checks import check_last_axis
-from scratchformer.ops.op import Backward, op
+from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.rows import row_dot, row_sum
 
 

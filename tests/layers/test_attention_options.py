@@ -252,7 +252,9 @@ def test_errors_name_the_argument() -> None:
     with pytest.raises(ValueError, match="AttentionConfig: num_heads 3 does not divide d_model 4"):
         attention(4, 3, d_value=2)
     assert attention(4, 3, d_key=2, d_value=2).query.weight.value.shape == (4, 6)
-    with pytest.raises(ValueError, match=r"AttentionConfig: method must be one of \['auto', 'dense', 'blockwise'\], got 'x'"):
+    with pytest.raises(
+        ValueError, match=r"AttentionConfig: method must be one of \['auto', 'dense', 'blockwise'\], got 'x'"
+    ):
         attention(4, 4, method="x")
     x = np.zeros((2, 3, 4), np.float32)
     with pytest.raises(

@@ -61,6 +61,6 @@ def test_errors_name_the_argument() -> None:
     _, backward = layer(np.array([[0, 1], [2, 2]]))
     with pytest.raises(ValueError, match=r"^Embedding: dy has shape \(4, 2\), expected \(2, 2, 2\)"):
         backward(np.zeros((4, 2), np.float32))
-    with pytest.raises(TypeError, match="^Embedding: dy is float64, the output is float32"):
+    with pytest.raises(TypeError, match=r"^Embedding: dy is float64, the output is float32"):
         backward(np.zeros((2, 2, 2)))
     assert not layer.table.grad.any()

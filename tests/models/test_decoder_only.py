@@ -301,5 +301,8 @@ def test_errors_name_the_argument(kind: str) -> None:
         expected = rf"^{name}: positions has shape {shape}, expected (3,) or that of ids (2, 3)$"
         with pytest.raises(ValueError, match=expected.replace("(", r"\(").replace(")", r"\)")):
             model(ids, positions=np.zeros(shape, np.int64))
-    with pytest.raises(ValueError, match=r"^cross_entropy: \*batch is \(2, 3\) in logits of shape \(2, 3, \d\), but \(2, 2\) in targets of shape \(2, 2\)$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^cross_entropy: \*batch is \(2, 3\) in logits of .*, but \(2, 2\) in targets of shape \(2, 2\)$",
+    ):
         model.loss(ids, ids[:, :2])

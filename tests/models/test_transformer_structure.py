@@ -170,7 +170,10 @@ def test_errors_name_the_argument() -> None:
         TypeError, match=r"^sinusoidal_positions: positions must be an integer or floating array, got <U1$"
     ):
         model.decode(ids, memory, positions=np.array(["a", "b", "c"]))
-    with pytest.raises(ValueError, match=r"^cross_entropy: \*batch is \(2, 3\) in logits of shape \(2, 3, \d\), but \(2, 2\) in targets of shape \(2, 2\)$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^cross_entropy: \*batch is \(2, 3\) in logits of .*, but \(2, 2\) in targets of shape \(2, 2\)$",
+    ):
         model.loss(ids, ids, ids[:, :2])
     cache = model.new_cache(ids, capacity=3)
     _, backward = model.decode(ids, cache=cache)

@@ -9,8 +9,8 @@ LAYERS = [
     mutant(
         "heads: the projection skipped on the way back",
         HEADS,
-        "split_heads(output_backward(dy), self.num_heads)",
-        "split_heads((output_backward(dy), dy)[1], self.num_heads)",
+        "split_heads(output_backward(dy), self.config.num_heads)",
+        "split_heads((output_backward(dy), dy)[1], self.config.num_heads)",
         "MultiHeadAttention",
         seen_in=PUBLIC,
     ),
@@ -27,9 +27,9 @@ LAYERS = [
     ),
     mutant(
         "block: residual forgotten on the way back",
-        "layers/block.py",
-        "return dy + norm_backward(dz), *others",
-        "return norm_backward(dz), *others",
+        "layers/residual.py",
+        "bare_if_alone(dy + norm_backward(dz), *others)",
+        "bare_if_alone(norm_backward(dz), *others)",
         "TransformerBlock",
     ),
     mutant(
@@ -62,16 +62,16 @@ LAYERS = [
     ),
     mutant(
         "block: post-norm's residual forgotten on the way back",
-        "layers/block.py",
-        "return dsum + dx, *others",
-        "return dx, *others",
+        "layers/residual.py",
+        "bare_if_alone(dsum + dx, *others)",
+        "bare_if_alone(dx, *others)",
         "TransformerBlock (post-norm)",
     ),
     mutant(
         "GPT: position gradient of the first sequence alone",
-        "models/decoder_only.py",
-        "table_backward(unbroadcast(dx, shape))",
-        "table_backward(dx[0])",
+        "models/positions.py",
+        "embedding_backward(unbroadcast(dy, shape))",
+        "embedding_backward(dy[0])",
         "GPT",
     ),
     mutant(
@@ -83,9 +83,9 @@ LAYERS = [
     ),
     mutant(
         "Transformer: memory's gradient from the last block alone",
-        "models/transformer.py",
-        "sum(dmemories[1:], start=dmemories[0])",
-        "dmemories[0]",
+        "layers/stack.py",
+        "part if total is None else total if part is None else total + part",
+        "part if total is None else total",
         "tests/models/test_transformer.py::test_the_gradient_of_the_memory_comes_from_every_block",
     ),
     mutant(

@@ -39,7 +39,7 @@ OPS = [
     mutant(
         "cross_entropy: divided by B where the mean is over B x T",
         ENTROPY,
-        "dtype.type(dloss / len(rows))",
+        "dtype.type(dloss / n)",
         "dtype.type(dloss / len(targets))",
         "cross_entropy",
         seen_in=PUBLIC,
@@ -47,7 +47,7 @@ OPS = [
     mutant(
         "cross_entropy: ignored positions counted in the mean",
         ENTROPY,
-        "dtype.type(dloss / len(rows))",
+        "dtype.type(dloss / n)",
         "dtype.type(dloss / targets.size)",
         "cross_entropy",
     ),
@@ -135,8 +135,8 @@ OPS = [
     mutant(
         "attention: scale forgotten in dkey",
         ATTENTION,
-        "_product(dscores.swapaxes(-1, -2), q, like=key)",
-        "_product(dscores.swapaxes(-1, -2), query, like=key)",
+        "product(dscores.swapaxes(-1, -2), q, like=key)",
+        "product(dscores.swapaxes(-1, -2), query, like=key)",
         "attention",
     ),
     mutant(
@@ -149,8 +149,8 @@ OPS = [
     mutant(
         "attention: dvalue from the weights before dropout",
         ATTENTION,
-        "dvalue = _product(dropped.swapaxes(-1, -2), dy, like=value)",
-        "dvalue = _product(weights.swapaxes(-1, -2), dy, like=value)",
+        "dvalue = product(dropped.swapaxes(-1, -2), dy, like=value)",
+        "dvalue = product(weights.swapaxes(-1, -2), dy, like=value)",
         "attention (dropout)",
         seen_in=PUBLIC,
     ),
@@ -176,15 +176,15 @@ OPS = [
     mutant(
         "attention: works on an output that it keeps",
         ATTENTION,
-        "        dscores = dweights - row_dot(dweights, weights)\n        dscores *= weights",
+        "        dscores = dweights - row_dot(dweights, weights)  # (..., T_query, T_key)\n        dscores *= weights",
         "        dscores = dweights\n        dscores -= row_dot(dweights, weights)\n        dscores *= weights",
         "attention_weights",
     ),
     mutant(
         "blockwise: mean of the gradient not taken from each tile",
         BLOCKWISE,
-        "_with_feature(dy_rows, -mean)",
-        "_with_feature(dy_rows, 0)",
+        "with_feature(dy_rows, -mean)",
+        "with_feature(dy_rows, 0)",
         "blockwise_attention",
     ),
     mutant(
@@ -197,15 +197,15 @@ OPS = [
     mutant(
         "blockwise: other weights dropped in backward",
         BLOCKWISE,
-        "dropped = weights * keep",
-        "dropped = weights * keep[::-1]",
+        "return dscores, weights * keep",
+        "return dscores, weights * keep[::-1]",
         "blockwise_attention (dropout)",
     ),
     mutant(
         "blockwise: value gradient from before dropout",
         BLOCKWISE,
-        "dropped = weights * keep",
-        "dropped = weights",
+        "return dscores, weights * keep",
+        "return dscores, weights",
         "blockwise_attention (dropout)",
     ),
     mutant(
@@ -217,7 +217,7 @@ OPS = [
     ),
     mutant(
         "rotary: turned on instead of back",
-        "ops/positions.py",
+        "ops/rotary.py",
         "dx -= times_sin(dy, sin)",
         "dx += times_sin(dy, sin)",
         "rotary",

@@ -1,0 +1,117 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jaxtyping import Inexact, Integer
+from numpy import ndarray
+
+from scratchformer.ops import op
+from scratchformer.ops.contract import Backward
+
+
+@op
+def scaled(
+    x: Inexact[ndarray, "*batch n"],
+    weight: Inexact[ndarray, " n"] | None = None,
+    rows: Integer[ndarray, "*batch"] | None = None,
+    *,
+    factor: float = 1.0,
+) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
+    """y = factor weight x."""
+    scale = factor if weight is None else factor * weight
+    y = x * scale
+
+    def backward(dy: ndarray) -> tuple[ndarray, ndarray | None]:
+        return dy * scale, None if weight is None else factor * (dy * x).sum(axis=0)
+
+    return y, backward
+
+
+@op
+def exponential(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Backward]:
+    y = np.exp(x)
+
+    def backward(dy: ndarray) -> ndarray:
+        return dy * y
+
+    return y, backward
+
+
+X, WEIGHT = np.arange(6.0).reshape(2, 3), np.array([1.0, 2.0, 4.0])
+
+
+def test_arrays_may_be_given_by_name_in_any_order() -> None:
+    expected = X * WEIGHT * 0.5
+    for call in (
+        lambda: scaled(X, WEIGHT, factor=0.5),
+        lambda: scaled(X, weight=WEIGHT, factor=0.5),
+        lambda: scaled(weight=WEIGHT, factor=0.5, rows=None, x=X),
+    ):
+        assert np.array_equal(call()[0], expected)
+    assert np.array_equal(scaled(X, rows=np.array([1, 0]))[0], X)
+    assert (scaled.__name__, scaled.__doc__) == ("scaled", "y = factor weight x.")
+
+
+def test_what_backward_keeps_is_read_only_and_the_rest_is_not() -> None:
+    assert scaled(X)[0].flags.writeable
+    y, backward = exponential(X)
+    assert not y.flags.writeable
+    assert np.array_equal(backward(X), X * np.exp(X))
+
+
+def test_a_mapped_file_counts_as_an_array(tmp_path: Path) -> None:
+    mapped = np.memmap(tmp_path / "x", np.float64, "w+", shape=(2, 3))
+    mapped[...] = X
+    y, backward = exponential(mapped)
+    assert np.array_equal(y, np.exp(X))
+    assert np.array_equal(backward(mapped), X * np.exp(X))
+
+
+REFUSED: list[tuple[type[Exception], str, Callable[[], Any]]] = [
+    (TypeError, "x is missing, expected a floating array", lambda: scaled(weight=WEIGHT)),
+    (TypeError, "x must be a floating array, got None", lambda: scaled(None)),
+    (TypeError, "x must be a floating array, got float64", lambda: scaled(np.float64(1))),
+    (TypeError, "weight must be a floating array, got list", lambda: scaled(X, [1.0, 2.0, 4.0])),
+    (TypeError, "x must be a floating array, got MaskedArray", lambda: scaled(np.ma.MaskedArray(X), WEIGHT)),
+    (TypeError, "x must be a floating array, got >f8", lambda: scaled(X.astype(">f8"))),
+    (TypeError, "x must be a floating array, got object", lambda: scaled(X.astype(object))),
+    (TypeError, "rows must be an integer array, got bool", lambda: scaled(X, rows=np.array([True, False]))),
+    (TypeError, "weight is float32, x is float64; expected one dtype", lambda: scaled(X, WEIGHT.astype(np.float32))),
+    (ValueError, "x must have at least 1 dimension(s), got shape ()", lambda: scaled(np.array(1.0))),
+    (ValueError, "weight must have shape (n,), got (1, 3)", lambda: scaled(X, WEIGHT[None])),
+    (ValueError, "n is 3 in x of shape (2, 3), but 2 in weight of shape (2,)", lambda: scaled(X, WEIGHT[:2])),
+    (
+        ValueError,
+        "*batch is (2,) in x of shape (2, 3), but (3,) in rows of shape (3,)",
+        lambda: scaled(X, WEIGHT, np.arange(3)),
+    ),
+    (TypeError, "dy must be an array, got float", lambda: scaled(X)[1](1.0)),
+    (TypeError, "dy is float32, the output is float64; expected one dtype", lambda: scaled(X)[1](np.ones((2, 3), "f"))),
+    (ValueError, "dy has shape (3,), expected (2, 3), the shape of the output", lambda: scaled(X)[1](np.ones(3))),
+    (
+        TypeError,
+        "backward takes real inputs, got complex128; complex ones are for the forward pass alone",
+        lambda: scaled(X + 0j)[1](X + 0j),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "sentence", "call"), REFUSED, ids=[sentence for _, sentence, _ in REFUSED])
+def test_what_does_not_fit_is_told_in_one_sentence(
+    kind: type[Exception], sentence: str, call: Callable[[], Any]
+) -> None:
+    scaled(X, WEIGHT)  # so that kinds which do fit are known
+    for _ in range(2):
+        with pytest.raises(kind) as caught:
+            call()
+        assert str(caught.value) == f"scaled: {sentence}"
+
+
+def test_it_checks_when_it_has_forgotten_what_it_knew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scratchformer.ops.contract.MOST_KNOWN", 2)
+    for n in (1, 2, 3, 1, 2, 3):
+        assert np.array_equal(scaled(np.ones((2, n)))[0], np.ones((2, n)))
+        with pytest.raises(ValueError, match=f"n is {n} in x"):
+            scaled(np.ones((2, n)), np.ones(n + 1))
