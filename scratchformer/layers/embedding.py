@@ -7,8 +7,8 @@ from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
 from scratchformer.ops import Backward, embedding
 from scratchformer.ops.checks import check_at_least
+from scratchformer.ops.contract import checked_backward
 from scratchformer.ops.embedding import add_rows
-from scratchformer.ops.op import checked_backward
 
 
 class Embedding(Layer):

@@ -9,7 +9,7 @@ from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
 from scratchformer.ops import Backward, relative_buckets, rotary
 from scratchformer.ops.checks import check_at_least
-from scratchformer.ops.op import checked_backward
+from scratchformer.ops.contract import checked_backward
 from scratchformer.ops.positions import check_bucket_options
 from scratchformer.ops.rotary import Layout, check_rotary_options
 
