@@ -104,7 +104,7 @@ class ArmsExperiment(Experiment[ArmOptions]):
     @classmethod
     def draw(cls, path: Path) -> list[Path]:
         options = read_run(path, "options", "runs", experiment=cls.about.name)["options"]
-        arms = read_arms(read_measures(path / "measures.csv"))
+        arms = arms_of(read_measures(path / "measures.csv"))
         reference = reference_arms(cls.about.script, options, cls.presets["paper"])
         panels, diverged = cls.panels(arms, reference), describe_diverged(arms)
         figure = line_panels(panels, columns=min(2, len(panels)), share_y=cls.share_y, title=diverged)
@@ -149,15 +149,18 @@ def collect(folder: RunFolder, config: ArmOptions, runs: Sequence[str]) -> dict[
                 losses = dict(zip(steps.tolist(), values.tolist(), strict=True))
             for step in sorted(last_and_before):
                 table.add(step, name, losses.get(step, math.inf))
-    arms = read_arms(read_measures(folder.path / "measures.csv"))
+    arms = arms_of(read_measures(folder.path / "measures.csv"))
     with folder.table("results", "arm", "mean", "least", "most") as table:
         for arm in arms.values():
             table.add(arm.name, arm.final, float(arm.losses[:, -1].min()), float(arm.losses[:, -1].max()))
     return arms
 
 
-def read_arms(curves: Curves) -> dict[str, Arm]:
-    """The arms whose runs, ARM/seed-N, a table of measures holds. Raises ValueError where runs of one arm differ."""
+def arms_of(curves: Curves) -> dict[str, Arm]:
+    """The arms in a table of measures, whose names are ARM/seed-N.
+
+    Raises ValueError where the runs of an arm were evaluated at different steps.
+    """
     by_arm: dict[str, list[tuple[ndarray, ndarray]]] = {}
     for name, curve in curves.items():
         by_arm.setdefault(name.rpartition("/")[0], []).append(curve)
@@ -174,7 +177,7 @@ def reference_arms(script: str, options: Mapping[str, Any], paper: ArmOptions) -
     """The arms of an experiment's reference run; none where these options make its losses incomparable."""
     shared = ("steps", "warmup_share", "evaluate_every", "layers", "width")
     is_comparable = all(options.get(name) == getattr(paper, name) for name in shared)
-    return read_arms(reference_curves(script, paper.preset)) if is_comparable else {}
+    return arms_of(reference_curves(script, paper.preset)) if is_comparable else {}
 
 
 def print_table(arms: Mapping[str, Arm]) -> None:

@@ -9,11 +9,11 @@ import pytest
 from scratchformer.recipes.char_lm_arms import (
     Arm,
     ArmOptions,
+    arms_of,
     collect,
     describe_diverged,
     mean_and_range,
     print_table,
-    read_arms,
     reference_arms,
 )
 from scratchformer.runs import RunFolder, read_measures
@@ -66,7 +66,7 @@ def test_what_the_runs_measured_is_gathered(folder: RunFolder) -> None:
     assert arms["other"].final == math.inf
     rows = list(csv.reader((folder.path / "results.csv").read_text().splitlines()))
     assert rows == [["arm", "mean", "least", "most"], ["plain", "1.75", "1.5", "2.0"], ["other", "inf", "2.5", "inf"]]
-    again = read_arms(read_measures(folder.path / "measures.csv"))
+    again = arms_of(read_measures(folder.path / "measures.csv"))
     assert list(again) == ["plain", "other"]
     for name, arm in again.items():
         np.testing.assert_array_equal(arm.losses, arms[name].losses)
@@ -89,7 +89,7 @@ def test_the_table_and_the_figure_name_what_diverged(folder: RunFolder, capsys: 
 def test_runs_of_an_arm_that_do_not_fit_together_are_refused() -> None:
     curves = {"a/seed-0": (np.array([1, 2]), np.ones(2)), "a/seed-1": (np.array([1, 3]), np.ones(2))}
     with pytest.raises(ValueError, match=r"^the runs of a were not evaluated at the same steps$"):
-        read_arms(curves)
+        arms_of(curves)
 
 
 def test_a_mean_is_drawn_between_the_least_and_the_most() -> None:

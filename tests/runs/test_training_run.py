@@ -24,7 +24,7 @@ from scratchformer.training import (
     training_checkpoint,
     write_checkpoint,
 )
-from tests.runs.setting import EVALUATION, RUN, contents, recorder, size_of, started, train_into, trainer
+from tests.runs.setting import RUN, contents, recorder, size_of, started, train_into, trainer
 from tests.training.setting import ragged_batches
 
 
@@ -57,17 +57,6 @@ def test_a_run_folder_holds_tables_and_checkpoints(tmp_path: Path) -> None:
     assert last.description["best_validation_loss"] == best["validation_loss"]
     for name, tensor in training_checkpoint(trained).tensors.items():
         np.testing.assert_array_equal(last.tensors[name], tensor)
-
-
-def test_the_best_model_is_the_one_that_was_evaluated(tmp_path: Path) -> None:
-    trained = trainer()
-    train_into(started(tmp_path / "run"), trained, evaluate_every=5)
-    metrics = read_table(tmp_path / "run" / "metrics.csv")
-    lowest = min(float(loss) for loss in metrics["validation_loss"] if loss)
-    model = load(tmp_path / "run")
-    counts = [batch.num_targets for batch in EVALUATION]
-    losses = [float(model.loss(batch.ids, batch.targets)[0]) for batch in EVALUATION]
-    assert np.average(losses, weights=counts) == pytest.approx(lowest, rel=1e-6)
 
 
 @given(
