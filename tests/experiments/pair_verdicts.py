@@ -12,6 +12,16 @@ from scratchformer.recipes.encoder_decoder import CharacterPairs
 from scratchformer.recipes.experiment import Experiment
 from scratchformer.runs import RunFolder
 
+judged_or_not = pytest.mark.parametrize(
+    ("name", "options", "is_judged"),
+    [
+        ("quick", {"seed": 7, "threads": 1, "evaluate_every": 5, "save_every": 7, "out": Path("x")}, True),
+        ("paper", {}, True),
+        *(("quick", options, False) for options in ({"steps": 1999}, {"beam": 3}, {"tests": 990}, {"width": 32})),
+    ],
+)
+"""Changed options of a preset, and whether a target is known for them."""
+
 
 def passed(
     module: ModuleType, run: Experiment, right: Sequence[str], place: Path, monkeypatch: pytest.MonkeyPatch

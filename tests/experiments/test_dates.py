@@ -19,7 +19,7 @@ from scratchformer.recipes.alignment import read_alignment
 from scratchformer.runs import load_run
 from scratchformer.text.dates import DATE_FORMS, write_date
 from tests.experiments.conftest import SmokeRun
-from tests.experiments.pair_verdicts import passed
+from tests.experiments.pair_verdicts import judged_or_not, passed
 
 METRICS = ["share_read_exactly"]
 METRICS += [
@@ -163,14 +163,7 @@ def test_the_maps_are_those_of_the_best_head_on_dates_of_the_test(
             assert [text[:1] or "." for text in texts] == [*parts]
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "is_judged"),
-    [
-        ("quick", {"seed": 7, "threads": 1, "evaluate_every": 5, "save_every": 7, "out": Path("x")}, True),
-        ("paper", {}, True),
-        *(("quick", options, False) for options in ({"steps": 1}, {"beam": 3}, {"tests": 999}, {"width": 32})),
-    ],
-)
+@judged_or_not
 def test_the_target_counts_for_the_options_that_it_was_stated_for(
     name: str, options: dict, is_judged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from scratchformer.analysis.alignment import cross_attention
 from scratchformer.recipes.alignment import read_alignment
 from scratchformer.runs import load_run
 from tests.experiments.conftest import SmokeRun
-from tests.experiments.pair_verdicts import passed
+from tests.experiments.pair_verdicts import judged_or_not, passed
 
 METRICS = ["share_reversed_exactly"]
 METRICS += [f"attention_on_mirrored_letter_{of}" for of in ("best_head", "mean_of_heads", "if_uniform")]
@@ -107,14 +107,7 @@ def test_the_map_is_that_of_the_best_head_and_of_all(smoke: Path, monkeypatch: p
     np.testing.assert_allclose(mean.weights, sum(weights[0]) / 4, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "is_judged"),
-    [
-        ("quick", {"seed": 7, "threads": 1, "evaluate_every": 5, "save_every": 7, "out": Path("x")}, True),
-        ("paper", {}, True),
-        *(("quick", options, False) for options in ({"steps": 1999}, {"beam": 3}, {"tests": 990}, {"width": 32})),
-    ],
-)
+@judged_or_not
 def test_the_target_counts_for_the_options_that_it_was_stated_for(
     name: str, options: dict, is_judged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
