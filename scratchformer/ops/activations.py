@@ -60,9 +60,9 @@ def gelu(
 
 
 def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
-    from scipy.special import erfc  # the one function that NumPy lacks; imported here so that nothing else waits for it
+    from scipy.special import erfc  # NumPy has no erf; imported here because it is slow to import
 
-    phi = (0.5 * erfc(x * -math.sqrt(0.5))).astype(x.dtype, copy=False)  # erfc, because 1 + erf cancels for negative x
+    phi = (0.5 * erfc(x * -math.sqrt(0.5))).astype(x.dtype, copy=False)  # 1 + erf would cancel for negative x
     y = x * phi
 
     def backward(dy: ndarray) -> ndarray:
@@ -78,7 +78,7 @@ def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
     y = half + half * t
 
     def backward(dy: ndarray) -> ndarray:
-        slope = (1 - t * t) * x  # first, because it is 0 where x * x would overflow
+        slope = (1 - t * t) * x  # multiplied first: it is 0 where x * x would overflow
         return dy * (0.5 + 0.5 * t + 0.5 * SQRT_2_OVER_PI * slope + 1.5 * SQRT_2_OVER_PI * CUBIC * slope * x * x)
 
     return y, backward
@@ -122,7 +122,7 @@ def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
     Derivation: `python -m scratchformer derive swiglu`.
     """
     positive = x.real > 0
-    exponential = np.exp(np.where(positive, -x, x))  # of what is not positive, so that it neither overflows nor cancels
+    exponential = np.exp(np.where(positive, -x, x))  # exp(-|x|) for real x, which cannot overflow
     s = np.where(positive, x.dtype.type(1), exponential) / (1 + exponential)
     y = x * s
 

@@ -24,10 +24,10 @@ def attention_weights(
 
     Args:
         query, key: (..., T_query, d_k) and (..., T_key, d_k).
-        mask: broadcasts to (..., T_query, T_key). Boolean: True where a query may attend. Floating: added to the
-            scores (cast to their dtype), and -inf forbids.
+        mask: broadcasts to (..., T_query, T_key). Boolean: True where a query may attend. Floating: cast to the dtype
+            of the scores and added to them; -inf forbids.
         is_causal: also forbid every key after the query; the last query is aligned with the last key.
-        scale: what multiplies the scores; None for 1 / sqrt(d_k).
+        scale: factor of the scores; None for 1 / sqrt(d_k).
 
     Returns:
         P (read-only, backward keeps it), and `backward(dP)` giving `(dquery, dkey, dmask)`: with
@@ -68,11 +68,12 @@ def scaled_dot_product_attention(
         query, key, value: (..., T_query, d_k), (..., T_key, d_k) and (..., T_key, d_v).
         mask, is_causal, scale: as in `attention_weights`.
         dropout: probability of dropping a weight, in [0, 1).
-        generator: where dropout's randomness comes from; dropout is on if and only if it is given.
+        generator: source of the randomness of dropout, which is on if and only if it is given.
 
     Returns:
-        Y, and `backward(dY)` giving `(dquery, dkey, dvalue, dmask)`: dvalue = dropout(P)^T dY, and dP = dY V^T (through
-        dropout) continues in the backward of `attention_weights`. `dmask` is None unless the mask is floating.
+        Y, and `backward(dY)` giving `(dquery, dkey, dvalue, dmask)`: dvalue = dropout(P)^T dY.
+        dP = dY V^T goes through the same dropout and then through the backward of `attention_weights`, which gives the
+        others. dmask is None unless the mask is floating.
 
     A query that may attend to nothing gives a zero row and zero gradients. Keys and values that nobody may attend to
     count as zeros whatever they hold, NaN included.
@@ -108,14 +109,14 @@ def scaled_dot_product_attention(
 def masked_weights(
     query: ndarray, key: ndarray, mask: ndarray | None, allowed: ndarray | None, scale: float | None
 ) -> tuple[ndarray, Backward]:
-    """P = softmax(S) with S = scale Q K^T + mask, and -inf in S where it is not allowed to attend; and its backward."""
+    """P = softmax(S) and its backward, with S = scale Q K^T + mask where attending is allowed and -inf elsewhere."""
     (t_query, d_k), t_key = query.shape[-2:], key.shape[-2]
     scale = 1 / math.sqrt(d_k) if scale is None else float(scale)
     if mask is not None or t_query > t_key:
         query = zero_unless_used(allowed, query, over_axis=-1)
         key = zero_unless_used(allowed, key, over_axis=-2)
 
-    q = query * scale
+    q = query * scale  # (..., T_query, d_k)
     scores = q @ key.swapaxes(-1, -2)  # (..., T_query, T_key)
     if mask is not None and mask.dtype != bool:
         scores += mask.astype(scores.dtype)
@@ -125,15 +126,15 @@ def masked_weights(
     highest = scores.real.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., T_query, 1)
     scores -= np.where(np.isneginf(highest), 0, highest)
     weights = np.exp(scores, out=scores)
-    total = row_sum(weights)
+    total = row_sum(weights)  # (..., T_query, 1), 0 for a query that may attend to nothing
     weights /= np.where(total == 0, 1, total)
 
     def backward(dweights: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
         dscores = dweights - row_dot(dweights, weights)  # (..., T_query, T_key)
         dscores *= weights
-        dquery = product(dscores, key, like=q)
+        dquery = product(dscores, key, like=q)  # (..., T_query, d_k)
         dquery *= scale
-        dkey = product(dscores.swapaxes(-1, -2), q, like=key)
+        dkey = product(dscores.swapaxes(-1, -2), q, like=key)  # (..., T_key, d_k)
         dmask = None
         if mask is not None and mask.dtype != bool:
             dmask = unbroadcast(dscores, mask.shape).astype(mask.dtype)
@@ -143,12 +144,12 @@ def masked_weights(
 
 
 def product(a: ndarray, b: ndarray, like: ndarray) -> ndarray:
-    """a @ b in the memory order of `like`: heads that are a view of (batch, time, heads, features) stay mergeable."""
+    """a @ b in the memory order of `like`: heads in the order (batch, time, heads, features) merge without a copy."""
     return np.matmul(a, b, out=np.empty_like(like, shape=(*a.shape[:-1], b.shape[-1])))
 
 
 def zero_unless_used(allowed: ndarray | None, x: ndarray, over_axis: int) -> ndarray:
-    """x (..., T, d) with zeros in the rows for which `allowed` (..., T_query, T_key) is False all along an axis."""
+    """x (..., T, d) with zeros in each row that `allowed` (..., T_query, T_key) excludes all along `over_axis`."""
     if allowed is None:
         return x
     used = np.logical_or.reduce(np.atleast_2d(allowed), axis=over_axis)[..., None]

@@ -23,21 +23,21 @@ def blockwise_attention(
     dropout: float = 0.0,
     generator: np.random.Generator | None = None,
 ) -> tuple[Inexact[ndarray, "*batch t_query d_v"], Backward]:
-    """What `scaled_dot_product_attention` computes, in memory that grows with T and not with its square.
+    """Computes what `scaled_dot_product_attention` does, in memory that grows with T and not with its square.
 
-    Scores are formed tile by tile and never kept. With S = scale Q K^T + mask and any shift c_i of its rows,
+    Scores are formed tile by tile and never kept. Let S = scale Q K^T + mask, and c_i any shift of row i. Then
 
         W_ij = exp(S_ij - c_i),    L_i = sum_j W_ij,    Y_i = sum_j W_ij V_j / L_i
 
-    are sums over tiles. Of the forward pass Y, c and L are kept, with which backward forms each tile of W anew:
+    are sums over tiles. The forward pass keeps Y, c and L, from which backward computes each tile of W again:
 
         dV = W^T (dY / L),    dS_ij = W_ij (dY_i V_j - dY_i Y_i) / L_i,    dQ = scale dS K,    dK = scale dS^T Q.
 
-    Arguments, output, gradients and errors are those of `scaled_dot_product_attention`; only dropout falls on other
-    elements, drawn for each tile, and once more in backward, from one number of the generator's.
+    Arguments, output, gradients and errors are those of `scaled_dot_product_attention`, but dropout drops other
+    elements. It takes a seed from the generator, and draws each tile from that seed, in forward and again in backward.
 
     Source: Dao et al., "FlashAttention", 2022, section 3.1 and appendix B; Rabe and Staats, "Self-attention Does Not
-    Need O(n^2) Memory", 2021. The shift is the rows' maximum, or 0 where no score can be large.
+    Need O(n^2) Memory", 2021. The shift of a row is its maximum, or 0 where no score can be large.
 
     Derivation: `python -m scratchformer derive blockwise_attention`.
     """
@@ -54,13 +54,13 @@ def blockwise_attention(
     seed = 0 if generator is None or p == 0 else int(generator.integers(2**63))
 
     def forward_tile(head: Head, rows: slice, columns: slice, q: ndarray, k: ndarray) -> ndarray:
-        """W = exp(S - c) of a tile (rows, columns), from queries and keys with c and 1 as one feature more."""
+        """W = exp(S - c) of a tile (rows, columns). One more feature is -c in the queries and 1 in the keys."""
         weights = q @ k[columns].T
         tiles.restrict(weights, head, rows, columns)
         return np.exp(weights, out=weights)
 
     def scaled_keep(head: Head, rows: slice, columns: slice) -> ndarray:
-        """What dropout multiplies a tile by: 0, or 1 / (1 - p); the same whenever it is asked for."""
+        """The factors of dropout for a tile, 0 or 1 / (1 - p); the same at every call."""
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         keep = np.random.default_rng([seed, *head, rows.start, columns.start]).random(shape, dtype=np.float32) >= p
         return keep * query.dtype.type(1 / (1 - p))
@@ -88,7 +88,7 @@ def blockwise_attention(
     def backward_tile(
         weights: ndarray, keep: ndarray | None, dy_mean: ndarray, mean: ndarray, v: ndarray
     ) -> tuple[ndarray, ndarray]:
-        """dS = W (dropout(dY V^T) - mean) / L of a tile, and dropout(W); dY is divided by L already."""
+        """dS = W (dropout(dY V^T) - mean) of a tile, and dropout(W). The caller has divided dY and mean by L."""
         dscores = dy_mean @ v.T  # dY V^T - mean
         if keep is None:
             dscores *= weights
@@ -108,7 +108,7 @@ def blockwise_attention(
                 mean = row_dot(dy_rows, y[head][rows])  # sum_j P_ij dP_ij / L_i, (rows, 1)
                 q, dy_mean = with_feature(scaled, -shifts[head][rows]), with_feature(dy_rows, -mean)
                 for columns in tiles.columns(rows):
-                    weights = forward_tile(head, rows, columns, q, k)
+                    weights = forward_tile(head, rows, columns, q, k)  # (rows, columns)
                     keep = scaled_keep(head, rows, columns) if p > 0 else None
                     dscores, dropped = backward_tile(weights, keep, dy_mean, mean, v[columns])
                     dq += dscores @ key[head][columns]
@@ -124,17 +124,18 @@ def blockwise_attention(
 
 
 def with_feature(x: ndarray, feature: ndarray | int) -> ndarray:
-    """x (T, d) and one feature more: a product with a 1 in the other factor then adds it to every score for nothing."""
+    """Appends a feature to x (T, d). Where the other factor of a product has a 1, the product adds that feature."""
     wide = np.empty((len(x), x.shape[1] + 1), x.dtype)
     wide[:, :-1], wide[:, -1:] = x, feature
     return wide
 
 
 def shift_of_rows(tiles: Tiles, head: Head, rows: slice, q: ndarray, key: ndarray, longest_key: ndarray) -> ndarray:
-    """What is taken from the scores of each row (T_query, 1), so that their exponentials neither overflow nor vanish.
+    """The shift c of each row (rows, 1), subtracted from its scores so that exponentials neither overflow nor vanish.
 
-    Nothing, where the lengths of its query and of the keys up to its last one bound the scores to half of the
-    exponents' range; else its largest score. So a row's rounding, too, depends on nothing that comes later.
+    The shift is 0 if |query| |key| bounds all scores of the row to half of the range of exponents, and no additive mask
+    can make them larger. Else it is the largest score. Both look only at keys up to the last one of the row, so that
+    even its rounding does not depend on later keys.
     """
     shift = np.zeros((len(q), 1), q.dtype)
     bound = np.sqrt(row_dot(q.real, q.real)) * longest_key[tiles.last_key(rows)]

@@ -1,4 +1,4 @@
-"""What ops, layers and models ask of their options: each check raises one sentence that names the argument."""
+"""Checks of what ops, layers and models are given. Each raises an error of one sentence that names the argument."""
 
 import math
 
@@ -56,7 +56,7 @@ def check_divides(function: str, **sizes: int) -> None:
 
 
 def check_dimensions(function: str, name: str, array: ndarray, at_least: int) -> None:
-    """Raises ValueError where `array` has fewer dimensions."""
+    """Raises ValueError if `array` has fewer than `at_least` dimensions."""
     if array.ndim < at_least:
         raise ValueError(f"{function}: {name} must have at least {at_least} dimension(s), got shape {array.shape}")
 
@@ -70,7 +70,7 @@ def check_shape(function: str, name: str, array: ndarray, shape: tuple[int, ...]
 def check_indices(function: str, name: str, indices: ndarray, size: int, ignore: int | None = None) -> None:
     """Raises TypeError unless `indices` are integers, ValueError unless all lie in [0, size) or equal `ignore`."""
     check_integers(function, name, indices)
-    # Negative numbers are huge when their bits are read as unsigned: one reduction finds both ends.
+    # Read as unsigned, a negative number is huge, so that one maximum finds numbers off both ends.
     if np.maximum.reduce(indices.view(UNSIGNED[indices.itemsize]), axis=None, initial=0) < size:
         return
     outside = (indices < 0) | (indices >= size)
@@ -88,6 +88,6 @@ def check_integers(function: str, name: str, array: ndarray) -> None:
 
 
 def check_last_axis(function: str, name: str, array: ndarray) -> None:
-    """Raises ValueError where the last axis of `array` is empty."""
+    """Raises ValueError if the last axis of `array` is empty."""
     if array.shape[-1] == 0:
         raise ValueError(f"{function}: {name} has shape {array.shape}, expected at least one element on the last axis")

@@ -1,4 +1,4 @@
-"""What stands around every op: a check of what goes in, of what comes out, and of the gradient that comes back."""
+"""What `@op` adds to an op: checks of its arguments and of the incoming gradient, and an output that cannot change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from jaxtyping import Inexact, Integer, Real
 from numpy import ndarray
 
 Backward = Callable[..., Any]
-"""Takes the gradient of a scalar loss with respect to an op's output, returns those with respect to its inputs."""
+"""Takes the gradient of a scalar loss with respect to an op's output; returns the gradients of the op's inputs."""
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Kind = tuple[type, np.dtype, tuple[int, ...]]
 kind_of = attrgetter("__class__", "dtype", "shape")
-"""The kind of an array: all that is checked of it but its values."""
+"""The kind of an array: its class, dtype and shape. The checks of this module look at nothing else."""
 
 MOST_KNOWN = 4096
-"""Kinds of arguments that an op remembers."""
+"""How many combinations of kinds an op remembers as checked before it starts anew."""
 
 ACCEPTED = {
     Inexact: ("fc", "a floating array"),
     Integer: ("iu", "an integer array"),
     Real: ("iuf", "an integer or floating array"),
 }
-"""The letters that NumPy has for the dtypes of an annotation, and what a message calls them."""
+"""For each type of annotation: the kinds of dtypes that it accepts, as NumPy's letters, and its name in messages."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,25 @@ class ArrayArgument:
     letters: str
     described: str
     axes: tuple[str, ...]
-    """Names from left to right. A first `*batch` stands for any number of axes, a sole `...` for axes of any kind."""
+    """Names from left to right. `*batch` comes first and stands for any number of axes; a lone `...` allows any."""
     is_optional: bool
 
 
 def op(function: FunctionT) -> FunctionT:
     """Makes an op of a function that returns its output and its backward: adds the checks that all ops share.
 
-    - Before any work, the arrays that lead the signature are held against their annotations. Each is a plain NumPy
-      array. Floating ones have one dtype and at least one axis. Axes of one name have one length.
+    - Before any work, the arrays that lead the signature are checked against their annotations. Each must be a plain
+      NumPy array. All floating ones must have the same dtype, and at least one axis. Axes of the same name must have
+      the same length.
     - An output that backward keeps becomes read-only, so that an in-place update by the caller fails.
-    - Backward takes a gradient of the output's dtype and shape; that of a loss takes a number, 1 by default.
+    - Backward accepts only a gradient of the output's dtype and shape. The backward of a loss accepts a number, 1 by
+      default.
 
     Raises TypeError for another type or dtype and ValueError for another shape, naming the op and the argument.
     """
     name, arguments = function.__name__, array_arguments(function)
     count = len(arguments)
-    known: set[tuple[Kind | None, ...]] = set()  # most calls are of kinds that were checked before
+    known: set[tuple[Kind | None, ...]] = set()  # most calls repeat kinds that were checked before
 
     @wraps(function)
     def checked(*args: Any, **options: Any) -> tuple[Any, Backward]:
@@ -75,9 +77,9 @@ def op(function: FunctionT) -> FunctionT:
 
 
 def checked_backward(op: str, y: Any, backward: Backward) -> Backward:
-    """`backward` with a check of the gradient that it is given; makes `y` read-only if `backward` keeps it.
+    """Adds a check of the incoming gradient to `backward`, and makes `y` read-only if `backward` keeps it.
 
-    The check remembers the kind of `y` alone, so that a backward that does not need `y` does not keep it in memory.
+    The check keeps the kind of `y` but not `y` itself, which may be freed if `backward` does not need it.
     """
     kind = kind_of(y)
     if not kind[2]:
@@ -100,7 +102,7 @@ def checked_backward(op: str, y: Any, backward: Backward) -> Backward:
 
 
 def loss_backward(op: str, dtype: np.dtype, backward: Backward) -> Backward:
-    """The backward of a loss, whose gradient is a number."""
+    """The same for a loss, whose incoming gradient is a number."""
 
     def checked(dloss: float = 1.0) -> Any:
         if np.ndim(dloss):
@@ -113,7 +115,7 @@ def loss_backward(op: str, dtype: np.dtype, backward: Backward) -> Backward:
 
 
 def array_arguments(function: Callable[..., Any]) -> tuple[ArrayArgument, ...]:
-    """The arrays that lead a signature, as far as they are annotated as `ACCEPTED`."""
+    """The arrays that lead a signature, up to the first argument whose annotation is not in `ACCEPTED`."""
     found = []
     for name, annotation in function.__annotations__.items():
         array, *none = get_args(annotation) or (annotation,)
@@ -125,7 +127,7 @@ def array_arguments(function: Callable[..., Any]) -> tuple[ArrayArgument, ...]:
 
 
 def in_order(op: str, arguments: tuple[ArrayArgument, ...], args: tuple, options: dict[str, Any]) -> tuple:
-    """All array arguments in the order of the signature: those given by name are taken out of `options`."""
+    """All array arguments in the order of the signature. Moves those that were given by name out of `options`."""
     for argument in arguments[len(args) :]:
         if argument.name not in options and not argument.is_optional:
             raise TypeError(f"{op}: {argument.name} is missing, expected {argument.described}")
@@ -134,7 +136,7 @@ def in_order(op: str, arguments: tuple[ArrayArgument, ...], args: tuple, options
 
 
 def check_kinds(op: str, arguments: tuple[ArrayArgument, ...], kinds: tuple[Kind | None, ...]) -> None:
-    """Raises TypeError or ValueError unless arrays of these kinds are what the annotations say."""
+    """Raises TypeError or ValueError unless arrays of these kinds fit the annotations."""
     known: dict[str, tuple[Any, str]] = {}
     for argument, kind in zip(arguments, kinds, strict=True):
         if kind is None and argument.is_optional:
@@ -151,7 +153,7 @@ def check_kinds(op: str, arguments: tuple[ArrayArgument, ...], kinds: tuple[Kind
 def check_plain(
     op: str, name: str, kind: Kind | None, letters: str, described: str
 ) -> tuple[np.dtype, tuple[int, ...]]:
-    """Dtype and shape. Raises TypeError for a subclass, another byte order, or a dtype that is not of these letters."""
+    """Returns dtype and shape. Raises TypeError for a subclass, a foreign byte order, or a dtype of another kind."""
     if kind is None or kind[0] not in (ndarray, np.memmap):
         raise TypeError(f"{op}: {name} must be {described}, got {'None' if kind is None else kind[0].__name__}")
     _, dtype, shape = kind
@@ -161,7 +163,7 @@ def check_plain(
 
 
 def check_axes(op: str, argument: ArrayArgument, shape: tuple[int, ...], known: dict[str, tuple[Any, str]]) -> None:
-    """Raises ValueError unless the axes are as many as annotated, and as long as the `known` ones of the same names."""
+    """Raises ValueError unless the number of axes fits the annotation, and their lengths those of `known` axes."""
     leads = argument.axes[:1] if argument.axes[0].startswith("*") else ()
     names = argument.axes[len(leads) :]
     least = max(len(names), 1 if argument.letters == "fc" else 0)

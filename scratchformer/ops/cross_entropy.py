@@ -22,8 +22,8 @@ def cross_entropy(
 
     Args:
         logits: unnormalised log-probabilities.
-        targets: class numbers, or `ignore_index` where a position counts nowhere (not even in the mean).
-        ignore_index: the target that marks such positions.
+        targets: class numbers 0 to classes - 1, or `ignore_index` for a position that does not count.
+        ignore_index: the target that marks such positions, which are left out of the mean.
         label_smoothing: share of the probability that is spread evenly over all classes, 0 to 1.
 
     Returns:
@@ -46,21 +46,21 @@ def cross_entropy(
     shape, dtype = logits.shape, logits.dtype
 
     counted = targets != ignore_index
-    x = logits.reshape(targets.size, classes) if counted.all() else logits[counted]
-    target = targets[counted]
-    rows, n = np.arange(len(x)), max(len(x), 1)  # where nothing counts, sums over no rows are 0
+    x = logits.reshape(targets.size, classes) if counted.all() else logits[counted]  # (counted, classes)
+    target = targets[counted]  # (counted,)
+    rows, n = np.arange(len(x)), max(len(x), 1)  # without a counted target the loss is an empty sum, 0
 
     z = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)
     expected = (1 - label_smoothing) * z[rows, target]
     if label_smoothing:
         expected = expected + label_smoothing * row_mean(z)[:, 0]
     exponentials = np.exp(z, out=z)
-    total = row_sum(exponentials)
+    total = row_sum(exponentials)  # (counted, 1)
     loss = np.sum(np.log(total)[:, 0] - expected) / n
 
     def backward(dloss: float = 1.0) -> ndarray:
         share = dtype.type(dloss / n)
-        dx = exponentials * (share / total)
+        dx = exponentials * (share / total)  # (counted, classes)
         if label_smoothing:
             dx -= share * label_smoothing / classes
         dx[rows, target] -= share * (1 - label_smoothing)

@@ -10,16 +10,17 @@ from scratchformer.ops.contract import Backward, op
 def dropout(
     x: Inexact[ndarray, "*shape"], p: float, generator: np.random.Generator | None = None
 ) -> tuple[Inexact[ndarray, "*shape"], Backward]:
-    """Inverted dropout: y = x keep / (1 - p), with keep 0 at a random share p of the elements, else 1.
+    """Inverted dropout: y = x keep / (1 - p), where each element of keep is 0 with probability p, else 1.
 
     Args:
         x: any shape with at least one axis.
         p: probability of dropping an element, in [0, 1).
-        generator: where the randomness comes from; dropout is on if and only if it is given. One state of the
-            generator drops the same elements in every dtype.
+        generator: source of the randomness; dropout is on if and only if it is given. From the same state it drops the
+            same elements in every dtype.
 
     Returns:
-        y (at p = 0 or without a generator a read-only view of x), and `backward(dy)` giving dx = dy keep / (1 - p).
+        y, and `backward(dy)` giving dx = dy keep / (1 - p). At p = 0 or without a generator, y is a read-only view of
+        x, and dx is dy itself.
 
     Raises:
         TypeError: an x that is not floating.

@@ -39,10 +39,10 @@ def embedding(
 def add_rows(
     table: Inexact[ndarray, "n d"], ids: Integer[ndarray, "*batch"], rows: Inexact[ndarray, "*batch d"]
 ) -> None:
-    """Adds each row to the row of `table`, in place, that its id names; rows of a repeated id all count."""
+    """Adds each of `rows` to the row of `table` that its id names, in place. Rows with the same id add up."""
     if ids.size == 0:
         return
-    # Sorting brings equal ids together, so each table row is written once: ten times faster than np.add.at.
+    # Sorting puts equal ids side by side, so that each table row is written once: ten times faster than np.add.at.
     order = ids.ravel().argsort(kind="stable")
     sorted_ids = ids.ravel()[order]
     starts = np.flatnonzero(np.concatenate(([True], sorted_ids[1:] != sorted_ids[:-1])))

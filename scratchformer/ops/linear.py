@@ -15,7 +15,7 @@ def linear(
     """Affine map of row vectors: y_j = sum_i x_i W_ij + b_j.
 
     Args:
-        x: inputs; whatever leads is batch.
+        x: (..., in); all leading axes are batch.
         weight: (in, out).
         bias: one number per output, or None for a map without an offset.
 
@@ -30,15 +30,15 @@ def linear(
     Derivation: `python -m scratchformer derive linear`.
     """
     (d_in, d_out), shape = weight.shape, x.shape
-    rows = x.reshape(-1, d_in)  # one large product instead of one per batch entry
+    rows = x.reshape(-1, d_in)  # (batch, in): one large product instead of one per batch entry
     y = (rows @ weight).reshape(*shape[:-1], d_out)
     if bias is not None:
         y += bias
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
-        drows = dy.reshape(-1, d_out)
+        drows = dy.reshape(-1, d_out)  # (batch, out)
         dx = (drows @ weight.T).reshape(shape)
-        # The layout of the weight, so that adding to the gradient of a transposed (tied) table stays contiguous.
+        # In the memory layout of the weight: adding it to the gradient of a transposed (tied) table stays contiguous.
         dweight = np.matmul(rows.T, drows, out=np.empty_like(weight))
         dbias = None if bias is None else column_sum(dy)
         return dx, dweight, dbias

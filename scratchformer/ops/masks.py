@@ -1,4 +1,4 @@
-"""Attention masks: what they may be, how they are built, and which keys they let a query attend to."""
+"""Attention masks: which ones are valid, how to build them, and which keys they let a query attend to."""
 
 from functools import reduce
 
@@ -10,7 +10,7 @@ from scratchformer.ops.checks import check_at_least, check_indices, check_intege
 
 
 def check_mask(op: str, mask: ndarray | None, scores_shape: tuple[int, ...]) -> None:
-    """Raises TypeError or ValueError unless `mask` is None, or boolean or additive and broadcasts to the scores."""
+    """Raises TypeError or ValueError unless `mask` is None, or boolean or additive and of a shape that broadcasts."""
     if mask is None:
         return
     if not isinstance(mask, ndarray) or mask.dtype.kind not in "bfc":
@@ -32,7 +32,7 @@ def check_mask(op: str, mask: ndarray | None, scores_shape: tuple[int, ...]) -> 
 
 
 def keys_up_to_query(num_queries: int, num_keys: int, before: int = 0) -> Bool[ndarray, "t_query t_key"]:
-    """True for the keys up to each query (`before` = 0), or up to the one so many places before it.
+    """True for the keys that come at least `before` places before each query; 0 includes its own key.
 
     The last query is aligned with the last key.
     """
@@ -69,8 +69,8 @@ def causal_mask(t_query: int, t_key: int | None = None) -> Bool[ndarray, "t_quer
 def sliding_window_mask(t_query: int, t_key: int | None = None, *, window: int) -> Bool[ndarray, "t_query t_key"]:
     """True for the last `window` keys up to the query: q - window < j <= q, with q = i + t_key - t_query.
 
-    A query's own key is one of them. The last query is aligned with the last key. Raises ValueError for a negative
-    size, or a window below 1.
+    The window includes the query's own key. The last query is aligned with the last key. Raises ValueError for a
+    negative size, or a window below 1.
 
     Source: Beltagy, Peters and Cohan, "Longformer: The Long-Document Transformer", 2020, section 3.1, one-sided.
 
@@ -86,7 +86,7 @@ def padding_mask(lengths: Integer[ndarray, " b"], t: int) -> Bool[ndarray, "b 1 
     """True where a key lies within its sequence: j < lengths[b]. It broadcasts to (b, heads, t_query, t).
 
     Args:
-        lengths: how many of the t positions of each sequence are no padding, 0 to t.
+        lengths: the number of tokens before the padding, 0 to t, for each sequence.
         t: the padded length.
 
     Raises:
@@ -103,10 +103,10 @@ def padding_mask(lengths: Integer[ndarray, " b"], t: int) -> Bool[ndarray, "b 1 
 
 
 def packed_mask(documents: Integer[ndarray, "b t"]) -> Bool[ndarray, "b 1 t t"]:
-    """True where query and key belong to one document, for rows that several documents share.
+    """True where query and key belong to the same document, for sequences that hold several documents.
 
-    A negative document, such as -1, is padding, which attends to nothing and is attended to by nothing. The mask
-    broadcasts to (b, heads, t, t), and looks both ways: combine it with a causal one for a decoder.
+    A negative document number, such as -1, marks padding, which attends to nothing and is attended to by nothing. The
+    mask broadcasts to (b, heads, t, t). It allows later keys too: combine it with a causal mask for a decoder.
 
     Raises:
         TypeError: documents that are not integers.
@@ -124,9 +124,9 @@ def packed_mask(documents: Integer[ndarray, "b t"]) -> Bool[ndarray, "b 1 t t"]:
 def combine_masks(*masks: Shaped[ndarray, "..."] | None) -> Shaped[ndarray, "..."] | None:
     """One mask that forbids what any of the given ones forbids.
 
-    Boolean masks are and-ed and floating ones added; of both kinds together comes a floating one, with -inf where a
-    boolean one forbids. None counts as no mask: without any mask the result is None, and a mask alone is returned as
-    it is, not copied.
+    Boolean masks are and-ed, floating ones are added. From both kinds together comes a floating mask, with -inf where a
+    boolean one forbids. None counts as no mask. Without any mask the result is None; a single mask is returned itself,
+    not a copy.
 
     Raises:
         TypeError: a mask that is neither boolean nor floating, floating masks that differ in dtype.

@@ -23,7 +23,8 @@ def layer_norm(
         eps: added to the variance, inside the square root.
 
     Returns:
-        y, and `backward(dy)` giving `(dx, dweight, dbias)`, None for what was not given; with dz = weight dy,
+        y (read-only without weight and bias, as backward keeps it), and `backward(dy)` giving `(dx, dweight, dbias)`,
+        None for what was not given; with dz = weight dy,
         dx = (dz - mean(dz) - z mean(dz z)) / sqrt(var + eps), dweight = sum of dy z and dbias = sum of dy over rows.
 
     Raises:
@@ -67,7 +68,8 @@ def rms_norm(
         eps: added to the mean of squares, inside the square root.
 
     Returns:
-        y, and `backward(dy)` giving `(dx, dweight)`, None for a weight that was not given; with dz = weight dy,
+        y (read-only without a weight, as backward keeps it), and `backward(dy)` giving `(dx, dweight)`, None for a
+        weight that was not given; with dz = weight dy,
         dx = (dz - z mean(dz z)) / sqrt(mean(x^2) + eps) and dweight = sum of dy z over rows.
 
     Raises:

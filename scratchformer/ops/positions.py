@@ -1,4 +1,4 @@
-"""Positions as arrays without parameters: sines that are added to embeddings, biases and buckets for the scores."""
+"""Positions without parameters: sines to add to embeddings, and biases and buckets for attention scores."""
 
 import numpy as np
 from jaxtyping import Inexact, Integer, Real
@@ -45,10 +45,11 @@ def sinusoidal_positions(
 def alibi_bias(
     num_heads: int, t_query: int, t_key: int, *, dtype: DTypeLike = np.float32
 ) -> Inexact[ndarray, "{num_heads} {t_query} {t_key}"]:
-    """Attention with linear biases: minus a slope per head times the distance of query and key, added to scores.
+    """Attention with linear biases: minus a slope per head times the distance of query and key, to add to scores.
 
-    With a power of two of heads H the slope of head h = 1 ... H is 2^(-8h / H). Else the largest power of two below H
-    gives the first slopes, and twice that power the others: its first, third, fifth slope and so on.
+    If the number of heads H is a power of two, the slope of head h = 1 ... H is 2^(-8h / H). Else let P be the largest
+    power of two below H. The first P slopes are those of P heads; the others are the first, third, fifth and so on of
+    2P heads.
 
     The bias is symmetric, so that it serves encoders too; a causal mask hides the later keys of a decoder. The last
     query is aligned with the last key.
@@ -68,7 +69,7 @@ def alibi_bias(
     steps = np.concatenate([np.arange(1, power + 1), np.arange(1, 2 * (num_heads - power), 2) / 2])
     slopes = 2.0 ** (-8 / power * steps)
     distance = np.abs(distances(t_query, t_key))
-    return -slopes.astype(dtype)[:, None, None] * distance.astype(dtype)
+    return -slopes.astype(dtype)[:, None, None] * distance.astype(dtype)  # (num_heads, t_query, t_key)
 
 
 def relative_buckets(
@@ -76,13 +77,13 @@ def relative_buckets(
 ) -> Integer[ndarray, "{t_query} {t_key}"]:
     """The bucket, 0 to num_buckets - 1, of every query's distance to every key, for biases that are learned per bucket.
 
-    The first half of B buckets holds one distance each, E = B / 2 distances from 0 on; the others grow
-    logarithmically: distance n falls into bucket E + floor((B - E) log(n / E) / log(max_distance / E)), at most B - 1.
-    If bidirectional, B is half of num_buckets, and keys after the query take the second half; else B is num_buckets,
+    Of B buckets, the first E = floor(B / 2) hold one distance each, from 0 on. The others grow logarithmically:
+    distance n falls into bucket E + floor((B - E) log(n / E) / log(max_distance / E)), at most B - 1.
+    If bidirectional, B is half of num_buckets, and keys after the query take the second half. Else B is num_buckets,
     and keys after the query count as distance 0. The last query is aligned with the last key.
 
-    Raises ValueError for a size below 1, a num_buckets that is too small or cannot be halved, or a max_distance within
-    the distances that have a bucket of their own.
+    Raises ValueError for a size below 1, a num_buckets that is too small, or odd if bidirectional, or a max_distance of
+    at most E.
 
     Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2019,
         section 2.1; the formula as in the code published with it.
@@ -105,7 +106,7 @@ def relative_buckets(
 
 
 def check_bucket_options(op: str, num_buckets: int, max_distance: int, bidirectional: bool) -> None:
-    """Raises ValueError unless each direction has two buckets or more, and the last ones hold several distances."""
+    """Raises ValueError unless each direction has two buckets or more, and max_distance exceeds the exact distances."""
     if bidirectional and num_buckets % 2:
         raise ValueError(f"{op}: num_buckets must be even, half of them for each direction, got {num_buckets}")
     check_at_least(op, 4 if bidirectional else 2, num_buckets=num_buckets)
@@ -122,7 +123,7 @@ def cos_and_sin(positions: ndarray, d: int, base: float, scaling: float = 1.0) -
     if positions.ndim < 2:
         angles = positions[..., None] * frequencies
         return np.cos(angles), np.sin(angles)
-    # The rows of a batch mostly hold the same positions, and sines cost more than all the rest.
+    # The rows of a batch mostly hold the same positions, and a sine costs more than finding that out.
     distinct, place = np.unique(positions, return_inverse=True)
     cos, sin = cos_and_sin(distinct, d, base, scaling)
     return cos[place], sin[place]

@@ -9,7 +9,7 @@ from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.positions import cos_and_sin
 
 Layout = Literal["halves", "pairs"]
-"""Which two features rotary turns together: i and i + d / 2, or 2i and 2i + 1."""
+"""Which two features form a pair: i and i + d / 2, or 2i and 2i + 1."""
 
 
 @op
@@ -24,22 +24,23 @@ def rotary(
     """Rotary position embedding: turns each pair of features (a, b) by an angle that grows with the position.
 
     (a, b) becomes (a cos t - b sin t, a sin t + b cos t), with the angle t = position / scaling * base^(-2i / d) for
-    pair i = 0 ... d / 2 - 1, so that the scores of turned queries and keys depend on differences of positions alone.
+    pair i = 0 ... d / 2 - 1. Positions enter the scores of turned queries and keys only by their differences.
 
     Args:
         x: (..., T, d), d even, such as queries or keys (batch, heads, T, d).
-        positions: integer or floating. Either (T,), for all of x; or one axis for every leading axis of x but the last
-            of these, which is that of the heads: (batch, T) for an x of (batch, heads, T, d). There, 1 broadcasts.
-        base: the wavelength of the slowest pair is nearly 2 pi base.
-        scaling: what positions are divided by, to squeeze long texts into the positions that were trained.
-        layout: "halves" pairs feature i with i + d / 2, "pairs" 2i with 2i + 1. Weights trained with one need it.
+        positions: integer or floating. (T,) serves all of x. Otherwise the shape is that of x without the axes of heads
+            and features, such as (batch, T) for an x of (batch, heads, T, d); leading axes of length 1 broadcast.
+        base: wavelengths run from 2 pi positions for the first pair to nearly 2 pi base for the last.
+        scaling: positions are divided by it, to fit long texts into the range of positions that was trained.
+        layout: "halves" pairs feature i with i + d / 2, "pairs" 2i with 2i + 1. Weights trained with one layout need
+            the same one later.
 
     Returns:
-        y, and `backward(dy)` giving dx = dy turned by the negative angles: of a pair (da, db) of dy the pair
+        y, and `backward(dy)` giving dx = dy turned by the negative angles: a pair (da, db) of dy becomes
         (da cos t + db sin t, db cos t - da sin t). Positions get no gradient.
 
-    Angles are computed in float64 and only their cosines and sines rounded to the dtype of x, so that float32 stays
-    as exact at position 100,000 as at 1.
+    Angles are computed in float64. Only their cosines and sines are rounded to the dtype of x, so that float32 is as
+    exact at position 100,000 as at 1.
 
     Raises:
         TypeError: an x that is not floating, positions that are neither integer nor floating.
@@ -59,11 +60,11 @@ def rotary(
         raise ValueError(f"rotary: x has {d} features, expected an even number")
 
     first, second = (slice(d // 2), slice(d // 2, d)) if layout == "halves" else (slice(0, d, 2), slice(1, d, 2))
-    cos, sin = np.empty((2, *positions.shape, d), x.real.dtype)
+    cos, sin = np.empty((2, *positions.shape, d), x.real.dtype)  # (..., T, d)
     cos[..., first], sin[..., second] = cos_and_sin(positions, d, float(base), float(scaling))
-    cos[..., second], sin[..., first] = cos[..., first], -sin[..., second]
+    cos[..., second], sin[..., first] = cos[..., first], -sin[..., second]  # for the first of a pair, -sin t
     if positions.ndim > 1:
-        cos, sin = cos[..., None, :, :], sin[..., None, :, :]
+        cos, sin = cos[..., None, :, :], sin[..., None, :, :]  # (..., 1, T, d), one for all heads
 
     # Products over whole rows: on half rows, NumPy's inner loops are so short that they take twice as long.
     def times_sin(x: ndarray, sin: ndarray) -> ndarray:
@@ -90,7 +91,7 @@ def check_rotary_options(op: str, base: float, scaling: float, layout: str) -> N
 
 
 def check_alignment(positions: ndarray, shape: tuple[int, ...]) -> None:
-    """Raises ValueError unless positions are (T,), or have an axis for each leading axis of x but that of the heads."""
+    """Raises ValueError unless positions have shape (T,), or that of x without the axes of heads and features."""
     whole, by_row = shape[-2:-1], (*shape[:-3], shape[-2])
     fits = len(positions.shape) == len(by_row) and positions.shape[-1] == by_row[-1]
     fits = fits and all(n in (1, expected) for n, expected in zip(positions.shape[:-1], by_row[:-1], strict=True))

@@ -14,7 +14,7 @@ def row_mean(x: np.ndarray) -> np.ndarray:
 
 
 def row_dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Inner products along the last axis: (..., n) to (..., 1). Real arrays only: `vecdot` conjugates."""
+    """Inner products along the last axis: (..., n) to (..., 1). For real arrays: `vecdot` conjugates `a`."""
     return np.vecdot(a, b)[..., None]
 
 
@@ -25,7 +25,7 @@ def column_sum(x: np.ndarray) -> np.ndarray:
 
 
 def unbroadcast(dx: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The gradient of an array of this `shape` that was broadcast to the shape of `dx`: copies' gradients add."""
+    """The gradient of an array of this `shape` that was broadcast to the shape of `dx`: the sum over its copies."""
     added = dx.ndim - len(shape)
     stretched = tuple(added + i for i, n in enumerate(shape) if n == 1 and dx.shape[added + i] != 1)
     return dx.sum(axis=(*range(added), *stretched), keepdims=True).reshape(shape)

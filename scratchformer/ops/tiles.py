@@ -1,4 +1,4 @@
-"""The scores of attention tile by tile: which tiles there are, and what a mask does to one."""
+"""The scores of attention cut into tiles: which tiles there are, and what a mask does to each."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ Head = tuple[int, ...]
 """The index of one matrix of scores among the leading axes."""
 
 QUERIES, KEYS = 256, 256
-"""Size of a tile: its scores stay in the second-level cache, and its products run near the speed of large ones."""
+"""Size of a tile. Its scores fit into the second-level cache, and its products run almost as fast as large ones."""
 LONG = 4096
-"""Keys from which on tiles have twice the queries: faster products, for a wider strip that crosses the diagonal."""
+"""From this number of keys on, tiles have twice the queries. Products get faster, but waste more on the future."""
 
 
 class Tiles:
-    """The scores (..., T_query, T_key) as a sequence of tiles, of which causality leaves out those above the diagonal.
+    """The scores (..., T_query, T_key) as a sequence of tiles. A causal one leaves out the tiles above the diagonal.
 
     Args:
         mask: boolean or additive, broadcasts to `shape`; None for no mask.
@@ -32,34 +32,34 @@ class Tiles:
         self.mask = mask.reshape((1,) * (len(shape) - mask.ndim) + mask.shape)
 
     def heads(self) -> Iterator[Head]:
-        """The index of every head: of every matrix of scores."""
+        """The index of every head, that is of every matrix of scores."""
         return np.ndindex(self.batch)
 
     def rows(self) -> list[slice]:
-        """Consecutive queries that may attend to something, as far as causality says."""
+        """Slices of queries. Those that causality keeps from all keys are left out."""
         if self.t_key == 0:
             return []
         first = max(0, self.t_query - self.t_key) if self.is_causal else 0
         return [slice(i, min(i + self.queries, self.t_query)) for i in range(first, self.t_query, self.queries)]
 
     def columns(self, rows: slice) -> list[slice]:
-        """The keys that these queries may attend to, as far as causality says."""
+        """Slices of the keys that causality lets at least one of these queries attend to."""
         end = self.t_key - self.t_query + rows.stop if self.is_causal else self.t_key
         return [slice(j, min(j + KEYS, end)) for j in range(0, end, KEYS)]
 
     def last_key(self, rows: slice) -> ndarray:
-        """The last key that each of these queries may attend to, as far as causality says."""
+        """The index of the last key that causality lets each of these queries attend to."""
         last = self.t_key - 1 + np.zeros(rows.stop - rows.start, int)
         return last - self.t_query + 1 + np.arange(rows.start, rows.stop) if self.is_causal else last
 
     def mask_of(self, head: Head, rows: slice, columns: slice) -> tuple[int | slice, ...]:
-        """Where the mask of a tile stands: axes of length 1 serve all."""
+        """The index of a tile in the mask. An axis of length 1 serves all heads, queries or keys."""
         *batch, num_rows, num_columns = self.mask.shape
         place = (i if n > 1 else 0 for i, n in zip(head, batch, strict=True))
         return *place, rows if num_rows > 1 else slice(None), columns if num_columns > 1 else slice(None)
 
     def restrict(self, scores: ndarray, head: Head, rows: slice, columns: slice) -> None:
-        """Adds the mask to the scores of a tile, in place, and makes forbidden ones -inf."""
+        """Adds an additive mask to the scores of a tile, in place, and sets forbidden scores to -inf."""
         if self.is_additive:
             mask = self.mask[self.mask_of(head, rows, columns)]
             scores += mask.astype(scores.dtype, copy=False)
@@ -73,7 +73,7 @@ class Tiles:
                 np.copyto(scores, -np.inf, where=~np.tri(num_rows, num_columns, first_reaches, dtype=bool))
 
     def used(self) -> tuple[ndarray, ndarray]:
-        """Which queries (..., T_query, 1) attend to something, and to which keys (..., T_key, 1) anything attends."""
+        """Which queries (..., T_query, 1) may attend to some key, and which keys (..., T_key, 1) some query may use."""
         queries = np.zeros((*self.batch, self.t_query, 1), bool)
         keys = np.zeros((*self.batch, self.t_key, 1), bool)
         for rows in (slice(i, i + self.queries) for i in range(0, self.t_query, self.queries)):
