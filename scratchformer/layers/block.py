@@ -24,19 +24,19 @@ class BlockConfig:
     d_model: int
     """Width of the residual stream."""
     num_heads: int
-    """Attention heads."""
+    """Heads of the queries."""
     d_hidden: int
     """Width inside the feed-forward map."""
     norm_first: bool = True
-    """Pre-norm or post-norm."""
+    """Whether norms stand before the branches (pre-norm) or after the sums (post-norm)."""
     norm: Norm = "layer"
-    """Which norm."""
+    """Layer norm or RMS norm."""
     eps: float | None = None
-    """Of the norms; None for the norm's own."""
+    """Added inside the square root of the norms; None for the default of the norm."""
     activation: Activation = "gelu"
-    """Of the feed-forward map."""
+    """Activation of the feed-forward map."""
     cross_attention: bool = False
-    """Whether a branch attends to a memory."""
+    """Whether a third branch attends to a memory."""
     d_memory: int | None = None
     """Width of the memory; None for d_model."""
     num_kv_heads: int | None = None
@@ -46,16 +46,16 @@ class BlockConfig:
     method: Method = "auto"
     """How attention is computed, see `AttentionConfig`."""
     dropout: float = 0.0
-    """Probability of dropping an attention weight, or an element of what a branch adds, in [0, 1)."""
+    """Probability of dropping an attention weight, or an element of a branch's output, in [0, 1)."""
     bias: bool = True
-    """Whether linear maps and norms have biases."""
+    """Whether linear maps and layer norms have biases."""
 
 
 class TransformerBlock(Layer):
-    """Self-attention and a feed-forward map, each a branch beside the residual stream: see `PreNorm` and `PostNorm`.
+    """Adds self-attention and then a feed-forward map to the residual stream, by `PreNorm` or by `PostNorm`.
 
-    A block with cross-attention has a third branch between the two, which attends to a memory, such as the output of
-    an encoder. Raises ValueError as its parts do.
+    A block with cross-attention has a third branch between the two. It attends to a memory, such as the output of an
+    encoder. Raises ValueError as its parts do.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.1.
 
@@ -99,9 +99,11 @@ class TransformerBlock(Layer):
         trace: Trace = NO_TRACE,
         cache: KeyValueCache | None = None,
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        """Returns y, and `backward(dy)` giving `(dx, dmask, dmemory, dmemory_mask)`, None for what was not given.
+        """Returns y, and `backward(dy)` giving `(dx, dmask, dmemory, dmemory_mask)`.
 
-        The masks, of self-attention and of cross-attention, and the options are those of `MultiHeadAttention`.
+        A gradient is None for what was not given, or is a boolean mask. `mask` is that of self-attention, `memory_mask`
+        that of cross-attention; the other options are those of `MultiHeadAttention`. Raises ValueError for a memory
+        without cross-attention, and for cross-attention without a memory.
         """
         self._check_memory(memory)
         attend = partial(
@@ -140,7 +142,7 @@ class TransformerBlock(Layer):
         trace: Trace,
         cache: KeyValueCache | None,
     ) -> tuple[ndarray, Backward]:
-        """The branch of cross-attention; without one, x as it is."""
+        """Adds the branch of cross-attention to x, if there is one."""
         if self.cross_attention is None or self.add_cross_attention is None:
             return x, lambda dy: (dy, None, None)
         attend = partial(

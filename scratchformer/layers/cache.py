@@ -9,7 +9,7 @@ from numpy import ndarray
 
 @dataclass
 class _Stored:
-    """Keys and values of one attention layer, in arrays that may hold more positions than are used."""
+    """Keys and values of one attention layer, in arrays with room for more positions than are used."""
 
     key: ndarray
     value: ndarray
@@ -17,15 +17,15 @@ class _Stored:
 
 
 class KeyValueCache:
-    """Keys and values that the attention layers of a model keep while it decodes, so that each token is seen once.
+    """Keys and values that a model keeps while it decodes, so that it processes each token once.
 
-    Given to a model's call as `cache=`, together with the ids that are new: attention then looks at all positions that
-    went through this cache, and the new ones are added. What a decoder attends to across, an encoder's output, is
-    projected once and kept as well. It serves forward passes alone; a backward pass through one is refused.
+    Pass it to a model as `cache=`, together with the new ids. Attention adds keys and values of the new positions to
+    those that the cache holds, and looks at them all. Keys and values of cross-attention, which come from an encoder's
+    output, are computed once and kept as well. A forward pass through a cache has no backward.
 
     Args:
-        capacity: the most positions that it holds. Memory for them is taken when the first come.
-        memory, memory_mask: what a decoder attends to across, and which of it may be attended.
+        capacity: the largest number of positions that it holds. Memory for all is allocated when the first come.
+        memory, memory_mask: the encoder's output for cross-attention, and its mask.
 
     Raises ValueError for a capacity below 1.
     """
@@ -45,12 +45,12 @@ class KeyValueCache:
 
     @property
     def length(self) -> int:
-        """How many positions it holds: those that are in every layer of this part of the model."""
+        """The number of positions that every layer of this part of the model holds."""
         lengths = (stored.length for name, stored in self._stored.items() if name.startswith(self._prefix))
         return min(lengths, default=0)
 
     def within(self, name: str) -> "KeyValueCache":
-        """A view of this cache for a part of the model, whose entries are its own."""
+        """A view of this cache for a part of the model, with entries of its own."""
         inner = copy(self)
         inner._prefix = f"{self._prefix}{name}."
         return inner
@@ -60,7 +60,7 @@ class KeyValueCache:
     ) -> tuple[Inexact[ndarray, "*batch t_all d_k"], Inexact[ndarray, "*batch t_all d_v"]]:
         """Adds keys and values of new positions to those of this layer, and returns all, as read-only views.
 
-        Raises ValueError when they do not fit what is there, or there is no room for them.
+        Raises ValueError if their shape or dtype does not fit those that are there, or if there is no room for them.
         """
         stored = self._stored.get(self._prefix)
         if stored is None:
@@ -81,13 +81,13 @@ class KeyValueCache:
         return _read_only(stored.key[..., :end, :]), _read_only(stored.value[..., :end, :])
 
     def across(self, project: Callable[[], tuple[ndarray, ndarray]]) -> tuple[ndarray, ndarray]:
-        """Keys and values of what this layer attends to across, which are computed the first time alone."""
+        """Keys and values of this layer's cross-attention. Calls `project` the first time only."""
         if self._prefix not in self._across:
             self._across[self._prefix] = project()
         return self._across[self._prefix]
 
     def select(self, rows: Integer[ndarray, " b"]) -> None:
-        """Keeps these rows of the batch, the leading axis, in this order; one may be taken several times."""
+        """Keeps these rows of the batch (the leading axis) in this order. A row may be kept several times."""
         for stored in self._stored.values():
             stored.key, stored.value = stored.key[rows], stored.value[rows]
         for name, (key, value) in self._across.items():
@@ -112,5 +112,5 @@ def _read_only(x: ndarray) -> ndarray:
 
 
 def refuse_backward(dy: ndarray) -> None:
-    """In the place of the backward of a forward pass that went through a cache."""
+    """The backward of a forward pass through a cache. Raises TypeError."""
     raise TypeError("cache: a forward pass through a key-value cache has no backward; call the model without one")

@@ -27,6 +27,6 @@ class Embedding(Layer):
         y, _ = embedding(ids, self.table.value)
 
         def backward(dy: ndarray) -> None:
-            add_rows(self.table.grad, ids, dy)  # straight into the gradient: a dense dtable would be mostly zeros
+            add_rows(self.table.grad, ids, dy)  # not by embedding's backward, whose dtable would be mostly zeros
 
         return y, checked_backward("Embedding", y, backward)

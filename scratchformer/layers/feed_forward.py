@@ -27,8 +27,8 @@ GATED = ("geglu", "swiglu")
 class FeedForward(Layer):
     """Two linear maps with an activation between: y = activation(x W_up + b_up) W_down + b_down.
 
-    The gated activations "geglu" and "swiglu" have twice as many features in between, [g u] = x W_up + b_up, and
-    y = (activation(g) u) W_down + b_down, with GELU and SiLU.
+    The gated activations "geglu" and "swiglu", with GELU and SiLU, have twice as many features after the first map:
+    [g u] = x W_up + b_up and y = (activation(g) u) W_down + b_down.
 
     Raises ValueError for sizes below 1 or an unknown activation.
 
@@ -58,10 +58,10 @@ class FeedForward(Layer):
         self, x: Inexact[ndarray, "*batch d"], *, trace: Trace = NO_TRACE
     ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
         """Returns y, and `backward(dy)` giving dx; a trace records `hidden`, `activations` and `output`."""
-        h, up_backward = self.up(x)
+        h, up_backward = self.up(x)  # (..., d_hidden), or (..., 2 d_hidden) with a gate
         gate, u = np.split(h, 2, axis=-1) if self.activation in GATED else (h, None)
         a, activation_backward = ACTIVATIONS[self.activation](gate)
-        gated = a if u is None else a * u
+        gated = a if u is None else a * u  # (..., d_hidden)
         y, down_backward = self.down(gated)
         trace.record(hidden=h, activations=gated, output=y)
 

@@ -11,13 +11,13 @@ LayerT = TypeVar("LayerT", bound="Layer")
 
 
 class Layer:
-    """Something that owns parameters, and whose backward adds to their gradients.
+    """Owns parameters. Its backward adds to their gradients.
 
     Calling a layer returns its output and a backward function. That function adds to `.grad` of every parameter
     that took part, and returns the gradients of the layer's inputs in the order of the call.
 
-    `pack` moves all parameters into one contiguous vector `values`, and their gradients into `grads`; matrices lie
-    first, in the leading `num_decayed` elements, so that weight decay is one slice. Models pack themselves.
+    `pack` moves all parameters into one contiguous vector `values`, and their gradients into `grads`. Matrices come
+    first and fill the leading `num_decayed` elements, so that weight decay is one slice. Models pack themselves.
     """
 
     values: np.ndarray
@@ -25,7 +25,7 @@ class Layer:
     num_decayed: int
 
     def parameters(self) -> dict[str, Parameter]:
-        """Every parameter by its dotted name, in order of definition; one that is shared appears once."""
+        """Every parameter by its dotted name, in order of definition. A shared one appears once, by its first name."""
         found: dict[str, Parameter] = {}
         seen = set()
         for name, parameter in self._named(self):
@@ -49,10 +49,10 @@ class Layer:
             yield from Layer._named(child, f"{name}.{key}" if name else key)
 
     def pack(self, dtype: DTypeLike | None = None) -> None:
-        """Moves all parameters into one contiguous vector (of another dtype if one is given), gradients zero.
+        """Moves all parameters into one contiguous vector, of another dtype if one is given, and zeroes the gradients.
 
-        Only the outermost layer may be packed, and before optimizers, averages and replicas are made of it: they, and
-        an outer layer, would go on with the old vector.
+        Pack only the outermost layer, and before you make optimizers, averages or replicas of it. They, and an outer
+        layer, would keep the old vector.
         """
         parts = [parameter.value.ravel() for parameter in self._decayed_first().values()]
         values = np.concatenate(parts) if parts else np.empty(0, np.float32)
@@ -60,19 +60,19 @@ class Layer:
         self._bind(values, np.zeros_like(values))
 
     def astype(self: LayerT, dtype: DTypeLike) -> LayerT:
-        """A copy on a fresh vector of this dtype, with gradients zero; what was tied stays tied."""
+        """A packed copy in this dtype, with gradients zero. Tied parameters stay tied."""
         twin = self._twin()
         twin.pack(dtype)
         return twin
 
     def replica(self: LayerT) -> LayerT:
-        """A layer with the same values, not copies of them, and gradients of its own: for another thread."""
+        """A layer for another thread: it shares the values of this packed one, and has gradients of its own."""
         twin = self._twin()
         twin._bind(self.values, np.zeros_like(self.grads))
         return twin
 
     def views_by_name(self, vector: np.ndarray) -> dict[str, np.ndarray]:
-        """The parts of a vector that is laid out as `values` is, each a view by the name of its parameter."""
+        """Views of a vector with the layout of `values`, one for each parameter, by its name."""
         parts, start = {}, 0
         for name, parameter in self._decayed_first().items():
             stop = start + parameter.value.size
@@ -91,7 +91,7 @@ class Layer:
         self.num_decayed = sum(value.size for value in value_of.values() if value.ndim >= 2)
 
     def _twin(self: LayerT) -> LayerT:
-        """A copy of the structure whose parameters still are the original's arrays."""
+        """A copy of the structure, whose parameters still hold the original's arrays."""
         arrays = [self.__dict__.get("values"), self.__dict__.get("grads")]
         for parameter in self.parameters().values():
             arrays += [parameter.value, parameter.grad]

@@ -47,7 +47,7 @@ class Linear(Layer):
 
 
 class TiedLinear(Layer):
-    """Linear map y = x table^T by a table that another layer owns, such as a token embedding: no second parameter.
+    """Linear map y = x table^T with the table of another layer, such as a token embedding. It adds no parameter.
 
     Derivation: `python -m scratchformer derive embedding`.
     """

@@ -19,7 +19,7 @@ from scratchformer.ops.checks import check_at_least, check_choice, check_divides
 Method = Literal["auto", "dense", "blockwise"]
 
 BLOCKWISE_FROM = 512
-"""Keys from which on blockwise attention is faster than dense."""
+"""From this number of keys on, blockwise attention is faster than dense."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,22 @@ class AttentionConfig:
     num_heads: int
     """Heads of the queries."""
     num_kv_heads: int | None = None
-    """Heads of keys and values, each of which serves num_heads / num_kv_heads heads of queries in turn: 1 is
-    multi-query attention; None for num_heads."""
+    """Heads of keys and values. Each serves num_heads / num_kv_heads consecutive heads of queries; 1 is multi-query
+    attention. None for num_heads."""
     d_key: int | None = None
     """Width of a head's queries and keys; None for d_model / num_heads."""
     d_value: int | None = None
     """Width of a head's values; None for d_model / num_heads."""
     d_memory: int | None = None
-    """Width of what keys and values come from; None for d_model."""
+    """Width of the memory, from which keys and values come; None for d_model."""
     bias: bool = True
     """Whether the projections have biases."""
     dropout: float = 0.0
     """Probability of dropping an attention weight, in [0, 1)."""
     rotary: Rotary | None = None
-    """Turns queries and keys by their positions; None for no such positions."""
+    """Turns queries and keys by their positions; None to leave them as they are."""
     method: Method = "auto"
-    """`dense`, `blockwise` (in memory that grows with T alone), or `auto`, whichever is faster."""
+    """`dense`, `blockwise` (in memory that grows with T and not with its square), or `auto`, whichever is faster."""
 
     def __post_init__(self) -> None:
         name = "AttentionConfig"
@@ -60,7 +60,7 @@ class AttentionConfig:
 
     @property
     def kv_heads(self) -> int:
-        """Heads of keys and values, whether they were given or not; so for the widths below."""
+        """Heads of keys and values, with the default filled in. The widths below fill in theirs."""
         return self.num_heads if self.num_kv_heads is None else self.num_kv_heads
 
     @property
@@ -79,9 +79,9 @@ class AttentionConfig:
 class MultiHeadAttention(Layer):
     """Attention of several heads, from a sequence to itself or to another.
 
-    Q = x W_query + b_query and [K V] = memory W_key_value + b_key_value (memory is x in self-attention), each cut into
-    heads; y = (the heads' attention(Q, K, V), concatenated) W_output + b_output.
-    Dropout falls on the attention weights.
+    Q = x W_query + b_query and [K V] = memory W_key_value + b_key_value, where memory is x in self-attention. Each is
+    cut into heads, and y = concatenated(attention(Q, K, V) of each head) W_output + b_output. Dropout drops attention
+    weights.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.2; grouped heads: Ainslie et al., "GQA",
     2023, section 2.2.
@@ -110,20 +110,23 @@ class MultiHeadAttention(Layer):
         trace: Trace = NO_TRACE,
         cache: KeyValueCache | None = None,
     ) -> tuple[Inexact[ndarray, "*batch t_query d"], Backward]:
-        """Attends from x to memory, or to x itself without one.
+        """Attends from x to memory, or without a memory to x itself.
 
         Args:
             x: (..., T_query, d_model), where the queries come from.
             memory: (..., T_key, d_memory), where keys and values come from; None for self-attention.
             mask: broadcasts to (..., heads, T_query, T_key); see `scaled_dot_product_attention`.
             is_causal: also forbid keys after the query.
-            positions: (T,) or (batch, T) that rotary turns by; None to count on from what the cache holds.
+            positions: (T_query,) or (batch, T_query), for rotary; None to count from the end of the cache, or from 0.
             generator: turns dropout on.
             trace: records `query`, `key`, `value` and `heads` (..., heads, T, features), `weights` and `output`.
-            cache: of earlier positions, to which those of x are added; T_key then counts them all.
+            cache: keys and values of earlier positions, to which those of x are added. T_key then counts them all.
 
         Returns:
-            y, and `backward(dy)` giving `(dx, dmemory, dmask)`, None for what was not given (or is boolean).
+            y, and `backward(dy)` giving `(dx, dmemory, dmask)`, None for what was not given or is boolean.
+
+        Raises ValueError for a memory with rotary, which is for self-attention. After a call with a cache, backward
+        raises TypeError.
         """
         if memory is not None and self.config.rotary is not None:
             raise ValueError("MultiHeadAttention: memory has no positions to turn by; rotary is for self-attention")
@@ -148,7 +151,7 @@ class MultiHeadAttention(Layer):
             return y, refuse_backward
 
         def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
-            dheads = split_heads(output_backward(dy), self.config.num_heads)
+            dheads = split_heads(output_backward(dy), self.config.num_heads)  # (..., heads, T_query, d_value)
             dquery, dkeys, dvalues, dmask = attention_backward(dheads)
             dkey, dvalue = sum_repeated_heads(dkeys, group), sum_repeated_heads(dvalues, group)
             trace.record(doutput=dy, dheads=dheads, dquery=dquery, dkey=dkey, dvalue=dvalue)
@@ -172,7 +175,7 @@ class MultiHeadAttention(Layer):
     def _keys_and_values(
         self, x: ndarray, memory: ndarray | None, positions: ndarray, cache: KeyValueCache | None
     ) -> tuple[ndarray, ndarray, Backward]:
-        """Keys and values of x or of memory; with a cache, those of earlier calls too, and no backward."""
+        """Keys and values of x or of memory. With a cache they include those of earlier calls and have no backward."""
         if cache is None:
             return self._projected(x if memory is None else memory, positions)
         if memory is None:
@@ -183,7 +186,7 @@ class MultiHeadAttention(Layer):
     def _projected(self, memory: ndarray, positions: ndarray) -> tuple[ndarray, ndarray, Backward]:
         kv_heads = self.config.kv_heads
         key_value, linear_backward = self.key_value(memory)  # (..., T, kv_heads * (d_key + d_value))
-        k, v = np.split(key_value, [kv_heads * self.config.key_width], axis=-1)
+        k, v = np.split(key_value, [kv_heads * self.config.key_width], axis=-1)  # (..., T, kv_heads * d)
         key, rotary_backward = self._turned(split_heads(k, kv_heads), positions)
         value = split_heads(v, kv_heads)
 
@@ -198,7 +201,7 @@ class MultiHeadAttention(Layer):
         return (heads, lambda dheads: dheads) if rotary is None else rotary(heads, positions)
 
     def _attend(self, keys: ndarray) -> Callable[..., tuple[ndarray, Backward]]:
-        """Dense or blockwise attention, as the method says."""
+        """The op that computes attention to these keys, dense or blockwise."""
         method = self.config.method
         is_blockwise = method == "blockwise" or (method == "auto" and keys.shape[-2] >= BLOCKWISE_FROM)
         return blockwise_attention if is_blockwise else scaled_dot_product_attention
@@ -216,14 +219,14 @@ def merge_heads(heads: Inexact[ndarray, "*batch heads t d"]) -> Inexact[ndarray,
 
 
 def repeat_heads(heads: Inexact[ndarray, "*batch heads t d"], group: int) -> Inexact[ndarray, "*batch all_heads t d"]:
-    """Each head `group` times, one after the other."""
+    """Repeats each head `group` times; copies of a head are neighbours."""
     return heads if group == 1 else np.repeat(heads, group, axis=-3)
 
 
 def sum_repeated_heads(
     dheads: Inexact[ndarray, "*batch all_heads t d"], group: int
 ) -> Inexact[ndarray, "*batch heads t d"]:
-    """The gradient of heads that were repeated: their copies' gradients add."""
+    """The gradient of heads that were repeated: the sum over the copies of each."""
     if group == 1:
         return dheads
     *batch, num_heads, t, d = dheads.shape

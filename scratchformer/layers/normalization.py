@@ -14,7 +14,7 @@ Norm = Literal["layer", "rms"]
 
 
 class LayerNorm(Layer):
-    """Layer normalisation of the last axis with a learned weight, started at 1, and bias, started at 0.
+    """Layer normalisation of the last axis with a learned weight, which starts at 1, and bias, which starts at 0.
 
     Raises ValueError for a width below 1.
 
@@ -42,7 +42,7 @@ class LayerNorm(Layer):
 
 
 class RMSNorm(Layer):
-    """Root mean square normalisation of the last axis with a learned weight, started at 1.
+    """Root mean square normalisation of the last axis with a learned weight, which starts at 1.
 
     Raises ValueError for a width below 1.
 
@@ -66,7 +66,7 @@ class RMSNorm(Layer):
 
 
 def make_norm(norm: Norm, width: int, *, bias: bool, eps: float | None, dtype: DTypeLike) -> LayerNorm | RMSNorm:
-    """The norm of this name; `bias` is the layer norm's alone, an `eps` of None stands for the norm's own."""
+    """The norm of this name. Only the layer norm has a bias. `eps` of None stands for the default of the norm."""
     check_choice("make_norm", get_args(Norm), norm=norm)
     if norm == "layer":
         return LayerNorm(width, bias=bias, eps=1e-5 if eps is None else eps, dtype=dtype)

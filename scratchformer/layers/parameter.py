@@ -2,7 +2,7 @@ import numpy as np
 
 
 class Parameter:
-    """A tensor that is learned: its value, and its gradient, to which every backward pass adds."""
+    """A learned tensor: its value, and its gradient, to which every backward pass adds."""
 
     def __init__(self, value: np.ndarray) -> None:
         self.value = value

@@ -16,7 +16,7 @@ from scratchformer.ops.rotary import Layout, check_rotary_options
 
 @dataclass(frozen=True)
 class Rotary:
-    """The options of a rotary position embedding, which has no parameters; a call turns queries or keys by `rotary`.
+    """The options of a rotary position embedding. It has no parameters; a call turns queries or keys by `rotary`.
 
     Raises ValueError for a base or scaling that is not positive and finite, or an unknown layout.
 
@@ -37,12 +37,12 @@ class Rotary:
 
 
 class RelativeBias(Layer):
-    """A learned bias of attention scores per head and bucket of distances: bias[h, i, j] = table[bucket(i, j), h].
+    """A learned bias of attention scores for each head and bucket of distances: bias[h, i, j] = table[bucket(i, j), h].
 
-    The buckets are those of `relative_buckets`. The table starts normal with standard deviation 0.02, which tells heads
-    apart and favours no distance yet. The backward returns None: sizes have no gradient.
+    The buckets are those of `relative_buckets`. The table starts normal with standard deviation 0.02: heads differ, but
+    none prefers a distance much. The backward returns None: sizes have no gradient.
 
-    Raises ValueError for a num_heads below 1, or the options that `relative_buckets` refuses.
+    Raises ValueError for a num_heads below 1, or options that `relative_buckets` refuses.
 
     Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2019,
         section 2.1.
@@ -67,7 +67,7 @@ class RelativeBias(Layer):
         self.table = Parameter((0.02 * generator.standard_normal((num_buckets, num_heads))).astype(dtype))
 
     def __call__(self, t_query: int, t_key: int) -> tuple[Inexact[ndarray, "h {t_query} {t_key}"], Backward]:
-        """The bias (num_heads, t_query, t_key), to be added to scores; the last query is aligned with the last key."""
+        """Returns the bias (num_heads, t_query, t_key) of the scores. The last query is aligned with the last key."""
         num_buckets = len(self.table.value)
         buckets = relative_buckets(
             t_query,
@@ -76,11 +76,11 @@ class RelativeBias(Layer):
             max_distance=self.max_distance,
             bidirectional=self.bidirectional,
         )
-        bias = self.table.value.T.take(buckets, axis=1)
+        bias = self.table.value.T.take(buckets, axis=1)  # (num_heads, t_query, t_key)
 
         def backward(dbias: ndarray) -> None:
             for head, dbias_of_head in enumerate(dbias):
-                # Counting with weights adds up each bucket without the sorting that add_rows needs for its rows.
+                # A weighted count adds up each bucket without the sorting in add_rows.
                 dtable = np.bincount(buckets.ravel(), weights=dbias_of_head.ravel(), minlength=num_buckets)
                 self.table.grad[:, head] += dtable
 

@@ -1,4 +1,4 @@
-"""A branch beside the residual stream: the two places where a norm can stand."""
+"""Adds a branch to the residual stream, with a norm before the branch or after the sum."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +17,12 @@ Branch = Callable[[ndarray], tuple[ndarray, Backward]]
 
 
 class PreNorm(Layer):
-    """Adds what a branch makes of the normed stream: y = x + dropout(branch(norm(x))).
+    """Normalises the stream, applies a branch and adds its output: y = x + dropout(branch(norm(x))).
 
     Args:
-        name: of the branch; a trace records what the norm gives it as `NAME_norm`.
-        norm: of the stream's features.
-        dropout: probability of dropping an element of what the branch adds, in [0, 1).
+        name: of the branch. A trace records the output of the norm as `NAME_norm`.
+        norm: over the features of the stream.
+        dropout: probability of dropping an element of the branch's output, in [0, 1).
 
     Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3.
 
@@ -55,9 +55,9 @@ class PreNorm(Layer):
 
 
 class PostNorm(Layer):
-    """Norms the sum of the stream and what a branch makes of it: y = norm(x + dropout(branch(x))).
+    """Applies a branch, adds its output to the stream and normalises the sum: y = norm(x + dropout(branch(x))).
 
-    The arguments are those of `PreNorm`; here a trace records what comes out as `NAME_norm`.
+    The arguments are those of `PreNorm`.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.1.
 
@@ -91,10 +91,10 @@ class PostNorm(Layer):
 
 
 def entries(gradients: Any) -> tuple[Any, ...]:
-    """What a backward returns, as a tuple also where it is one array."""
+    """The gradients that a backward returned, as a tuple even if it returned one array."""
     return gradients if isinstance(gradients, tuple) else (gradients,)
 
 
 def bare_if_alone(dx: ndarray, *others: ndarray | None) -> Any:
-    """What a backward returns: one array bare, several as a tuple."""
+    """The gradients as a backward returns them: one array by itself, several as a tuple."""
     return (dx, *others) if others else dx

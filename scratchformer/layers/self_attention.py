@@ -40,7 +40,7 @@ class SelfAttention(Layer):
         *,
         is_causal: bool = False,
     ) -> tuple[Inexact[ndarray, "*batch t d_value"], Backward]:
-        """Returns y (..., T, d_value), and `backward(dy)` giving `(dx, dmask)`; the mask is that of attention."""
+        """Returns y (..., T, d_value), and `backward(dy)` giving `(dx, dmask)`; dmask is None for a boolean mask."""
         query, query_backward = self.query(x)
         key, key_backward = self.key(x)
         value, value_backward = self.value(x)

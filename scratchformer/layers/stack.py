@@ -25,9 +25,9 @@ def stack(
 ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
     """Runs blocks one after another, all with the same masks, memory and options: y = block_n(... block_1(x)).
 
-    Returns y, and `backward(dy)` giving `(dx, dmask, dmemory, dmemory_mask)`. All blocks share mask and memory, so
-    the gradients of these are sums over the blocks; None for what was not given. A trace and a cache name the blocks
-    `0`, `1` and so on.
+    Returns y, and `backward(dy)` giving `(dx, dmask, dmemory, dmemory_mask)`. All blocks share masks and memory. The
+    gradients of these are sums over the blocks, or None for what was not given or is boolean. A trace and a cache name
+    the blocks `0`, `1` and so on.
 
     Derivation: `python -m scratchformer derive gpt`.
     """
@@ -58,5 +58,5 @@ def stack(
 
 
 def add(total: ndarray | None, part: ndarray | None) -> ndarray | None:
-    """The sum of the gradients that there are."""
+    """The sum of two gradients, each of which may be None."""
     return part if total is None else total if part is None else total + part

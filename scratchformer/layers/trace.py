@@ -7,23 +7,24 @@ from numpy import ndarray
 
 
 class Trace(Mapping[str, ndarray]):
-    """Records intermediates of a forward pass by name, and those of its backward pass with a `d` before the last part.
+    """Records intermediates of a forward pass by name, and their gradients once the backward pass has run.
 
-    It is a mapping from names to arrays, meant for one forward pass and its backward.
-    Given to a model's call as `trace=`, it holds afterwards, in the order in which they were computed,
+    It is a mapping from names to arrays, for one forward pass and its backward. Pass it to a model as `trace=`. After a
+    GPT or Llama has run, it holds these, in the order in which they were recorded (other models have similar names):
 
     - `embedded`: what enters the first block;
     - `blocks.0.residual_after_attention` and `blocks.0.residual`: the residual stream inside and after a block;
-    - `blocks.0.attention_norm` and `blocks.0.feed_forward_norm`: what the branches get;
+    - `blocks.0.attention_norm` and `blocks.0.feed_forward_norm`: the outputs of the norms;
     - `blocks.0.attention.query`, `.key`, `.value`, `.weights` (before dropout), `.heads` and `.output`;
     - `blocks.0.feed_forward.hidden`, `.activations` and `.output`;
     - `normed`, `logits` and, for a loss, `loss`;
 
-    and once the backward pass has run `dlogits`, `blocks.0.dresidual`, `blocks.0.attention.dquery` and so on.
-    The arrays are those of the computation, not copies: whoever wants to change one copies it first.
+    The name of a gradient has a `d` before its last part: `dlogits`, `blocks.0.dresidual`, `blocks.0.attention.dquery`.
+    The arrays are those of the computation, not copies: copy one before you change it.
 
     Args:
-        patterns: the names to record, where `*` stands for anything: `Trace("*.attention.weights")`; none for all.
+        patterns: of the names to record, where `*` stands for anything, as in `Trace("*.attention.weights")`. Without
+            patterns it records everything.
     """
 
     def __init__(self, *patterns: str) -> None:
@@ -32,17 +33,17 @@ class Trace(Mapping[str, ndarray]):
         self._prefix = ""
 
     def within(self, name: str) -> "Trace":
-        """A view of this trace for a part of the model, whose names all begin with the part's."""
+        """A view of this trace for a part of the model. It puts the name of the part before every name."""
         inner = copy(self)
         inner._prefix = f"{self._prefix}{name}."
         return inner
 
     def wants(self, name: str) -> bool:
-        """Whether an intermediate would be recorded: asked before computing one that nothing else needs."""
+        """Whether an intermediate would be recorded. Ask before you compute one that nothing else needs."""
         return any(fnmatchcase(self._prefix + name, pattern) for pattern in self.patterns)
 
     def record(self, **arrays: ndarray) -> None:
-        """Keeps each array under its name, in the place of an earlier one, if the name is wanted."""
+        """Keeps each array whose name is wanted. It replaces an earlier one of that name."""
         for name, array in arrays.items():
             if self.wants(name):
                 self.keep(self._prefix + name, array)
@@ -66,7 +67,7 @@ class Trace(Mapping[str, ndarray]):
 
 
 class NoTrace(Trace):
-    """Records nothing: what a forward pass is given unless somebody wants to look inside."""
+    """Records nothing. It is the default of every forward pass."""
 
     def within(self, name: str) -> "NoTrace":
         return self

@@ -50,11 +50,11 @@ class BERTConfig:
     num_segments: int = 2
     """Number of segments that tokens may belong to."""
     num_classes: int | None = None
-    """Classes that `classify` tells apart; None for a model without that head."""
+    """Number of classes for `classify`; None for a model without that head."""
     dropout: float = 0.1
     """Probability of dropping an element, in [0, 1)."""
     norm_first: bool = False
-    """Post-norm, as published, or pre-norm."""
+    """Whether blocks are pre-norm, with a last norm; or post-norm, as published."""
 
     def __post_init__(self) -> None:
         name = "BERTConfig"
@@ -67,16 +67,16 @@ class BERTConfig:
 
     @property
     def hidden_width(self) -> int:
-        """Width inside the feed-forward maps, whether it was given or not."""
+        """Width inside the feed-forward maps, with the default filled in."""
         return 4 * self.d_model if self.d_hidden is None else self.d_hidden
 
 
 class BERT(Layer):
-    """BERT's encoder: tokens, positions and segments embedded and summed, a norm, blocks that look both ways.
+    """BERT's encoder: the sum of token, position and segment embeddings, a norm, and blocks without a causal mask.
 
-    Two heads read its output: one predicts tokens that were masked (linear map, GELU, norm, the token table and a
-    bias), the other classifies by the first position (linear map, tanh, linear map). Matrices and tables start normal
-    with standard deviation 0.02, biases at 0, norms at 1.
+    Two heads read its output. One predicts masked tokens: linear map, GELU, norm, token table, bias. The other
+    classifies by the first position: linear map, tanh, dropout, linear map. Matrices and tables start normal with
+    standard deviation 0.02, biases at 0, norms at 1.
 
     Source: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2018, section 3 and appendix A.2.
     """
@@ -115,12 +115,13 @@ class BERT(Layer):
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        """What the encoder makes of every position.
+        """The encoder's output at every position.
 
         Args:
             ids: (..., T) token ids, at most as many as the context is long.
-            segments: (..., T) which segment each token belongs to; None for the first.
-            lengths: (batch,) how many tokens of each sequence are no padding, for ids (batch, T); None for all.
+            segments: (..., T) number of the segment of each token; None for 0.
+            lengths: (batch,) number of tokens before the padding of each sequence, for ids (batch, T); None for no
+                padding.
             generator: turns dropout on.
             trace: records intermediates; see `Trace`.
 
@@ -177,13 +178,13 @@ class BERT(Layer):
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the masked tokens, in nats, and its `backward(dloss=1.0)`.
 
-        Targets are the tokens that were masked, `ignore_index` elsewhere; the head is worked out where they are alone.
+        Targets are the masked tokens, and `ignore_index` elsewhere. The head runs only at the masked positions.
         """
         check_indices("BERT", "targets", targets, self.config.vocabulary_size, ignore=ignore_index)
         check_shape("BERT", "targets", targets, np.shape(ids))
         encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
         counted = targets != ignore_index
-        logits, head_backward = self.masked_head(encoded[counted])
+        logits, head_backward = self.masked_head(encoded[counted])  # (counted, vocabulary)
         loss, loss_backward = cross_entropy(logits, targets[counted])
         trace.record(logits=logits, loss=np.asarray(loss))
 
@@ -205,7 +206,10 @@ class BERT(Layer):
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
     ) -> tuple[Inexact[ndarray, "*batch classes"], Backward]:
-        """Logits of each sequence's classes, by its first position, and `backward(dlogits)`, which returns None."""
+        """Logits of the classes of each sequence, from its first position, and `backward(dlogits)`, which returns None.
+
+        Raises ValueError for a model without that head, and for sequences without a first position.
+        """
         if self.class_head is None:
             raise ValueError("BERT: num_classes is None, expected a number of classes to classify")
         if np.shape(ids)[-1:] == (0,):

@@ -1,4 +1,4 @@
-"""What reads an encoder's output: logits of masked tokens, and of classes."""
+"""The heads of BERT, which read the encoder's output: logits of masked tokens, and of classes."""
 
 import numpy as np
 from jaxtyping import Inexact
@@ -11,7 +11,7 @@ from scratchformer.ops.rows import column_sum
 
 
 class MaskedHead(Layer):
-    """Logits of the token at a position: (norm(gelu(x W + b))) table^T + bias."""
+    """Logits of the token at a position: norm(gelu(x W + b)) table^T + bias."""
 
     def __init__(self, table: Parameter, *, generator: np.random.Generator, dtype: DTypeLike) -> None:
         n, d_model = table.value.shape

@@ -22,7 +22,7 @@ from scratchformer.ops.checks import check_dimensions, check_indices
 
 
 class DecoderOnly(Layer):
-    """What GPT and Llama have in common: token embedding, causal blocks, after pre-norm ones a last norm, linear head.
+    """What GPT and Llama share: token embedding, causal blocks, a last norm if the blocks are pre-norm, linear head.
 
     A subclass makes the parts.
     """
@@ -48,14 +48,14 @@ class DecoderOnly(Layer):
         """Logits of the next token at every position.
 
         Args:
-            ids: (..., T) token ids, at most as many as the context is long, with what the cache holds.
-            mask: boolean, broadcasts to (..., heads, T, T_key): which keys a query may attend to, of those that do not
-                come after it; for padding or packed documents.
-            positions: (T,) or (batch, T), from 0; None to count on from what the cache holds. Biases of the scores do
-                not look at them: there, distances are those of the row.
+            ids: (..., T) token ids. With those in the cache they must fit into the context.
+            mask: boolean, broadcasts to (..., heads, T, T_key). False forbids a key that the causal mask would allow,
+                for padding or packed documents.
+            positions: (T,) or (batch, T), from 0; None to count from the end of the cache, or from 0. ALiBi and
+                relative biases ignore them and use the distances within the row.
             generator: turns dropout on.
             trace: records intermediates; see `Trace`.
-            cache: of what came before these ids, to which they are added; there is then no backward.
+            cache: keys and values of earlier ids, to which those of `ids` are added. There is then no backward.
 
         Returns:
             logits (..., T, vocabulary), and `backward(dlogits)`, which adds to every parameter's gradient and
@@ -63,7 +63,8 @@ class DecoderOnly(Layer):
 
         Raises:
             TypeError: ids or positions that are not integers, a mask that is not boolean.
-            ValueError: a sequence longer than the context, an id or position out of range, positions of another shape.
+            ValueError: a sequence longer than the context, an id or position out of range, positions of another shape,
+                a mask that does not broadcast.
         """
         name = type(self).__name__
         check_indices(name, "ids", ids, len(self.token_embedding.table.value))
@@ -137,7 +138,7 @@ class DecoderOnly(Layer):
 
 
 def check_positions_shape(model: str, positions: ndarray, ids: ndarray) -> None:
-    """Raises ValueError unless there is a position for each place, or for each id."""
+    """Raises ValueError unless positions have the shape of `ids`, or that of its last axis."""
     if positions.shape not in (ids.shape, ids.shape[-1:]):
         raise ValueError(
             f"{model}: positions has shape {positions.shape}, expected {ids.shape[-1:]} or that of ids {ids.shape}"

@@ -42,12 +42,12 @@ class GPTConfig:
     tied_head: bool = True
     """Whether the output head is the token embedding's table."""
     positions: Positions = "learned"
-    """How positions enter: a learned table or sines added to the embeddings, rotary attention, ALiBi's or a learned
-    relative bias of the scores; with none of them only the causal mask tells of the order."""
+    """How positions enter: a learned table or sines added to the embeddings, rotary attention, or a bias of the scores,
+    ALiBi's or a learned relative one. With `none`, only the causal mask shows the order."""
     norm_first: bool = True
-    """Pre-norm blocks and a last norm, as GPT-2; or post-norm blocks and no last norm, as the first GPT."""
+    """Whether blocks are pre-norm, with a last norm, as in GPT-2; or post-norm, without one, as in the first GPT."""
     activation: Activation = "gelu_tanh"
-    """Of the feed-forward maps."""
+    """Activation of the feed-forward maps."""
 
     def __post_init__(self) -> None:
         name = "GPTConfig"
@@ -65,18 +65,18 @@ class GPTConfig:
 
     @property
     def hidden_width(self) -> int:
-        """Width inside the feed-forward maps: 4 d_model, or with a gate 8/3 d_model, rounded up to a multiple of 8."""
+        """Width inside the feed-forward maps: 4 d_model; with a gate 8/3 d_model, rounded up to a multiple of 8."""
         return 8 * math.ceil(self.d_model / 3) if self.activation in GATED else 4 * self.d_model
 
 
 class GPT(DecoderOnly):
     """GPT-2: token and position embeddings, pre-norm causal blocks with tanh-GELU, a last norm, a linear head.
 
-    Options change where norms stand, how positions enter, and the feed-forward maps; a gate there leaves the number of
-    parameters nearly as it is.
+    Options change where norms stand, how positions enter, and the feed-forward maps. A gated map has about as many
+    parameters as the other ones.
 
-    Initialised as GPT-2 is: matrices and tables normal with standard deviation 0.02, the projections that end on the
-    residual stream 0.02 / sqrt(2 num_layers), biases 0, norms 1.
+    It starts as GPT-2 does: matrices and tables normal with standard deviation 0.02, or 0.02 / sqrt(2 num_layers) for
+    the projections whose output is added to the residual stream; biases at 0, norms at 1.
 
     Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3; the numbers of the
     initialisation are those of nanoGPT's model.py. Post-norm: Radford et al., "Improving Language Understanding by

@@ -8,10 +8,11 @@ ENDS_ON_RESIDUAL = ("attention.output.weight", "feed_forward.down.weight")
 
 
 def initialize_as_gpt2(model: DecoderOnly, generator: np.random.Generator) -> None:
-    """Matrices and tables normal with standard deviation 0.02, what ends on the residual stream 0.02 / sqrt(2 layers).
+    """Draws matrices and tables: normal with standard deviation 0.02, or 0.02 / sqrt(2 num_layers) for the projections
+    whose output is added to the residual stream.
 
-    Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3, for the factor of
-    each layer; the numbers are those of nanoGPT's model.py.
+    Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3, for
+    1 / sqrt(number of additions to the stream); the numbers are those of nanoGPT's model.py.
     """
     for name, parameter in model.parameters().items():
         if parameter.value.ndim == 2:

@@ -40,7 +40,7 @@ class LlamaConfig:
     num_heads: int = 32
     """Attention heads per block; must divide d_model, into an even width."""
     num_kv_heads: int | None = None
-    """Heads of keys and values; must divide num_heads. None for as many."""
+    """Heads of keys and values; must divide num_heads. None for num_heads."""
     d_model: int = 4096
     """Width of the residual stream."""
     d_hidden: int | None = None
@@ -52,7 +52,7 @@ class LlamaConfig:
     rotary_base: float = 10_000.0
     """Base of the rotary angles."""
     rotary_scaling: float = 1.0
-    """What positions are divided by, to serve contexts longer than those of training."""
+    """Positions are divided by it, to serve contexts longer than those of training."""
     tied_head: bool = False
     """Whether the output head is the token embedding's table."""
 
@@ -72,15 +72,15 @@ class LlamaConfig:
 
     @property
     def hidden_width(self) -> int:
-        """Width inside the feed-forward map, whether it was given or not."""
+        """Width inside the feed-forward map, with the default filled in."""
         return 8 * math.ceil(self.d_model / 3) if self.d_hidden is None else self.d_hidden
 
 
 class Llama(DecoderOnly):
     """Llama: causal pre-norm blocks with RMS norms, rotary positions, SwiGLU, grouped heads, and no biases.
 
-    Matrices and tables start normal with standard deviation 0.02, the projections that end on the residual stream
-    with 0.02 / sqrt(2 num_layers), norms at 1.
+    Matrices and tables start normal with standard deviation 0.02, or 0.02 / sqrt(2 num_layers) for the projections
+    whose output is added to the residual stream. Norms start at 1.
 
     Source: Touvron et al., "LLaMA: Open and Efficient Foundation Language Models", 2023, section 2.2; grouped heads:
     "Llama 2: Open Foundation and Fine-Tuned Chat Models", 2023, section 2.2. The initialisation is GPT-2's.

@@ -1,4 +1,4 @@
-"""How a model learns of the order of its tokens: one object for each scheme."""
+"""How a model takes in the order of its tokens: one class for each scheme."""
 
 from typing import Literal
 
@@ -15,26 +15,26 @@ Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "non
 
 
 class NoPositions(Layer):
-    """Nothing but the causal mask tells of the order. The other schemes change what they need of this one."""
+    """Adds nothing, so that only the causal mask shows the order. The other schemes override what they need."""
 
     rotary: Rotary | None = None
-    """What turns queries and keys in every block."""
+    """Turns queries and keys in every block; None to leave them as they are."""
 
     def embed(
         self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."]
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        """Embedded tokens with their positions (T,) or (batch, T) in them, and `backward(dy)` giving dx."""
+        """Adds positions (T,) or (batch, T) to embedded tokens x; returns the sum, and `backward(dy)` giving dx."""
         return x, lambda dy: dy
 
     def bias(
         self, t_query: int, t_key: int, dtype: np.dtype
     ) -> tuple[Inexact[ndarray, "heads {t_query} {t_key}"] | None, Backward]:
-        """What is added to the scores of every block, and `backward(dbias)`, which returns None."""
+        """The bias that every block adds to its scores, or None, and `backward(dbias)`, which returns None."""
         return None, lambda dbias: None
 
 
 class LearnedPositions(NoPositions, Embedding):
-    """A vector for each position is added to the token's.
+    """Adds a learned vector for each position to that of the token.
 
     Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018, section 3.1.
     """
@@ -53,7 +53,7 @@ class LearnedPositions(NoPositions, Embedding):
 
 
 class SinusoidalPositions(NoPositions):
-    """Sines and cosines of the position are added to the token's vector, see `sinusoidal_positions`."""
+    """Adds sines and cosines of the position to the vector of the token, see `sinusoidal_positions`."""
 
     def embed(
         self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."]
@@ -62,14 +62,14 @@ class SinusoidalPositions(NoPositions):
 
 
 class RotaryPositions(NoPositions):
-    """Queries and keys are turned by their positions, see `Rotary`."""
+    """Turns queries and keys by their positions, see `Rotary`."""
 
     def __init__(self, rotary: Rotary) -> None:
         self.rotary = rotary
 
 
 class ALiBiPositions(NoPositions):
-    """Scores lose a constant times the distance of query and key, see `alibi_bias`."""
+    """Subtracts a constant times the distance of query and key from each score, see `alibi_bias`."""
 
     def __init__(self, num_heads: int) -> None:
         self.num_heads = num_heads
@@ -81,7 +81,7 @@ class ALiBiPositions(NoPositions):
 
 
 class RelativePositions(NoPositions, RelativeBias):
-    """Scores gain a learned number for each head and bucket of distances, see `RelativeBias`."""
+    """Adds a learned number to each score, by head and bucket of distances, see `RelativeBias`."""
 
     def bias(
         self, t_query: int, t_key: int, dtype: np.dtype

@@ -40,9 +40,9 @@ class TransformerConfig:
     """The sizes and options of an encoder-decoder. Raises ValueError for values out of their range."""
 
     vocabulary_size: int
-    """Number of distinct tokens, shared by source and target."""
+    """Number of distinct tokens of source and target together."""
     num_layers: int = 6
-    """Blocks of the encoder, and of the decoder."""
+    """Number of blocks in the encoder, and again in the decoder."""
     num_heads: int = 8
     """Attention heads per block; must divide d_model."""
     d_model: int = 512
@@ -52,11 +52,11 @@ class TransformerConfig:
     dropout: float = 0.1
     """Probability of dropping an element, in [0, 1)."""
     norm_first: bool = False
-    """Pre-norm, with one more norm at each end; or post-norm, as published."""
+    """Whether blocks are pre-norm, with a last norm in encoder and decoder; or post-norm, as published."""
     norm: Norm = "layer"
-    """Which norm."""
+    """Layer norm or RMS norm."""
     activation: Activation = "relu"
-    """Of the feed-forward maps."""
+    """Activation of the feed-forward maps."""
     bias: bool = True
     """Whether linear maps and norms have biases."""
 
@@ -73,10 +73,10 @@ class TransformerConfig:
 
 
 class Transformer(Layer):
-    """The encoder-decoder of "Attention Is All You Need": post-norm, sinusoidal positions, one table for everything.
+    """The encoder-decoder of "Attention Is All You Need": post-norm, sinusoidal positions, one table of tokens.
 
-    The table embeds source and target, times sqrt(d_model), and is the output head. It starts normal with standard
-    deviation 1 / sqrt(d_model), linear maps as `Linear` does.
+    The table, times sqrt(d_model), embeds source and target; it is also the output head. It starts normal with standard
+    deviation 1 / sqrt(d_model); linear maps start as in `Linear`.
 
     Source: Vaswani et al., 2017, sections 3.1 to 3.5 and 5.4.
     """
@@ -123,10 +123,10 @@ class Transformer(Layer):
 
         Args:
             source: (..., T_source) token ids, padded on the right to one length.
-            ids: (..., T) target ids, beginning with the one that marks the beginning; padding on the right needs no
-                mask, as what comes later is never looked at.
-            source_lengths: (batch,) how many tokens of each source are no padding, for a source (batch, T_source);
-                None for all.
+            ids: (..., T) target ids, after one that marks the beginning. Padding on the right needs no mask, because
+                no earlier token attends to it.
+            source_lengths: (batch,) number of tokens before the padding of each source, for a source
+                (batch, T_source); None for no padding.
             generator: turns dropout on.
             trace: records intermediates, under `encoder.` and `decoder.`; see `Trace`.
 
@@ -180,9 +180,9 @@ class Transformer(Layer):
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
     ) -> tuple[Inexact[ndarray, "*batch t_source d"], Backward]:
-        """The encoder's output, which the decoder attends to, and `backward(dmemory)`, which returns None.
+        """The encoder's output, to which the decoder attends, and `backward(dmemory)`, which returns None.
 
-        `mask` is boolean, True where a source token may be attended to; see `padding_mask`.
+        `mask` is boolean and True where a query may attend to a source token; see `padding_mask`.
         """
         x, embedding_backward = self._embed("source", source, 0, generator)
         x, blocks_backward = stack(self.encoder, x, mask, generator=generator, trace=trace.within("encoder"))
@@ -209,7 +209,11 @@ class Transformer(Layer):
     ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], Backward]:
         """Logits of the next target token at every position, and `backward(dlogits)` giving `dmemory`.
 
-        With a cache, as `new_cache` makes it, memory and its mask are those in there, and there is no backward.
+        A cache from `new_cache` holds memory and its mask, which then replace the arguments, and there is no backward.
+        `mask` is boolean: False forbids a target token that the causal mask would allow. `positions` are (T,) or
+        (batch, T); None counts from the end of the cache, or from 0.
+
+        Raises ValueError without a memory and a cache.
         """
         if cache is not None:
             memory, memory_mask = cache.memory, cache.memory_mask
@@ -249,7 +253,7 @@ class Transformer(Layer):
         *,
         capacity: int,
     ) -> KeyValueCache:
-        """A cache for decoding at most `capacity` target tokens of each source, with the encoder's output in it."""
+        """Encodes a source, and returns a cache with the result and room for `capacity` tokens of each target."""
         mask = self._mask(source, source_lengths)
         memory, _ = self.encode(source, mask)
         return KeyValueCache(capacity, memory, mask)
