@@ -10,7 +10,7 @@ from scratchformer.gradcheck import Report
 from scratchformer.layers import Layer
 from tests.annotations import unchecked
 
-SHIFT = "it shifts whole rows of scores, which softmax does not change with"
+SHIFT = "it shifts whole rows of scores, which leaves softmax unchanged"
 
 
 def check_op(

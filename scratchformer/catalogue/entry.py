@@ -17,7 +17,7 @@ Room = Literal["ops", "layers", "models", "optim"]
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that is checked; `checks(regimes)` draws a check of it, on inputs in some of the regimes."""
+    """Something to check. `checks(regimes)` is a strategy that draws checks of it, on inputs in these regimes."""
 
     name: str
     room: Room
@@ -41,7 +41,7 @@ def layer_entry(
     room: Room = "layers",
     **options: Any,
 ) -> Entry:
-    """A layer and its inputs, drawn from a seed; its parameters are then made random, lest a 1 or 0 hide a mistake."""
+    """A layer and its inputs, drawn from a seed. Its parameters become random, as a 1 or 0 would hide mistakes."""
 
     def check(seed: int) -> Check:
         generator = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def layer_entry(
 
 
 def optimizer_entry(name: str, make: Callable[[Vector], Any], reference: Reference) -> Entry:
-    """An optimizer, with the algorithm of its paper for one parameter."""
+    """An optimizer, with the algorithm of its paper for one parameter as reference."""
 
     def check(size: int, seed: int) -> Check:
         return lambda: check_optimizer(make, reference, size, seed=seed, name=name)

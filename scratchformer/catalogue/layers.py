@@ -33,7 +33,7 @@ from scratchformer.ops import tanh
 Drawn = tuple[Layer, Sequence[Any]]
 Generator = np.random.Generator
 
-KEY_BIAS = "a key bias adds the same to all of a query's scores, which softmax does not change with"
+KEY_BIAS = "a key bias adds one number to all scores of a query, which leaves softmax unchanged"
 
 
 def normal(generator: Generator, *shape: int) -> ndarray:
@@ -105,7 +105,7 @@ def attend_causally(layer: Any, x: ndarray) -> Any:
 
 
 def grouped_attention(generator: Generator) -> Drawn:
-    """Groups of queries, rotary positions, keys and values of widths of their own, tile by tile."""
+    """Blockwise attention with grouped heads, rotary positions, and widths of keys and values that differ."""
     num_kv_heads = int(generator.integers(1, 3))
     layer = MultiHeadAttention(
         AttentionConfig(
@@ -177,7 +177,7 @@ def attend_causally_and_across(layer: Any, x: ndarray, mask: None, memory: ndarr
 
 
 def halves(*prefixes: str) -> dict[str, Any]:
-    """Joint projections to keys and values are judged by halves, and of their biases the half of the keys is zero."""
+    """Splits joint projections into the halves of keys and values. The keys' half of a bias has a gradient of zero."""
     names = [f"{prefix}key_value" for prefix in prefixes]
     split = {f"{name}.{tensor}": 2 for name in names for tensor in ("weight", "bias")}
     return {"split": split, "zero": {f"{name}.bias, part 1 of 2": KEY_BIAS for name in names}}

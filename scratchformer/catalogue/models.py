@@ -26,7 +26,7 @@ Generator = np.random.Generator
 
 
 def ids_and_targets(generator: Generator) -> list[ndarray]:
-    """Two sequences of four of five tokens, one target not counted."""
+    """Two sequences of four ids out of five tokens, and their targets, one of which does not count."""
     ids, targets = generator.integers(0, 5, (2, 2, 4))
     targets[0, 1] = -100
     return [ids, targets]
@@ -85,7 +85,7 @@ def translation_loss(model: Transformer, source: ndarray, ids: ndarray, targets:
 
 IN_BLOCK = halves("blocks.0.attention.")
 IN_TRANSFORMER = halves("encoder.0.attention.", "decoder.0.attention.", "decoder.0.cross_attention.")
-UNREAD = "the head that is not read"
+UNREAD = "this head takes no part"
 MASKED_HEAD = ("linear.weight", "linear.bias", "norm.weight", "norm.bias", "bias")
 UNREAD_HEAD = {f"masked_head.{name}": UNREAD for name in MASKED_HEAD}
 

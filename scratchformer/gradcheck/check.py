@@ -47,13 +47,14 @@ def check_op(
         arguments: of the op. Floating arrays are differentiated, in float64; there must be at least one.
         seed: of the cotangent and of the directions.
         zero: for each argument whose gradient is zero by mathematics, the reason.
-        contract: whether to check the promises beside the gradients too.
-        name: to report; the op's own if none is given.
+        contract: whether to check the other promises of the contract, too.
+        name: of the op in the report; its own if none is given.
         options: of the op.
 
     Raises:
         TypeError: nothing to differentiate, no backward, or gradients of wrong number or shape.
-        ValueError: arguments that hold NaN, an output that is not finite, or one that changes from call to call.
+        ValueError: arguments that hold NaN, an output that is not finite or changes from call to call, or a name in
+            `zero` that is no argument.
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
@@ -77,9 +78,10 @@ def check_layer(
         layer: `layer(*arguments, **options)` returns its output and its backward, which adds to the `.grad` of the
             layer's `parameters()`; `layer.astype(dtype)` is a copy. Give its parameters random values first: a weight
             of 1 hides what is multiplied by it, a bias of 0 what is added.
-        call: `call(layer, *arguments, **options)` is tested in place of calling the layer: a model's `loss`, say.
+        call: `call(layer, *arguments, **options)` is tested instead of `layer(*arguments, **options)`, such as a
+            model's `loss`.
         split: the number of equal parts that a tensor is cut into along its last axis, as the keys' and the values'
-            half of a joint projection. Each is judged for itself, under the name "key_value.bias, part 1 of 2".
+            half of a joint projection. Each part is judged by itself, with a name like "key_value.bias, part 1 of 2".
         arguments, seed, zero, contract, name, options: as for `check_op`; `zero` by argument or parameter.
 
     Raises what `check_op` raises.

@@ -8,10 +8,13 @@ from numpy import ndarray
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Report
 
 TOLERANCE = 1e-12
-"""Relative error up to which a step is right: both sides round, in another order."""
+"""Relative error up to which a step is right. Optimizer and reference round in different orders."""
 
 Reference = Callable[[float, Sequence[float], Sequence[float], bool], float]
-"""The algorithm for one parameter: takes its start, its gradients, the learning rates and whether it decays."""
+"""The algorithm for one parameter: takes its start, its gradients, the learning rates and whether it decays.
+
+Returns its value after the last step.
+"""
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Vector:
 def check_optimizer(
     make: Callable[[Vector], Any], reference: Reference, size: int, *, num_steps: int = 5, seed: int = 0, name: str
 ) -> Report:
-    """Compares what an optimizer makes of a vector with the algorithm of its paper, written for one parameter.
+    """Compares the steps of an optimizer on a vector with the algorithm of its paper, written for one parameter.
 
     Args:
         make: the optimizer of a vector; it has `step(learning_rate)`.

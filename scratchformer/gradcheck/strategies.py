@@ -25,7 +25,7 @@ Draw = Callable[..., Any]
 
 seeds = st.integers(0, 2**32 - 1)
 dimensions = st.integers(1, 4)
-"""From 1, where broadcasting errs, up: a missing sum over a dimension of 1 goes unnoticed."""
+"""Lengths of axes. A length of 1 reveals mistakes in broadcasting, a larger one a missing sum."""
 batch_shapes = st.lists(st.integers(1, 3), max_size=2).map(tuple)
 
 
@@ -37,7 +37,7 @@ def regime_array(regime: Regime, shape: tuple[int, ...], seed: int) -> ndarray:
     - "saturated": normal numbers, three in ten of them replaced by 1e3 or -1e3
     - "tied maxima": about half of each row is its maximum
     - "near-constant rows": the elements of a row differ in the sixth digit
-    - "zeros": nothing else
+    - "zeros": only zeros
     - "subnormal": normal numbers times 1e-310, below the smallest number of full precision
     - "small integers": -2 to 2, with ties and zeros
     """
@@ -79,12 +79,12 @@ def arrays(draw: Draw, shape: tuple[int, ...], regimes: Sequence[Regime] = ORDIN
 
 @st.composite
 def shapes(draw: Draw, min_dims: int = 1, max_dims: int = 3) -> tuple[int, ...]:
-    """A shape of so many dimensions, each 1 or more."""
+    """A shape with `min_dims` to `max_dims` axes, each of length 1 or more."""
     return tuple(draw(st.lists(dimensions, min_size=min_dims, max_size=max_dims)))
 
 
 def any_arrays(min_dims: int = 1, max_dims: int = 3, regimes: Sequence[Regime] = ORDINARY) -> SearchStrategy[ndarray]:
-    """A float64 array of any shape with so many dimensions, in one of the regimes."""
+    """A float64 array of any shape with `min_dims` to `max_dims` axes, in one of the regimes."""
     return shapes(min_dims, max_dims).flatmap(lambda shape: arrays(shape, regimes))
 
 
@@ -103,8 +103,8 @@ def token_ids(shape: tuple[int, ...], vocabulary_size: int) -> SearchStrategy[nd
 def masks(draw: Draw, t_query: int, t_key: int, additive: bool | None = None) -> ndarray:
     """A mask of shape (t_query, t_key): causal, padding, random, or with some rows that may attend to nothing.
 
-    It is boolean, where True means "may attend", or additive, with random numbers there and -inf elsewhere; `additive`
-    says which, None draws it.
+    A boolean mask is True where a query may attend. An additive one holds random numbers there and -inf elsewhere.
+    `additive` says which it is; None leaves that to chance.
     """
     generator = np.random.default_rng(draw(seeds))
     match draw(st.sampled_from(("causal", "padding", "random", "empty rows"))):
@@ -132,7 +132,7 @@ class AttentionInputs(NamedTuple):
 
 @st.composite
 def attention_inputs(draw: Draw, regimes: Sequence[Regime] = ORDINARY) -> AttentionInputs:
-    """Query, key and value. t_query differs from t_key in most, and d_k from d_v, so that confusing them shows."""
+    """Query, key and value. In most, t_query differs from t_key and d_k from d_v, so that mixing them up shows."""
     batch = draw(batch_shapes)
     t_query, t_key, d_k, d_v = (draw(dimensions) for _ in range(4))
     last = ((t_query, d_k), (t_key, d_k), (t_key, d_v))

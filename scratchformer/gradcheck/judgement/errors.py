@@ -10,9 +10,9 @@ from scratchformer.gradcheck.numeric.probes import Probe, Probes
 BY_COMPLEX_STEP, BY_DIFFERENCES = 1e-10, 1e-7
 """Relative errors up to which a gradient is right, by the complex step and by differences."""
 BESIDE_KINK = 1e-3
-"""How far outside of the slopes to both sides of a kink a gradient may lie, relative to its largest element."""
+"""At a kink, a gradient may lie this far outside of the slopes to both sides, relative to its largest element."""
 SAFETY = 10
-"""How many times its estimated noise an oracle may be off."""
+"""An oracle may be off by this many times its estimated noise."""
 NOISY = 1e-4
 """An oracle proves little if its noise, relative to the largest derivative, is above this."""
 UNDERFLOW = 1e-250
@@ -42,7 +42,7 @@ def errors_of(probes: Probes, rounding: float, scale: float) -> Errors:
     """The errors of a gradient at its probes.
 
     Args:
-        probes: with the complex step only if it is to be believed.
+        probes: without the complex step if it is not to be believed.
         rounding: what rounding alone may add to any derivative.
         scale: the largest element of the gradient, as measured.
     """
@@ -59,7 +59,7 @@ def errors_of(probes: Probes, rounding: float, scale: float) -> Errors:
 
 
 def noise_of(probe: Probe, probes: Probes) -> float:
-    """How far off the sharpest oracle may be: by what rounding the inputs does, or, for differences, by their noise."""
+    """How far off the sharpest oracle may be: by the effect of rounding inputs, or by the noise of differences."""
     own = 0.0 if probes.complex_step_applies or not np.isfinite(probe.slope.noise) else probe.slope.noise
     return SAFETY * max(probes.condition, own)
 

@@ -5,7 +5,7 @@ from scratchformer.gradcheck.numeric.probes import Probe, Probes
 
 
 def believed(probes: Probes, rounding: float) -> Probes:
-    """The probes with the complex step only if it is to be believed.
+    """The probes, without the complex step if it is not to be believed.
 
     It is the sharpest oracle for an analytic function, and wrong for any other, perhaps only by a little. So it must
     agree with differences as far as their noise can tell, and must find no error in a gradient in which sharp

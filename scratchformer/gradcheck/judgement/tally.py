@@ -19,7 +19,7 @@ class TensorTally:
         verdict: the strongest.
         counts: how many examples got each verdict.
         errors: the largest among the examples with that verdict, and the median of their Taylor orders.
-        reason: what was said of the verdict, if it is one that passes.
+        reason: the message of the first example with that verdict, if the verdict passes.
     """
 
     tensor: str

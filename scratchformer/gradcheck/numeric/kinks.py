@@ -43,8 +43,8 @@ class Secants(NamedTuple):
 def closes(secants: Sequence[Secants], rounding: float) -> bool:
     """Whether the slopes to both sides approach each other as fast as the step falls, as they do not at a kink.
 
-    The finest step at which the jump counts decides: it must have fallen since the step before, or be gone at the next
-    although it would still count there. It is gone where finer steps do not reach a kink nearby.
+    The finest step at which the jump counts decides. The jump must have fallen since the step before, or be gone at the
+    next step although it would still count there. It is gone if finer steps do not reach a kink nearby.
     """
     jumps = [secant.jump for secant in secants]
     limits = [VISIBLE * rounding / secant.step for secant in secants]

@@ -21,7 +21,8 @@ def wide_units(x: ndarray) -> ndarray:
 def narrow_units(x: ndarray) -> ndarray:
     """The size of each element, or 1 if that is less; for 0, the median size of the others.
 
-    If that is more than `APART` times the wide unit, the narrow one is `APART` squared times the wide one.
+    If that is not less than `APART` times the wide unit, or if all elements are 0, the narrow unit is `APART` squared
+    times the wide one.
     """
     size = finite_sizes(x)
     nonzero = size[size > 0]

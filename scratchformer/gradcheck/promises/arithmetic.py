@@ -17,7 +17,7 @@ SUMMED = 1e-10
 
 
 def is_linear(subject: Subject, dy: Value, seed: int) -> bool:
-    """Whether 2 dy - 3 dz gives twice the gradients of dy less three times those of dz, a random cotangent."""
+    """Whether the gradients of 2 dy - 3 dz are twice those of dy less three times those of dz, which is random."""
     _, backward = subject.forward()
     dz = np.asarray(np.random.default_rng([seed, LINEARITY]).standard_normal(np.shape(dy)))[()]
     of_dy, of_dz, of_both = (gradients_from(backward, d) for d in (dy, dz, 2 * dy - 3 * dz))

@@ -1,4 +1,4 @@
-"""Promises about calls: again, in between, with a wrong shape, from two threads, and writing to nothing."""
+"""Promises about calls: backward may be called again, after other calls, and in two threads, and writes to nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial

@@ -14,7 +14,7 @@ Layout = Callable[[ndarray], ndarray]
 """Copies an array into some memory layout."""
 
 OTHER_FACTORS = (0.5, 1 - 2.0**-20)
-"""What inputs are multiplied by to get other inputs: by the second where the first leaves the function's domain."""
+"""Factors that turn inputs into other inputs. The second is tried if the first leaves the function's domain."""
 
 
 def is_floating(x: object) -> bool:

@@ -53,7 +53,7 @@ class Subject(ABC):
     layout: Layout = np.array
 
     can_be_shared: ClassVar[bool]
-    """Whether two threads may use one object at once, as only what a call returns outlives it."""
+    """Whether two threads may use one object at once. They may if calls change nothing that they share."""
 
     def __post_init__(self) -> None:
         self.arguments = copied_arguments(self.call.arguments, self.dtype, self.layout)
