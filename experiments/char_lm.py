@@ -3,7 +3,7 @@
 Source: nanoGPT's CPU example for character-level Shakespeare (https://github.com/karpathy/nanoGPT, README): 4 layers,
 4 heads, width 128, context 64, batch 12, 2,000 steps, AdamW. It reports a validation loss of 1.88 nats per character.
 
-Other than the source, batches go through the whole text before any part of it is repeated, and a moving average of the
+Unlike in the source, batches go through the whole text before any part of it is repeated, and a moving average of the
 weights is evaluated (`--average 0` for the last weights).
 
 `--model llama` trains a Llama of the same sizes, with no more parameters: RMS norms, rotary positions, SwiGLU. Options

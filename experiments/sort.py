@@ -8,7 +8,7 @@ Here the hash is CRC-32 of the digits, so that every run holds out the same 186 
 often. The source means to draw those with few distinct digits more often, because they are learned last. But it does so
 only where there are more than 3 distinct digits, and there are never more than 3.
 
-Other than the source, the learning rate rises to 2e-3 and falls to 0 instead of staying at 5e-4, and a moving average
+Unlike in the source, the learning rate rises to 2e-3 and falls to 0 instead of staying at 5e-4, and a moving average
 of the weights is evaluated. Without both, one of three seeds ended with one sequence wrong: 222221.
 
 Expected: all sequences are sorted. Those in which one digit occurs five or six times are learned last, long after the
@@ -75,7 +75,7 @@ class Sort(TrainingExperiment[PromptedOptions, GPT, TokenBatch]):
         return {"held out": right[n:].mean(), "training": right[:n].mean()} | by_repeats
 
     def judge(self, folder: RunFolder) -> list[Result]:
-        """The shares of 5,000 draws, and of all held-out sequences, that are sorted; both should be 1."""
+        """Prints some answers. Returns the shares of 5,000 draws, and of all held-out sequences, that are sorted."""
         held_out, drawn = self.held_out, draws(self.held_out, 5000, self.options.seed, 1)
         with self.evaluated():
             answers, to_drawn = (greedy_answers(self.model, sequences, LENGTH) for sequences in (held_out, drawn))
@@ -97,7 +97,7 @@ class Sort(TrainingExperiment[PromptedOptions, GPT, TokenBatch]):
 
 
 def split() -> tuple[ndarray, ndarray]:
-    """The sequences to learn from, and about a quarter to hold out, by a hash of nothing but the digits."""
+    """The sequences to learn from, and those to hold out: about a quarter, chosen by a hash of the digits alone."""
     is_held_out = np.array([zlib.crc32(in_digits(sequence).encode()) % 4 == 0 for sequence in SEQUENCES])
     return SEQUENCES[~is_held_out], SEQUENCES[is_held_out]
 
@@ -107,7 +107,7 @@ def in_digits(sequence: ndarray) -> str:
 
 
 def draws(sequences: ndarray, count: int, *seed: int) -> ndarray:
-    """So many sequences, drawn at random from the given ones."""
+    """Draws `count` of the sequences at random, with replacement."""
     return sequences[np.random.default_rng(seed).integers(len(sequences), size=count)]
 
 

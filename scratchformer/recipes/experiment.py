@@ -31,16 +31,16 @@ TrainingOptionsT = TypeVar("TrainingOptionsT", bound=TrainingOptions)
 class Experiment(ABC, Generic[OptionsT]):
     """One run of an experiment.
 
-    `main` parses the options, makes the run from them, and calls `begin`, `carry_out`, `judge` and `draw`, in this
-    order. With `--plot-only` it calls `draw` alone.
+    `main` parses the options, makes the run from them, and calls `begin`, `carry_out`, `judge` and `draw_for`, in this
+    order. With `--plot-only` it calls `draw_for` alone.
 
     Attributes:
-        about: the question.
+        about: what is asked, by whom, and what was published.
         presets: options by name; the first is the default.
         options: of this run.
-        depends_on: what determines the results: the options, and what a subclass adds. config.json keeps it, and a run
+        depends_on: what determines the results: the options, and what a subclass adds. config.json stores it, and a run
             is resumed only if it is still the same.
-        notes: what else config.json keeps, such as the title of the figures.
+        notes: what else config.json stores, such as the title of the figures.
 
     Args:
         options: within their ranges.
@@ -61,11 +61,14 @@ class Experiment(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def carry_out(self, folder: RunFolder) -> None:
-        """Trains or measures, and writes the data into the folder. summary.json says how many seconds this took."""
+        """Trains or measures, and writes the data into the folder.
+
+        summary.json says how many seconds this took, unless the run was resumed.
+        """
 
     @abstractmethod
     def judge(self, folder: RunFolder) -> list[Result]:
-        """Prints examples of what came out, and returns the results, with their targets."""
+        """Prints examples of what the model does, and returns the results with their targets."""
 
     @classmethod
     @abstractmethod
@@ -88,7 +91,7 @@ class Experiment(ABC, Generic[OptionsT]):
     def main(cls, arguments: Sequence[str]) -> None:
         """Runs the experiment with the arguments of a command line.
 
-        When an option or a file is wrong it exits with status 2, when training diverges with 1, and one sentence.
+        Prints one sentence and exits with status 2 if an option or a file is wrong, with 1 if training diverges.
         """
         program = cls.about.program
         with one_sentence_errors(program):
@@ -142,7 +145,7 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
         self.validation_loss = train_as(options, self.recorder)
 
     def evaluated(self) -> ExitStack:
-        """Inside its `with` block the model holds the weights that are evaluated, and NumPy does not warn."""
+        """A context in which the model holds the weights to evaluate, such as averages, and NumPy does not warn."""
         stack = ExitStack()
         stack.enter_context(self.training.trainer.evaluated())
         stack.enter_context(np.errstate(all="ignore"))
