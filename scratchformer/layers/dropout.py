@@ -14,7 +14,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float) -> None:
-        check_probability("Dropout", p=p)
+        check_probability("Dropout", "p", p)
         self.p = p
 
     def __call__(

@@ -48,7 +48,7 @@ class FeedForward(Layer):
         generator: np.random.Generator,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        check_choice("FeedForward", get_args(Activation), activation=activation)
+        check_choice("FeedForward", "activation", activation, get_args(Activation))
         self.activation = activation
         d_up = 2 * d_hidden if activation in GATED else d_hidden
         self.up = Linear(d_model, d_up, bias=bias, generator=generator, dtype=dtype)

@@ -55,8 +55,8 @@ class AttentionConfig:
             check_divides(name, num_heads=self.num_heads, d_model=self.d_model)
         check_divides(name, num_kv_heads=self.kv_heads, num_heads=self.num_heads)
         check_at_least(name, 1, d_key=self.key_width, d_value=self.value_width, d_memory=self.memory_width)
-        check_probability(name, dropout=self.dropout)
-        check_choice(name, get_args(Method), method=self.method)
+        check_probability(name, "dropout", self.dropout)
+        check_choice(name, "method", self.method, get_args(Method))
 
     @property
     def kv_heads(self) -> int:

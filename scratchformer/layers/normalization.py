@@ -67,7 +67,7 @@ class RMSNorm(Layer):
 
 def make_norm(norm: Norm, width: int, *, bias: bool, eps: float | None, dtype: DTypeLike) -> LayerNorm | RMSNorm:
     """The norm of this name. Only the layer norm has a bias. `eps` of None stands for the default of the norm."""
-    check_choice("make_norm", get_args(Norm), norm=norm)
+    check_choice("make_norm", "norm", norm, get_args(Norm))
     if norm == "layer":
         return LayerNorm(width, bias=bias, eps=1e-5 if eps is None else eps, dtype=dtype)
     return RMSNorm(width, eps=1e-6 if eps is None else eps, dtype=dtype)

@@ -62,7 +62,7 @@ class BERTConfig:
         check_at_least(name, 1, d_hidden=self.hidden_width)
         if self.num_classes is not None:
             check_at_least(name, 1, num_classes=self.num_classes)
-        check_probability(name, dropout=self.dropout)
+        check_probability(name, "dropout", self.dropout)
         check_divides(name, num_heads=self.num_heads, d_model=self.d_model)
 
     @property

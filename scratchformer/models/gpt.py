@@ -52,10 +52,10 @@ class GPTConfig:
     def __post_init__(self) -> None:
         name = "GPTConfig"
         check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model")
-        check_probability(name, dropout=self.dropout)
+        check_probability(name, "dropout", self.dropout)
         check_divides(name, num_heads=self.num_heads, d_model=self.d_model)
-        check_choice(name, get_args(Positions), positions=self.positions)
-        check_choice(name, get_args(Activation), activation=self.activation)
+        check_choice(name, "positions", self.positions, get_args(Positions))
+        check_choice(name, "activation", self.activation, get_args(Activation))
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise ValueError(f"GPTConfig: d_model must be even for sinusoidal positions, got {self.d_model}")
         if self.positions == "rotary" and self.d_model % (2 * self.num_heads):

@@ -61,14 +61,15 @@ class LlamaConfig:
         num_kv_heads = self.num_heads if self.num_kv_heads is None else self.num_kv_heads
         check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "hidden_width")
         check_at_least(name, 1, num_kv_heads=num_kv_heads)
-        check_probability(name, dropout=self.dropout)
+        check_probability(name, "dropout", self.dropout)
         if self.d_model % (2 * self.num_heads):
             raise ValueError(
                 f"LlamaConfig: num_heads {self.num_heads} does not divide d_model {self.d_model} into even widths"
             )
         check_divides(name, num_kv_heads=num_kv_heads, num_heads=self.num_heads)
-        check_not_negative(name, eps=self.eps)
-        check_positive(name, rotary_base=self.rotary_base, rotary_scaling=self.rotary_scaling)
+        check_not_negative(name, "eps", self.eps)
+        check_positive(name, "rotary_base", self.rotary_base)
+        check_positive(name, "rotary_scaling", self.rotary_scaling)
 
     @property
     def hidden_width(self) -> int:

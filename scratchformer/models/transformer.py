@@ -63,9 +63,9 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         name = "TransformerConfig"
         check_sizes(self, "vocabulary_size", "num_layers", "num_heads", "d_model", "d_hidden")
-        check_probability(name, dropout=self.dropout)
-        check_choice(name, get_args(Norm), norm=self.norm)
-        check_choice(name, get_args(Activation), activation=self.activation)
+        check_probability(name, "dropout", self.dropout)
+        check_choice(name, "norm", self.norm, get_args(Norm))
+        check_choice(name, "activation", self.activation, get_args(Activation))
         if self.d_model % self.num_heads or self.d_model % 2:
             raise ValueError(
                 f"TransformerConfig: d_model {self.d_model} must be even and a multiple of num_heads {self.num_heads}"

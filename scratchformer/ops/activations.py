@@ -55,7 +55,7 @@ def gelu(
 
     Derivation: `python -m scratchformer derive gelu`.
     """
-    check_choice("gelu", ("none", "tanh"), approximate=approximate)
+    check_choice("gelu", "approximate", approximate, ("none", "tanh"))
     return _gelu_exact(x) if approximate == "none" else _gelu_tanh(x)
 
 

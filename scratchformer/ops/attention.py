@@ -88,7 +88,7 @@ def scaled_dot_product_attention(
     Derivation: `python -m scratchformer derive attention`.
     """
     check_mask("scaled_dot_product_attention", mask, (*query.shape[:-1], key.shape[-2]))
-    check_probability("scaled_dot_product_attention", dropout=dropout)
+    check_probability("scaled_dot_product_attention", "dropout", dropout)
     allowed = may_attend(mask, is_causal, query.shape[-2], key.shape[-2])
     if mask is not None:
         value = zero_unless_used(allowed, value, over_axis=-2)

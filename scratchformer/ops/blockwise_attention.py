@@ -42,7 +42,7 @@ def blockwise_attention(
     Derivation: `python -m scratchformer derive blockwise_attention`.
     """
     check_mask("blockwise_attention", mask, (*query.shape[:-1], key.shape[-2]))
-    check_probability("blockwise_attention", dropout=dropout)
+    check_probability("blockwise_attention", "dropout", dropout)
     tiles = Tiles(mask, (*query.shape[:-1], key.shape[-2]), is_causal)
     if mask is not None or (is_causal and tiles.t_query > tiles.t_key):
         used_queries, used_keys = tiles.used()

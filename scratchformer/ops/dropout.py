@@ -30,7 +30,7 @@ def dropout(
 
     Derivation: `python -m scratchformer derive dropout`.
     """
-    check_probability("dropout", p=p)
+    check_probability("dropout", "p", p)
     if p == 0 or generator is None:
         y = x.view()
         y.flags.writeable = False

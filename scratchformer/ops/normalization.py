@@ -35,7 +35,7 @@ def layer_norm(
 
     Derivation: `python -m scratchformer derive layer_norm`.
     """
-    check_not_negative("layer_norm", eps=eps)
+    check_not_negative("layer_norm", "eps", eps)
     n = x.shape[-1]
     z = x - row_mean(x)
     inverse_std = 1 / np.sqrt(row_mean(z * z) + float(eps))
@@ -80,7 +80,7 @@ def rms_norm(
 
     Derivation: `python -m scratchformer derive rms_norm`.
     """
-    check_not_negative("rms_norm", eps=eps)
+    check_not_negative("rms_norm", "eps", eps)
     n = x.shape[-1]
     inverse_rms = 1 / np.sqrt(row_mean(x * x) + float(eps))
     z = x * inverse_rms

@@ -33,7 +33,7 @@ def sinusoidal_positions(
     op = "sinusoidal_positions"
     check_positions(op, positions)
     check_dtype(op, dtype)
-    check_positive(op, base=base)
+    check_positive(op, "base", base)
     check_at_least(op, 2, d_model=d_model)
     if d_model % 2:
         raise ValueError(f"{op}: d_model must be even, got {d_model}")

@@ -86,8 +86,9 @@ def rotary(
 
 def check_rotary_options(op: str, base: float, scaling: float, layout: str) -> None:
     """Raises ValueError unless base and scaling are positive and finite, and the layout is known."""
-    check_positive(op, base=base, scaling=scaling)
-    check_choice(op, get_args(Layout), layout=layout)
+    check_positive(op, "base", base)
+    check_positive(op, "scaling", scaling)
+    check_choice(op, "layout", layout, get_args(Layout))
 
 
 def check_alignment(positions: ndarray, shape: tuple[int, ...]) -> None:
