@@ -20,32 +20,28 @@ def check_sizes(config: object, *names: str) -> None:
     check_at_least(type(config).__name__, 1, **{name: getattr(config, name) for name in names})
 
 
-def check_probability(function: str, **probabilities: float) -> None:
-    """Raises ValueError unless every probability lies in [0, 1)."""
-    for name, p in probabilities.items():
-        if not 0 <= p < 1:
-            raise ValueError(f"{function}: {name} must lie in [0, 1), got {p}")
+def check_probability(function: str, name: str, p: float) -> None:
+    """Raises ValueError unless `p` lies in [0, 1)."""
+    if not 0 <= p < 1:
+        raise ValueError(f"{function}: {name} must lie in [0, 1), got {p}")
 
 
-def check_positive(function: str, **options: float) -> None:
-    """Raises ValueError unless every option is positive and finite."""
-    for name, option in options.items():
-        if not 0 < option < math.inf:
-            raise ValueError(f"{function}: {name} must be positive and finite, got {option}")
+def check_positive(function: str, name: str, option: float) -> None:
+    """Raises ValueError unless `option` is positive and finite."""
+    if not 0 < option < math.inf:
+        raise ValueError(f"{function}: {name} must be positive and finite, got {option}")
 
 
-def check_not_negative(function: str, **options: float) -> None:
-    """Raises ValueError unless every option is 0 or more."""
-    for name, option in options.items():
-        if not option >= 0:
-            raise ValueError(f"{function}: {name} must not be negative, got {option}")
+def check_not_negative(function: str, name: str, option: float) -> None:
+    """Raises ValueError unless `option` is 0 or more."""
+    if not option >= 0:
+        raise ValueError(f"{function}: {name} must not be negative, got {option}")
 
 
-def check_choice(function: str, known: tuple, **options: str) -> None:
-    """Raises ValueError unless every option is one of the known names."""
-    for name, option in options.items():
-        if option not in known:
-            raise ValueError(f"{function}: {name} must be one of {list(known)}, got {option!r}")
+def check_choice(function: str, name: str, option: str, known: tuple) -> None:
+    """Raises ValueError unless `option` is one of the `known` names."""
+    if option not in known:
+        raise ValueError(f"{function}: {name} must be one of {list(known)}, got {option!r}")
 
 
 def check_divides(function: str, **sizes: int) -> None:
