@@ -133,9 +133,9 @@ def with_feature(x: ndarray, feature: ndarray | int) -> ndarray:
 def shift_of_rows(tiles: Tiles, head: Head, rows: slice, q: ndarray, key: ndarray, longest_key: ndarray) -> ndarray:
     """The shift c of each row (rows, 1), subtracted from its scores so that exponentials neither overflow nor vanish.
 
-    The shift is 0 if |query| |key| bounds all scores of the row to half of the range of exponents, and no additive mask
-    can make them larger. Else it is the largest score. Both look only at keys up to the last one of the row, so that
-    even its rounding does not depend on later keys.
+    The shift is 0 if |query| |key| keeps all scores of the row within half of the range of exponents, and no additive
+    mask can enlarge them. Else it is the largest score, or 0 if all are forbidden. Only keys up to the last one of the
+    row count, so that not even its rounding depends on later keys.
     """
     shift = np.zeros((len(q), 1), q.dtype)
     bound = np.sqrt(row_dot(q.real, q.real)) * longest_key[tiles.last_key(rows)]

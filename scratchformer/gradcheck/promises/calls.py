@@ -50,7 +50,7 @@ def writes_to_nothing(subject: Subject, dy: Value, seed: int) -> bool:
 
 
 def refuses_other_shapes(subject: Subject, dy: Value, seed: int) -> bool:
-    """Whether a cotangent of another shape is a ValueError or TypeError, also if it could be broadcast."""
+    """Whether a cotangent of another shape raises ValueError or TypeError, even if it could be broadcast."""
     right = np.asarray(dy)
     if not right.ndim:
         return True
