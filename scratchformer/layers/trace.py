@@ -20,6 +20,7 @@ class Trace(Mapping[str, ndarray]):
     - `normed`, `logits` and, for a loss, `loss`;
 
     The name of a gradient has a `d` before its last part: `dlogits`, `blocks.0.dresidual`, `blocks.0.attention.dquery`.
+    The gradients of `weights` and `loss` are not recorded.
     The arrays are those of the computation, not copies: copy one before you change it.
 
     Args:
