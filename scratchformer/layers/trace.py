@@ -17,7 +17,7 @@ class Trace(Mapping[str, ndarray]):
     - `blocks.0.attention_norm` and `blocks.0.feed_forward_norm`: the outputs of the norms;
     - `blocks.0.attention.query`, `.key`, `.value`, `.weights` (before dropout), `.heads` and `.output`;
     - `blocks.0.feed_forward.hidden`, `.activations` and `.output`;
-    - `normed`, `logits` and, for a loss, `loss`;
+    - `normed`, `logits` and, for a loss, `loss`.
 
     The name of a gradient has a `d` before its last part: `dlogits`, `blocks.0.dresidual`, `blocks.0.attention.dquery`.
     The gradients of `weights` and `loss` are not recorded.
