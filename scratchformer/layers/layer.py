@@ -66,7 +66,12 @@ class Layer:
         return twin
 
     def replica(self: LayerT) -> LayerT:
-        """A layer for another thread: it shares the values of this packed one, and has gradients of its own."""
+        """A layer for another thread: it shares the values of this packed one, and has gradients of its own.
+
+        Raises ValueError for a layer that is not packed.
+        """
+        if "values" not in vars(self):
+            raise ValueError(f"{type(self).__name__}: a replica shares packed values; call pack() first")
         twin = self._twin()
         twin._bind(self.values, np.zeros_like(self.grads))
         return twin

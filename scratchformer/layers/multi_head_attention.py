@@ -138,7 +138,7 @@ class MultiHeadAttention(Layer):
         query, query_backward = self._queries(x, positions)  # (..., heads, T_query, d_key)
         key, value, key_value_backward = self._keys_and_values(x, memory, positions, cache)  # (..., kv_heads, T_key, d)
         keys, values = repeat_heads(key, group), repeat_heads(value, group)  # (..., heads, T_key, d)
-        heads, attention_backward = self._attend(keys)(
+        heads, attention_backward = self._attention_op(keys.shape[-2])(
             query, keys, values, mask, is_causal=is_causal, dropout=self.config.dropout, generator=generator
         )  # (..., heads, T_query, d_value)
         y, output_backward = self.output(merge_heads(heads))  # (..., T_query, d_model)
@@ -165,7 +165,7 @@ class MultiHeadAttention(Layer):
 
     def _queries(self, x: ndarray, positions: ndarray) -> tuple[ndarray, Backward]:
         q, linear_backward = self.query(x)  # (..., T, heads * d_key)
-        query, rotary_backward = self._turned(split_heads(q, self.config.num_heads), positions)
+        query, rotary_backward = self._rotated(split_heads(q, self.config.num_heads), positions)
 
         def backward(dquery: ndarray) -> ndarray:
             return linear_backward(merge_heads(rotary_backward(dquery)))
@@ -187,7 +187,7 @@ class MultiHeadAttention(Layer):
         kv_heads = self.config.kv_heads
         key_value, linear_backward = self.key_value(memory)  # (..., T, kv_heads * (d_key + d_value))
         k, v = np.split(key_value, [kv_heads * self.config.key_width], axis=-1)  # (..., T, kv_heads * d)
-        key, rotary_backward = self._turned(split_heads(k, kv_heads), positions)
+        key, rotary_backward = self._rotated(split_heads(k, kv_heads), positions)
         value = split_heads(v, kv_heads)
 
         def backward(dkey: ndarray, dvalue: ndarray) -> ndarray:
@@ -196,14 +196,14 @@ class MultiHeadAttention(Layer):
 
         return key, value, backward
 
-    def _turned(self, heads: ndarray, positions: ndarray) -> tuple[ndarray, Backward]:
+    def _rotated(self, heads: ndarray, positions: ndarray) -> tuple[ndarray, Backward]:
         rotary = self.config.rotary
         return (heads, lambda dheads: dheads) if rotary is None else rotary(heads, positions)
 
-    def _attend(self, keys: ndarray) -> Callable[..., tuple[ndarray, Backward]]:
+    def _attention_op(self, t_key: int) -> Callable[..., tuple[ndarray, Backward]]:
         """The op that computes attention to these keys, dense or blockwise."""
         method = self.config.method
-        is_blockwise = method == "blockwise" or (method == "auto" and keys.shape[-2] >= BLOCKWISE_FROM)
+        is_blockwise = method == "blockwise" or (method == "auto" and t_key >= BLOCKWISE_FROM)
         return blockwise_attention if is_blockwise else scaled_dot_product_attention
 
 

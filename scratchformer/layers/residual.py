@@ -47,7 +47,7 @@ class PreNorm(Layer):
         b, dropout_backward = self.dropout(b, generator)
 
         def backward(dy: ndarray) -> Any:
-            dz, *others = entries(branch_backward(dropout_backward(dy)))
+            dz, *others = as_tuple(branch_backward(dropout_backward(dy)))
             trace.record(**{f"d{self.name}_norm": dz})
             return bare_if_alone(dy + norm_backward(dz), *others)
 
@@ -84,13 +84,13 @@ class PostNorm(Layer):
         def backward(dy: ndarray) -> Any:
             trace.record(**{f"d{self.name}_norm": dy})
             dsum = norm_backward(dy)
-            dx, *others = entries(branch_backward(dropout_backward(dsum)))
+            dx, *others = as_tuple(branch_backward(dropout_backward(dsum)))
             return bare_if_alone(dsum + dx, *others)
 
         return y, backward
 
 
-def entries(gradients: Any) -> tuple[Any, ...]:
+def as_tuple(gradients: Any) -> tuple[Any, ...]:
     """The gradients that a backward returned, as a tuple even if it returned one array."""
     return gradients if isinstance(gradients, tuple) else (gradients,)
 

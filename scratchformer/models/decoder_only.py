@@ -16,9 +16,9 @@ from scratchformer.layers import (
 )
 from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
 from scratchformer.layers.stack import stack
-from scratchformer.models.positions import NoPositions
+from scratchformer.models.positions import PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
-from scratchformer.ops.checks import check_dimensions, check_indices
+from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_indices
 
 
 class DecoderOnly(Layer):
@@ -29,7 +29,7 @@ class DecoderOnly(Layer):
 
     context_length: int
     token_embedding: Embedding
-    position_embedding: NoPositions
+    position_embedding: PositionScheme
     dropout: Dropout
     blocks: list[TransformerBlock]
     norm: LayerNorm | RMSNorm | None
@@ -69,8 +69,7 @@ class DecoderOnly(Layer):
         name = type(self).__name__
         check_indices(name, "ids", ids, len(self.token_embedding.table.value))
         check_dimensions(name, "ids", ids, 1)
-        if mask is not None and (not isinstance(mask, ndarray) or mask.dtype != bool):
-            raise TypeError(f"{name}: mask must be boolean, got {getattr(mask, 'dtype', type(mask).__name__)}")
+        check_boolean_mask(name, mask)
         start, length = 0 if cache is None else cache.length, ids.shape[-1]
         if start + length > self.context_length:
             raise ValueError(f"{name}: ids has {start + length} positions, the context holds {self.context_length}")

@@ -14,8 +14,8 @@ from scratchformer.ops.rows import unbroadcast
 Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]
 
 
-class NoPositions(Layer):
-    """Adds nothing, so that only the causal mask shows the order. The other schemes override what they need."""
+class PositionScheme(Layer):
+    """How a model learns of positions. By itself it adds nothing; each scheme overrides what it needs."""
 
     rotary: Rotary | None = None
     """Turns queries and keys in every block; None to leave them as they are."""
@@ -33,7 +33,11 @@ class NoPositions(Layer):
         return None, lambda dbias: None
 
 
-class LearnedPositions(NoPositions, Embedding):
+class NoPositions(PositionScheme):
+    """Leaves the order to the causal mask."""
+
+
+class LearnedPositions(PositionScheme, Embedding):
     """Adds a learned vector for each position to that of the token.
 
     Source: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018, section 3.1.
@@ -52,7 +56,7 @@ class LearnedPositions(NoPositions, Embedding):
         return x + vectors, backward
 
 
-class SinusoidalPositions(NoPositions):
+class SinusoidalPositions(PositionScheme):
     """Adds sines and cosines of the position to the vector of the token, see `sinusoidal_positions`."""
 
     def embed(
@@ -61,14 +65,14 @@ class SinusoidalPositions(NoPositions):
         return x + sinusoidal_positions(positions, x.shape[-1], dtype=x.real.dtype), lambda dy: dy
 
 
-class RotaryPositions(NoPositions):
+class RotaryPositions(PositionScheme):
     """Turns queries and keys by their positions, see `Rotary`."""
 
     def __init__(self, rotary: Rotary) -> None:
         self.rotary = rotary
 
 
-class ALiBiPositions(NoPositions):
+class ALiBiPositions(PositionScheme):
     """Subtracts a constant times the distance of query and key from each score, see `alibi_bias`."""
 
     def __init__(self, num_heads: int) -> None:
@@ -77,10 +81,10 @@ class ALiBiPositions(NoPositions):
     def bias(
         self, t_query: int, t_key: int, dtype: np.dtype
     ) -> tuple[Inexact[ndarray, "heads {t_query} {t_key}"] | None, Backward]:
-        return alibi_bias(self.num_heads, t_query, t_key, dtype=np.zeros(0, dtype).real.dtype), lambda dbias: None
+        return alibi_bias(self.num_heads, t_query, t_key, dtype=np.finfo(dtype).dtype), lambda dbias: None
 
 
-class RelativePositions(NoPositions, RelativeBias):
+class RelativePositions(PositionScheme, RelativeBias):
     """Adds a learned number to each score, by head and bucket of distances, see `RelativeBias`."""
 
     def bias(
@@ -99,7 +103,7 @@ def new_positions(
     d_model: int,
     generator: np.random.Generator,
     dtype: DTypeLike,
-) -> NoPositions:
+) -> PositionScheme:
     """The scheme of this name, for a causal model of these sizes."""
     match scheme:
         case "learned":

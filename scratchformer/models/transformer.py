@@ -26,6 +26,7 @@ from scratchformer.models.decoder_only import check_positions_shape
 from scratchformer.models.positions import SinusoidalPositions
 from scratchformer.ops import Backward, cross_entropy, padding_mask
 from scratchformer.ops.checks import (
+    check_boolean_mask,
     check_choice,
     check_dimensions,
     check_indices,
@@ -184,6 +185,7 @@ class Transformer(Layer):
 
         `mask` is boolean and True where a query may attend to a source token; see `padding_mask`.
         """
+        check_boolean_mask("Transformer", mask)
         x, embedding_backward = self._embed("source", source, 0, generator)
         x, blocks_backward = stack(self.encoder, x, mask, generator=generator, trace=trace.within("encoder"))
         memory, norm_backward = (x, lambda dx: dx) if self.encoder_norm is None else self.encoder_norm(x)
@@ -213,10 +215,12 @@ class Transformer(Layer):
         `mask` is boolean: False forbids a target token that the causal mask would allow. `positions` are (T,) or
         (batch, T); None counts from the end of the cache, or from 0.
 
-        Raises ValueError without a memory and a cache.
+        Raises ValueError without a memory and a cache, TypeError for a mask that is not boolean.
         """
         if cache is not None:
             memory, memory_mask = cache.memory, cache.memory_mask
+        check_boolean_mask("Transformer", mask)
+        check_boolean_mask("Transformer", memory_mask)
         if memory is None:
             raise ValueError("Transformer: memory is None, expected the encoder's output or a cache that holds it")
         x, embedding_backward = self._embed("ids", ids, 0 if cache is None else cache.length, generator, positions)

@@ -76,6 +76,12 @@ def check_indices(function: str, name: str, indices: ndarray, size: int, ignore:
         raise ValueError(f"{function}: {name} holds {indices[outside][0]}, expected 0 to {size - 1}")
 
 
+def check_boolean_mask(function: str, mask: ndarray | None) -> None:
+    """Raises TypeError unless `mask` is None or boolean."""
+    if mask is not None and (not isinstance(mask, ndarray) or mask.dtype != bool):
+        raise TypeError(f"{function}: mask must be boolean, got {getattr(mask, 'dtype', type(mask).__name__)}")
+
+
 def check_integers(function: str, name: str, array: ndarray) -> None:
     """Raises TypeError unless `array` is an array of integers."""
     if not isinstance(array, ndarray) or array.dtype.kind not in "iu":

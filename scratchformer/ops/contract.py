@@ -137,13 +137,14 @@ def in_order(op: str, arguments: tuple[ArrayArgument, ...], args: tuple, options
 
 def check_kinds(op: str, arguments: tuple[ArrayArgument, ...], kinds: tuple[Kind | None, ...]) -> None:
     """Raises TypeError or ValueError unless arrays of these kinds fit the annotations."""
+    floating: tuple[np.dtype, str] | None = None
     known: dict[str, tuple[Any, str]] = {}
     for argument, kind in zip(arguments, kinds, strict=True):
         if kind is None and argument.is_optional:
             continue
         dtype, shape = check_plain(op, argument.name, kind, argument.letters, argument.described)
         if argument.letters == "fc":
-            expected, first = known.setdefault("dtype", (dtype, argument.name))
+            expected, first = floating = floating or (dtype, argument.name)
             if dtype != expected:
                 raise TypeError(f"{op}: {argument.name} is {dtype}, {first} is {expected}; expected one dtype")
         if argument.axes != ("...",):
@@ -173,7 +174,8 @@ def check_axes(op: str, argument: ArrayArgument, shape: tuple[int, ...], known: 
     if not leads and len(shape) != len(names):
         raise ValueError(f"{op}: {argument.name} must have shape {spelled}, got {shape}")
     start = len(shape) - len(names)
-    for axis, length in zip((*leads, *names), (*[shape[:start]][: len(leads)], *shape[start:]), strict=True):
+    lengths = (shape[:start], *shape[start:]) if leads else shape
+    for axis, length in zip(argument.axes, lengths, strict=True):
         expected, first = known.setdefault(axis, (length, f"{argument.name} of shape {shape}"))
         if length != expected:
             raise ValueError(f"{op}: {axis} is {expected} in {first}, but {length} in {argument.name} of shape {shape}")

@@ -119,6 +119,8 @@ def test_a_replica_shares_values_and_has_gradients_of_its_own(seed: int) -> None
     layer.grads[...] = 1
     replica = layer.replica()
     assert type(replica) is Tied
+    with pytest.raises(ValueError, match=r"^Linear: a replica shares packed values; call pack\(\) first$"):
+        Linear(1, 1, generator=np.random.default_rng(0)).replica()
     assert replica.head.table is replica.embedding.table
     assert replica.num_decayed == layer.num_decayed
     assert replica.values is layer.values

@@ -175,6 +175,9 @@ def test_errors_name_the_argument() -> None:
         match=r"^cross_entropy: \*batch is \(2, 3\) in logits of .*, but \(2, 2\) in targets of shape \(2, 2\)$",
     ):
         model.loss(ids, ids, ids[:, :2])
+    for masked in (lambda mask: model.encode(ids, mask), lambda mask: model.decode(ids, memory, mask)):
+        with pytest.raises(TypeError, match=r"^Transformer: mask must be boolean, got float64$"):
+            masked(np.zeros((1, 3)))
     cache = model.new_cache(ids, capacity=3)
     _, backward = model.decode(ids, cache=cache)
     with pytest.raises(TypeError, match=r"^cache: a forward pass through a key-value cache has no backward; "):
