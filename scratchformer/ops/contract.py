@@ -158,6 +158,8 @@ def check_plain(
     if kind is None or kind[0] not in (ndarray, np.memmap):
         raise TypeError(f"{op}: {name} must be {described}, got {'None' if kind is None else kind[0].__name__}")
     _, dtype, shape = kind
+    if dtype == np.float16:
+        raise TypeError(f"{op}: {name} is float16, in which sums overflow; expected float32 or wider")
     if dtype.kind not in letters or not dtype.isnative:
         raise TypeError(f"{op}: {name} must be {described}, got {dtype}")
     return dtype, shape

@@ -76,6 +76,7 @@ REFUSED: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (TypeError, "weight must be a floating array, got list", lambda: scaled(X, [1.0, 2.0, 4.0])),
     (TypeError, "x must be a floating array, got MaskedArray", lambda: scaled(np.ma.MaskedArray(X), WEIGHT)),
     (TypeError, "x must be a floating array, got >f8", lambda: scaled(X.astype(">f8"))),
+    (TypeError, "x is float16, in which sums overflow; expected float32 or wider", lambda: scaled(X.astype("e"))),
     (TypeError, "x must be a floating array, got object", lambda: scaled(X.astype(object))),
     (TypeError, "rows must be an integer array, got bool", lambda: scaled(X, rows=np.array([True, False]))),
     (TypeError, "weight is float32, x is float64; expected one dtype", lambda: scaled(X, WEIGHT.astype(np.float32))),
