@@ -10,7 +10,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from scratchformer.layers import NO_TRACE, Layer, Trace
-from scratchformer.optim import Optimizer, ParallelMap, WeightAverage, clip_global_norm, global_norm
+from scratchformer.optim import Optimizer, ParallelMap, WeightAverage, global_norm
+from scratchformer.optim.clipping import scale_down
 from scratchformer.optim.spans import spans
 from scratchformer.training.allocator import keep_freed_memory
 from scratchformer.training.divergence import Divergence, first_non_finite
@@ -207,9 +208,10 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _clip(self, grads: np.ndarray) -> float:
         """Clips the gradient if there is a limit; returns its norm before."""
-        if self.max_norm is None:
-            return global_norm(grads, self._map)
-        return clip_global_norm(grads, self.max_norm, self._map)
+        norm = global_norm(grads, self._map)
+        if self.max_norm is not None:
+            scale_down(grads, norm, self.max_norm, self._map)
+        return norm
 
     def _divergence(self, micro_batches: Sequence[BatchT], symptom: str) -> Divergence:
         """The error for a step that went non-finite; repeats the step, shard by shard, to find the cause."""

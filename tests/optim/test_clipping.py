@@ -81,15 +81,21 @@ def test_errors_name_the_argument() -> None:
     np.testing.assert_array_equal(grads, np.ones(3))
 
 
-def test_squares_that_overflow_in_float32_are_clipped_as_any_others() -> None:
-    grads = np.array([3e25, 4e25], np.float32)
-    with np.errstate(over="ignore"):
-        assert clip_global_norm(grads, 10.0) == pytest.approx(5e25, rel=1e-6)
-    np.testing.assert_allclose(grads, [6, 8], rtol=1e-6)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("exponent", [-300, -160, -40, -25, -18, 18, 25, 37, 160, 300])
+def test_squares_that_leave_the_range_are_clipped_as_any_others(dtype: type, exponent: int) -> None:
+    if dtype == np.float32 and abs(exponent) > 40:
+        return
+    size = dtype(10.0**exponent)
+    grads = np.array([3 * size, 4 * size])
+    assert global_norm(grads) == pytest.approx(5 * float(size), rel=1e-6)
+    clip_global_norm(grads, 2.5 * float(size))
+    np.testing.assert_allclose(grads, [1.5 * size, 2 * size], rtol=1e-6 if exponent > -40 else 0.5)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_gradients_that_are_not_finite_are_left_for_the_caller_to_see(value: float) -> None:
+def test_gradients_that_are_not_finite_are_an_error_and_left_as_they_are(value: float) -> None:
     grads = np.array([1.0, value])
-    assert not math.isfinite(clip_global_norm(grads, 0.5))
+    with pytest.raises(FloatingPointError, match=f"^clip_global_norm: grads have the norm {value}, expected a finite "):
+        clip_global_norm(grads, 0.5)
     np.testing.assert_array_equal(grads, [1.0, value])
