@@ -111,7 +111,7 @@ def masked_weights(
 ) -> tuple[ndarray, Backward]:
     """P = softmax(S) and its backward, with S = scale Q K^T + mask where attending is allowed and -inf elsewhere."""
     (t_query, d_k), t_key = query.shape[-2:], key.shape[-2]
-    scale = 1 / math.sqrt(d_k) if scale is None else float(scale)
+    scale = 1 / math.sqrt(d_k or 1) if scale is None else float(scale)
     if mask is not None or t_query > t_key:
         query = zero_unless_used(allowed, query, over_axis=-1)
         key = zero_unless_used(allowed, key, over_axis=-2)

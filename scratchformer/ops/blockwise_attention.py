@@ -49,7 +49,7 @@ def blockwise_attention(
         zero = query.dtype.type(0)
         query = np.where(used_queries, query, zero)
         key, value = np.where(used_keys, key, zero), np.where(used_keys, value, zero)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
+    scale = 1 / math.sqrt(query.shape[-1] or 1) if scale is None else float(scale)
     p = 0.0 if generator is None else float(dropout)
     seed = 0 if generator is None or p == 0 else int(generator.integers(2**63))
 

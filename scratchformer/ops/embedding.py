@@ -46,4 +46,4 @@ def add_rows(
     order = ids.ravel().argsort(kind="stable")
     sorted_ids = ids.ravel()[order]
     starts = np.flatnonzero(np.concatenate(([True], sorted_ids[1:] != sorted_ids[:-1])))
-    table[sorted_ids[starts]] += np.add.reduceat(rows.reshape(-1, table.shape[1])[order], starts, axis=0)
+    table[sorted_ids[starts]] += np.add.reduceat(rows.reshape(ids.size, table.shape[1])[order], starts, axis=0)

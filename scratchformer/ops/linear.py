@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
@@ -30,13 +32,13 @@ def linear(
     Derivation: `python -m scratchformer derive linear`.
     """
     (d_in, d_out), shape = weight.shape, x.shape
-    rows = x.reshape(-1, d_in)  # (batch, in): one large product instead of one per batch entry
+    rows = x.reshape(math.prod(shape[:-1]), d_in)  # (batch, in): one large product instead of one per batch entry
     y = (rows @ weight).reshape(*shape[:-1], d_out)
     if bias is not None:
         y += bias
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
-        drows = dy.reshape(-1, d_out)  # (batch, out)
+        drows = dy.reshape(len(rows), d_out)  # (batch, out)
         dx = (drows @ weight.T).reshape(shape)
         # In the memory layout of the weight: adding it to the gradient of a transposed (tied) table stays contiguous.
         dweight = np.matmul(rows.T, drows, out=np.empty_like(weight))

@@ -56,14 +56,15 @@ def alibi_bias(
 
     Raises:
         TypeError: a dtype that is not floating.
-        ValueError: a size below 1.
+        ValueError: no head, or a negative number of queries or keys.
 
     Source: Press, Smith and Lewis, "Train Short, Test Long: Attention with Linear Biases Enables Input Length
         Extrapolation", 2021, section 3; other head counts as in the code published with it.
 
     Derivation: `python -m scratchformer derive positions`.
     """
-    check_at_least("alibi_bias", 1, num_heads=num_heads, t_query=t_query, t_key=t_key)
+    check_at_least("alibi_bias", 1, num_heads=num_heads)
+    check_at_least("alibi_bias", 0, t_query=t_query, t_key=t_key)
     check_dtype("alibi_bias", dtype)
     power = 2 ** (int(num_heads).bit_length() - 1)
     steps = np.concatenate([np.arange(1, power + 1), np.arange(1, 2 * (num_heads - power), 2) / 2])
@@ -82,15 +83,15 @@ def relative_buckets(
     If bidirectional, B is half of num_buckets, and keys after the query take the second half. Else B is num_buckets,
     and keys after the query count as distance 0. The last query is aligned with the last key.
 
-    Raises ValueError for a size below 1, a num_buckets that is too small, or odd if bidirectional, or a max_distance of
-    at most E.
+    Raises ValueError for a negative size, a num_buckets that is too small, or odd if bidirectional, or a max_distance
+    of at most E.
 
     Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2019,
         section 2.1; the formula as in the code published with it.
 
     Derivation: `python -m scratchformer derive positions`.
     """
-    check_at_least("relative_buckets", 1, t_query=t_query, t_key=t_key)
+    check_at_least("relative_buckets", 0, t_query=t_query, t_key=t_key)
     check_bucket_options("relative_buckets", num_buckets, max_distance, bidirectional)
     per_direction = num_buckets // 2 if bidirectional else num_buckets
     exact = per_direction // 2

@@ -1,5 +1,7 @@
 """Sums along the last axis and across rows, written as products because BLAS adds faster than `sum` does."""
 
+import math
+
 import numpy as np
 
 
@@ -20,7 +22,7 @@ def row_dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def column_sum(x: np.ndarray) -> np.ndarray:
     """Sum over all axes but the last: (..., n) to (n,)."""
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     return np.ones(len(rows), x.dtype) @ rows
 
 

@@ -248,6 +248,17 @@ def test_an_empty_batch_has_loss_zero_and_no_gradient(shape: tuple[int, int]) ->
     assert not model.grads.any()
 
 
+@pytest.mark.parametrize("positions", get_args(Positions))
+@pytest.mark.parametrize("shape", [(2, 0), (0, 3), (0,)])
+def test_no_tokens_give_no_logits_and_no_gradient(positions: Positions, shape: tuple[int, ...]) -> None:
+    model, ids = tiny_gpt(positions=positions), np.zeros(shape, np.int64)
+    assert model(ids)[0].shape == (*shape, 5)
+    loss, backward = model.loss(ids, ids)
+    backward()
+    assert loss == 0
+    assert not model.grads.any()
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     for size in ("vocabulary_size", "context_length", "num_layers", "num_heads", "d_model"):

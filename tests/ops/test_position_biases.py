@@ -36,9 +36,9 @@ def test_alibi_is_minus_slope_times_distance_with_the_last_query_at_the_last_key
 
 @pytest.mark.usefixtures("unchecked")
 def test_errors_of_alibi_name_the_argument() -> None:
-    for name in ("num_heads", "t_query", "t_key"):
-        sizes = {"num_heads": 2, "t_query": 3, "t_key": 4} | {name: 0}
-        with pytest.raises(ValueError, match=f"alibi_bias: {name} must be at least 1, got 0"):
+    for name, least in (("num_heads", 1), ("t_query", 0), ("t_key", 0)):
+        sizes = {"num_heads": 2, "t_query": 3, "t_key": 4} | {name: least - 1}
+        with pytest.raises(ValueError, match=f"alibi_bias: {name} must be at least {least}, got {least - 1}"):
             alibi_bias(**sizes)
     with pytest.raises(TypeError, match="alibi_bias: dtype must be floating, got bool"):
         alibi_bias(2, 3, 4, dtype=bool)
@@ -104,9 +104,9 @@ def test_a_bucket_starts_at_its_exact_distance_where_powers_are_rounded_up() -> 
 
 @pytest.mark.usefixtures("unchecked")
 def test_errors_of_buckets_name_the_argument() -> None:
-    with pytest.raises(ValueError, match="relative_buckets: t_query must be at least 1, got 0"):
-        relative_buckets(0, 3)
-    with pytest.raises(ValueError, match="relative_buckets: t_key must be at least 1, got -2"):
+    with pytest.raises(ValueError, match="relative_buckets: t_query must be at least 0, got -1"):
+        relative_buckets(-1, 3)
+    with pytest.raises(ValueError, match="relative_buckets: t_key must be at least 0, got -2"):
         relative_buckets(3, -2)
     with pytest.raises(ValueError, match="relative_buckets: num_buckets must be even, half of them for each"):
         relative_buckets(3, 3, num_buckets=7)
