@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from threadpoolctl import threadpool_limits
 
 from experiments.speed.tasks import AttentionSettings, Task, TrainingSettings
@@ -17,7 +17,7 @@ from scratchformer.models import GPT, GPTConfig
 from scratchformer.ops import blockwise_attention, scaled_dot_product_attention
 from scratchformer.optim import AdamW, Constant
 from scratchformer.text import TokenBatch
-from scratchformer.training import Trainer, keep_freed_memory, next_token_loss
+from scratchformer.training import Trainer, as_safetensors, keep_freed_memory, next_token_loss
 
 LEARNING_RATE, BETAS, WEIGHT_DECAY, MAX_NORM = 1e-3, (0.9, 0.99), 0.1, 1.0
 
@@ -98,4 +98,4 @@ def write_weights(config: GPTConfig, path: Path) -> None:
         name: parameter.value + np.float32(0.05) * generator.standard_normal(parameter.value.shape, dtype=np.float32)
         for name, parameter in model.parameters().items()
     }
-    save_file(tensors, path)
+    path.write_bytes(as_safetensors(tensors))

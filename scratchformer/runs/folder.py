@@ -12,13 +12,20 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy import ndarray
-from safetensors.numpy import save
 
 import scratchformer
 from scratchformer.layers import Layer
 from scratchformer.runs.command_line import ConfigT, config_from_json, places_of
 from scratchformer.runs.files import Position, Table, read_json
-from scratchformer.training import first_difference, load, read_checkpoint, trained_checkpoint
+from scratchformer.training import (
+    PARTIAL,
+    as_safetensors,
+    first_difference,
+    load,
+    read_checkpoint,
+    replace_file,
+    trained_checkpoint,
+)
 
 
 @runtime_checkable
@@ -46,7 +53,8 @@ class RunFolder:
             self.path = _make_numbered(Path("runs"), name) if path is None else path
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()
-            if any(not entry.name.endswith(".partial") for entry in self.path.iterdir()):
+            self._remove_partial_files()
+            if any(self.path.iterdir()):
                 raise ValueError(f"run folder {self.path} is not empty; choose another, nothing was overwritten")
         except OSError as error:
             raise ValueError(f"run folder {error.filename} cannot be made: {error.strerror}") from None
@@ -62,6 +70,7 @@ class RunFolder:
         folder = cls.__new__(cls)
         folder.path = path
         folder._lock()
+        folder._remove_partial_files()
         stored = folder.read_json("config").get("environment")
         if difference := first_difference(stored, describe_environment(), "environment"):
             print(f"note: {difference}; the run goes on, but its last digits may differ", file=sys.stderr)
@@ -82,6 +91,12 @@ class RunFolder:
             except BlockingIOError:
                 raise ValueError(f"run folder {self.path} is in use by another run") from None
 
+    def _remove_partial_files(self) -> None:
+        """Removes what a killed process left. Nobody else writes into the folder: it is locked."""
+        for partial in self.path.glob(f".*{PARTIAL}"):
+            with suppress(OSError):
+                partial.unlink()
+
     def close(self) -> None:
         """Unlocks the folder."""
         self._unlock()
@@ -97,19 +112,12 @@ class RunFolder:
 
     def write_arrays(self, name: str, arrays: Mapping[str, ndarray]) -> Path:
         """Writes NAME.safetensors and returns its path."""
-        return self._write(f"{name}.safetensors", save(dict(arrays)))
+        return self._write(f"{name}.safetensors", as_safetensors(arrays))
 
     def _write(self, name: str, content: bytes) -> Path:
-        partial = self.path / f".{name}.partial"
         try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            return partial.replace(self.path / name)
+            return replace_file(self.path / name, [content])
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise OSError(f"{self.path / name} cannot be written: {error.strerror}") from None
 
     def read_json(self, name: str) -> Any:

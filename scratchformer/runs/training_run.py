@@ -169,7 +169,7 @@ class Recorder(Generic[ModelT, BatchT]):
             arrays = {name: array for name, array in vars(error.shard).items() if isinstance(array, np.ndarray)}
             try:
                 message += f"; its batch is in {self.folder.write_arrays('diverged_batch', arrays)}"
-            except OSError as failure:
+            except (OSError, TypeError) as failure:  # a dtype that the format does not have
                 message += f"; {failure}"
         if (self.folder.path / LAST).exists():
             message += f"; the last good checkpoint is {self.folder.path / LAST}"

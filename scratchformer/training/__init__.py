@@ -1,11 +1,18 @@
 """The training loop, data-parallel over threads, and checkpoints to go on from."""
 
 from scratchformer.training.allocator import keep_freed_memory
-from scratchformer.training.checkpoint import Checkpoint, check_is_file, read_checkpoint, write_checkpoint
+from scratchformer.training.checkpoint import (
+    Checkpoint,
+    as_safetensors,
+    check_is_file,
+    read_checkpoint,
+    write_checkpoint,
+)
 from scratchformer.training.descriptions import first_difference
 from scratchformer.training.divergence import Divergence
 from scratchformer.training.loop import Progress, train
 from scratchformer.training.losses import next_token_loss
+from scratchformer.training.replacing import PARTIAL, replace_file
 from scratchformer.training.resuming import restore, training_checkpoint
 from scratchformer.training.saving import BEST, LAST, load, model_checkpoint, save, trained_checkpoint
 from scratchformer.training.trainer import Batch, StepMetrics, Trainer
@@ -13,12 +20,14 @@ from scratchformer.training.trainer import Batch, StepMetrics, Trainer
 __all__ = [
     "BEST",
     "LAST",
+    "PARTIAL",
     "Batch",
     "Checkpoint",
     "Divergence",
     "Progress",
     "StepMetrics",
     "Trainer",
+    "as_safetensors",
     "check_is_file",
     "first_difference",
     "keep_freed_memory",
@@ -26,6 +35,7 @@ __all__ = [
     "model_checkpoint",
     "next_token_loss",
     "read_checkpoint",
+    "replace_file",
     "restore",
     "save",
     "train",

@@ -1,9 +1,7 @@
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,8 @@ import numpy as np
 from numpy import ndarray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+
+from scratchformer.training.replacing import replace_file
 
 FORMAT = 1
 ZEROS = "0" * 64
@@ -38,27 +38,29 @@ def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     """
     path = Path(path)
     content = {"sha256": ZEROS, "format": FORMAT, "description": checkpoint.description}
-    tensors = {name: np.asarray(tensor, order="C") for name, tensor in checkpoint.tensors.items()}
     try:
-        data = save(tensors, metadata={"scratchformer": json.dumps(content)})
-    except SafetensorError as error:
+        data = as_safetensors(checkpoint.tensors, {"scratchformer": json.dumps(content)})
+    except TypeError as error:
         raise TypeError(f"write_checkpoint: {error}") from None
     start, stop = _digest_span(data)
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(data[:start])
-            file.write(_digest(data, start, stop).encode())
-            file.write(memoryview(data)[stop:])
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _flush_folder(path.parent)
+        replace_file(path, [data[:start], _digest(data, start, stop).encode(), memoryview(data)[stop:]])
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         kept = "the earlier checkpoint is untouched" if path.exists() else "there is no earlier one"
         raise OSError(f"checkpoint {path} cannot be written: {error.strerror}; {kept}") from None
+
+
+def as_safetensors(arrays: Mapping[str, ndarray], metadata: dict[str, str] | None = None) -> bytes:
+    """The content of a safetensors file with these arrays. Every array that goes to a file goes through here.
+
+    Raises TypeError for a dtype that the format does not have.
+    """
+    # The library writes the memory of an array, whatever its strides, as if it were in C order.
+    in_order = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    try:
+        return save(in_order, metadata=metadata)
+    except SafetensorError as error:
+        raise TypeError(str(error)) from None
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
@@ -106,13 +108,3 @@ def _digest(data: bytes, start: int, stop: int) -> str:
     digest.update(ZEROS.encode())
     digest.update(memoryview(data)[stop:])
     return digest.hexdigest()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Makes a renaming durable. Windows cannot open folders, and flushes them by itself."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

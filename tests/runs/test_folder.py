@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -62,8 +63,13 @@ def test_json_has_no_word_for_what_is_not_finite(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_write_left_does_not_make_a_folder_full(tmp_path: Path) -> None:
-    (tmp_path / ".config.json.partial").touch()
-    assert RunFolder(tmp_path, "sort").path == tmp_path
+    (tmp_path / ".1a2b.partial").touch()
+    folder = RunFolder(tmp_path, "sort")
+    folder.write_json("config", {})
+    folder.close()
+    (tmp_path / ".3c4d.partial").touch()
+    RunFolder.open(tmp_path)
+    assert os.listdir(tmp_path) == ["config.json"]
 
 
 def test_json_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
@@ -76,16 +82,31 @@ def test_json_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_arrays_are_written_as_safetensors(tmp_path: Path) -> None:
-    path = RunFolder(tmp_path / "run", "sort").write_arrays("batch", {"ids": np.arange(6).reshape(2, 3)})
+    ids = np.arange(12).reshape(3, 4)
+    arrays = {
+        "plain": ids,
+        "view": ids[:, :-1],
+        "turned": ids.T,
+        "reversed": ids[::-1, ::-2],
+        "broadcast": np.broadcast_to(ids[0], (2, 4)),
+        "swapped": ids[:, 1:].astype(">i4"),
+        "number": np.array(3.5),
+    }
+    path = RunFolder(tmp_path / "run", "sort").write_arrays("batch", arrays)
     assert path == tmp_path / "run" / "batch.safetensors"
-    np.testing.assert_array_equal(load_file(path)["ids"], np.arange(6).reshape(2, 3))
+    for name, found in load_file(path).items():
+        np.testing.assert_array_equal(found, arrays[name])
 
 
-def test_a_write_that_fails_names_the_file_and_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_write_that_fails_names_the_file_and_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     folder = RunFolder(tmp_path / "run", "sort")
     folder.write_text("sample.txt", "old")
-    full = Path("/dev/full")
-    (folder.path / ".sample.txt.partial").symlink_to(full)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match=r"sample\.txt cannot be written: No space left on device"):
         folder.write_text("sample.txt", "new")
     assert (folder.path / "sample.txt").read_text() == "old"

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,16 @@ def test_the_content_reaches_the_disk_before_the_name_and_the_name_before_the_re
     write_checkpoint(tmp_path / "a", Checkpoint(TENSORS, {}))
     assert events == ["file", "replace", "folder"]
     assert sizes[0] == (tmp_path / "a").stat().st_size
+
+
+def test_whoever_reads_while_two_write_finds_one_of_both(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    checkpoints = [Checkpoint({"x": np.full(size, value)}, {}) for size, value in ((40_000, 1.0), (80_000, 2.0))]
+    write_checkpoint(path, checkpoints[0])
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(lambda one=one: [write_checkpoint(path, one) for _ in range(30)]) for one in checkpoints]
+        while not all(writer.done() for writer in writers):
+            read_checkpoint(path)
+        for writer in writers:
+            writer.result()
+    assert os.listdir(tmp_path) == [path.name]
