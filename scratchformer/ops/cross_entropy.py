@@ -58,7 +58,7 @@ def cross_entropy(
     total = row_sum(exponentials)  # (counted, 1)
     loss = np.sum(np.log(total)[:, 0] - expected) / n
 
-    def backward(dloss: float = 1.0) -> ndarray:
+    def backward(dloss: float) -> ndarray:
         share = dtype.type(dloss / n)
         dx = exponentials * (share / total)  # (counted, classes)
         if label_smoothing:

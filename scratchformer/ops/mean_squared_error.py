@@ -25,7 +25,7 @@ def mean_squared_error(
     difference = prediction - target
     loss = np.sum(difference * difference) / n
 
-    def backward(dloss: float = 1.0) -> tuple[ndarray, ndarray]:
+    def backward(dloss: float) -> tuple[ndarray, ndarray]:
         dprediction = difference * difference.dtype.type(2 * dloss / n)
         return dprediction, -dprediction
 

@@ -249,6 +249,8 @@ def test_errors_name_the_argument() -> None:
         attention(4, 4, d_key=0)
     with pytest.raises(ValueError, match="AttentionConfig: d_value must be at least 1, got 0"):
         attention(4, 4, d_value=0)
+    with pytest.raises(ValueError, match="AttentionConfig: d_memory must be at least 1, got 0"):
+        attention(4, 4, d_memory=0)
     with pytest.raises(ValueError, match="AttentionConfig: num_heads 3 does not divide d_model 4"):
         attention(4, 3, d_value=2)
     assert attention(4, 3, d_key=2, d_value=2).query.weight.value.shape == (4, 6)

@@ -113,7 +113,9 @@ def test_through_a_cache_it_gives_what_it_gives_at_once(norm_first: bool, seed: 
     x, memory = normal(seed, (2, 5, D), (2, 3, D_MEMORY))
     whole, _ = layer(x, memory=memory, is_causal=True)
     cache = KeyValueCache(5)
-    parts = [layer(x[:, i : i + 2], memory=memory, is_causal=True, cache=cache)[0] for i in (0, 2, 4)]
+    unread = np.full_like(memory, np.nan)  # what the memory holds is kept from the first call on
+    given = {0: memory, 2: unread, 4: unread}
+    parts = [layer(x[:, i : i + 2], memory=given[i], is_causal=True, cache=cache)[0] for i in given]
     assert_close(np.concatenate(parts, axis=1), whole, 1e-12)
     with pytest.raises(ValueError, match="no room for 1 more"):
         layer(x[:, :1], memory=memory, is_causal=True, cache=cache)

@@ -61,7 +61,7 @@ def test_weight_starts_at_one_and_bias_at_zero() -> None:
     assert layer.eps == 1e-5
     layer = RMSNorm(3)
     np.testing.assert_array_equal(layer.weight.value, np.ones(3, np.float32))
-    assert layer.weight.value.dtype == np.float32
+    assert {parameter.value.dtype for parameter in layer.parameters().values()} == {np.dtype(np.float32)}
     assert layer.eps == 1e-6
 
 

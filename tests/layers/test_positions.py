@@ -116,8 +116,8 @@ def test_errors_of_the_relative_bias_name_the_argument() -> None:
     with pytest.raises(ValueError, match="RelativeBias: max_distance must be more than the 8 distances"):
         RelativeBias(2, max_distance=8, generator=generator)
     layer = RelativeBias(2, generator=generator)
-    with pytest.raises(ValueError, match="relative_buckets: t_query must be at least 1, got 0"):
-        layer(0, 3)
+    with pytest.raises(ValueError, match="relative_buckets: t_query must be at least 0, got -1"):
+        layer(-1, 3)
     _, backward = layer(3, 4)
     with pytest.raises(ValueError, match=r"RelativeBias: dbias has shape \(3, 4\), expected \(2, 3, 4\)"):
         backward(np.zeros((3, 4), np.float32))

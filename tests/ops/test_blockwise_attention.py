@@ -229,6 +229,13 @@ def test_scores_whose_exponentials_would_overflow_weigh_what_they_should(largest
     assert_close(y, scaled_dot_product_attention(query, key, value)[0], 1e-12)
 
 
+def test_a_key_that_the_first_tile_alone_attends_to_is_not_taken_for_unused() -> None:
+    arrays = normal(0, (5, 2), (3, 2), (3, 2))
+    mask = np.ones((5, 3), bool)
+    mask[1:, 0] = False
+    assert_close(blockwise_attention(*arrays, mask)[0], scaled_dot_product_attention(*arrays, mask)[0], 1e-12)
+
+
 def test_tiles_above_the_diagonal_are_left_out() -> None:
     causal, whole = tiles.Tiles(None, (9, 9), True), tiles.Tiles(None, (9, 9), False)
     assert [causal.columns(rows)[-1].stop for rows in causal.rows()] == [rows.stop for rows in causal.rows()]

@@ -62,6 +62,12 @@ def test_loss_and_gradient_equal_the_definition(
     assert np.abs(backward(-2.5) + 2.5 * dlogits).max() <= 1e-14
 
 
+def test_without_classes_nothing_can_count() -> None:
+    loss, backward = cross_entropy(np.ones((2, 0)), np.full(2, -100))
+    assert loss == 0
+    assert backward().shape == (2, 0)
+
+
 def test_nothing_is_ignored_and_smoothed_by_default_but_minus_one_hundred() -> None:
     (logits,) = normal(1, (3, 4))
     targets = np.array([2, -100, 0])

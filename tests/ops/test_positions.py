@@ -202,5 +202,6 @@ def test_errors_of_sinusoidal_positions_name_the_argument() -> None:
         sinusoidal_positions(positions, 4, base=0)
     with pytest.raises(TypeError, match="sinusoidal_positions: dtype must be floating, got int64"):
         sinusoidal_positions(positions, 4, dtype=np.int64)
-    with pytest.raises(TypeError, match="sinusoidal_positions: positions must be an integer or floating array, got"):
-        sinusoidal_positions(3, 4)
+    for wrong, kind in ((3, "int"), (positions > 1, "bool")):
+        with pytest.raises(TypeError, match=f"sinusoidal_positions: positions must be .* floating array, got {kind}$"):
+            sinusoidal_positions(wrong, 4)

@@ -40,7 +40,7 @@ EQUIVALENT = [
         "the first match alone is read",
     ),
     at(
-        r"layers\.heads\.x_repeat_heads",
+        r"layers\.multi_head_attention\.x_repeat_heads",
         "return heads if group == 1 else np.repeat(heads, group, axis=-3)",
         "return heads if (group == 1) and False else np.repeat(heads, group, axis=-3)",
         "a copy more is as right",
@@ -50,6 +50,24 @@ EQUIVALENT = [
         "start = 0 if cache is None else cache.length",
         "start = 1 if cache is None else cache.length",
         "of positions the differences alone count",
+    ),
+    Equivalent(
+        r"layers\.(block|stack)\..*",
+        r"cache=cache_within\(cache, .*\),",
+        r"cache=cache_within\(cache, \"(XX\w+XX|[A-Z_]+)\"\),",
+        "parts of a cache may have any names that differ",
+    ),
+    at(
+        r"layers\.block\.xǁTransformerBlockǁ_attend_across",
+        "if self.cross_attention is None or self.add_cross_attention is None:",
+        "if self.cross_attention is None and self.add_cross_attention is None:",
+        "both are there or neither is",
+    ),
+    at(
+        r"layers\.dropout\.xǁDropoutǁ__call__",
+        "return (x, lambda dy: dy) if generator is None else dropout(x, self.p, generator)",
+        "return (x, lambda dy: dy) if (generator is None) and False else dropout(x, self.p, generator)",
+        "without a generator the op gives x as well",
     ),
     at(
         r"layers\.cache\.xǁKeyValueCacheǁ__init__",
