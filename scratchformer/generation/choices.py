@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
+from scratchformer.python_numbers import take_python_numbers
+
 Choice = Callable[[ndarray], ndarray]
 """Takes logits (..., vocabulary), and returns the token ids that it chose, (...)."""
 
@@ -45,6 +47,7 @@ class Sampling:
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
+        take_python_numbers(self)
         if not 0 < self.temperature < math.inf:
             raise ValueError(
                 f"Sampling: temperature must be positive and finite, got {self.temperature}; for the limit 0 use greedy"

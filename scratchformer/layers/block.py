@@ -15,6 +15,7 @@ from scratchformer.layers.positions import Rotary
 from scratchformer.layers.residual import PostNorm, PreNorm
 from scratchformer.layers.trace import NO_TRACE, Trace
 from scratchformer.ops import Backward
+from scratchformer.python_numbers import take_python_numbers
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class BlockConfig:
     """Probability of dropping an attention weight, or an element of a branch's output, in [0, 1)."""
     bias: bool = True
     """Whether linear maps and layer norms have biases."""
+
+    def __post_init__(self) -> None:
+        take_python_numbers(self)
 
 
 class TransformerBlock(Layer):

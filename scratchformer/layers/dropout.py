@@ -5,6 +5,7 @@ from numpy import ndarray
 from scratchformer.layers.layer import Layer
 from scratchformer.ops import Backward, dropout
 from scratchformer.ops.checks import check_probability
+from scratchformer.python_numbers import as_python
 
 
 class Dropout(Layer):
@@ -15,7 +16,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float) -> None:
         check_probability("Dropout", "p", p)
-        self.p = p
+        self.p = as_python(p)
 
     def __call__(
         self, x: Inexact[ndarray, "*shape"], generator: np.random.Generator | None = None

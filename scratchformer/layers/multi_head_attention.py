@@ -15,6 +15,7 @@ from scratchformer.layers.positions import Rotary
 from scratchformer.layers.trace import NO_TRACE, Trace
 from scratchformer.ops import Backward, attention_weights, blockwise_attention, scaled_dot_product_attention
 from scratchformer.ops.checks import check_at_least, check_choice, check_divides, check_probability
+from scratchformer.python_numbers import take_python_numbers
 
 Method = Literal["auto", "dense", "blockwise"]
 
@@ -50,6 +51,7 @@ class AttentionConfig:
 
     def __post_init__(self) -> None:
         name = "AttentionConfig"
+        take_python_numbers(self)
         check_at_least(name, 1, d_model=self.d_model, num_heads=self.num_heads, num_kv_heads=self.kv_heads)
         if self.d_key is None or self.d_value is None:
             check_divides(name, num_heads=self.num_heads, d_model=self.d_model)

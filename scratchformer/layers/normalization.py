@@ -9,6 +9,7 @@ from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
 from scratchformer.ops import Backward, layer_norm, rms_norm
 from scratchformer.ops.checks import check_at_least, check_choice
+from scratchformer.python_numbers import as_python
 
 Norm = Literal["layer", "rms"]
 
@@ -25,7 +26,7 @@ class LayerNorm(Layer):
         check_at_least("LayerNorm", 1, width=width)
         self.weight = Parameter(np.ones(width, dtype))
         self.bias = Parameter(np.zeros(width, dtype)) if bias else None
-        self.eps = eps
+        self.eps = as_python(eps)
 
     def __call__(self, x: Inexact[ndarray, "*batch n"]) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
         bias = None if self.bias is None else self.bias.value
@@ -52,7 +53,7 @@ class RMSNorm(Layer):
     def __init__(self, width: int, *, eps: float = 1e-6, dtype: DTypeLike = np.float32) -> None:
         check_at_least("RMSNorm", 1, width=width)
         self.weight = Parameter(np.ones(width, dtype))
-        self.eps = eps
+        self.eps = as_python(eps)
 
     def __call__(self, x: Inexact[ndarray, "*batch n"]) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
         y, norm_backward = rms_norm(x, self.weight.value, eps=self.eps)

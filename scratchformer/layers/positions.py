@@ -12,6 +12,7 @@ from scratchformer.ops.checks import check_at_least
 from scratchformer.ops.contract import checked_backward
 from scratchformer.ops.positions import check_bucket_options
 from scratchformer.ops.rotary import Layout, check_rotary_options
+from scratchformer.python_numbers import as_python, take_python_numbers
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Rotary:
     layout: Layout = "halves"
 
     def __post_init__(self) -> None:
+        take_python_numbers(self)
         check_rotary_options("Rotary", self.base, self.scaling, self.layout)
 
     def __call__(
@@ -60,6 +62,7 @@ class RelativeBias(Layer):
         generator: np.random.Generator,
         dtype: DTypeLike = np.float32,
     ) -> None:
+        num_heads, num_buckets, max_distance = as_python((num_heads, num_buckets, max_distance))
         check_at_least("RelativeBias", 1, num_heads=num_heads)
         check_bucket_options("RelativeBias", num_buckets, max_distance, bidirectional)
         self.max_distance = max_distance

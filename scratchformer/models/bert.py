@@ -29,6 +29,7 @@ from scratchformer.ops.checks import (
     check_shape,
     check_sizes,
 )
+from scratchformer.python_numbers import take_python_numbers
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class BERTConfig:
 
     def __post_init__(self) -> None:
         name = "BERTConfig"
+        take_python_numbers(self)
         check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "num_segments")
         check_at_least(name, 1, d_hidden=self.hidden_width)
         if self.num_classes is not None:

@@ -19,6 +19,7 @@ from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.models.initialization import initialize_as_gpt2
 from scratchformer.models.positions import Positions, new_positions
 from scratchformer.ops.checks import check_choice, check_divides, check_probability, check_sizes
+from scratchformer.python_numbers import take_python_numbers
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class GPTConfig:
 
     def __post_init__(self) -> None:
         name = "GPTConfig"
+        take_python_numbers(self)
         check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model")
         check_probability(name, "dropout", self.dropout)
         check_divides(name, num_heads=self.num_heads, d_model=self.d_model)

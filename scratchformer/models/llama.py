@@ -25,6 +25,7 @@ from scratchformer.ops.checks import (
     check_probability,
     check_sizes,
 )
+from scratchformer.python_numbers import take_python_numbers
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class LlamaConfig:
 
     def __post_init__(self) -> None:
         name = "LlamaConfig"
+        take_python_numbers(self)
         num_kv_heads = self.num_heads if self.num_kv_heads is None else self.num_kv_heads
         check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "hidden_width")
         check_at_least(name, 1, num_kv_heads=num_kv_heads)

@@ -34,6 +34,7 @@ from scratchformer.ops.checks import (
     check_shape,
     check_sizes,
 )
+from scratchformer.python_numbers import take_python_numbers
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         name = "TransformerConfig"
+        take_python_numbers(self)
         check_sizes(self, "vocabulary_size", "num_layers", "num_heads", "d_model", "d_hidden")
         check_probability(name, "dropout", self.dropout)
         check_choice(name, "norm", self.norm, get_args(Norm))

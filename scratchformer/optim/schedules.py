@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from scratchformer.python_numbers import take_python_numbers
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -11,6 +13,7 @@ class Constant:
     rate: float
 
     def __post_init__(self) -> None:
+        take_python_numbers(self)
         _check_rates("Constant", rate=self.rate)
 
     def __call__(self, step: int) -> float:
@@ -35,6 +38,7 @@ class WarmupCosine:
     num_steps: int
 
     def __post_init__(self) -> None:
+        take_python_numbers(self)
         _check_rates("WarmupCosine", peak=self.peak, floor=self.floor)
         if not 0 <= self.warmup_steps < self.num_steps:
             raise ValueError(
@@ -62,6 +66,7 @@ class WarmupInverseSquareRoot:
     factor: float = 1.0
 
     def __post_init__(self) -> None:
+        take_python_numbers(self)
         _check_rates("WarmupInverseSquareRoot", factor=self.factor)
         if self.d_model < 1 or self.warmup_steps < 1:
             raise ValueError(

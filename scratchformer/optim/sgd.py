@@ -23,7 +23,7 @@ class SGD(Optimizer):
         state = {"velocity": np.zeros_like(parameters.values)} if momentum else {}
         super().__init__(parameters, **state)
         self.momentum = float(momentum)
-        self.nesterov = nesterov
+        self.nesterov = bool(nesterov)
 
     def _update(self, learning_rate: float) -> SpanUpdate:
         def update(span: slice) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.python_numbers import as_python
 from scratchformer.training import check_is_file
 
 METRICS = ("step", "training_loss", "validation_loss", "gradient_norm", "learning_rate")
@@ -82,7 +83,7 @@ class Table:
     def add(self, *row: float | str | None) -> None:
         """Adds a row; None leaves its cell empty. Raises OSError, naming the file, when it cannot be written."""
         try:
-            self._writer.writerow(row)
+            self._writer.writerow(as_python(row))
             self._file.flush()
         except OSError as error:
             self.close()

@@ -15,6 +15,7 @@ from numpy import ndarray
 
 import scratchformer
 from scratchformer.layers import Layer
+from scratchformer.python_numbers import as_python
 from scratchformer.runs.command_line import ConfigT, config_from_json, places_of
 from scratchformer.runs.files import Position, Table, read_json
 from scratchformer.training import (
@@ -103,7 +104,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: object) -> None:
         """Writes NAME.json, indented, UTF-8."""
-        text = json.dumps(content, indent=2, ensure_ascii=False, default=os.fspath, allow_nan=False)
+        text = json.dumps(as_python(content), indent=2, ensure_ascii=False, default=os.fspath, allow_nan=False)
         self.write_text(f"{name}.json", text + "\n")
 
     def write_text(self, name: str, text: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from scratchformer.python_numbers import take_python_numbers
 from scratchformer.runs.files import read_json
 from scratchformer.runs.folder import RunFolder
 
@@ -59,6 +60,9 @@ class Result:
     achieved: float
     target: float | None
     better: Literal["lower", "higher"] = "lower"
+
+    def __post_init__(self) -> None:
+        take_python_numbers(self)
 
     @property
     def passed(self) -> bool | None:

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchformer.analysis.norms import norms_by_layer
+from scratchformer.python_numbers import as_python
 from scratchformer.runs.files import MEASURES, METRICS, NORMS
 from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.stopping import Stopped, StopSignals
@@ -81,7 +82,8 @@ class Recorder(Generic[ModelT, BatchT]):
     def __init__(self, training: Training[ModelT, BatchT], folder: RunFolder, depends_on: Mapping[str, object]) -> None:
         self.training = training
         self.folder = folder
-        self.depends_on = json.loads(json.dumps(depends_on))  # as it is read back
+        training_checkpoint(training.trainer)  # raises now, not after the training, where a setting cannot be kept
+        self.depends_on = json.loads(json.dumps(as_python(depends_on)))  # as it is read back
         checkpoint = self._restore()
         positions = checkpoint.get("tables", {})
         self.lowest_loss: float | None = checkpoint.get("best_validation_loss")
@@ -234,6 +236,7 @@ def run_training(recorder: Recorder[ModelT, BatchT], *, num_steps: int, evaluate
             checkpoint is as it was.
         Stopped: after a signal. `run_script` turns it into a message and an exit status.
     """
+    num_steps, evaluate_every, save_every = as_python((num_steps, evaluate_every, save_every))
     training, trainer = recorder.training, recorder.training.trainer
     validation_loss: float | None = None
     with recorder, trainer, StopSignals() as stop, ProgressBar(num_steps, trainer.optimizer.num_steps) as bar:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.python_numbers import as_python
 from scratchformer.text.batches import IGNORE_INDEX, TokenBatch, fixed_batches
 from scratchformer.text.checks import check_fits, check_ids, check_sizes
 from scratchformer.text.shuffled import ShuffledBatches
@@ -47,6 +48,8 @@ class MaskedBatches:
         seed: int,
         share: float = 0.15,
     ) -> None:
+        batch_size, context_length, seed = as_python((batch_size, context_length, seed))
+        vocabulary_size, mask_id, share = as_python((vocabulary_size, mask_id, share))
         check_sizes("MaskedBatches", batch_size=batch_size, context_length=context_length)
         check_fits("MaskedBatches", ids, context_length)
         _check_masking("MaskedBatches", ids, vocabulary_size, mask_id, share)

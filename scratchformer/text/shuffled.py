@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.python_numbers import as_python
 from scratchformer.text.batches import TokenBatch, windows
 from scratchformer.text.checks import check_fits, check_sizes
 
@@ -24,6 +25,7 @@ class ShuffledBatches:
     """
 
     def __init__(self, ids: Integer[ndarray, " n"], batch_size: int, context_length: int, *, seed: int) -> None:
+        batch_size, context_length, seed = as_python((batch_size, context_length, seed))
         check_sizes("ShuffledBatches", batch_size=batch_size, context_length=context_length)
         check_fits("ShuffledBatches", ids, context_length)
         self.ids = ids

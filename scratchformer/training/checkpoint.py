@@ -11,6 +11,7 @@ from numpy import ndarray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from scratchformer.python_numbers import as_python
 from scratchformer.training.replacing import replace_file
 
 FORMAT = 1
@@ -37,7 +38,7 @@ def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
         TypeError: a description that JSON cannot hold, or a dtype that the format does not have.
     """
     path = Path(path)
-    content = {"sha256": ZEROS, "format": FORMAT, "description": checkpoint.description}
+    content = {"sha256": ZEROS, "format": FORMAT, "description": as_python(checkpoint.description)}
     try:
         data = as_safetensors(checkpoint.tensors, {"scratchformer": json.dumps(content)})
     except TypeError as error:

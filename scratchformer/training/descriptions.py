@@ -9,6 +9,7 @@ import numpy as np
 
 import scratchformer
 from scratchformer.layers import Layer
+from scratchformer.python_numbers import as_python
 
 Description = dict[str, Any]
 """Settings by name: what JSON holds, as it reads back."""
@@ -18,14 +19,8 @@ def describe_model(model: Layer) -> Description:
     """The type, the configuration and the dtype of a packed model; `config` is None for a model without a dataclass."""
     config = getattr(model, "config", None)
     options = asdict(config) if is_dataclass(config) and not isinstance(config, type) else None
-    return _as_json({"type": type(model).__name__, "config": options, "dtype": model.values.dtype.name})
-
-
-def describe_settings(component: object, *, without: str = "") -> Description:
-    """The type of an optimizer, schedule or average, and its attributes that are plain values, except `without`."""
-    plain = {name: value for name, value in vars(component).items() if isinstance(value, int | float | str | tuple)}
-    plain.pop(without, None)
-    return _as_json({"type": type(component).__name__, **plain})
+    described = {"type": type(model).__name__, "config": as_python(options), "dtype": model.values.dtype.name}
+    return json.loads(json.dumps(described))  # as it is read back: tuples are lists
 
 
 def describe_versions() -> Description:
@@ -41,8 +36,3 @@ def first_difference(stored: object, current: object, name: str = "") -> str | N
                 return difference
         return None
     return None if stored == current else f"{name} is {current!r} now and was {stored!r} then"
-
-
-def _as_json(description: Description) -> Description:
-    """The description as it reads after it was written as JSON: tuples are lists."""
-    return json.loads(json.dumps(description))

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from scratchformer.python_numbers import as_python
 from scratchformer.training.trainer import BatchT, ModelT, StepMetrics, Trainer
 
 
@@ -33,6 +34,7 @@ def train(
     Raises:
         ValueError: num_steps or evaluate_every below 1.
     """
+    num_steps, evaluate_every = as_python((num_steps, evaluate_every))
     for name, value in (("num_steps", num_steps), ("evaluate_every", evaluate_every)):
         if value < 1:
             raise ValueError(f"train: {name} must be at least 1, got {value}")

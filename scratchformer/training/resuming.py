@@ -2,15 +2,16 @@ from typing import Any
 
 from numpy import ndarray
 
+from scratchformer.python_numbers import as_python
 from scratchformer.training.checkpoint import Checkpoint
 from scratchformer.training.descriptions import (
     Description,
     describe_model,
-    describe_settings,
     describe_versions,
     first_difference,
 )
 from scratchformer.training.saving import fill, joined, tensors_by_name
+from scratchformer.training.settings import settings_of
 from scratchformer.training.trainer import BatchT, ModelT, Trainer
 
 
@@ -21,7 +22,8 @@ def training_checkpoint(trainer: Trainer[ModelT, BatchT], **about: Any) -> Check
     the number of steps, the schedule, clipping, the number of workers, and the seed. No generator's state is stored,
     because each is made anew from (seed, step, micro-batch, worker).
 
-    Raises ValueError for a name in `about` that the description needs itself.
+    Raises ValueError for a name in `about` that the description needs itself, and TypeError for a schedule or optimizer
+    with a setting that cannot be described.
     """
     model, optimizer = trainer.model, trainer.optimizer
     vectors = {"model": model.values}
@@ -33,7 +35,7 @@ def training_checkpoint(trainer: Trainer[ModelT, BatchT], **about: Any) -> Check
         tensors |= tensors_by_name(model, prefix, vector)
     description = describe_versions() | {
         "model": describe_model(model),
-        "num_steps": optimizer.num_steps,
+        "num_steps": as_python(optimizer.num_steps),
         "training": _describe_training(trainer),
     }
     return Checkpoint(tensors, joined(description, about))
@@ -43,7 +45,7 @@ def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
     """Brings a trainer to the state of the one that the checkpoint was taken of, which had the same model and settings.
 
     Raises ValueError, before anything is changed, when the model, the optimizer, the schedule or another setting
-    differs; it names the first difference. A schedule that is a plain function has no settings to compare.
+    differs; it names the first difference.
     """
     found = checkpoint.description
     expected = training_checkpoint(trainer)
@@ -58,9 +60,9 @@ def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
 
 def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:
     return {
-        "optimizer": describe_settings(trainer.optimizer, without="num_steps"),
-        "schedule": describe_settings(trainer.schedule),
-        "average": None if trainer.average is None else describe_settings(trainer.average),
+        "optimizer": settings_of("optimizer", trainer.optimizer, without=("parameters", "state", "num_steps")),
+        "schedule": settings_of("schedule", trainer.schedule),
+        "average": settings_of("average", trainer.average, without=("parameters", "values")),
         "max_norm": trainer.max_norm,
         "num_workers": len(trainer.replicas),
         "seed": trainer.seed,

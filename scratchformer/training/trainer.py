@@ -13,6 +13,7 @@ from scratchformer.layers import NO_TRACE, Layer, Trace
 from scratchformer.optim import Optimizer, ParallelMap, WeightAverage, global_norm
 from scratchformer.optim.clipping import scale_down
 from scratchformer.optim.spans import spans
+from scratchformer.python_numbers import as_python
 from scratchformer.training.allocator import keep_freed_memory
 from scratchformer.training.divergence import Divergence, first_non_finite
 
@@ -92,6 +93,7 @@ class Trainer(Generic[ModelT, BatchT]):
         num_workers: int = 1,
         seed: int = 0,
     ) -> None:
+        max_norm, num_workers, seed = as_python((max_norm, num_workers, seed))
         if num_workers < 1:
             raise ValueError(f"Trainer: num_workers must be at least 1, got {num_workers}")
         if max_norm is not None and not max_norm > 0:
@@ -130,7 +132,7 @@ class Trainer(Generic[ModelT, BatchT]):
         Raises Divergence, before the update, when the loss or the gradient's norm is not finite. A second pass with a
         trace then finds what was first to go non-finite, and the message names it.
         """
-        learning_rate = self.schedule(self.optimizer.num_steps)
+        learning_rate = float(self.schedule(self.optimizer.num_steps))
         loss = self.gradient(micro_batches)
         gradient_norm = self._clip(self.model.grads)
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):

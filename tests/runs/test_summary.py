@@ -3,6 +3,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scratchformer.runs import About, Result, RunFolder, conclude, read_summary, results_of
@@ -139,6 +140,14 @@ def test_a_result_that_no_run_wrote_is_refused(change: dict[str, object], tmp_pa
     path.write_text(json.dumps(summary | {"results": [summary["results"][0] | change]}))
     with pytest.raises(ValueError, match=r"summary\.json is not of an experiment$"):
         read_summary(path)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_numpy_numbers_are_written_as_numbers(tmp_path: Path) -> None:
+    results = [Result("loss", np.float32(1.5), np.float64(2.0)), Result("right", np.int64(3), np.int8(4), "higher")]
+    summary = conclude(RunFolder(tmp_path / "run", "sort"), ABOUT, Config(seed=np.int64(3)), results, np.float32(2))
+    assert read_summary(tmp_path / "run" / "summary.json") == summary
+    assert (summary["seed"], summary["passed"]) == (3, False)
 
 
 def test_the_time_of_a_run_in_parts_is_not_known(tmp_path: Path) -> None:

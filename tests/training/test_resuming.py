@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -114,10 +116,85 @@ def test_another_optimizer_schedule_seed_or_setting_is_refused() -> None:
             restore(trainer, stored)
 
 
-def test_a_schedule_may_be_any_function() -> None:
+RATE = 0.1
+
+
+class Rates:
+    __slots__ = ("rates",)
+
+    def __init__(self, *rates: object) -> None:
+        self.rates = rates
+
+    def __call__(self, step: int) -> float:
+        return self.rates[0]
+
+
+def halving(rate: float) -> Callable[[int], float]:
+    return lambda step: rate / 2**step
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        (lambda step: 0.1 / (step + 1), lambda step: 0.2 / (step + 1), "constants is"),
+        (halving(0.1), halving(0.2), "reads.rate is 0.2 now and was 0.1 then"),
+        (lambda step, rate=0.1: rate, lambda step, rate=0.2: rate, "defaults is"),
+        (partial(pow, 0.5), partial(pow, 0.4), "arguments is"),
+        (Rates(0.1).__call__, Rates(0.2).__call__, "object.rates is"),
+        (Rates(np.float32(0.1)), Rates(np.float32(0.2)), r"rates is \[0.2"),
+        (Rates(np.ones(2)), Rates(np.zeros(2)), "rates is"),
+        (Rates(0.1, [None]), Rates(0.1, [Constant(0.2)]), "rates is"),
+    ],
+)
+def test_a_schedule_may_be_any_function_and_none_of_its_settings_is_lost(
+    first: Callable, second: Callable, named: str
+) -> None:
     model = tiny_gpt()
-    trainer = Trainer(model, AdamW(model), lambda step: 0.1 / (step + 1), loss)
-    restore(trainer, training_checkpoint(trainer))
+    stored, other = (Trainer(model, AdamW(model), schedule, loss) for schedule in (first, second))
+    restore(stored, training_checkpoint(stored))
+    with pytest.raises(ValueError, match=rf"^restore: training\.schedule\.{named}"):
+        restore(other, training_checkpoint(stored))
+
+
+def test_a_setting_from_outside_is_compared_and_one_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_gpt()
+    trainer = Trainer(model, AdamW(model), lambda step: RATE, loss)
+    stored = training_checkpoint(trainer)
+    monkeypatch.setitem(globals(), "RATE", 0.2)
+    with pytest.raises(ValueError, match=r"schedule\.reads\.RATE is 0\.2 now and was 0\.1 then"):
+        restore(trainer, stored)
+    with pytest.raises(TypeError, match=r"^schedule\.rates\.0 is of the type Generator, which cannot be compared"):
+        training_checkpoint(Trainer(model, AdamW(model), Rates(np.random.default_rng(0)), loss))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_numpy_numbers_are_taken_as_python_numbers_and_saved(tmp_path: Path) -> None:
+    def made(integer: type, floating: type, boolean: type) -> Trainer:
+        model = tiny_gpt(vocabulary_size=integer(7), dropout=floating(0.5), norm_first=boolean(1))
+        return Trainer(
+            model,
+            SGD(model, momentum=floating(0.5), nesterov=boolean(1)),
+            WarmupCosine(floating(0.5), floating(0.25), integer(3), integer(200)),
+            loss,
+            max_norm=floating(0.5),
+            average=WeightAverage(model, floating(0.75)),
+            num_workers=integer(2),
+            seed=integer(5),
+        )
+
+    plain, numpy = made(int, float, bool), made(np.uint8, np.float16, np.bool_)
+    restore(numpy, training_checkpoint(plain))
+    with numpy:
+        numpy.step(ragged_batches(0, 1))
+    about = {"loss": np.float32(1.5), "steps": (np.int64(3), np.arange(2))}
+    write_checkpoint(tmp_path / "a", training_checkpoint(numpy, **about))
+    stored = read_checkpoint(tmp_path / "a")
+    assert (stored.description["loss"], stored.description["steps"]) == (1.5, [3, [0, 1]])
+    assert all(type(value) in (int, float, bool, str) for value in vars(numpy.model.config).values())
+    restore(plain, stored)
+    numpy.schedule = WarmupCosine(np.float32(0.3), 0.25, 3, 200)
+    with pytest.raises(ValueError, match=r"schedule\.peak is 0\.300.* now and was 0\.5 then"):
+        restore(numpy, stored)
 
 
 def test_tensors_that_do_not_fit_are_refused_before_anything_is_changed() -> None:
