@@ -28,10 +28,10 @@ from pathlib import Path
 from string import ascii_letters, digits
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from scratchformer.analysis.alignment import cross_attention, measure_alignment
 from scratchformer.models import Transformer
+from scratchformer.plots import Figure
 from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
 from scratchformer.recipes.alignment import alignment_results, write_alignment
 from scratchformer.recipes.encoder_decoder import (

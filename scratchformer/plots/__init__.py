@@ -1,5 +1,10 @@
 """Figures from plain arrays."""
 
+import scratchformer.plots.unset_backend  # noqa: F401 before all that needs matplotlib
+
+# isort: split
+from matplotlib.figure import Figure
+
 from scratchformer.plots.attention import attention_maps
 from scratchformer.plots.curves import loss_curve
 from scratchformer.plots.lines import Line, Panel, line_panels, mean_and_range
@@ -9,6 +14,7 @@ from scratchformer.plots.steps import error_by_step
 from scratchformer.plots.style import save_figure, save_svg
 
 __all__ = [
+    "Figure",
     "Line",
     "Panel",
     "attention_maps",

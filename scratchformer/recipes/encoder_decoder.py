@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from scratchformer.generation.translation import translate
 from scratchformer.layers import Trace
 from scratchformer.models import Transformer, TransformerConfig
 from scratchformer.optim import AdamW, WarmupInverseSquareRoot, WeightAverage
-from scratchformer.plots import save_figure
+from scratchformer.plots import Figure, save_figure
 from scratchformer.recipes.alignment import has_alignment, read_alignment
 from scratchformer.recipes.options import (
     Average,

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 from numpy import ndarray
 
-from scratchformer.plots import matrix_panels, save_figure
+from scratchformer.plots import Figure, matrix_panels, save_figure
 from scratchformer.plots.matrices import ALL_PANELS, LARGEST_CELL
 from scratchformer.runs import RunFolder, read_table
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy import ndarray
 
-from scratchformer.plots import attention_maps, matrix_panels, save_figure
+from scratchformer.plots import Figure, attention_maps, matrix_panels, save_figure
 from scratchformer.recipes.options import MeasuringOptions
 from scratchformer.runs import About, Result, begin_run, conclude, one_sentence_errors, options_of, parse, read_json
 

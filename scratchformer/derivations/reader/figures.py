@@ -5,13 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.analysis.score_scale import measure_scores
 from scratchformer.ops import attention_weights, gelu, layer_norm, relu, rotary, sinusoidal_positions, softmax
 from scratchformer.optim import Adam
-from scratchformer.plots import Line, Panel, line_panels, matrix_panels, save_svg
+from scratchformer.plots import Figure, Line, Panel, line_panels, matrix_panels, save_svg
 
 
 def softmax_jacobian() -> Figure:
