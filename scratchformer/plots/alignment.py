@@ -6,10 +6,13 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 from numpy import ndarray
 
+from scratchformer.plots.glyphs import in_glyphs
 from scratchformer.plots.heatmaps import ATTENTION_COLORS, BAR_WIDTH, HEATMAP_STYLE
+from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREEN, ORANGE, PAGE_WIDTH
 from scratchformer.plots.tokens import VISIBLE
 
@@ -56,14 +59,14 @@ def alignment_maps(panels: Sequence[AlignmentPanel], *, beside: bool = False, ti
     height = TOP + BOTTOM + (rows.max() * cell if beside else rows.sum() * cell + space)
 
     with mpl.rc_context(HEATMAP_STYLE):
-        figure = Figure(figsize=(PAGE_WIDTH, height))
+        figure = PlainFigure(figsize=(PAGE_WIDTH, height))
         x, y = LEFT, height - TOP
         for panel, (t, s) in zip(panels, zip(rows * cell, columns * cell, strict=True), strict=True):
             axes = figure.add_axes((x / PAGE_WIDTH, (y - t) / height, s / PAGE_WIDTH, t / height))
             image = axes.imshow(
                 panel.weights, cmap=ATTENTION_COLORS, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
             )
-            axes.set_title(panel.title, fontsize=FONT_SIZE, loc="left", parse_math=False)
+            axes.set_title(panel.title, fontsize=FONT_SIZE, loc="left")
             _name_cells(axes, panel, colors)
             x, y = (x + s + BETWEEN, y) if beside else (x, y - t - BETWEEN)
         first = figure.axes[0].get_position()
@@ -75,7 +78,7 @@ def alignment_maps(panels: Sequence[AlignmentPanel], *, beside: bool = False, ti
         )
         bar.ax.tick_params(labelsize=9)
         bar.set_label("attention weight", fontsize=FONT_SIZE)
-        figure.suptitle(title, y=1 - 0.1 / height, va="top", parse_math=False)
+        figure.suptitle(title, y=1 - 0.1 / height, va="top")
         middle = LEFT + cell * columns.max() / 2 if not beside else (LEFT + x - BETWEEN) / 2
         figure.supxlabel("read by the encoder", x=middle / PAGE_WIDTH, y=0.1 / height, va="bottom", fontsize=11)
         figure.supylabel("written by the decoder", x=0.1 / PAGE_WIDTH, ha="left", fontsize=11)
@@ -87,14 +90,16 @@ def alignment_maps(panels: Sequence[AlignmentPanel], *, beside: bool = False, ti
 
 def _name_cells(axes: Axes, panel: AlignmentPanel, colors: dict[str, str]) -> None:
     axes.tick_params(length=0, pad=3, labelsize=FONT_SIZE)
-    axes.set_xticks(np.arange(len(panel.read)), [VISIBLE.get(text, text) for text in panel.read], parse_math=False)
-    axes.set_yticks(
-        np.arange(len(panel.written)), [VISIBLE.get(text, text) for text in panel.written], parse_math=False
-    )
-    for labels, parts in ((axes.get_xticklabels(), panel.read_parts), (axes.get_yticklabels(), panel.written_parts)):
-        for label, part in zip(labels, parts, strict=False):
+    for axis, texts, parts in (
+        (axes.xaxis, panel.read, panel.read_parts),
+        (axes.yaxis, panel.written, panel.written_parts),
+    ):
+        fonts = [FontProperties(weight="bold" if part else "normal") for part in parts or [""] * len(texts)]
+        shown = [in_glyphs(VISIBLE.get(text, text), font) for text, font in zip(texts, fonts, strict=True)]
+        axis.set_ticks(np.arange(len(texts)), shown, parse_math=False)
+        for label, font, part in zip(axis.get_ticklabels(), fonts, parts, strict=False):
             label.set_color(colors[part])
-            label.set_fontweight("bold" if part else "normal")
+            label.set_fontweight(font.get_weight())
 
 
 def _check(panels: Sequence[AlignmentPanel]) -> list[str]:

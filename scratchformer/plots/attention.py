@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.plots.heatmaps import ATTENTION_COLORS, BAR_WIDTH, HEATMAP_STYLE, explain_masked, resize_panels
+from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.tokens import tick_texts
 
 MOST_TOKENS = 40
@@ -55,7 +56,7 @@ def attention_maps(
 
     with mpl.rc_context(HEATMAP_STYLE):
         panel = np.array([max(SMALLEST_PANEL, SMALLEST_CELL * t_key), max(SMALLEST_PANEL, SMALLEST_CELL * t_query)])
-        figure = Figure(figsize=tuple(panel * (heads, layers) + 6), layout="constrained")
+        figure = PlainFigure(figsize=tuple(panel * (heads, layers) + 6), layout="constrained")
         panels = figure.subplots(layers, heads, squeeze=False)
         query_texts, key_texts = tick_texts(query_tokens), tick_texts(key_tokens)
         for layer, head in np.ndindex(layers, heads):
@@ -85,7 +86,7 @@ def attention_maps(
                     fontsize=10,
                     fontweight="bold",
                 )
-        figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
+        figure.suptitle(title)
         figure.supxlabel("key: the token attended to", fontsize=10)
         figure.supylabel("query: the token that attends", fontsize=10)
         bar = figure.colorbar(image, ax=panels, aspect=layers * panel[1] / BAR_WIDTH, pad=0.015)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.plots.labels import Label, label_right_edge
+from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREY, ORANGE, STYLE
 
 
@@ -42,9 +43,9 @@ def loss_curve(
             raise ValueError(f"loss_curve: {len(at)} {kind} steps, but {len(loss)} losses; they must be as many")
 
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+        figure = PlainFigure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="training step", ylabel=f"loss ({unit})")
-        axes.set_title(title, parse_math=False)  # a file name may hold dollar signs
+        axes.set_title(title)
         axes.plot(steps, training_loss, color=BLUE, alpha=0.25, linewidth=0.8)
         window = max(1, len(steps) // 50)
         mean = np.convolve(training_loss, np.full(window, 1 / window), "valid") if len(steps) else training_loss

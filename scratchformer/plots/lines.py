@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy import ndarray
 
+from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, STYLE
 
 Look = dict[str, Any]
@@ -56,7 +57,7 @@ class Panel:
         x_label, y_label: what the axes are, with the unit if there is one.
         lines: drawn in this order.
         log_x, log_y: whether an axis is logarithmic.
-        levels: heights of horizontal grey lines, by the names beside them.
+        levels: heights of horizontal grey lines, by the names beside them. One that the axis cannot show has no line.
     """
 
     title: str
@@ -99,7 +100,7 @@ def line_panels(
 
     with mpl.rc_context({**STYLE, "axes.ymargin": 0.08}):
         rows = -(-len(panels) // columns)
-        figure = Figure(figsize=(PAGE_WIDTH, ROW_HEIGHT * rows), layout="constrained")
+        figure = PlainFigure(figsize=(PAGE_WIDTH, ROW_HEIGHT * rows), layout="constrained")
         cells = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
         first_in_row = set(cells[:, 0])
         for unused in cells.flat[len(panels) :]:
@@ -109,7 +110,7 @@ def line_panels(
             drawn = _plot_panel(axes, panel, _looks(panels if has_one_legend else [panel]))
             handles = drawn | handles
             if not share_y or axes in first_in_row:
-                axes.set_ylabel(panel.y_label, parse_math=False)
+                axes.set_ylabel(panel.y_label)
             if own and not has_one_legend:
                 narrow = {"fontsize": 9, "handlelength": 1.8, "columnspacing": 1.2}  # wider ones push the axes aside
                 below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}
@@ -118,7 +119,7 @@ def line_panels(
             columns = 4 if len(all_names) <= 4 else 3
             in_order = [handles[name] for name in all_names]
             figure.legend(handles=in_order, loc="outside lower center", ncols=columns, fontsize=10)
-        figure.suptitle(title, parse_math=False)
+        figure.suptitle(title)
     return figure
 
 
@@ -150,12 +151,15 @@ def _plot_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> dict[str
     """Draws everything but the legend and the label of the vertical axis; returns the lines by their names."""
     axes.set(xscale="log" if panel.log_x else "linear", yscale="log" if panel.log_y else "linear")
     drawn = {line.name: _plot_line(axes, line, panel, looks) for line in panel.lines}
-    axes.set_title(panel.title, fontsize=11, parse_math=False)
-    axes.set_xlabel(panel.x_label, parse_math=False)
+    axes.set_title(panel.title, fontsize=11)
+    axes.set_xlabel(panel.x_label)
     if not panel.log_x and all(line.x.dtype.kind in "iu" for line in panel.lines):
         axes.locator_params("x", integer=True)
     axes.tick_params(which="both", labelsize=9.5)
-    for name, level in panel.levels.items():
+    levels = with_gaps(np.array(list(panel.levels.values()), float), is_log=panel.log_y)
+    for name, level in zip(panel.levels, levels, strict=True):
+        if np.isnan(level):
+            continue
         axes.axhline(level, color=GREY, linewidth=1, zorder=1)
         axes.annotate(
             name,

@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from scratchformer.plots.glyphs import in_glyphs
 from scratchformer.plots.heatmaps import BAR_WIDTH, HEATMAP_STYLE, SIGNED_COLORS, explain_masked, resize_panels
+from scratchformer.plots.plain_figure import PlainFigure
 
 ALL_PANELS, LARGEST_CELL = 6.6, 0.42
 """Inches: the largest width of all panels together, and the largest side of a cell."""
@@ -55,31 +57,31 @@ def matrix_panels(
 
     with mpl.rc_context(HEATMAP_STYLE):
         panel = min(LARGEST_CELL, ALL_PANELS / (len(panels) * columns)) * np.array([columns, rows])
-        figure = Figure(figsize=tuple(panel * (len(panels), 1) + 4), layout="constrained")
+        figure = PlainFigure(figsize=tuple(panel * (len(panels), 1) + 4), layout="constrained")
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, heading, matrix in zip(all_axes, panels, shown, strict=True):
             image = axes.imshow(
                 matrix, cmap=SIGNED_COLORS, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
             )
-            axes.set_title(heading, fontsize=10, fontweight="bold", parse_math=False)
+            axes.set_title(heading, fontsize=10, fontweight="bold")
             is_first = axes is all_axes[0]
             axes.tick_params(labelsize=9, length=2, pad=2, left=is_first, labelleft=is_first)
             if column_names is not None:
-                axes.set_xticks(np.arange(columns), column_names, rotation=90, parse_math=False)
+                axes.set_xticks(np.arange(columns), list(map(in_glyphs, column_names)), rotation=90, parse_math=False)
             if row_names is not None:
-                axes.set_yticks(np.arange(rows), row_names, parse_math=False)
+                axes.set_yticks(np.arange(rows), list(map(in_glyphs, row_names)), parse_math=False)
             if decimals is not None:
                 _write_numbers(axes, matrix, limit, decimals)
             if row_sums:
                 _write_row_sums(axes, matrix, 2 if decimals is None else decimals)
-        figure.suptitle(title, parse_math=False)
-        figure.supxlabel(column_label, fontsize=10, parse_math=False)
-        figure.supylabel(row_label, fontsize=10, parse_math=False)
+        figure.suptitle(title)
+        figure.supxlabel(column_label, fontsize=10)
+        figure.supylabel(row_label, fontsize=10)
         bar = figure.colorbar(image, ax=all_axes, aspect=panel[1] / BAR_WIDTH, pad=0.02)
         bar.ax.tick_params(labelsize=9)
         if bar_from_zero:
             bar.ax.set_ylim(bottom=0)
-        bar.set_label(value_label, fontsize=10, parse_math=False)
+        bar.set_label(value_label, fontsize=10)
         if any(np.ma.getmaskarray(matrix).any() for matrix in shown):
             explain_masked(bar.ax, fontsize=9)
         resize_panels(figure, all_axes[0], panel, (len(panels), 1), num_passes=3)

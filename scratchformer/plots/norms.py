@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from scratchformer.plots.labels import LINE_HEIGHT, Label, label_right_edge
 from scratchformer.plots.lines import with_gaps
+from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import STYLE
 
 DEPTHS = mpl.colormaps["viridis"]
@@ -44,8 +45,8 @@ def norm_curves(
     colors = dict(zip(names, map(to_hex, DEPTHS(np.linspace(0, LIGHTEST, len(names)))), strict=True))
     with mpl.rc_context(STYLE):
         height = max(4.5, 1.5 + len(names) * LINE_HEIGHT / 72)
-        figure = Figure(figsize=(11, height), layout="constrained")
-        figure.suptitle(title, parse_math=False)  # a file name may hold dollar signs
+        figure = PlainFigure(figsize=(11, height), layout="constrained")
+        figure.suptitle(title)
         for axes, (quantity, layers) in zip(figure.subplots(1, 2), panels.items(), strict=True):
             axes.set(xlabel="training step", ylabel=quantity, yscale="log")
             axes.margins(x=0)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREEN, ORANGE, STYLE
 
 SMALLEST = 1e-18
@@ -26,12 +27,15 @@ def error_by_step(
         title: of the figure.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+        figure = PlainFigure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="step h", ylabel="relative error", xscale="log", yscale="log")
-        axes.set_title(title, parse_math=False)
+        axes.set_title(title)
         looks = cycle(((BLUE, "o"), (GREEN, "s"), (ORANGE, "^")))
+        drawn = []
         for (name, values), (color, marker) in zip(errors.items(), looks, strict=False):
             if np.isfinite(values).any():
-                axes.plot(steps, np.maximum(values, SMALLEST), color=color, marker=marker, markersize=3.5, label=name)
-        axes.legend()
+                shown = np.maximum(values, SMALLEST)
+                drawn += axes.plot(steps, shown, color=color, marker=marker, markersize=3.5, label=name)
+        if drawn:
+            axes.legend(handles=drawn)
     return figure

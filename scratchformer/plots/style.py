@@ -14,6 +14,7 @@ PAGE_WIDTH = 8.85
 """Inches: a page of 850 pixels."""
 
 STYLE: dict[Any, Any] = {
+    **{name: value for name, value in dict.items(mpl.rcParamsDefault) if name != "backend"},
     "axes.formatter.min_exponent": 4,
     "axes.grid": True,
     "axes.spines.right": False,
@@ -27,18 +28,28 @@ STYLE: dict[Any, Any] = {
     "text.hinting": "none",
     "svg.hashsalt": "scratchformer",
 }
+"""All settings of matplotlib, so that those of the user, such as a matplotlibrc, change no figure."""
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes the figure as PNG, and as SVG beside it, with the same bytes each time; returns the path of the PNG."""
+    """Writes the figure as PNG, and as SVG beside it, with the same bytes each time; returns the path of the PNG.
+
+    A suffix .png or .svg of the path counts for both files; any other belongs to the name.
+    """
+    png = _with_suffix(path, ".png")
     with mpl.rc_context(STYLE):
-        figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
+        figure.savefig(png, dpi=150, metadata={"Software": None})
     save_svg(figure, path)
-    return path.with_suffix(".png")
+    return png
 
 
 def save_svg(figure: Figure, path: Path) -> Path:
     """Writes the figure as SVG, on white, with the same bytes each time; returns the path with its suffix."""
+    svg = _with_suffix(path, ".svg")
     with mpl.rc_context(STYLE):
-        figure.savefig(path.with_suffix(".svg"), dpi=200, metadata={"Date": None, "Creator": None})
-    return path.with_suffix(".svg")
+        figure.savefig(svg, dpi=200, metadata={"Date": None, "Creator": None})
+    return svg
+
+
+def _with_suffix(path: Path, suffix: str) -> Path:
+    return path.with_name((path.stem if path.suffix in (".png", ".svg") else path.name) + suffix)

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from unicodedata import combining
 
-from matplotlib import font_manager
+from matplotlib.font_manager import FontProperties
+
+from scratchformer.plots.glyphs import code_point, has_glyph
 
 LONGEST_TEXT = 12
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥"}
@@ -29,6 +31,5 @@ def _text(token: str) -> str:
 def _visible(character: str) -> str:
     if character in VISIBLE:
         return VISIBLE[character]
-    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
-    is_shown = character.isprintable() and not combining(character) and font.get_char_index(ord(character))
-    return character if is_shown else f"U+{ord(character):04X}"
+    is_shown = character.isprintable() and not combining(character) and has_glyph(character, FontProperties())
+    return character if is_shown else code_point(character)

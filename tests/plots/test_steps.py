@@ -30,6 +30,7 @@ def test_an_error_of_zero_is_drawn_and_a_way_that_does_not_apply_is_left_out(tmp
     assert [line.get_label() for line in axes.lines] == ["central difference", "Taylor remainder"]
     assert axes.lines[0].get_ydata().min() == 1e-18
     np.testing.assert_array_equal(axes.lines[1].get_ydata(), ERRORS["Taylor remainder"])
+    assert error_by_step(STEPS, {"none": np.full_like(STEPS, np.nan)}).axes[0].get_legend() is None
     for name in ("a", "b"):
         save_figure(error_by_step(STEPS, errors), tmp_path / name)
     for suffix in (".png", ".svg"):

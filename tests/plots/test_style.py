@@ -1,12 +1,28 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from scratchformer.plots import Line, line_panels, save_figure, save_svg
+from scratchformer.plots import (
+    Line,
+    Panel,
+    attention_maps,
+    error_by_step,
+    line_panels,
+    loss_curve,
+    matrix_panels,
+    norm_curves,
+    save_figure,
+    save_svg,
+)
+from scratchformer.plots.alignment import AlignmentPanel, alignment_maps
 from tests.plots import test_alignment, test_attention, test_curves, test_lines, test_matrices, test_norms
 
 MARKED = Line("a", test_lines.X, test_lines.X, "marked")
@@ -41,8 +57,81 @@ def test_a_figure_comes_as_both(tmp_path: Path) -> None:
     assert (tmp_path / "figure.svg").read_bytes() == save_svg(Figure(), tmp_path / "alone").read_bytes()
 
 
-def test_the_background_is_white_whatever_the_reader_s_settings(tmp_path: Path) -> None:
-    with mpl.rc_context({"savefig.facecolor": "black", "savefig.transparent": True}):
-        path = save_figure(Figure(), tmp_path / "figure")
-    assert imread(path)[0, 0].tolist() == [1, 1, 1, 1]
-    assert 'style="fill: #ffffff"' in path.with_suffix(".svg").read_text(encoding="utf-8")
+def test_a_dot_is_a_part_of_the_name(tmp_path: Path) -> None:
+    assert save_figure(Figure(), tmp_path / "rate-0.1").name == "rate-0.1.png"
+    assert save_svg(Figure(), tmp_path / "rate-0.2").name == "rate-0.2.svg"
+    assert save_figure(Figure(), tmp_path / "loss.svg").name == "loss.png"
+
+
+def test_the_reader_s_settings_change_nothing(tmp_path: Path) -> None:
+    theirs = {
+        "axes.facecolor": "black",
+        "font.family": "serif",
+        "image.origin": "lower",
+        "savefig.bbox": "tight",
+        "savefig.facecolor": "black",
+        "savefig.transparent": True,
+        "text.usetex": True,
+    }
+    for name, settings in (("ours", {}), ("theirs", theirs)):
+        with mpl.rc_context(settings):
+            save_figure(FIGURES["attention"](), tmp_path / name)
+    for kind in (".png", ".svg"):
+        assert (tmp_path / f"ours{kind}").read_bytes() == (tmp_path / f"theirs{kind}").read_bytes()
+    assert imread(tmp_path / "ours.png")[0, 0].tolist() == [1, 1, 1, 1]
+    assert 'style="fill: #ffffff"' in (tmp_path / "ours.svg").read_text(encoding="utf-8")
+
+
+NAME = "$x^2$ $ \u4e2d\udc80"
+X = np.arange(1, 4)
+NAMED: dict[str, tuple[int, Callable[[], Figure]]] = {
+    "alignment": (
+        5,
+        lambda: alignment_maps([AlignmentPanel(NAME, np.eye(1), [NAME], [NAME], ["a"], [NAME])], title=NAME),
+    ),
+    "attention": (
+        3,
+        lambda: attention_maps(np.ones((1, 1, 1, 1)), "a", layer_names=[NAME], head_names=[NAME], title=NAME),
+    ),
+    "curves": (
+        4,
+        lambda: loss_curve(X, X / 1, X, X / 1, {NAME: 2.0}, reference_run=(NAME, X, X / 1), unit=NAME, title=NAME),
+    ),
+    "lines": (
+        6,
+        lambda: line_panels([Panel(NAME, NAME, NAME, [Line(NAME, X, X)], True, True, {NAME: 2.0})], title=NAME),
+    ),
+    "matrices": (
+        7,
+        lambda: matrix_panels(
+            {NAME: np.eye(1)},
+            row_label=NAME,
+            column_label=NAME,
+            value_label=NAME,
+            row_names=[NAME],
+            column_names=[NAME],
+            title=NAME,
+        ),
+    ),
+    "norms": (3, lambda: norm_curves(X, {NAME: X / 1}, {NAME: X * 0.0}, title=NAME)),
+    "steps": (2, lambda: error_by_step(X / 1, {NAME: X / 1}, title=NAME)),
+}
+
+
+@pytest.mark.parametrize(("count", "draw"), NAMED.values(), ids=NAMED)
+def test_dollars_are_no_mathematics_and_what_the_font_lacks_is_named(
+    count: int, draw: Callable[[], Figure], tmp_path: Path
+) -> None:
+    svg = save_figure(draw(), tmp_path / "figure").with_suffix(".svg").read_text(encoding="utf-8")
+    assert svg.count("$x^2$ $ U+4E2DU+DC80") == count
+    assert ">$\\mathdefault" not in svg  # labels of logarithmic ticks
+
+
+def test_a_backend_that_is_missing_is_not_needed() -> None:
+    program = "import scratchformer.plots, matplotlib; print(matplotlib.rcParams['backend'])"
+    for backend, kept in (("module://missing.backend", ""), ("nonsense", ""), ("svg", "svg\n")):
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(
+            command, env=os.environ | {"MPLBACKEND": backend}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.endswith(kept)
