@@ -166,7 +166,7 @@ class CharacterModel(TrainingExperiment[Options, GPT | Llama, TokenBatch]):
         """What the model writes after a line break, or after the first character where the text has none."""
         options, tokenizer = self.options, self.tokenizer
         choose = Sampling(np.random.default_rng(options.seed), options.temperature, options.top_k)
-        prompt = tokenizer.encode("\n" if "\n" in tokenizer.characters else tokenizer.characters[0])
+        prompt = tokenizer.encode(tokenizer.first_prompt)
         model = self.model
         ids = generate(model, prompt, options.sample, context_length=options.context, choose=choose)
         return tokenizer.decode(np.array(list(ids), dtype=np.intp)).strip("\n")

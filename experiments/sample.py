@@ -28,7 +28,7 @@ class Options:
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder, whose best model is taken, or one of its checkpoints."""
     prompt: str = ""
-    """Text to continue; without one, a line break."""
+    """Text to continue; without one, a line break, or the first character of the vocabulary if it has no line break."""
     tokens: Natural = 500
     """Characters to add."""
     temperature: NotNegative = 0.8
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
         options = parse({"default": DEFAULT}, prog=PROG, description=__doc__, arguments=arguments)
         check_ranges(options)
         model, tokenizer = load_model(options.run)
-        prompt = tokenizer.encode(options.prompt or "\n")
+        prompt = tokenizer.encode(options.prompt or tokenizer.first_prompt)
     choose: Choice = greedy
     if options.temperature:
         choose = Sampling(np.random.default_rng(options.seed), options.temperature, options.top_k)

@@ -32,6 +32,11 @@ class CharacterTokenizer:
         """Number of distinct tokens."""
         return len(self.characters)
 
+    @property
+    def first_prompt(self) -> str:
+        """What a text begins after: a line break, or the first character where the vocabulary has no line break."""
+        return "\n" if "\n" in self.characters else self.characters[0]
+
     def encode(self, text: str) -> Integer[ndarray, " n"]:
         """The ids of the text's characters. Raises ValueError for an unknown character, with its position."""
         ids = {character: i for i, character in enumerate(self.characters)}

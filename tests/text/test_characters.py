@@ -23,6 +23,10 @@ def test_ids_follow_the_order_of_the_characters(text: str) -> None:
     assert list(characters) == sorted(characters)
 
 
+def test_a_text_begins_after_a_line_break_or_else_the_first_character() -> None:
+    assert [CharacterTokenizer(text).first_prompt for text in ("a\n", "ba", "\r")] == ["\n", "b", "\r"]
+
+
 def test_an_empty_text_has_no_ids() -> None:
     assert len(CharacterTokenizer("ab").encode("")) == 0
 
