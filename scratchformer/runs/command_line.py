@@ -133,14 +133,28 @@ def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, argume
     _refuse_unknown(_unknown_options(arguments, default), default, prog)
     resumed = None
     if peeked.resume is not None and hasattr(default, "resume"):
-        default = resumed = _config_to_resume(type(default), Path(peeked.resume))
+        default = resumed = _config_to_resume(type(default), _expanded(Path(peeked.resume)))
     config, unknown = tyro.cli(
         type(default), default=default, prog=prog, description=description, args=arguments, return_unknown_args=True
     )
     _refuse_unknown(unknown, default, prog)
+    config = _with_expanded_places(config)
     if resumed is not None:
         _check_same(resumed, config, Path(peeked.resume))
     return config
+
+
+def _with_expanded_places(config: Any) -> Any:
+    """The configuration with `~` expanded in all paths: a shell leaves it alone in `--out=~/runs`."""
+    paths = {name: getattr(config, name) for name, place in places_of(config).items() if place is not None}
+    return replace(config, **{name: _expanded(path) for name, path in paths.items()})
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no home folder of {path.parts[0]}") from None
 
 
 def _unknown_options(arguments: Sequence[str], default: object) -> list[str]:

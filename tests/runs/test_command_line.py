@@ -36,6 +36,14 @@ def test_options_start_from_the_preset() -> None:
     assert parsed("--num-steps", "7", "--preset", "short") == Options("short", 7)
 
 
+def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parsed("--out=~/runs/x").out == tmp_path / "runs/x"
+    assert parsed("--out", "a/~").out == Path("a/~")
+    with pytest.raises(ValueError, match=r"^~nobody-here/x: there is no home folder of ~nobody-here$"):
+        parsed("--out=~nobody-here/x")
+
+
 def test_help_shows_the_defaults_of_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         parsed("--preset", "short", "--help")
