@@ -32,6 +32,7 @@ from scratchformer.runs import (
     results_of,
     run_script,
 )
+from scratchformer.runs.files import as_utf8
 
 PROG = "python -m experiments"
 FOLDER = Path(__file__).parent
@@ -170,7 +171,7 @@ def run(job: Job, preset: str, stop: StopSignals) -> Outcome | None:
     command = [sys.executable, str(FOLDER / f"{job.experiment.name}.py"), *arguments_of(job, preset)]
     start = time.perf_counter()
     with job.log.open("ab") as log:
-        log.write(f"$ {shlex.join(command)}\n".encode())
+        log.write(as_utf8(f"$ {shlex.join(command)}\n"))
         log.flush()
         live = os.environ | {"PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(
@@ -196,7 +197,7 @@ def arguments_of(job: Job, preset: str) -> list[str]:
         return ["--resume", str(job.path)]
     if job.path.exists() and any(job.path.iterdir()):
         number = 1
-        while (aside := job.path.with_name(f"{job.path.name}-interrupted-{number}")).exists():
+        while os.path.lexists(aside := job.path.with_name(f"{job.path.name}-interrupted-{number}")):
             number += 1
         job.path.rename(aside)
     looks_into = [] if job.looks_into is None else [str(job.looks_into)]

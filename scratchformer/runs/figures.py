@@ -13,6 +13,7 @@ from scratchformer.layers import Trace
 from scratchformer.plots import attention_maps, loss_curve, norm_curves, save_figure
 from scratchformer.runs.files import Curve, Curves, read_measures, read_metrics, read_norms
 from scratchformer.runs.folder import load_run, read_run
+from scratchformer.text.corpora import shown_name
 from scratchformer.training import BEST
 
 
@@ -61,7 +62,7 @@ def comparable_run(folder: Path, sha256: str) -> ReferenceRun:
     curve = read_metrics(folder / "metrics.csv")["validation_loss"]
     if not len(curve[0]):
         raise ValueError(f"{folder} has no validation loss to compare with")
-    return ReferenceRun.of_curve(folder.name, curve)
+    return ReferenceRun.of_curve(shown_name(folder), curve)
 
 
 def draw_losses(

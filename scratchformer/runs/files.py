@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.python_numbers import as_python
+from scratchformer.text.corpora import BYTE_ORDER_MARK
 from scratchformer.training import check_is_file
 
 METRICS = ("step", "training_loss", "validation_loss", "gradient_norm", "learning_rate")
@@ -36,9 +37,14 @@ def read_json(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     try:
-        return json.loads(text)
+        return json.loads(text.removeprefix(BYTE_ORDER_MARK))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def as_utf8(text: str) -> bytes:
+    """The text as UTF-8. Bytes of a file name that are not UTF-8 become escapes, which JSON reads as the same name."""
+    return text.encode(errors="backslashreplace")
 
 
 class Position(TypedDict):
@@ -91,7 +97,7 @@ class Table:
 
     def write(self, line: str) -> None:
         """Writes a line; the CSV writer calls this."""
-        data = line.encode()
+        data = as_utf8(line)
         self._file.write(data)
         self._digest.update(data)
         self._num_bytes += len(data)
@@ -117,7 +123,7 @@ def read_table(path: Path) -> dict[str, list[str]]:
     """The cells of a table by column. Raises ValueError when it cannot be read."""
     try:
         check_is_file(path)
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         if not header:
             raise csv.Error

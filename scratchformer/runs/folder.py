@@ -17,7 +17,7 @@ import scratchformer
 from scratchformer.layers import Layer
 from scratchformer.python_numbers import as_python
 from scratchformer.runs.command_line import ConfigT, config_from_json, places_of
-from scratchformer.runs.files import Position, Table, read_json
+from scratchformer.runs.files import Position, Table, as_utf8, read_json
 from scratchformer.training import (
     PARTIAL,
     as_safetensors,
@@ -58,7 +58,7 @@ class RunFolder:
             if any(self.path.iterdir()):
                 raise ValueError(f"run folder {self.path} is not empty; choose another, nothing was overwritten")
         except OSError as error:
-            raise ValueError(f"run folder {error.filename} cannot be made: {error.strerror}") from None
+            raise ValueError(f"run folder {error.filename} cannot be made: {_reason(error)}") from None
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -108,8 +108,8 @@ class RunFolder:
         self.write_text(f"{name}.json", text + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Writes a UTF-8 file. It replaces an older one as a whole: no reader ever sees half of it."""
-        self._write(name, text.encode())
+        """Writes a UTF-8 file, see `as_utf8`. It replaces an older one as a whole: no reader ever sees half of it."""
+        self._write(name, as_utf8(text))
 
     def write_arrays(self, name: str, arrays: Mapping[str, ndarray]) -> Path:
         """Writes NAME.safetensors and returns its path."""
@@ -208,12 +208,25 @@ def load_run(path: Path) -> Layer:
 
 
 def _make_numbered(parent: Path, name: str) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)  # not in the loop, where its errors would look like a name that is taken
     number = 1
-    while True:
-        path = parent / f"{name}-{number:03}"
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return path
+    while os.path.lexists(path := parent / f"{name}-{number:03}") or not _is_made(path):
+        number += 1
+    return path
+
+
+def _is_made(path: Path) -> bool:
+    """Makes a folder; False if another process was faster."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _reason(error: OSError) -> str:
+    """Why a folder cannot be made. Of a link that leads nowhere, the system says only that it exists."""
+    path = Path(error.filename)
+    if path.is_symlink() and not path.exists():
+        return f"it is a link to {os.readlink(path)}, which does not exist"
+    return str(error.strerror)

@@ -1,9 +1,12 @@
 """Texts to learn from."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors write before a text; it is no part of the text."""
 LONGEST_REPEATED = 60
 """Characters of a paragraph that may come twice."""
 
@@ -58,12 +61,12 @@ def pydoc_corpus() -> Corpus:
 
 
 def read_corpus(path: Path) -> Corpus:
-    """The text of a UTF-8 file, named after it.
+    """The text of a UTF-8 file, without a byte order mark, named after the file.
 
     Raises ValueError for a file that cannot be read, is empty or is not UTF-8.
     """
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode().removeprefix(BYTE_ORDER_MARK)
     except OSError as error:
         raise ValueError(f"text file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -72,4 +75,9 @@ def read_corpus(path: Path) -> Corpus:
         ) from None
     if not text:
         raise ValueError(f"text file {path} is empty")
-    return Corpus(path.name, text)
+    return Corpus(shown_name(path), text)
+
+
+def shown_name(path: Path) -> str:
+    """The last part of a path, for titles and messages. Bytes that are not UTF-8 become the replacement character."""
+    return os.fsencode(path.name).decode(errors="replace")

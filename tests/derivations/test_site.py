@@ -224,6 +224,9 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         write_site(tmp_path / "index.html")
     assert (tmp_path / "index.html").read_text() == "mine"
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"gone is a link that leads nowhere, expected a folder for the site$"):
+        write_site(tmp_path / "gone")
 
 
 @pytest.mark.usefixtures("unchecked")

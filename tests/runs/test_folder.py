@@ -18,6 +18,21 @@ def test_the_next_free_number_is_taken(tmp_path: Path, monkeypatch: pytest.Monke
     assert [str(RunFolder(None, "sort").path) for _ in range(3)] == ["runs/sort-001", "runs/sort-002", "runs/sort-003"]
 
 
+def test_a_link_that_leads_nowhere_is_named_and_its_name_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").symlink_to("nowhere")
+    for path in (None, Path("runs"), Path("runs/x")):
+        with pytest.raises(
+            ValueError, match=r"^run folder runs cannot be made: it is a link to nowhere, which does not"
+        ):
+            RunFolder(path, "sort")
+    Path("nowhere").mkdir()
+    Path("runs/sort-001").symlink_to("gone")
+    assert str(RunFolder(None, "sort").path) == "runs/sort-002"
+
+
 def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b"
     RunFolder(path, "sort").close()
@@ -55,6 +70,10 @@ def test_json_is_readable_and_takes_paths(tmp_path: Path) -> None:
     text = (folder.path / "config.json").read_text(encoding="utf-8")
     assert json.loads(text) == folder.read_json("config") == {"characters": "äß", "text": "a.txt", "out": None}
     assert "äß" in text
+    latin = Path(os.fsdecode(b"caf\xe9.txt"))
+    folder.write_json("config", {"text": latin})
+    (folder.path / "config.json").write_bytes(b"\xef\xbb\xbf" + (folder.path / "config.json").read_bytes())
+    assert folder.read_json("config") == {"text": str(latin)}
 
 
 def test_json_has_no_word_for_what_is_not_finite(tmp_path: Path) -> None:

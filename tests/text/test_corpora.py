@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -35,6 +36,18 @@ def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
     path.write_bytes("über\r\nalles\n".encode())
     corpus = read_corpus(path)
     assert (corpus.name, corpus.text) == ("text.txt", "über\r\nalles\n")
+
+
+def test_the_mark_of_the_encoding_is_no_part_of_a_text(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    path.write_bytes(b"\xef\xbb\xbfone\n\xef\xbb\xbftwo")
+    assert read_corpus(path) == Corpus("caf\ufffd.txt", "one\n\ufefftwo")
+    path.write_bytes(b"\xef\xbb\xbf\xfc")
+    with pytest.raises(ValueError, match=r"is not UTF-8: byte 0xfc at offset 3"):
+        read_corpus(path)
+    path.write_bytes(b"\xef\xbb\xbf")
+    with pytest.raises(ValueError, match="is empty"):
+        read_corpus(path)
 
 
 def test_errors_name_the_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The derivations as a site: HTML and one style sheet, without scripts, which a browser shows without a network."""
 
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -41,8 +42,9 @@ def write_site(folder: Path) -> Path:
 
 
 def _files_of_earlier_site(folder: Path) -> set[str]:
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file, expected a folder for the site")
+    if os.path.lexists(folder) and not folder.is_dir():
+        kind = "a file" if folder.exists() else "a link that leads nowhere"
+        raise ValueError(f"{folder} is {kind}, expected a folder for the site")
     manifest = folder / MANIFEST
     if manifest.is_file():
         return {name for name in manifest.read_text(encoding="utf-8").split("\n") if name and _is_inside(name)}
