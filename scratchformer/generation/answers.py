@@ -26,7 +26,8 @@ def greedy_answers(
         batch_size: number of prompts that are answered at a time, with one cache.
 
     Raises:
-        TypeError, ValueError: as `generate` does, and for a num_tokens or batch_size below 1.
+        TypeError, ValueError, FloatingPointError: as `generate` does; also ValueError for a num_tokens or batch_size
+            below 1.
     """
     check_sizes("greedy_answers", num_tokens=num_tokens, batch_size=batch_size)
     longest = prompts.shape[1] + num_tokens - 1

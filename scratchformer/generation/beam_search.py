@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 from numpy import ndarray
 
+from scratchformer.generation.choices import check_distribution
 from scratchformer.generation.continuation import LanguageModel, start
 from scratchformer.generation.prompts import Prompts
 from scratchformer.layers.cache import KeyValueCache
@@ -152,9 +153,6 @@ class _Search:
 
 
 def _log_softmax(logits: Float[ndarray, "live v"]) -> Float[ndarray, "live v"]:
-    with np.errstate(invalid="ignore"):
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    if np.isnan(log_probabilities).any():
-        raise FloatingPointError("beam_search: the model gave logits that make no distribution, such as NaN")
-    return log_probabilities
+    check_distribution("beam_search", logits)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

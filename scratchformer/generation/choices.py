@@ -14,8 +14,18 @@ Choice = Callable[[ndarray], ndarray]
 """Takes logits (..., vocabulary), and returns the token ids that it chose, (...)."""
 
 
+def check_distribution(function: str, logits: Float[ndarray, "*batch vocabulary"]) -> None:
+    """Raises FloatingPointError unless the largest logit of each row is finite, so that they make a distribution."""
+    if not np.isfinite(logits.max(axis=-1)).all():
+        raise FloatingPointError(f"{function}: the model gave logits that make no distribution, such as NaN")
+
+
 def greedy(logits: Float[ndarray, "*batch vocabulary"]) -> Integer[ndarray, "*batch"]:
-    """The most likely token. Among equally likely tokens it is the first."""
+    """The most likely token. Among equally likely tokens it is the first.
+
+    Raises FloatingPointError for logits that make no distribution, such as NaN.
+    """
+    check_distribution("greedy", logits)
     return np.asarray(logits.argmax(axis=-1))
 
 
@@ -34,7 +44,7 @@ class Sampling:
         min_p: keeps the tokens whose probability is at least this share of the likeliest one's; 0 keeps all.
 
     Raises ValueError for a temperature that is not positive and finite, a top_k below 1, a top_p outside (0, 1], or a
-    min_p outside [0, 1].
+    min_p outside [0, 1]. Called, it raises FloatingPointError for logits that make no distribution, such as NaN.
 
     Source: top_p: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019, section 3.1; min_p: Nguyen et
     al., "Min-p Sampling: Balancing Creativity and Coherence at High Temperature", 2024, section 3.
@@ -69,7 +79,8 @@ class Sampling:
 
         They are in float64.
         """
-        scores = logits.astype(np.float64) / self.temperature
+        check_distribution("Sampling", logits)
+        scores = _divided(logits.astype(np.float64), self.temperature)
         top_k = min(self.top_k or logits.shape[-1], logits.shape[-1])
         if top_k < logits.shape[-1] or self.top_p < 1:
             # Sorting only the values that top_k keeps is many times faster than sorting all, or sorting indices.
@@ -78,6 +89,15 @@ class Sampling:
         if self.min_p > 0:
             scores[scores < scores.max(axis=-1, keepdims=True) + math.log(self.min_p)] = -np.inf
         return scores
+
+
+def _divided(logits: Float[ndarray, "*batch v"], temperature: float) -> Float[ndarray, "*batch v"]:
+    """logits / temperature; where that overflows, after subtracting the largest logit, which changes no probability."""
+    with np.errstate(over="ignore"):
+        scores = logits / temperature
+        largest = logits.max(axis=-1, keepdims=True)
+        overflows = np.isinf(largest / temperature)
+        return np.where(overflows, (logits - largest) / temperature, scores) if overflows.any() else scores
 
 
 def _nucleus_size(falling: Float[ndarray, "*batch k"], top_p: float) -> Integer[ndarray, "*batch 1"]:

@@ -97,7 +97,8 @@ class Continuation:
 
     def append(self, tokens: Integer[ndarray, "*batch"]) -> None:
         """Adds one token to each sequence."""
-        self._ids = np.concatenate([self._ids, tokens[..., None]], axis=-1)
+        seen = self._ids[..., -self._context_length :]  # older tokens are not needed, and copying all of them is slow
+        self._ids = np.concatenate([seen, tokens[..., None]], axis=-1)
         if self._lengths is not None:
             self._lengths = self._lengths + 1
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
-from scratchformer.generation.choices import Choice
+from scratchformer.generation.choices import Choice, check_distribution
 from scratchformer.generation.continuation import Continuation, LanguageModel, start
 from scratchformer.generation.prompts import Prompts
 from scratchformer.layers.cache import KeyValueCache
@@ -47,6 +47,7 @@ def generate(
         ValueError: no prompt, an empty prompt, a negative num_tokens or stop token, or a context_length below 1. A
             cache that is not empty, is too small, or has a memory for another number of prompts. With a cache,
             use_cache=False or a prompt longer than the context.
+        FloatingPointError: logits that make no distribution, such as NaN, of a sequence that has not ended.
     """
     continuation, stops = start("generate", model, prompts, num_tokens, context_length, stop, cache, use_cache)
     return _continue(continuation, num_tokens, choose, stops)
@@ -55,7 +56,11 @@ def generate(
 def _continue(continuation: Continuation, num_tokens: int, choose: Choice, stops: ndarray) -> Iterator[ndarray]:
     ended, last = np.array(False), np.array(0)
     for _ in range(num_tokens):
-        tokens = np.where(ended, last, choose(continuation.logits()))
+        logits = continuation.logits()
+        if ended.any():
+            logits = np.where(ended[..., None], 0, logits)  # what would follow a sequence's end does not matter
+        check_distribution("generate", logits)
+        tokens = np.where(ended, last, choose(logits))
         continuation.append(tokens)
         last, ended = tokens.copy(), np.isin(tokens, stops)
         yield tokens

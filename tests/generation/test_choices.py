@@ -133,6 +133,18 @@ def test_equal_generators_draw_equal_tokens_and_leave_the_logits_alone() -> None
     assert np.array_equal(logits, before)
 
 
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"top_p": 0.5}, {"min_p": 0.5}])
+def test_the_coldest_temperature_takes_the_most_likely_token(options: dict[str, Any]) -> None:
+    choose = Sampling(np.random.default_rng(0), 1e-308, **options)
+    assert [
+        int(choose(np.array(logits))) for logits in ([3.0, 9.0, -np.inf], [-9.0, -7.0, -5.0], [0.0, -1.0, -2.0])
+    ] == [
+        1,
+        2,
+        0,
+    ]
+
+
 def test_errors_name_the_argument() -> None:
     generator = np.random.default_rng(0)
     for temperature in (0.0, -1.0, np.inf, np.nan):

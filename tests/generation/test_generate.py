@@ -168,3 +168,23 @@ def test_a_cache_that_was_used_is_refused() -> None:
 def test_prompts_without_a_dimension_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^generate: prompts must have at least one dimension, got none$"):
         generate(tiny("learned"), np.array(1), 1, context_length=4, choose=greedy)
+
+
+@pytest.mark.parametrize("logits", [[0.0, np.nan], [np.inf, 0.0], [-np.inf, -np.inf]])
+def test_logits_that_make_no_distribution_are_refused(logits: list[float]) -> None:
+    def model(ids: ndarray) -> tuple[ndarray, None]:
+        return np.array([[0.0, 1.0], logits])[ids], None
+
+    prompt, sampling = np.array([0]), Sampling(np.random.default_rng(0), top_k=1)
+    options: dict[str, Any] = {"context_length": 3, "use_cache": False}
+    for function, call in {
+        "generate": lambda: list(generate(model, prompt, 2, choose=greedy, **options)),
+        "beam_search": lambda: beam_search(model, prompt, 2, width=2, stop=(), **options),
+        "greedy": lambda: greedy(np.array(logits)),
+        "Sampling": lambda: sampling(np.array(logits)),
+    }.items():
+        with pytest.raises(FloatingPointError, match=f"^{function}: the model gave logits that make no distribution"):
+            call()
+    assert [int(token) for token in generate(model, prompt, 2, choose=sampling, stop={1}, **options)] == [1]
+    both = generate(model, np.array([[0], [0]]), 3, choose=lambda _: np.array([1, 0]), stop={1}, **options)
+    assert np.stack(list(both), axis=1).tolist() == [[1, 1, 1], [0, 0, 0]], "what follows an end does not matter"
