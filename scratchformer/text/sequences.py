@@ -78,14 +78,24 @@ def packed_batch(sequences: Sequence[Integer[ndarray, " _"]], context_length: in
 
 
 def _first_fit(lengths: Sequence[int], context_length: int) -> list[tuple[int, slice]]:
-    """The row of each document, and its span of positions there."""
-    room = np.full(len(lengths), context_length)
+    """The row of each document, and its span of positions there.
+
+    A binary tree finds the first row with room in logarithmic time. Its node i holds the most room of any row below it,
+    its children are 2i and 2i + 1, and its leaves are the rows.
+    """
+    first_leaf = 1 << (len(lengths) - 1).bit_length()
+    room = [context_length] * (2 * first_leaf)
     spans = []
     for length in lengths:
-        row = int((room >= length).argmax())
-        start = context_length - int(room[row])
-        spans.append((row, slice(start, start + length)))
-        room[row] -= length
+        node = 1
+        while node < first_leaf:
+            node = 2 * node if room[2 * node] >= length else 2 * node + 1
+        start = context_length - room[node]
+        spans.append((node - first_leaf, slice(start, start + length)))
+        room[node] -= length
+        while node > 1:
+            node //= 2
+            room[node] = max(room[2 * node], room[2 * node + 1])
     return spans
 
 

@@ -1,3 +1,4 @@
+import time
 from dataclasses import fields
 
 import numpy as np
@@ -56,6 +57,15 @@ def test_every_document_lies_in_the_first_row_that_had_room_right_after_what_cam
         used = ((documents >= 0) & (documents < document)).sum(axis=1)
         assert (documents[row] == document).argmax() == used[row]
         assert row == min(other for other in range(len(used)) if used[other] + len(sequence) <= context_length)
+
+
+def test_packing_takes_time_in_proportion_to_the_documents() -> None:
+    seconds = []
+    for count in (5_000, 50_000):
+        start = time.process_time()
+        packed_batch([np.zeros(1, int)] * count, 1)
+        seconds.append(time.process_time() - start)
+    assert seconds[1] < 25 * seconds[0], "each looked through all rows before it: it would be 100"
 
 
 def test_a_later_document_fills_a_gap_in_an_earlier_row() -> None:
