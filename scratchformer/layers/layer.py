@@ -1,5 +1,4 @@
 import copy
-from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -27,17 +26,12 @@ class Layer:
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter by its dotted name, in order of definition. A shared one appears once, by its first name."""
         found: dict[str, Parameter] = {}
-        seen = set()
-        for name, parameter in self._named(self):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                found[name] = parameter
+        self._collect(self, "", found, set())
         return found
 
     @staticmethod
-    def _named(node: object, name: str = "") -> Iterator[tuple[str, Parameter]]:
-        if isinstance(node, Parameter):
-            yield name, node
+    def _collect(node: object, name: str, found: dict[str, Parameter], seen: set[int]) -> None:
+        """Adds the parameters of a node and of all that it holds. A node may hold its owner: each is visited once."""
         children: dict[str, object] = {}
         if isinstance(node, Layer):
             children = vars(node)
@@ -45,8 +39,15 @@ class Layer:
             children = {str(i): child for i, child in enumerate(node)}
         elif isinstance(node, dict):
             children = node
+        elif not isinstance(node, Parameter):
+            return
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        if isinstance(node, Parameter):
+            found[name] = node
         for key, child in children.items():
-            yield from Layer._named(child, f"{name}.{key}" if name else key)
+            Layer._collect(child, f"{name}.{key}" if name else key, found, seen)
 
     def pack(self, dtype: DTypeLike | None = None) -> None:
         """Moves all parameters into one contiguous vector, of another dtype if one is given, and zeroes the gradients.

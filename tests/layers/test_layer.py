@@ -59,6 +59,18 @@ def test_parameters_are_found_in_lists_tuples_and_dictionaries() -> None:
     assert list(layer.parameters()) == ["parts.first.weight", "parts.rest.0.weight", "parts.rest.1.0.weight"]
 
 
+def test_layers_may_hold_their_owner_and_their_neighbours() -> None:
+    layer = tied(0)
+    names = list(layer.parameters())
+    for part in (layer.norm, layer.embedding, *layer.maps, layer.head):
+        part.above = {"owner": layer, "list": [layer.maps]}
+    layer.maps.append(layer.maps)
+    layer.all = [layer.norm, layer.embedding, layer.head]
+    assert len(layer.parameters()) == len(names)
+    twin = layer.astype(np.float32)
+    assert twin.norm.above["owner"] is twin
+
+
 @given(seed=seeds)
 def test_packing_makes_views_into_one_vector_with_matrices_first(seed: int) -> None:
     layer = Tied(np.random.default_rng(seed))
