@@ -13,6 +13,7 @@ from numpy import ndarray
 from scratchformer.plots import Figure, attention_maps, matrix_panels, save_figure
 from scratchformer.recipes.options import MeasuringOptions
 from scratchformer.runs import About, Result, begin_run, conclude, one_sentence_errors, options_of, parse, read_json
+from scratchformer.runs.terminal import replace_what_cannot_be_shown
 
 PRESETS = {
     "quick": MeasuringOptions(),
@@ -37,6 +38,8 @@ class Lesson:
         self.checks: dict[str, Result] = {}
         self._figures: dict[str, dict[str, object]] = {}
         is_program = Path(sys.argv[0]).name == program
+        if is_program:
+            replace_what_cannot_be_shown()
         if is_program and hasattr(signal, "SIGPIPE"):
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `head` or a pager may be closed early
         with one_sentence_errors(program):

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from scratchformer.runs.terminal import replace_what_cannot_be_shown
+
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 CLOSED_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE ended
 
@@ -64,11 +66,15 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
     - After a signal that stopped a run: 128 plus the number of the signal, and the command that resumes the run.
     - After Ctrl-C elsewhere: 128 plus the number of SIGINT.
     - After the reader closed the pipe: 141.
-    - After a full disk, lack of memory or another error of the system: 1, and one sentence.
+    - After a full disk, lack of memory, another error of the system, or numbers that are not finite: 1, and one
+      sentence.
+
+    What the terminal cannot show is printed as question marks.
     """
     status = 0
     nowhere = open(os.devnull, "w")  # noqa: SIM115 open until the program ends
     sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere  # None where a shell closed them
+    replace_what_cannot_be_shown()
     try:
         main(sys.argv[1:])
         sys.stdout.flush()
@@ -80,9 +86,10 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails once more
+        with suppress(AttributeError, OSError):  # a stand-in for stdout may have no descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails once more
         status = CLOSED_PIPE
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, FloatingPointError) as error:
         print(f"{prog}: error: {str(error) or 'not enough memory'}", file=sys.stderr)
         status = 1
     sys.exit(status)

@@ -18,6 +18,7 @@ from scratchformer.python_numbers import as_python
 from scratchformer.runs.files import MEASURES, METRICS, NORMS
 from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.stopping import Stopped, StopSignals
+from scratchformer.runs.terminal import is_terminal
 from scratchformer.training import (
     BEST,
     LAST,
@@ -195,7 +196,7 @@ class ProgressBar:
         self.num_steps = num_steps
         self.start = time.perf_counter()
         self._next_line = 0.0
-        self._bar = tqdm(total=num_steps, initial=done, unit=" steps", disable=not sys.stderr.isatty())
+        self._bar = tqdm(total=num_steps, initial=done, unit=" steps", disable=not is_terminal(sys.stderr))
 
     def update(self, done: int, training_loss: float, validation_loss: float | None) -> None:
         """Shows the losses after `done` steps."""
@@ -208,8 +209,12 @@ class ProgressBar:
                 f"step {done:>{len(str(self.num_steps))}} of {self.num_steps}: "
                 f"training loss {training_loss:.4f}, validation loss {validation_loss:.4f}, {seconds:.1f} s"
             )
-            tqdm.write(line)
-            sys.stdout.flush()
+            if self._bar.disable:
+                print(line)
+            else:
+                tqdm.write(line)  # above the bar
+            with suppress(AttributeError):  # None, or a stand-in of the user's
+                sys.stdout.flush()
 
     def __enter__(self) -> "ProgressBar":
         return self

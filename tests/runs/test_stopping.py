@@ -75,6 +75,7 @@ def test_another_thread_can_use_it_without_handlers() -> None:
             "run.py: error: metrics.csv cann",
         ),
         ("raise MemoryError('Unable to allocate 1 TiB')", 1, "run.py: error: Unable to allocate 1 TiB"),
+        ("raise FloatingPointError('generate: the model gave NaN')", 1, "run.py: error: generate: the model gave NaN"),
         ("raise SystemExit(7)", 7, ""),
         ("print('done')", 0, ""),
     ],
@@ -98,6 +99,27 @@ def test_a_mistake_of_ours_keeps_its_traceback() -> None:
     result = script("raise RuntimeError('a mistake')")
     assert result.returncode == 1
     assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "ascii:surrogateescape", "utf-8", "utf-16"])
+def test_what_a_terminal_cannot_show_is_replaced(encoding: str) -> None:
+    text = "caf\u00e9 \u4f60 \U0001fae0 \udc80"
+    result = script(
+        f"print({text!a})", env=os.environ | {"PYTHONIOENCODING": encoding}, encoding=encoding.split(":")[0]
+    )
+    shown = "".join(c if c.isascii() or can_encode(c, encoding.split(":")[0]) else "?" for c in text)
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{shown}\n", "")
+
+
+def can_encode(character: str, encoding: str) -> bool:
+    return character.encode(encoding, "ignore") != "".encode(encoding)
+
+
+def test_closed_streams_and_stand_ins_serve() -> None:
+    stand_in = "class Writes:\n    def write(self, text): ...\n    def flush(self): ...\nimport sys; "
+    for streams in ("None", "Writes()"):
+        result = script("print('\u4f60')", before=f"{stand_in}sys.stdout = sys.stderr = {streams}")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("count", [1, 100_000])

@@ -1,9 +1,11 @@
+import io
 import math
 import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -348,6 +350,17 @@ def test_where_there_is_no_terminal_each_evaluation_is_a_plain_line(capsys: pyte
     assert shown.out.startswith("step   2 of 100: training loss 3.2500, validation loss 3.1250, ")
     assert shown.out.count("\n") == 1
     assert shown.err == ""
+
+
+def test_streams_may_be_closed_or_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed, SimpleNamespace(write=list)):
+        monkeypatch.setattr("sys.stderr", stream)
+        for out in (None, SimpleNamespace(write=list)):
+            monkeypatch.setattr("sys.stdout", out)
+            with ProgressBar(2) as progress:
+                progress.update(1, 3.5, 3.25)
 
 
 @pytest.mark.parametrize(

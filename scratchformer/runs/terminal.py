@@ -1,0 +1,21 @@
+"""What programs print, wherever it goes: to a terminal, a file, a pipe, or a stand-in of the user's."""
+
+import sys
+
+
+def replace_what_cannot_be_shown() -> None:
+    """From now on prints a question mark for each character that the encoding of stdout or stderr lacks.
+
+    Without this, printing such a character raises UnicodeEncodeError.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def is_terminal(stream: object) -> bool:
+    """Whether a stream is a terminal. One that cannot say, such as a logger, a closed file or None, is not."""
+    try:
+        return bool(getattr(stream, "isatty", bool)())
+    except ValueError:
+        return False
