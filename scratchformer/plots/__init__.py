@@ -1,6 +1,6 @@
 """Figures from plain arrays."""
 
-import scratchformer.plots.unset_backend  # noqa: F401 before all that needs matplotlib
+import scratchformer.plots.load_matplotlib  # noqa: F401 before all that needs it
 
 # isort: split
 from matplotlib.figure import Figure

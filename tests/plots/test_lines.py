@@ -60,7 +60,10 @@ def test_axes_are_logarithmic_where_asked() -> None:
 
 def test_what_an_axis_cannot_show_leaves_a_gap(tmp_path: Path) -> None:
     x, y = np.array([0.0, 1, 2, 3, 4]), np.array([1, -1, 0, np.inf, np.nan])
-    figure = line_panels([panel(Line("a", x, y)), panel(Line("a", x, y, "marked"), log_x=True, log_y=True)])
+    levels = {"a": 1.0, "b": -1.0, "c": np.inf, "d": np.nan}
+    on_logarithms = panel(Line("a", x, y, "marked"), log_x=True, log_y=True, levels=levels)
+    figure = line_panels([panel(Line("a", x, y), levels=levels), on_logarithms])
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["a", "b"], ["a"]]
     plain, logarithmic = (axes.lines[0] for axes in figure.axes)
     np.testing.assert_array_equal(plain.get_ydata(), [1, -1, 0, np.nan, np.nan])
     np.testing.assert_array_equal(logarithmic.get_xdata(), [np.nan, 1, 2, 3, 4])

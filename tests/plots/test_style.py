@@ -127,11 +127,17 @@ def test_dollars_are_no_mathematics_and_what_the_font_lacks_is_named(
     assert ">$\\mathdefault" not in svg  # labels of logarithmic ticks
 
 
-def test_a_backend_that_is_missing_is_not_needed() -> None:
-    program = "import scratchformer.plots, matplotlib; print(matplotlib.rcParams['backend'])"
-    for backend, kept in (("module://missing.backend", ""), ("nonsense", ""), ("svg", "svg\n")):
+def test_matplotlib_loads_without_the_settings_that_would_stop_it(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"font.family: caf\xe9\n")
+    program = (
+        "import scratchformer.plots, matplotlib, os; print(matplotlib.rcParams['backend'], os.environ['MPLBACKEND'])"
+    )
+    for settings, kept in (
+        ({"MPLBACKEND": "module://missing.backend"}, " module://missing.backend\n"),
+        ({"MPLBACKEND": "nonsense"}, " nonsense\n"),
+        ({"MPLBACKEND": "svg"}, "svg svg\n"),
+        ({"MPLBACKEND": "svg", "MATPLOTLIBRC": str(tmp_path)}, "svg svg\n"),
+    ):
         command = [sys.executable, "-c", program]
-        done = subprocess.run(
-            command, env=os.environ | {"MPLBACKEND": backend}, capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=True)
         assert done.stdout.endswith(kept)
