@@ -60,10 +60,14 @@ def main(arguments: Sequence[str]) -> None:
 def load_model(path: Path) -> tuple[GPT | Llama, CharacterTokenizer]:
     """The model and the tokenizer of a run, or of a checkpoint. Raises ValueError for those of another model."""
     model = load_run(path) if path.is_dir() else load(path)
-    run = read_checkpoint(trained_checkpoint(path)).description.get("run", {})
-    if not isinstance(model, GPT | Llama) or "tokenizer" not in run:
+    run = read_checkpoint(trained_checkpoint(path)).description.get("run")
+    described = run.get("tokenizer") if isinstance(run, dict) else None
+    if not isinstance(model, GPT | Llama) or described is None:
         raise ValueError(f"{path} is not of a character model")
-    return model, CharacterTokenizer(**run["tokenizer"])
+    match described:
+        case {"characters": str(characters)} if len(characters) == model.config.vocabulary_size:
+            return model, CharacterTokenizer(characters)
+    raise ValueError(f"{path} is damaged: its tokenizer is not one of {model.config.vocabulary_size} characters")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ class Adam(Optimizer):
     Derivation: `python -m scratchformer derive adam`.
     """
 
+    not_negative = ("v",)
+
     def __init__(
         self, parameters: ParameterVector, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:

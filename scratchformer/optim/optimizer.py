@@ -1,6 +1,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,9 @@ class Optimizer(ABC):
     `NamedParameters` and overrides `_updates` too: `parameters.views_by_name(vector)` gives each parameter its shape.
     `state` holds, by name, the vectors that are kept between steps.
     """
+
+    not_negative: ClassVar[Sequence[str]] = ()
+    """The names of the vectors of `state` that no step makes negative, such as means of squares."""
 
     def __init__(self, parameters: ParameterVector, **state: np.ndarray) -> None:
         self.parameters = parameters

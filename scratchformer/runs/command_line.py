@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import ge, gt, le, lt
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
+from scratchformer.python_numbers import fits_type
 from scratchformer.runs.files import read_json
 
 ConfigT = TypeVar("ConfigT")
@@ -179,7 +180,7 @@ def config_from_json(config_type: type[ConfigT], content: Any) -> ConfigT | None
     try:
         stored = content["options"] | content["places"]
         known = {name: _from_json(stored.pop(name), hints[name]) for name in hints}
-        fits = not stored and all(_fits(known[name], hints[name]) for name in hints)
+        fits = not stored and all(fits_type(known[name], hints[name]) for name in hints)
     except (KeyError, TypeError):
         fits = False
     return config_type(**known) if fits else None
@@ -201,22 +202,6 @@ def _from_json(value: Any, hint: Any) -> Any:
     if isinstance(value, list):
         return tuple(value)
     return Path(value) if isinstance(value, str) and Path in (hint, *get_args(hint)) else value
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type that an option can have."""
-    kind, inner = get_origin(hint), get_args(hint)
-    if kind is Literal:
-        return value in inner
-    if kind is tuple and inner[1:] == (Ellipsis,):
-        return isinstance(value, tuple) and all(_fits(part, inner[0]) for part in value)
-    if kind is tuple:
-        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
-    if inner:
-        return any(_fits(value, option) for option in inner)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is hint or (hint is Path and isinstance(value, Path))
 
 
 def _check_same(stored: object, config: object, folder: Path) -> None:

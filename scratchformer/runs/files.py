@@ -4,10 +4,12 @@ import csv
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeGuard
 
 import numpy as np
 from numpy import ndarray
@@ -42,6 +44,11 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
+def is_finite_number(value: object) -> TypeGuard[float]:
+    """Whether a value from a JSON file is a number, and fits into 64 bits as a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 def as_utf8(text: str) -> bytes:
     """The text as UTF-8. Bytes of a file name that are not UTF-8 become escapes, which JSON reads as the same name."""
     return text.encode(errors="backslashreplace")
@@ -52,6 +59,14 @@ class Position(TypedDict):
 
     num_bytes: int
     sha256: str
+
+
+def is_position(mark: object) -> bool:
+    """Whether a value from a JSON file is a mark of a table."""
+    match mark:
+        case {"num_bytes": int(num_bytes), "sha256": str()}:
+            return num_bytes >= 0 and not isinstance(num_bytes, bool)
+    return False
 
 
 class Table:
@@ -82,7 +97,7 @@ class Table:
 
     def _kept(self, position: Position) -> bytes:
         kept = self.path.read_bytes()[: position["num_bytes"]] if self.path.exists() else b""
-        if hashlib.sha256(kept).hexdigest() != position["sha256"]:
+        if len(kept) != position["num_bytes"] or hashlib.sha256(kept).hexdigest() != position["sha256"]:
             raise ValueError(f"{self.path} was changed since the checkpoint was written, so the run cannot be resumed")
         return kept
 
@@ -137,7 +152,10 @@ def read_table(path: Path) -> dict[str, list[str]]:
 
 
 def _curve(cells: Iterable[tuple[str, str]]) -> Curve:
+    """Raises ValueError for cells that are no numbers, and for steps that are no steps."""
     points = [(int(step), float(value)) for step, value in cells]
+    if not all(0 <= step < 2**62 for step, _ in points):
+        raise ValueError
     return np.array([step for step, _ in points], np.int64), np.array([value for _, value in points], float)
 
 
@@ -146,6 +164,8 @@ def read_metrics(path: Path) -> Curves:
     table = read_table(path)
     try:
         steps = table["step"]
+        if any(int(after) <= int(before) for before, after in pairwise(["0", *steps])):
+            raise ValueError
         return {
             name: _curve((step, cell) for step, cell in zip(steps, table[name], strict=True) if cell)
             for name in METRICS[1:]

@@ -72,8 +72,10 @@ class RunFolder:
         folder.path = path
         folder._lock()
         folder._remove_partial_files()
-        stored = folder.read_json("config").get("environment")
-        if difference := first_difference(stored, describe_environment(), "environment"):
+        config = folder.read_json("config")
+        if not isinstance(config, dict):
+            raise ValueError(f"{path} is not a run folder of this program")
+        if difference := first_difference(config.get("environment"), describe_environment(), "environment"):
             print(f"note: {difference}; the run goes on, but its last digits may differ", file=sys.stderr)
         return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from scratchformer.python_numbers import take_python_numbers
-from scratchformer.runs.files import read_json
+from scratchformer.runs.files import is_finite_number, read_json
 from scratchformer.runs.folder import RunFolder
 
 
@@ -104,7 +104,6 @@ def conclude(
         results: the run passes if every result with a target reaches it.
         seconds: that the run took; None where an earlier process did a part of it.
     """
-    judged = [result.passed for result in results if result.passed is not None]
     summary = {
         "experiment": about.name,
         "question": about.question,
@@ -115,7 +114,7 @@ def conclude(
         "seed": options.seed,
         "seconds": None if seconds is None else round(seconds, 1),
         "results": [_as_json(result) for result in results],
-        "passed": all(judged) if judged else None,
+        "passed": _verdict(results),
     }
     folder.write_json("summary", summary)
     for result in results:
@@ -137,21 +136,37 @@ def read_summary(path: Path) -> dict[str, Any]:
             all(isinstance(text, str) for text in texts)
             and PurePath(summary["picture"]).name == summary["picture"]
             and type(summary["seed"]) is int
-            and (summary["seconds"] is None or math.isfinite(summary["seconds"]))
-            and summary["passed"] in (True, False, None)
+            and summary["seed"] >= 0
+            and (summary["seconds"] is None or (is_finite_number(summary["seconds"]) and summary["seconds"] >= 0))
             and isinstance(summary["results"], list)
-            and all(
-                isinstance(result.metric, str)
-                and isinstance(result.target, float | int | None)
-                and result.better in ("lower", "higher")
-                for result in results_of(summary)
-            )
+            and all(map(_is_result, summary["results"]))
+            and summary["passed"] is _verdict(results_of(summary))
         )
     except (KeyError, TypeError, ValueError):
         is_whole = False
     if not is_whole:
         raise ValueError(f"{path} is not of an experiment")
     return summary
+
+
+def _is_result(found: dict[str, Any]) -> bool:
+    """Whether `conclude` can have written this result. What was not finite is null, and has the verdict that it had."""
+    if not (
+        isinstance(found["metric"], str)
+        and (found["achieved"] is None or is_finite_number(found["achieved"]))
+        and (found["target"] is None or is_finite_number(found["target"]))
+        and found["better"] in ("lower", "higher")
+    ):
+        return False
+    if found["achieved"] is None and found["target"] is not None:
+        return isinstance(found["passed"], bool)
+    return found["passed"] is Result(found["metric"], _achieved(found), found["target"], found["better"]).passed
+
+
+def _verdict(results: Sequence[Result]) -> bool | None:
+    """Whether every result with a target reaches it; None where none has a target."""
+    judged = [result.passed for result in results if result.passed is not None]
+    return all(judged) if judged else None
 
 
 def results_of(summary: dict[str, Any]) -> list[Result]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from scratchformer.analysis.norms import norms_by_layer
 from scratchformer.python_numbers import as_python
-from scratchformer.runs.files import MEASURES, METRICS, NORMS
+from scratchformer.runs.files import MEASURES, METRICS, NORMS, Table, is_finite_number, is_position, read_metrics
 from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.stopping import Stopped, StopSignals
 from scratchformer.runs.terminal import is_terminal
@@ -85,13 +85,21 @@ class Recorder(Generic[ModelT, BatchT]):
         self.folder = folder
         training_checkpoint(training.trainer)  # raises now, not after the training, where a setting cannot be kept
         self.depends_on = json.loads(json.dumps(as_python(depends_on)))  # as it is read back
+        self.columns = {"metrics": METRICS, "norms": NORMS}
+        if training.measure is not None:
+            self.columns["measures"] = MEASURES
         checkpoint = self._restore()
         positions = checkpoint.get("tables", {})
         self.lowest_loss: float | None = checkpoint.get("best_validation_loss")
-        columns = {"metrics": METRICS, "norms": NORMS}
-        if training.measure is not None:
-            columns["measures"] = MEASURES
-        self.tables = {name: folder.table(name, *columns[name], position=positions.get(name)) for name in columns}
+        self.tables: dict[str, Table] = {}
+        try:
+            for name, columns in self.columns.items():
+                self.tables[name] = folder.table(name, *columns, position=positions.get(name))
+            if checkpoint:
+                self._check_metrics()
+        except ValueError:
+            self.__exit__()
+            raise
 
     def _restore(self) -> Mapping[str, Any]:
         """Restores the trainer from the last checkpoint, if there is one, and returns the checkpoint's description."""
@@ -111,9 +119,28 @@ class Recorder(Generic[ModelT, BatchT]):
             restore(self.training.trainer, checkpoint)
         except ValueError as error:
             raise ValueError(f"{path} does not fit: {error}") from None
-        if (lowest := checkpoint.description["best_validation_loss"]) is not None:
+        found = checkpoint.description
+        marks = found.get("tables")
+        for name in self.columns:
+            if not isinstance(marks, dict) or not is_position(marks.get(name)):
+                raise ValueError(f"{path} is damaged: it does not say where {name}.csv ended")
+        lowest = found.get("best_validation_loss", math.nan)
+        if lowest is not None and not is_finite_number(lowest):
+            raise ValueError(f"{path} is damaged: its best validation loss is {lowest!r}, expected a finite number")
+        if lowest is not None:
             self._check_best(lowest)
-        return checkpoint.description
+        return found
+
+    def _check_metrics(self) -> None:
+        """Raises ValueError unless metrics.csv has the steps and the lowest loss that the last checkpoint knows."""
+        path, num_steps = self.folder.path / LAST, self.training.trainer.optimizer.num_steps
+        metrics = read_metrics(self.tables["metrics"].path)
+        steps, lowest = len(metrics["training_loss"][0]), min(metrics["validation_loss"][1].tolist(), default=None)
+        if (steps, lowest) != (num_steps, self.lowest_loss):
+            raise ValueError(
+                f"{path} is damaged: it is of step {num_steps} with the best validation loss {self.lowest_loss}, "
+                f"but metrics.csv of step {steps} with {lowest}"
+            )
 
     def _check_best(self, lowest: float) -> None:
         """Raises ValueError unless best.safetensors is of this run and at least as good as the last checkpoint knows.
@@ -122,7 +149,8 @@ class Recorder(Generic[ModelT, BatchT]):
         """
         path = self.folder.path / BEST
         found = read_checkpoint(path).description
-        if found.get("run") != self.depends_on or not found.get("validation_loss", math.inf) <= lowest:
+        loss = found.get("validation_loss")
+        if found.get("run") != self.depends_on or not is_finite_number(loss) or not loss <= lowest:
             raise ValueError(f"{path} is not the best model of this run")
 
     def record(self, progress: Progress) -> None:

@@ -85,10 +85,14 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         content = json.loads(header["__metadata__"]["scratchformer"])
         written_in, description = content["format"], content["description"]
         tensors = load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
+        raise ValueError(f"{path} is not a checkpoint of scratchformer: its header lacks {error}") from None
+    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not a checkpoint of scratchformer: {error}") from None
     if written_in != FORMAT:
         raise ValueError(f"checkpoint {path} is in format {written_in}, this version of scratchformer reads {FORMAT}")
+    if not isinstance(description, dict):
+        raise ValueError(f"checkpoint {path} is damaged: its description does not hold settings by name")
     return Checkpoint(tensors, description)
 
 

@@ -49,11 +49,17 @@ def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
     """
     found = checkpoint.description
     expected = training_checkpoint(trainer)
-    if not isinstance(found.get("num_steps"), int):
+    if "num_steps" not in found:
         raise ValueError("restore: this is the checkpoint of a model alone, it holds no number of steps")
+    if type(found["num_steps"]) is not int or found["num_steps"] < 0:
+        raise ValueError(f"restore: num_steps is {found['num_steps']!r}, expected a whole number of at least 0")
     for part in ("model", "training"):
         if difference := first_difference(found.get(part), expected.description[part], part):
             raise ValueError(f"restore: {difference}")
+    for name in trainer.optimizer.not_negative:
+        for tensor_name, tensor in checkpoint.tensors.items():
+            if tensor_name.startswith(f"optimizer.{name}.") and (tensor < 0).any():
+                raise ValueError(f"restore: the tensor {tensor_name!r} holds negative values, expected none")
     fill(expected.tensors, checkpoint.tensors)
     trainer.optimizer.num_steps = found["num_steps"]
 

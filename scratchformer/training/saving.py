@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, get_type_hints, overload
 
 import numpy as np
 from numpy import ndarray
@@ -8,9 +8,12 @@ from numpy import ndarray
 from scratchformer import models
 from scratchformer.layers import Layer
 from scratchformer.layers.layer import LayerT
+from scratchformer.python_numbers import fits_type
 from scratchformer.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from scratchformer.training.descriptions import Description, describe_model, describe_versions
 
+DTYPES = "float32", "float64"
+"""What the values of a model can be stored as."""
 BEST, LAST = "best.safetensors", "last.safetensors"
 """Of a run folder: the model that evaluated best, and the state to resume from."""
 
@@ -24,10 +27,16 @@ def save(path: Path | str, model: Layer, **about: Any) -> None:
         about: added to the file's description, such as `note="..."`: anything that JSON can hold.
 
     Raises:
-        ValueError: a model that is not packed, or a name in `about` that the description needs itself.
+        ValueError: a model that is not packed or holds NaN or infinity, or a name in `about` that the description needs
+            itself.
         OSError: the file cannot be written.
     """
-    write_checkpoint(path, model_checkpoint(model, **about))
+    checkpoint = model_checkpoint(model, **about)
+    try:
+        check_finite(checkpoint.tensors)
+    except ValueError as error:
+        raise ValueError(f"save: {error}") from None
+    write_checkpoint(path, checkpoint)
 
 
 @overload
@@ -111,7 +120,7 @@ def joined(description: Description, about: Mapping[str, Any]) -> Description:
 def fill(targets: Mapping[str, ndarray], stored: Mapping[str, ndarray]) -> None:
     """Copies the stored tensors into arrays of the same names.
 
-    Raises ValueError, before anything is changed, when a name, shape or dtype differs.
+    Raises ValueError, before anything is changed, when a name, shape or dtype differs, or a tensor is not finite.
     """
     if difference := sorted(stored.keys() ^ targets.keys()):
         side = "is missing in the checkpoint" if difference[0] in targets else "is in the checkpoint alone"
@@ -123,17 +132,48 @@ def fill(targets: Mapping[str, ndarray], stored: Mapping[str, ndarray]) -> None:
                 f"the tensor {name!r} is {found.dtype} {found.shape} in the checkpoint, "
                 f"expected {target.dtype} {target.shape}"
             )
+    check_finite(stored)
     for name, target in targets.items():
         target[...] = stored[name]
 
 
+def check_finite(tensors: Mapping[str, ndarray]) -> None:
+    """Raises ValueError for a tensor with NaN or infinity."""
+    for name, tensor in tensors.items():
+        if count := np.count_nonzero(~np.isfinite(tensor)):
+            raise ValueError(f"{count:,} of {tensor.size:,} values of the tensor {name!r} are NaN or infinite")
+
+
 def _build(checkpoint: Checkpoint) -> Layer:
     described = checkpoint.description["model"]
+    if not isinstance(described, dict):
+        raise ValueError(f"its description is {described!r}, expected a type, a configuration and a dtype")
     name = described["type"]
     if name not in models.__all__ or described["config"] is None:
         raise ValueError(f"{name!r} is not in scratchformer.models, pass a model of this type to fill")
-    config = getattr(models, f"{name}Config")(**described["config"])
+    config_type = getattr(models, f"{name}Config", None)
+    if not isinstance(described["config"], dict) or config_type is None:
+        raise ValueError(f"its configuration of a {name} is {described['config']!r}, expected options by name")
+    if described["dtype"] not in DTYPES:
+        raise ValueError(f"its dtype is {described['dtype']!r}, expected one of {', '.join(DTYPES)}")
+    hints = get_type_hints(config_type)
+    for option, value in described["config"].items():
+        if option in hints and not fits_type(value, hints[option]):
+            raise ValueError(f"its option {option} is {value!r}, which is of another type")
+    config = config_type(**described["config"])
+    _check_size(config, sum(tensor.size for tensor in checkpoint.tensors.values()))
     return getattr(models, name)(config, generator=np.random.default_rng(0), dtype=described["dtype"])
+
+
+def _check_size(config: Any, num_values: int) -> None:
+    """Raises ValueError, before memory is taken for it, for a configuration of a model that is larger than the file.
+
+    A model has at least a vector of `d_model` values for each of its layers, tokens, classes and hidden features.
+    """
+    for name, size in vars(config).items():
+        has_no_vectors = name == "context_length" and getattr(config, "positions", None) != "learned"
+        if type(size) is int and not has_no_vectors and size * config.d_model > num_values:
+            raise ValueError(f"its option {name} is {size}, the file holds too few values for that")
 
 
 def _weights(checkpoint: Checkpoint) -> dict[str, ndarray]:

@@ -70,3 +70,12 @@ def test_text_is_streamed_and_a_closed_pipe_is_no_error(trained: Path) -> None:
 def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, trained: Path) -> None:
     write_checkpoint(trained.parent / "other.safetensors", model_checkpoint(tiny_gpt()))
     assert refusal("sample.py", *arguments, cwd=trained.parent) == said
+
+
+@pytest.mark.parametrize("run", ["tokenizer", {"tokenizer": "abcdefg"}, {"tokenizer": {"characters": "ab"}}, [], None])
+def test_a_tokenizer_that_is_not_the_model_s_is_one_clear_sentence(run: object, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a", model_checkpoint(tiny_gpt(), run=run))
+    assert refusal("sample.py", "a", cwd=tmp_path) in (
+        "a is not of a character model",
+        "a is damaged: its tokenizer is not one of 7 characters",
+    )

@@ -111,7 +111,9 @@ def test_what_a_summary_holds_is_what_was_found(tmp_path: Path) -> None:
         *({name: "x"} for name in ("seed", "seconds", "passed", "results")),
         {"picture": "../loss.png"},
         {"seed": True},
-        {"seconds": math.inf},
+        *({"seconds": seconds} for seconds in (math.inf, -1, True, 10**400)),
+        {"seed": -1},
+        *({"passed": passed} for passed in (False, None, 1)),
         {"passed": []},
         {"results": {}},
         *({"results": [result]} for result in ({}, [], "x")),
@@ -132,7 +134,16 @@ def test_a_summary_that_no_run_wrote_is_refused(change: dict[str, object], tmp_p
 
 
 @pytest.mark.parametrize(
-    "change", [{"metric": 1}, {"achieved": "x"}, {"target": "x"}, {"better": "best"}, {"achieved": []}]
+    "change",
+    [
+        *({"achieved": achieved} for achieved in ("x", [], math.nan, math.inf, True, 10**400)),
+        *({"target": target} for target in ("x", math.nan, -math.inf, True)),
+        *({"passed": passed} for passed in (False, None, 1, "x")),
+        {"metric": 1},
+        {"better": "best"},
+        {"achieved": 2.5},
+        {"achieved": None, "passed": None},
+    ],
 )
 def test_a_result_that_no_run_wrote_is_refused(change: dict[str, object], tmp_path: Path) -> None:
     summary = conclude(RunFolder(tmp_path / "run", "sort"), ABOUT, Config(), [Result("loss", 1.5, 2.0)], 3.5)

@@ -1,11 +1,15 @@
+import copy
+import functools
 import io
 import math
+import operator
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -391,3 +395,51 @@ def test_in_a_terminal_there_is_a_bar_with_the_live_loss(
     shown = capsys.readouterr().err
     assert "2/2" in shown
     assert "training loss 3.250" in shown
+
+
+def places(description: Any, path: tuple = ()) -> Iterator[tuple]:
+    """The path of every setting in a description."""
+    items = description.items() if isinstance(description, dict) else enumerate(description)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_checkpoint_that_training_cannot_have_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    folder = started(tmp_path / "run")
+    train_into(folder, trainer())
+    path = folder.path / LAST
+    kept = read_checkpoint(path)
+
+    def refused(damaged: Any) -> str:
+        write_checkpoint(path, damaged)
+        said = r"^(checkpoint )?/.*(damaged|does not fit|another run|not the best|was changed)"
+        with pytest.raises(ValueError, match=said) as caught:
+            recorder(trainer(seed=8), folder)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    for place in places(kept.description):
+        if place[0] in ("numpy", "scratchformer"):
+            continue
+        is_compared = place[0] in ("model", "training", "run")
+        for value in ("x",) if is_compared else ("x", None, [], {}, -1, 3, 10**400, math.nan, math.inf, True):
+            description = copy.deepcopy(kept.description)
+            *outer, key = place
+            inside = functools.reduce(operator.getitem, outer, description)
+            if inside[key] == value:
+                continue
+            inside[key] = value
+            refused(Checkpoint(kept.tensors, description))
+    for description in ("x", None, [], 3, True):
+        assert "its description does not hold settings by name" in refused(Checkpoint(kept.tensors, description))
+    for name, tensor in list(kept.tensors.items())[::7]:
+        for value in (math.nan, math.inf, -1) if name.startswith("optimizer.v.") else (math.nan, -math.inf):
+            damaged = tensor.copy()
+            damaged.flat[-1] = value
+            assert repr(name) in refused(Checkpoint({**kept.tensors, name: damaged}, kept.description))
+    write_checkpoint(path, kept)
+    with recorder(trainer(seed=8), folder) as resumed:
+        assert resumed.training.trainer.optimizer.num_steps == 12

@@ -75,6 +75,9 @@ def test_a_model_of_ones_own_is_filled_and_cannot_be_guessed(tmp_path: Path) -> 
     np.testing.assert_array_equal(other.values, before)
 
 
+TINY = {"vocabulary_size": 7, "context_length": 6, "num_layers": 1, "num_heads": 2, "d_model": 4}
+
+
 @pytest.mark.parametrize(
     "described",
     [
@@ -89,6 +92,24 @@ def test_a_model_of_ones_own_is_filled_and_cannot_be_guessed(tmp_path: Path) -> 
         {"type": "GPT", "config": [], "dtype": "float32"},
         {"type": "GPT", "config": {"vocabulary_size": 3, "num_layers": 1, "d_model": 12}, "dtype": "no"},
         {"type": "__all__", "config": {}, "dtype": "float32"},
+        "GPT",
+        {"type": "GPT", "config": "GPT", "dtype": "float32"},
+        {"type": "load", "config": {}, "dtype": "float32"},
+        *({"type": "GPT", "config": TINY, "dtype": dtype} for dtype in ("float16", "complex64", "int32", None, [])),
+        *(
+            {"type": "GPT", "config": TINY | {name: value}, "dtype": "float64"}
+            for name, value in (
+                ("bias", "no"),
+                ("tied_head", 1),
+                ("vocabulary_size", "7"),
+                ("d_model", 4.0),
+                ("dropout", None),
+                ("positions", ["learned"]),
+                ("num_layers", 10**6),
+                ("num_layers", True),
+                ("context_length", 10**9),
+            )
+        ),
     ],
 )
 def test_a_description_that_makes_no_sense_is_one_sentence(tmp_path: Path, described: object) -> None:
@@ -97,6 +118,20 @@ def test_a_description_that_makes_no_sense_is_one_sentence(tmp_path: Path, descr
     with pytest.raises(ValueError, match=r"load: .* holds no model that can be built: .") as caught:
         load(tmp_path / "a")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_is_not_finite_is_neither_saved_nor_loaded(tmp_path: Path, value: float) -> None:
+    model = tiny_gpt()
+    model.norm.bias.value[2] = value
+    said = r"1 of 4 values of the tensor 'model\.norm\.bias' are NaN or infinite$"
+    with pytest.raises(ValueError, match=f"^save: {said}"):
+        save(tmp_path / "a", model)
+    write_checkpoint(tmp_path / "a", model_checkpoint(model))
+    with pytest.raises(
+        ValueError, match=r"^load: .*a does not fit the model: 1 of 4 values of the tensor 'norm\.bias'"
+    ):
+        load(tmp_path / "a")
 
 
 def test_there_must_be_something(tmp_path: Path) -> None:
