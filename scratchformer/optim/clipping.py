@@ -15,8 +15,7 @@ def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
     """
 
     def squares(span: slice) -> float:
-        with np.errstate(over="ignore"):
-            return float(np.vdot(grads[span], grads[span]))
+        return float(np.vdot(grads[span], grads[span]))
 
     total, range_of = sum(parallel_map(squares, spans(grads.size))), np.finfo(grads.dtype)
     if range_of.tiny / range_of.eps * grads.size < total < range_of.max:
@@ -25,7 +24,7 @@ def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
     largest = float(np.abs(grads).max(initial=0))
     if largest == 0 or not math.isfinite(largest):
         return largest
-    parts = (np.divide(grads[span], largest, dtype=np.float64) for span in spans(grads.size))
+    parts = (grads[span] / largest for span in spans(grads.size))
     return largest * math.sqrt(sum(float(np.vdot(part, part)) for part in parts))
 
 
@@ -53,11 +52,11 @@ def clip_global_norm(grads: np.ndarray, max_norm: float, parallel_map: ParallelM
 
 
 def scale_down(grads: np.ndarray, norm: float, max_norm: float, parallel_map: ParallelMap = map) -> None:
-    """Scales gradients of this norm in place, so that it is at most `max_norm`."""
+    """Scales gradients of this finite norm in place, so that it is at most `max_norm`."""
 
     def scale(span: slice) -> None:
         grads[span] *= max_norm / norm
 
-    if max_norm < norm < math.inf:
+    if max_norm < norm:
         for _ in parallel_map(scale, spans(grads.size)):
             pass

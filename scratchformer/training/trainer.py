@@ -134,9 +134,11 @@ class Trainer(Generic[ModelT, BatchT]):
         """
         learning_rate = float(self.schedule(self.optimizer.num_steps))
         loss = self.gradient(micro_batches)
-        gradient_norm = self._clip(self.model.grads)
+        gradient_norm = global_norm(self.model.grads, self._map)
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {gradient_norm:g}")
+        if self.max_norm is not None:
+            scale_down(self.model.grads, gradient_norm, self.max_norm, self._map)
         self.optimizer.step(learning_rate, self._map)
         if self.average is not None:
             self.average.update(self._map)
@@ -207,13 +209,6 @@ class Trainer(Generic[ModelT, BatchT]):
 
         for _ in self._map(add, spans(first.size) if others else []):
             pass
-
-    def _clip(self, grads: np.ndarray) -> float:
-        """Clips the gradient if there is a limit; returns its norm before."""
-        norm = global_norm(grads, self._map)
-        if self.max_norm is not None:
-            scale_down(grads, norm, self.max_norm, self._map)
-        return norm
 
     def _divergence(self, micro_batches: Sequence[BatchT], symptom: str) -> Divergence:
         """The error for a step that went non-finite; repeats the step, shard by shard, to find the cause."""

@@ -58,6 +58,7 @@ def test_weight_starts_at_one_and_bias_at_zero() -> None:
     layer = LayerNorm(3)
     np.testing.assert_array_equal(layer.weight.value, np.ones(3, np.float32))
     np.testing.assert_array_equal(layer.bias.value, np.zeros(3, np.float32))
+    assert layer.bias.value.dtype == np.float32
     assert layer.eps == 1e-5
     layer = RMSNorm(3)
     np.testing.assert_array_equal(layer.weight.value, np.ones(3, np.float32))

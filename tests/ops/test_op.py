@@ -39,6 +39,16 @@ def exponential(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape
     return y, backward
 
 
+@op
+def total(x: Inexact[ndarray, "*shape"]) -> tuple[np.inexact, Backward]:
+    shape = x.shape
+
+    def backward(dloss: float) -> ndarray:
+        return np.full(shape, dloss)
+
+    return x.sum(), backward
+
+
 X, WEIGHT = np.arange(6.0).reshape(2, 3), np.array([1.0, 2.0, 4.0])
 
 
@@ -69,45 +79,71 @@ def test_a_mapped_file_counts_as_an_array(tmp_path: Path) -> None:
     assert np.array_equal(backward(mapped), X * np.exp(X))
 
 
-REFUSED: list[tuple[type[Exception], str, Callable[[], Any]]] = [
-    (TypeError, "x is missing, expected a floating array", lambda: scaled(weight=WEIGHT)),
-    (TypeError, "x must be a floating array, got None", lambda: scaled(None)),
-    (TypeError, "x must be a floating array, got float64", lambda: scaled(np.float64(1))),
-    (TypeError, "weight must be a floating array, got list", lambda: scaled(X, [1.0, 2.0, 4.0])),
-    (TypeError, "x must be a floating array, got MaskedArray", lambda: scaled(np.ma.MaskedArray(X), WEIGHT)),
-    (TypeError, "x must be a floating array, got >f8", lambda: scaled(X.astype(">f8"))),
-    (TypeError, "x is float16, in which sums overflow; expected float32 or wider", lambda: scaled(X.astype("e"))),
-    (TypeError, "x must be a floating array, got object", lambda: scaled(X.astype(object))),
-    (TypeError, "rows must be an integer array, got bool", lambda: scaled(X, rows=np.array([True, False]))),
-    (TypeError, "weight is float32, x is float64; expected one dtype", lambda: scaled(X, WEIGHT.astype(np.float32))),
-    (ValueError, "x must have at least 1 dimension(s), got shape ()", lambda: scaled(np.array(1.0))),
-    (ValueError, "weight must have shape (n,), got (1, 3)", lambda: scaled(X, WEIGHT[None])),
-    (ValueError, "n is 3 in x of shape (2, 3), but 2 in weight of shape (2,)", lambda: scaled(X, WEIGHT[:2])),
+REFUSED: list[tuple[type[Exception], str, Callable[[Callable], Any]]] = [
+    (TypeError, "x is missing, expected a floating array", lambda f: f(weight=WEIGHT)),
+    (TypeError, "x must be a floating array, got None", lambda f: f(None)),
+    (TypeError, "x must be a floating array, got float64", lambda f: f(np.float64(1))),
+    (TypeError, "weight must be a floating array, got list", lambda f: f(X, [1.0, 2.0, 4.0])),
+    (TypeError, "x must be a floating array, got MaskedArray", lambda f: f(np.ma.MaskedArray(X), WEIGHT)),
+    (TypeError, "x must be a floating array, got >f8", lambda f: f(X.astype(">f8"))),
+    (
+        TypeError,
+        "x is float16, in which sums overflow; expected float32 or wider",
+        lambda f: f(X.astype("e")),
+    ),
+    (TypeError, "x must be a floating array, got object", lambda f: f(X.astype(object))),
+    (TypeError, "rows must be an integer array, got bool", lambda f: f(X, rows=np.array([True, False]))),
+    (
+        TypeError,
+        "weight is float32, x is float64; expected one dtype",
+        lambda f: f(X, WEIGHT.astype(np.float32)),
+    ),
+    (ValueError, "x must have at least 1 dimension(s), got shape ()", lambda f: f(np.array(1.0))),
+    (ValueError, "weight must have shape (n,), got (1, 3)", lambda f: f(X, WEIGHT[None])),
+    (ValueError, "n is 3 in x of shape (2, 3), but 2 in weight of shape (2,)", lambda f: f(X, WEIGHT[:2])),
     (
         ValueError,
         "*batch is (2,) in x of shape (2, 3), but (3,) in rows of shape (3,)",
-        lambda: scaled(X, WEIGHT, np.arange(3)),
+        lambda f: f(X, WEIGHT, np.arange(3)),
     ),
-    (TypeError, "dy must be an array, got float", lambda: scaled(X)[1](1.0)),
-    (TypeError, "dy is float32, the output is float64; expected one dtype", lambda: scaled(X)[1](np.ones((2, 3), "f"))),
-    (ValueError, "dy has shape (3,), expected (2, 3), the shape of the output", lambda: scaled(X)[1](np.ones(3))),
+    (TypeError, "dy must be an array, got float", lambda f: f(X)[1](1.0)),
+    (
+        TypeError,
+        "dy is float32, the output is float64; expected one dtype",
+        lambda f: f(X)[1](np.ones((2, 3), "f")),
+    ),
+    (
+        ValueError,
+        "dy has shape (3,), expected (2, 3), the shape of the output",
+        lambda f: f(X)[1](np.ones(3)),
+    ),
     (
         TypeError,
         "backward takes real inputs, got complex128; complex ones are for the forward pass alone",
-        lambda: scaled(X + 0j)[1](X + 0j),
+        lambda f: f(X + 0j)[1](X + 0j),
     ),
 ]
 
 
 @pytest.mark.parametrize(("kind", "sentence", "call"), REFUSED, ids=[sentence for _, sentence, _ in REFUSED])
 def test_what_does_not_fit_is_told_in_one_sentence(
-    kind: type[Exception], sentence: str, call: Callable[[], Any]
+    kind: type[Exception], sentence: str, call: Callable[[Callable], Any]
 ) -> None:
-    scaled(X, WEIGHT)  # so that kinds which do fit are known
+    fresh = op(scaled.__wrapped__)
+    fresh(X, WEIGHT)  # so that kinds which do fit are known
     for _ in range(2):
         with pytest.raises(kind) as caught:
-            call()
+            call(fresh)
         assert str(caught.value) == f"scaled: {sentence}"
+
+
+def test_the_gradient_of_a_loss_is_one_number_and_real() -> None:
+    assert np.array_equal(total(X)[1](), np.ones((2, 3)))
+    assert np.array_equal(total(X)[1](0.5), np.full((2, 3), 0.5))
+    with pytest.raises(ValueError, match=r"^total: dloss must be a number, got shape \(2,\)$"):
+        total(X)[1](np.ones(2))
+    with pytest.raises(TypeError, match=r"^total: backward takes real inputs, got complex128; "):
+        total(X + 0j)[1]()
 
 
 def test_it_checks_when_it_has_forgotten_what_it_knew(monkeypatch: pytest.MonkeyPatch) -> None:

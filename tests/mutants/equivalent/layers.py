@@ -64,6 +64,12 @@ EQUIVALENT = [
         "both are there or neither is",
     ),
     at(
+        r"layers\.stack\.x_add",
+        "return part if total is None else total if part is None else total + part",
+        "return part if total is None else total if (part is None) and False else total + part",
+        "a part is there for all blocks or for none",
+    ),
+    at(
         r"layers\.dropout\.xǁDropoutǁ__call__",
         "return (x, lambda dy: dy) if generator is None else dropout(x, self.p, generator)",
         "return (x, lambda dy: dy) if (generator is None) and False else dropout(x, self.p, generator)",

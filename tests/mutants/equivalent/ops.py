@@ -169,6 +169,18 @@ EQUIVALENT = [
         r"(.*)\[order\], starts, \)",
         "0 is the default",
     ),
+    Equivalent(
+        r"ops\.checks\.x_check_indices",
+        r"(.*), initial=0\) < size:",
+        r"(.*), initial=1\) < size:",
+        "the slower comparison that follows finds the same",
+    ),
+    Equivalent(
+        r"ops\.contract\.x_refuse_what_is_no_array",
+        r"(.*), strict=False\):",
+        r"(.*), (strict=(None|True))?\):",
+        "what is no array is found before the shorter of both ends",
+    ),
     at(r"ops\.masks\.x_check_mask", "fits = False", "fits = None", "None is as false as False"),
     at(
         r"ops\.attention\.x_masked_weights",
