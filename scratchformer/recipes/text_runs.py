@@ -36,7 +36,7 @@ class TextFigures:
             levels = {str(name): float(level) for name, level in run["references"].items()}
             stored = run["reference_run"]
             return cls(str(run["title"]), levels, None if stored is None else ReferenceRun(**stored))
-        except (TypeError, AttributeError, ValueError) as error:
+        except (TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path / 'config.json'} is damaged: {error}") from None
 
     def draw(self, path: Path, *, unit: str) -> list[Path]:

@@ -96,9 +96,10 @@ def test_on_the_embedded_text_the_reference_run_is_drawn_behind(
     (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
     MaskedModel.draw(tmp_path / "copy")
     assert ">validation, an earlier run<" in (tmp_path / "copy" / "loss.svg").read_text()
-    (tmp_path / "copy" / "config.json").write_text(json.dumps(config | {"reference_run": {"name": "other"}}))
-    with pytest.raises(ValueError, match=r"copy/config\.json is damaged: ."):
-        MaskedModel.draw(tmp_path / "copy")
+    for damage in ({"reference_run": {"name": "other"}}, {"references": {"unigrams": 10**400}}):
+        (tmp_path / "copy" / "config.json").write_text(json.dumps(config | damage))
+        with pytest.raises(ValueError, match=r"copy/config\.json is damaged: ."):
+            MaskedModel.draw(tmp_path / "copy")
 
 
 @pytest.mark.parametrize(
