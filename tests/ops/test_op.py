@@ -137,6 +137,19 @@ def test_what_does_not_fit_is_told_in_one_sentence(
         assert str(caught.value) == f"scaled: {sentence}"
 
 
+def test_axes_of_any_number() -> None:
+    @op
+    def taken(
+        x: Inexact[ndarray, "*batch n"], places: Integer[ndarray, "..."], rows: Integer[ndarray, "*batch"]
+    ) -> tuple[ndarray, Backward]:
+        return x.take(places, axis=-1), lambda dy: x
+
+    x = np.arange(3.0)
+    for places in (np.array(2), np.array([[0, 1], [2, 0]])):
+        assert np.array_equal(taken(x[None], places, np.array([7]))[0], x[None].take(places, axis=-1))
+        assert np.array_equal(taken(x, np.atleast_1d(places), np.array(7))[0], x.take(np.atleast_1d(places)))
+
+
 def test_the_gradient_of_a_loss_is_one_number_and_real() -> None:
     assert np.array_equal(total(X)[1](), np.ones((2, 3)))
     assert np.array_equal(total(X)[1](0.5), np.full((2, 3), 0.5))

@@ -175,6 +175,12 @@ EQUIVALENT = [
         r"(.*), initial=1\) < size:",
         "the slower comparison that follows finds the same",
     ),
+    at(
+        r"ops\.contract\.x_check_kinds",
+        "floating: tuple[np.dtype, str] | None = None",
+        'floating: tuple[np.dtype, str] | None = ""',
+        "an empty text is as false as None",
+    ),
     Equivalent(
         r"ops\.contract\.x_refuse_what_is_no_array",
         r"(.*), strict=False\):",
