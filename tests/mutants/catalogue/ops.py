@@ -107,7 +107,7 @@ OPS = [
     mutant(
         "embedding: repeated ids dropped",
         "ops/embedding.py",
-        "table[sorted_ids[starts]] += np.add.reduceat(rows.reshape(-1, table.shape[1])[order], starts, axis=0)",
+        "table[sorted_ids[starts]] += np.add.reduceat(rows.reshape(ids.size, table.shape[1])[order], starts, axis=0)",
         "table[ids.ravel()] += rows.reshape(-1, table.shape[1])",
         "embedding",
         "Embedding",
