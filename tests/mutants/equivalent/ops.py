@@ -175,6 +175,12 @@ EQUIVALENT = [
         r"(.*), initial=1\) < size:",
         "the slower comparison that follows finds the same",
     ),
+    Equivalent(
+        r"ops\.contract\.x_checked_backward",
+        r"fits = (kind_of\(dy\) == kind|False)",
+        r"fits = (None|kind_of\(None\) == kind)",
+        "the slower check that follows finds the same",
+    ),
     at(
         r"ops\.contract\.x_check_kinds",
         "floating: tuple[np.dtype, str] | None = None",
