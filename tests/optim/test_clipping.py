@@ -81,16 +81,19 @@ def test_errors_name_the_argument() -> None:
     np.testing.assert_array_equal(grads, np.ones(3))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("exponent", [-300, -160, -40, -25, -22, -18, 18, 25, 37, 160, 300])
+@pytest.mark.parametrize(
+    ("dtype", "exponent"),
+    [
+        *((np.float32, exponent) for exponent in (-40, -25, -22, -18, 18, 25, 37)),
+        *((np.float64, exponent) for exponent in (-310, -160, -25, 25, 160, 300)),
+    ],
+)
 def test_squares_that_leave_the_range_are_clipped_as_any_others(dtype: type, exponent: int) -> None:
-    if dtype == np.float32 and abs(exponent) > 40:
-        return
     size = dtype(10.0**exponent)
     grads = np.array([3 * size, 4 * size])
     assert global_norm(grads) == pytest.approx(5 * float(size), rel=1e-6)
     clip_global_norm(grads, 2.5 * float(size))
-    np.testing.assert_allclose(grads, [1.5 * size, 2 * size], rtol=1e-6 if exponent > -40 else 0.5)
+    np.testing.assert_allclose(grads, [1.5 * size, 2 * size], rtol=1e-6, atol=2 * np.finfo(dtype).smallest_subnormal)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
