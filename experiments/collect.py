@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import EXPERIMENTS
+from scratchformer.replacing import replace_file
 from scratchformer.runs import (
     Curves,
     Result,
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
             for path in collect(options.folder, HERE):
                 print(path)
         readme = HERE / "README.md"
-        readme.write_text(with_table(readme.read_text(encoding="utf-8"), HERE), encoding="utf-8")
+        replace_file(readme, [with_table(readme.read_text(encoding="utf-8"), HERE).encode()])
     print(readme)
 
 

@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 import tyro
 
 import scratchformer
+from scratchformer.replacing import replace_file
 from scratchformer.runs.command_line import one_sentence_errors, parse
 
 FLOORS = (
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors(prog):
         config = parse({"default": Config()}, prog=prog, description=__doc__, arguments=arguments)
         config.check()
-    config.out.write_text(draw([[read_room(name) for name in floor] for floor in FLOORS]), encoding="utf-8")
+    replace_file(config.out, [draw([[read_room(name) for name in floor] for floor in FLOORS]).encode()])
     print(f"picture: {config.out}")
 
 

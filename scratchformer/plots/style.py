@@ -1,10 +1,13 @@
 """One look for all figures: colours that colour-blind readers can tell apart, and files that repeat byte for byte."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from scratchformer.replacing import replace_file
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -30,26 +33,35 @@ STYLE: dict[Any, Any] = {
 }
 """All settings of matplotlib, so that those of the user, such as a matplotlibrc, change no figure."""
 
+KINDS: dict[str, dict[str, Any]] = {
+    "png": {"dpi": 150, "metadata": {"Software": None}},
+    "svg": {"dpi": 200, "metadata": {"Date": None, "Creator": None}},
+}
+"""The kinds of files, with the arguments of `savefig` that make them repeat."""
+
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes the figure as PNG, and as SVG beside it, with the same bytes each time; returns the path of the PNG.
 
-    A suffix .png or .svg of the path counts for both files; any other belongs to the name.
+    Each file is replaced as a whole: no reader ever sees half a figure. A suffix .png or .svg of the path counts for
+    both files; any other belongs to the name.
+
+    Raises OSError when a file cannot be written; an older one is then untouched.
     """
-    png = _with_suffix(path, ".png")
-    with mpl.rc_context(STYLE):
-        figure.savefig(png, dpi=150, metadata={"Software": None})
-    save_svg(figure, path)
+    drawn = [_drawn(figure, path, kind) for kind in KINDS]  # both, before either file is replaced
+    png, _ = (replace_file(*file) for file in drawn)
     return png
 
 
 def save_svg(figure: Figure, path: Path) -> Path:
-    """Writes the figure as SVG, on white, with the same bytes each time; returns the path with its suffix."""
-    svg = _with_suffix(path, ".svg")
+    """Writes the figure as SVG alone, on white, as `save_figure` does; returns the path with its suffix."""
+    return replace_file(*_drawn(figure, path, "svg"))
+
+
+def _drawn(figure: Figure, path: Path, kind: str) -> tuple[Path, list[bytes]]:
+    """The path of the figure in one of the kinds, and the content of the file."""
+    content = BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(svg, dpi=200, metadata={"Date": None, "Creator": None})
-    return svg
-
-
-def _with_suffix(path: Path, suffix: str) -> Path:
-    return path.with_name((path.stem if path.suffix in (".png", ".svg") else path.name) + suffix)
+        figure.savefig(content, format=kind, **KINDS[kind])
+    name = path.stem if path.suffix in (".png", ".svg") else path.name
+    return path.with_name(f"{name}.{kind}"), [content.getvalue()]

@@ -16,15 +16,14 @@ from numpy import ndarray
 import scratchformer
 from scratchformer.layers import Layer
 from scratchformer.python_numbers import as_python
+from scratchformer.replacing import PARTIAL, replace_file
 from scratchformer.runs.command_line import ConfigT, config_from_json, places_of
 from scratchformer.runs.files import Position, Table, as_utf8, read_json
 from scratchformer.training import (
-    PARTIAL,
     as_safetensors,
     first_difference,
     load,
     read_checkpoint,
-    replace_file,
     trained_checkpoint,
 )
 

@@ -12,7 +12,6 @@ from scratchformer.training.descriptions import first_difference
 from scratchformer.training.divergence import Divergence
 from scratchformer.training.loop import Progress, train
 from scratchformer.training.losses import next_token_loss
-from scratchformer.training.replacing import PARTIAL, replace_file
 from scratchformer.training.resuming import restore, training_checkpoint
 from scratchformer.training.saving import BEST, LAST, load, model_checkpoint, save, trained_checkpoint
 from scratchformer.training.trainer import Batch, StepMetrics, Trainer
@@ -20,7 +19,6 @@ from scratchformer.training.trainer import Batch, StepMetrics, Trainer
 __all__ = [
     "BEST",
     "LAST",
-    "PARTIAL",
     "Batch",
     "Checkpoint",
     "Divergence",
@@ -35,7 +33,6 @@ __all__ = [
     "model_checkpoint",
     "next_token_loss",
     "read_checkpoint",
-    "replace_file",
     "restore",
     "save",
     "train",

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from scratchformer.python_numbers import as_python
-from scratchformer.training.replacing import replace_file
+from scratchformer.replacing import replace_file
 
 FORMAT = 1
 ZEROS = "0" * 64

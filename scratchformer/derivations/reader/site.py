@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from scratchformer.derivations.reader.pages import Page, pages
 from scratchformer.derivations.reader.running import Outcome, PageError, run_page
+from scratchformer.replacing import PARTIAL, replace_file
 
 LIBRARIES = {"markdown_it": "markdown-it-py", "math_core": "math-core", "pygments": "Pygments"}
 MANIFEST = ".scratchformer-site"
@@ -19,7 +20,7 @@ def write_site(folder: Path) -> Path:
     """Runs all pages, and writes them as HTML, with the results of their checks and the source that they link to.
 
     The folder may be new, empty, or that of an earlier site. A site has a list of its files in its folder, and only
-    these files are replaced.
+    these files are replaced, each as a whole.
 
     Returns the path of the site's index.html.
 
@@ -48,7 +49,7 @@ def _files_of_earlier_site(folder: Path) -> set[str]:
     manifest = folder / MANIFEST
     if manifest.is_file():
         return {name for name in manifest.read_text(encoding="utf-8").split("\n") if name and _is_inside(name)}
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(not path.name.endswith(PARTIAL) for path in folder.iterdir()):
         raise ValueError(f"{folder} holds other files, expected a new or empty folder, or one with an earlier site")
     return set()
 
@@ -80,11 +81,11 @@ def _write(folder: Path, files: dict[str, bytes], earlier: set[str]) -> None:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        replace_file(path, [content])
     for name in earlier - set(files):
         (folder / name).unlink(missing_ok=True)
     _write_manifest(folder, files)
 
 
 def _write_manifest(folder: Path, names: Iterable[str]) -> None:
-    (folder / MANIFEST).write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
+    replace_file(folder / MANIFEST, ["".join(f"{name}\n" for name in sorted(names)).encode()])

@@ -16,7 +16,7 @@ def replace_file(path: Path, parts: Sequence[bytes | memoryview]) -> Path:
     Each call writes under a name of its own, and renames the file when it is complete. When the function returns, the
     file is on the disk.
 
-    Raises OSError when it cannot be written; an older file is then untouched.
+    Raises OSError, naming the path, when it cannot be written; an older file is then untouched.
     """
     partial = path.with_name(f".{token_hex(8)}{PARTIAL}")
     try:
@@ -26,9 +26,11 @@ def replace_file(path: Path, parts: Sequence[bytes | memoryview]) -> Path:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     _flush_folder(path.parent)
     return path
