@@ -74,6 +74,8 @@ def pair_trainer(options: PairOptions, vocabulary_size: int) -> Trainer[Transfor
     shape = (options.layers, options.heads, options.width, 4 * options.width, options.dropout, options.norm_first)
     model = Transformer(TransformerConfig(vocabulary_size, *shape), generator=np.random.default_rng(options.seed))
 
+    label_smoothing = options.label_smoothing  # the loss is compared when a run is resumed, with all that it reads
+
     def loss(
         model: Transformer, batch: PairBatch, generator: np.random.Generator | None, trace: Trace
     ) -> tuple[Any, Any]:
@@ -82,7 +84,7 @@ def pair_trainer(options: PairOptions, vocabulary_size: int) -> Trainer[Transfor
             batch.target_ids,
             batch.targets,
             source_lengths=batch.source_lengths,
-            label_smoothing=options.label_smoothing,
+            label_smoothing=label_smoothing,
             generator=generator,
             trace=trace,
         )

@@ -10,16 +10,25 @@ import numpy as np
 import scratchformer
 from scratchformer.layers import Layer
 from scratchformer.python_numbers import as_python
+from scratchformer.training.settings import options_of_layer
 
 Description = dict[str, Any]
 """Settings by name: what JSON holds, as it reads back."""
 
 
 def describe_model(model: Layer) -> Description:
-    """The type, the configuration and the dtype of a packed model; `config` is None for a model without a dataclass."""
+    """The type, the configuration and the dtype of a packed model.
+
+    For a model without a dataclass `config`, that is None, and there are the dtype and shape of each parameter and the
+    options that the model and its layers keep as attributes.
+    """
     config = getattr(model, "config", None)
     options = asdict(config) if is_dataclass(config) and not isinstance(config, type) else None
     described = {"type": type(model).__name__, "config": as_python(options), "dtype": model.values.dtype.name}
+    if options is None:
+        parameters = {name: parameter.value for name, parameter in model.parameters().items()}
+        described["parameters"] = {name: f"{value.dtype.name} {value.shape}" for name, value in parameters.items()}
+        described["options"] = options_of_layer(model)
     return json.loads(json.dumps(described))  # as it is read back: tuples are lists
 
 

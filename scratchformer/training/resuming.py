@@ -19,11 +19,11 @@ def training_checkpoint(trainer: Trainer[ModelT, BatchT], **about: Any) -> Check
     """All that a trainer needs to go on bit for bit, and what `about` adds to the description.
 
     Its tensors are the parameters, the optimizer's state and the average of the weights, by name. Its description holds
-    the number of steps, the schedule, clipping, the number of workers, and the seed. No generator's state is stored,
-    because each is made anew from (seed, step, micro-batch, worker).
+    the number of steps, the schedule, the loss function, clipping, the number of workers, and the seed. No generator's
+    state is stored, because each is made anew from (seed, step, micro-batch, worker).
 
-    Raises ValueError for a name in `about` that the description needs itself, and TypeError for a schedule or optimizer
-    with a setting that cannot be described.
+    Raises ValueError for a name in `about` that the description needs itself, and TypeError for a schedule, loss or
+    optimizer with a setting that cannot be described.
     """
     model, optimizer = trainer.model, trainer.optimizer
     vectors = {"model": model.values}
@@ -44,8 +44,8 @@ def training_checkpoint(trainer: Trainer[ModelT, BatchT], **about: Any) -> Check
 def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
     """Brings a trainer to the state of the one that the checkpoint was taken of, which had the same model and settings.
 
-    Raises ValueError, before anything is changed, when the model, the optimizer, the schedule or another setting
-    differs; it names the first difference.
+    Raises ValueError, before anything is changed, when the model, the optimizer, the schedule, the loss function or
+    another setting differs; it names the first difference.
     """
     found = checkpoint.description
     expected = training_checkpoint(trainer)
@@ -68,6 +68,7 @@ def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:
     return {
         "optimizer": settings_of("optimizer", trainer.optimizer, without=("parameters", "state", "num_steps")),
         "schedule": settings_of("schedule", trainer.schedule),
+        "loss": settings_of("loss", trainer.loss),
         "average": settings_of("average", trainer.average, without=("parameters", "values")),
         "max_norm": trainer.max_norm,
         "num_workers": len(trainer.replicas),

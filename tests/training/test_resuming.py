@@ -7,18 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchformer.layers import FeedForward
+from scratchformer.layers import Dropout, FeedForward, Layer, Linear, Trace
 from scratchformer.models import GPT
+from scratchformer.ops import softmax
 from scratchformer.optim import SGD, AdamW, Constant, WarmupCosine, WeightAverage
+from scratchformer.text import TokenBatch
 from scratchformer.training import (
     Checkpoint,
     Trainer,
     model_checkpoint,
+    next_token_loss,
     read_checkpoint,
     restore,
     training_checkpoint,
     write_checkpoint,
 )
+from scratchformer.training.settings import settings_of
 from tests.strategies import seeds
 from tests.training.setting import loss, ragged_batches, tiny_gpt, tiny_trainer
 
@@ -165,6 +169,81 @@ def test_a_setting_from_outside_is_compared_and_one_that_cannot_be_is_refused(mo
         restore(trainer, stored)
     with pytest.raises(TypeError, match=r"^schedule\.rates\.0 is of the type Generator, which cannot be compared"):
         training_checkpoint(Trainer(model, AdamW(model), Rates(np.random.default_rng(0)), loss))
+
+
+def smoothed(smoothing: float) -> Callable:
+    return lambda model, batch, generator, trace: model.loss(batch.ids, batch.targets, label_smoothing=smoothing)
+
+
+def masked_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace) -> tuple:
+    return next_token_loss(model, batch, generator, trace)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        (loss, masked_loss, "loss.name is 'masked_loss' now and was 'loss' then"),
+        (smoothed(0.1), smoothed(0.2), "loss.reads.smoothing is 0.2 now and was 0.1 then"),
+        (partial(loss, smoothing=0.1), partial(loss, smoothing=0.2), "loss.options.smoothing is 0.2 now and was 0.1"),
+        (loss, next_token_loss, "loss.name is 'next_token_loss' now and was 'loss' then"),
+    ],
+)
+def test_another_loss_function_is_refused(first: Callable, second: Callable, named: str) -> None:
+    model = tiny_gpt()
+    stored, other = (Trainer(model, AdamW(model), Constant(0.1), function) for function in (first, second))
+    restore(stored, training_checkpoint(stored))
+    with pytest.raises(ValueError, match=rf"^restore: training\.{named}"):
+        restore(other, training_checkpoint(stored))
+
+
+def test_a_function_of_the_library_is_its_name_and_its_options() -> None:
+    (reads,) = settings_of("loss", lambda x: softmax(x))["reads"].values()
+    assert reads == {
+        "type": "function",
+        "name": "softmax",
+        "defaults": None,
+        "keyword_defaults": None,
+        "reads": {},
+    }
+
+
+class OwnModel(Layer):
+    """A model without a configuration, with options of several kinds, and a count that changes while it trains."""
+
+    def __init__(self, *, heads: int = 2, activation: Callable = np.tanh, width: int = 4, depth: int = 1) -> None:
+        generator = np.random.default_rng(0)
+        self.num_heads = heads
+        self.activation = activation
+        self.generator = generator
+        self.layers = [Linear(width, width, generator=generator) for _ in range(depth)]
+        self.dropouts = {"first": Dropout(0.1 * heads)}
+        self.owner = self
+        self.pack()
+
+
+class OtherModel(OwnModel):
+    """Is laid out as the other one."""
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (OtherModel(), "type is 'OtherModel' now and was 'OwnModel' then"),
+        (OwnModel(heads=4), "options.num_heads is 4 now and was 2 then"),
+        (OwnModel(activation=np.sin), "options.activation.name is 'sin' now and was 'tanh' then"),
+        (
+            OwnModel(width=5),
+            r"parameters.layers.0.weight is 'float32 \(5, 5\)' now and was 'float32 \(4, 4\)' then",
+        ),
+        (OwnModel(depth=2), r"parameters.layers.1.weight is 'float32 \(4, 4\)' now and was None then"),
+    ],
+)
+def test_another_model_without_a_configuration_is_refused(other: OwnModel, named: str) -> None:
+    trainer = tiny_trainer(OwnModel())
+    trainer.model.layers[0].weight.value[...] = trainer.model.generator.normal(size=(4, 4))
+    restore(trainer, training_checkpoint(tiny_trainer(OwnModel())))
+    with pytest.raises(ValueError, match=rf"^restore: model\.{named}"):
+        restore(tiny_trainer(other), training_checkpoint(trainer))
 
 
 @pytest.mark.usefixtures("unchecked")
