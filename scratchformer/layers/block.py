@@ -6,6 +6,7 @@ from jaxtyping import Inexact, Integer, Shaped
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.cache import KeyValueCache, cache_within
 from scratchformer.layers.feed_forward import Activation, FeedForward
 from scratchformer.layers.layer import Layer
@@ -18,6 +19,7 @@ from scratchformer.ops import Backward
 from scratchformer.python_numbers import take_python_numbers
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class BlockConfig:
     """The sizes and options of a block. Its parts raise ValueError for values out of their range."""
@@ -55,6 +57,7 @@ class BlockConfig:
         take_python_numbers(self)
 
 
+@checked_arguments
 class TransformerBlock(Layer):
     """Adds self-attention and then a feed-forward map to the residual stream, by `PreNorm` or by `PostNorm`.
 
@@ -66,7 +69,9 @@ class TransformerBlock(Layer):
     Derivation: `python -m scratchformer derive block`.
     """
 
-    def __init__(self, config: BlockConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:
+    def __init__(
+        self, config: BlockConfig, *, generator: np.random.Generator | None, dtype: DTypeLike = np.float32
+    ) -> None:
         self.config = c = config
         shared = partial(AttentionConfig, c.d_model, c.num_heads, bias=c.bias, dropout=c.dropout, method=c.method)
         new_attention = partial(MultiHeadAttention, generator=generator, dtype=dtype)

@@ -5,6 +5,7 @@ from jaxtyping import Inexact
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
 from scratchformer.layers.trace import NO_TRACE, Trace
@@ -24,6 +25,7 @@ ACTIVATIONS = {
 GATED = ("geglu", "swiglu")
 
 
+@checked_arguments
 class FeedForward(Layer):
     """Two linear maps with an activation between: y = activation(x W_up + b_up) W_down + b_down.
 
@@ -45,7 +47,7 @@ class FeedForward(Layer):
         *,
         activation: Activation = "gelu",
         bias: bool = True,
-        generator: np.random.Generator,
+        generator: np.random.Generator | None,
         dtype: DTypeLike = np.float32,
     ) -> None:
         check_choice("FeedForward", "activation", activation, get_args(Activation))

@@ -4,6 +4,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.parameter import Parameter
 
 LayerT = TypeVar("LayerT", bound="Layer")
@@ -49,17 +50,23 @@ class Layer:
         for key, child in children.items():
             Layer._collect(child, f"{name}.{key}" if name else key, found, seen)
 
+    @checked_arguments
     def pack(self, dtype: DTypeLike | None = None) -> None:
         """Moves all parameters into one contiguous vector, of another dtype if one is given, and zeroes the gradients.
 
         Pack only the outermost layer, and before you make optimizers, averages or replicas of it. They, and an outer
         layer, would keep the old vector.
         """
-        parts = [parameter.value.ravel() for parameter in self._decayed_first().values()]
-        values = np.concatenate(parts) if parts else np.empty(0, np.float32)
-        values = values.astype(values.dtype if dtype is None else dtype, copy=False)
-        self._bind(values, np.zeros_like(values))
+        found = self.parameters()
+        if dtype is None:
+            dtype = np.result_type(*(parameter.value.dtype for parameter in found.values())) if found else np.float32
+        values = np.zeros(sum(parameter.value.size for parameter in found.values()), dtype)
+        for name, part in self.views_by_name(values).items():
+            if found[name].value.any():  # zeros are not written, so weights that are yet to come take no memory
+                part[...] = found[name].value
+        self._bind(values, np.zeros(values.shape, values.dtype))
 
+    @checked_arguments
     def astype(self: LayerT, dtype: DTypeLike) -> LayerT:
         """A packed copy in this dtype, with gradients zero. Tied parameters stay tied."""
         twin = self._twin()
@@ -74,9 +81,10 @@ class Layer:
         if "values" not in vars(self):
             raise ValueError(f"{type(self).__name__}: a replica shares packed values; call pack() first")
         twin = self._twin()
-        twin._bind(self.values, np.zeros_like(self.grads))
+        twin._bind(self.values, np.zeros(self.grads.shape, self.grads.dtype))
         return twin
 
+    @checked_arguments
     def views_by_name(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         """Views of a vector with the layout of `values`, one for each parameter, by its name."""
         parts, start = {}, 0

@@ -1,20 +1,21 @@
-import math
-
 import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.layer import Layer
-from scratchformer.layers.parameter import Parameter
+from scratchformer.layers.parameter import Parameter, normal
 from scratchformer.ops import Backward, linear
 from scratchformer.ops.checks import check_at_least
 
 
+@checked_arguments
 class Linear(Layer):
     """Affine map y = x W + b of the last axis, W of shape (in, out).
 
-    W starts normal with standard deviation 1 / sqrt(in), b at zero. Raises ValueError for sizes below 1.
+    W starts normal with standard deviation 1 / sqrt(in), or at zero without a generator; b starts at zero.
+    Raises ValueError for sizes below 1.
 
     Derivation: `python -m scratchformer derive linear`.
     """
@@ -25,12 +26,11 @@ class Linear(Layer):
         d_out: int,
         *,
         bias: bool = True,
-        generator: np.random.Generator,
+        generator: np.random.Generator | None,
         dtype: DTypeLike = np.float32,
     ) -> None:
         check_at_least("Linear", 1, d_in=d_in, d_out=d_out)
-        weight = generator.standard_normal((d_in, d_out)) / math.sqrt(d_in)
-        self.weight = Parameter(weight.astype(dtype))
+        self.weight = Parameter(normal(generator, (d_in, d_out), dtype, fan_in=d_in))
         self.bias = Parameter(np.zeros(d_out, dtype)) if bias else None
 
     def __call__(self, x: Inexact[ndarray, "*batch d_in"]) -> tuple[Inexact[ndarray, "*batch d_out"], Backward]:
@@ -46,6 +46,7 @@ class Linear(Layer):
         return y, backward
 
 
+@checked_arguments
 class TiedLinear(Layer):
     """Linear map y = x table^T with the table of another layer, such as a token embedding. It adds no parameter.
 

@@ -8,6 +8,7 @@ from jaxtyping import Inexact, Integer, Shaped
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.cache import KeyValueCache, refuse_backward
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
@@ -23,6 +24,7 @@ BLOCKWISE_FROM = 512
 """From this number of keys on, blockwise attention is faster than dense."""
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class AttentionConfig:
     """The sizes and options of multi-head attention. Raises ValueError for values out of their range."""
@@ -78,6 +80,7 @@ class AttentionConfig:
         return self.d_model if self.d_memory is None else self.d_memory
 
 
+@checked_arguments
 class MultiHeadAttention(Layer):
     """Attention of several heads, from a sequence to itself or to another.
 
@@ -92,7 +95,7 @@ class MultiHeadAttention(Layer):
     """
 
     def __init__(
-        self, config: AttentionConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32
+        self, config: AttentionConfig, *, generator: np.random.Generator | None, dtype: DTypeLike = np.float32
     ) -> None:
         self.config = config
         linear = partial(Linear, bias=config.bias, generator=generator, dtype=dtype)

@@ -5,8 +5,9 @@ from jaxtyping import Inexact, Real
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.layer import Layer
-from scratchformer.layers.parameter import Parameter
+from scratchformer.layers.parameter import Parameter, normal
 from scratchformer.ops import Backward, relative_buckets, rotary
 from scratchformer.ops.checks import check_at_least
 from scratchformer.ops.contract import checked_backward
@@ -15,6 +16,7 @@ from scratchformer.ops.rotary import Layout, check_rotary_options
 from scratchformer.python_numbers import as_python, take_python_numbers
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Rotary:
     """The options of a rotary position embedding. It has no parameters; a call turns queries or keys by `rotary`.
@@ -38,6 +40,7 @@ class Rotary:
         return rotary(x, positions, base=self.base, scaling=self.scaling, layout=self.layout)
 
 
+@checked_arguments
 class RelativeBias(Layer):
     """A learned bias of attention scores for each head and bucket of distances: bias[h, i, j] = table[bucket(i, j), h].
 
@@ -59,7 +62,7 @@ class RelativeBias(Layer):
         num_buckets: int = 32,
         max_distance: int = 128,
         bidirectional: bool = True,
-        generator: np.random.Generator,
+        generator: np.random.Generator | None,
         dtype: DTypeLike = np.float32,
     ) -> None:
         num_heads, num_buckets, max_distance = as_python((num_heads, num_buckets, max_distance))
@@ -67,7 +70,7 @@ class RelativeBias(Layer):
         check_bucket_options("RelativeBias", num_buckets, max_distance, bidirectional)
         self.max_distance = max_distance
         self.bidirectional = bidirectional
-        self.table = Parameter((0.02 * generator.standard_normal((num_buckets, num_heads))).astype(dtype))
+        self.table = Parameter(normal(generator, (num_buckets, num_heads), dtype, std=0.02))
 
     def __call__(self, t_query: int, t_key: int) -> tuple[Inexact[ndarray, "h {t_query} {t_key}"], Backward]:
         """Returns the bias (num_heads, t_query, t_key) of the scores. The last query is aligned with the last key."""

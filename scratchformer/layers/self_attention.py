@@ -3,11 +3,13 @@ from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
 from scratchformer.ops import Backward, scaled_dot_product_attention
 
 
+@checked_arguments
 class SelfAttention(Layer):
     """One head of attention, from a sequence to itself: y = attention(Q, K, V), with Q = x W_query + b_query and so on.
 
@@ -26,7 +28,7 @@ class SelfAttention(Layer):
         d_value: int,
         *,
         bias: bool = True,
-        generator: np.random.Generator,
+        generator: np.random.Generator | None,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.query = Linear(d_model, d_key, bias=bias, generator=generator, dtype=dtype)

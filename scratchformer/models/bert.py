@@ -6,6 +6,7 @@ from jaxtyping import Inexact, Integer
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import (
     NO_TRACE,
     BlockConfig,
@@ -18,6 +19,7 @@ from scratchformer.layers import (
 )
 from scratchformer.layers.stack import stack
 from scratchformer.models.bert_heads import ClassHead, MaskedHead
+from scratchformer.models.initialization import initialize_as_bert
 from scratchformer.models.positions import LearnedPositions
 from scratchformer.ops import Backward, cross_entropy, padding_mask
 from scratchformer.ops.checks import (
@@ -32,6 +34,7 @@ from scratchformer.ops.checks import (
 from scratchformer.python_numbers import take_python_numbers
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class BERTConfig:
     """The sizes and options of a BERT. Raises ValueError for values out of their range."""
@@ -73,6 +76,7 @@ class BERTConfig:
         return 4 * self.d_model if self.d_hidden is None else self.d_hidden
 
 
+@checked_arguments
 class BERT(Layer):
     """BERT's encoder: the sum of token, position and segment embeddings, a norm, and blocks without a causal mask.
 
@@ -83,7 +87,9 @@ class BERT(Layer):
     Source: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2018, section 3 and appendix A.2.
     """
 
-    def __init__(self, config: BERTConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:
+    def __init__(
+        self, config: BERTConfig, *, generator: np.random.Generator | None, dtype: DTypeLike = np.float32
+    ) -> None:
         self.config = config
         d_model = config.d_model
         new_embedding = partial(Embedding, generator=generator, dtype=dtype)
@@ -103,9 +109,7 @@ class BERT(Layer):
             if config.num_classes is None
             else ClassHead(d_model, config.num_classes, dropout=config.dropout, generator=generator, dtype=dtype)
         )
-        for parameter in self.parameters().values():
-            if parameter.value.ndim == 2:
-                parameter.value[...] = 0.02 * generator.standard_normal(parameter.value.shape)
+        initialize_as_bert(self, generator)
         self.pack()
 
     def __call__(

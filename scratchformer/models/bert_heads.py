@@ -13,7 +13,7 @@ from scratchformer.ops.rows import column_sum
 class MaskedHead(Layer):
     """Logits of the token at a position: norm(gelu(x W + b)) table^T + bias."""
 
-    def __init__(self, table: Parameter, *, generator: np.random.Generator, dtype: DTypeLike) -> None:
+    def __init__(self, table: Parameter, *, generator: np.random.Generator | None, dtype: DTypeLike) -> None:
         n, d_model = table.value.shape
         self.linear = Linear(d_model, d_model, generator=generator, dtype=dtype)
         self.norm = LayerNorm(d_model, dtype=dtype)
@@ -38,7 +38,7 @@ class ClassHead(Layer):
     """Logits of classes: dropout(tanh(x W + b)) V + c."""
 
     def __init__(
-        self, d_model: int, num_classes: int, *, dropout: float, generator: np.random.Generator, dtype: DTypeLike
+        self, d_model: int, num_classes: int, *, dropout: float, generator: np.random.Generator | None, dtype: DTypeLike
     ) -> None:
         self.dropout = Dropout(dropout)
         self.linear = Linear(d_model, d_model, generator=generator, dtype=dtype)

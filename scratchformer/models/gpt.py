@@ -5,6 +5,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import (
     BlockConfig,
     Dropout,
@@ -22,6 +23,7 @@ from scratchformer.ops.checks import check_choice, check_divides, check_probabil
 from scratchformer.python_numbers import take_python_numbers
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class GPTConfig:
     """The sizes and options of a GPT. Raises ValueError for values out of their range."""
@@ -71,6 +73,7 @@ class GPTConfig:
         return 8 * math.ceil(self.d_model / 3) if self.activation in GATED else 4 * self.d_model
 
 
+@checked_arguments
 class GPT(DecoderOnly):
     """GPT-2: token and position embeddings, pre-norm causal blocks with tanh-GELU, a last norm, a linear head.
 
@@ -87,7 +90,9 @@ class GPT(DecoderOnly):
     Derivation: `python -m scratchformer derive gpt`.
     """
 
-    def __init__(self, config: GPTConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:
+    def __init__(
+        self, config: GPTConfig, *, generator: np.random.Generator | None, dtype: DTypeLike = np.float32
+    ) -> None:
         self.config = config
         self.context_length = config.context_length
         d_model = config.d_model

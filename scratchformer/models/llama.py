@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import (
     BlockConfig,
     Dropout,
@@ -28,6 +29,7 @@ from scratchformer.ops.checks import (
 from scratchformer.python_numbers import take_python_numbers
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class LlamaConfig:
     """The sizes and options of a Llama. Raises ValueError for values out of their range."""
@@ -79,6 +81,7 @@ class LlamaConfig:
         return 8 * math.ceil(self.d_model / 3) if self.d_hidden is None else self.d_hidden
 
 
+@checked_arguments
 class Llama(DecoderOnly):
     """Llama: causal pre-norm blocks with RMS norms, rotary positions, SwiGLU, grouped heads, and no biases.
 
@@ -89,7 +92,9 @@ class Llama(DecoderOnly):
     "Llama 2: Open Foundation and Fine-Tuned Chat Models", 2023, section 2.2. The initialisation is GPT-2's.
     """
 
-    def __init__(self, config: LlamaConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32) -> None:
+    def __init__(
+        self, config: LlamaConfig, *, generator: np.random.Generator | None, dtype: DTypeLike = np.float32
+    ) -> None:
         self.config = config
         self.context_length = config.context_length
         self.token_embedding = Embedding(config.vocabulary_size, config.d_model, generator=generator, dtype=dtype)

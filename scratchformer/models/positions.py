@@ -101,7 +101,7 @@ def new_positions(
     context_length: int,
     num_heads: int,
     d_model: int,
-    generator: np.random.Generator,
+    generator: np.random.Generator | None,
     dtype: DTypeLike,
 ) -> PositionScheme:
     """The scheme of this name, for a causal model of these sizes."""

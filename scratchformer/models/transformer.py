@@ -8,6 +8,7 @@ from jaxtyping import Inexact, Integer, Shaped
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import (
     NO_TRACE,
     BlockConfig,
@@ -37,6 +38,7 @@ from scratchformer.ops.checks import (
 from scratchformer.python_numbers import take_python_numbers
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class TransformerConfig:
     """The sizes and options of an encoder-decoder. Raises ValueError for values out of their range."""
@@ -75,6 +77,7 @@ class TransformerConfig:
             )
 
 
+@checked_arguments
 class Transformer(Layer):
     """The encoder-decoder of "Attention Is All You Need": post-norm, sinusoidal positions, one table of tokens.
 
@@ -85,12 +88,13 @@ class Transformer(Layer):
     """
 
     def __init__(
-        self, config: TransformerConfig, *, generator: np.random.Generator, dtype: DTypeLike = np.float32
+        self, config: TransformerConfig, *, generator: np.random.Generator | None, dtype: DTypeLike = np.float32
     ) -> None:
         self.config = config
         d_model = config.d_model
         self.token_embedding = Embedding(config.vocabulary_size, d_model, generator=generator, dtype=dtype)
-        self.token_embedding.table.value /= math.sqrt(d_model)
+        if generator is not None:
+            self.token_embedding.table.value /= math.sqrt(d_model)
         self.position_embedding = SinusoidalPositions()
         self.dropout = Dropout(config.dropout)
 
@@ -252,6 +256,7 @@ class Transformer(Layer):
 
         return logits, backward
 
+    @checked_arguments
     def new_cache(
         self,
         source: Integer[ndarray, "*batch t_source"],

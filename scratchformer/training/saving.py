@@ -162,7 +162,7 @@ def _build(checkpoint: Checkpoint) -> Layer:
             raise ValueError(f"its option {option} is {value!r}, which is of another type")
     config = config_type(**described["config"])
     _check_size(config, sum(tensor.size for tensor in checkpoint.tensors.values()))
-    return getattr(models, name)(config, generator=np.random.default_rng(0), dtype=described["dtype"])
+    return getattr(models, name)(config, generator=None, dtype=described["dtype"])
 
 
 def _check_size(config: Any, num_values: int) -> None:
