@@ -20,7 +20,7 @@ from scratchformer.runs.command_line import one_sentence_errors, parse
 
 FLOORS = (
     ("commands",),
-    ("recipes",),
+    ("recipes", "pretrained"),
     ("runs",),
     ("derivations", "catalogue"),
     ("analysis",),
