@@ -141,6 +141,7 @@ class MaskedModel(TrainingExperiment[Options, BERT, TokenBatch]):
         """The first held-out window with its masks, and with the likeliest character in the place of each."""
         model, ids = self.model, self.training.evaluation_batches[0].ids[0]
         encoded, _ = model(ids)
+        assert model.masked_head is not None
         logits, _ = model.masked_head(encoded)
         filled = np.where(ids == self.mask_id, logits[:, : self.mask_id].argmax(axis=-1), ids)
         hidden = "".join("_" if i == self.mask_id else self.tokenizer.characters[i] for i in ids)

@@ -58,6 +58,13 @@ def entropy_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
 
 
 @st.composite
+def pooling_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
+    batch, t = draw(batch_shapes), draw(dimensions)
+    lengths = np.random.default_rng(draw(seeds)).integers(0, t, batch, endpoint=True)
+    return [draw(arrays((*batch, t, draw(dimensions)), regimes)), np.asarray(lengths)]
+
+
+@st.composite
 def error_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
     shape = draw(shapes())
     return [draw(arrays(shape, regimes)), draw(arrays(shape, regimes))]
@@ -127,6 +134,7 @@ OPS = [
     op_entry("dropout", seeded_dropout, one_array),
     op_entry("cross_entropy", ops.cross_entropy, entropy_inputs),
     op_entry("cross_entropy (smoothed)", smoothed_cross_entropy, entropy_inputs),
+    op_entry("mean_pooling", ops.mean_pooling, pooling_inputs),
     op_entry("mean_squared_error", ops.mean_squared_error, error_inputs),
     op_entry(
         "attention_weights", ops.attention_weights, lambda regimes: attention_inputs(regimes).map(lambda x: x[:2])

@@ -1,6 +1,7 @@
 """Whole networks."""
 
-from scratchformer.models.bert import BERT, BERTConfig
+from scratchformer.models.bert import BERT
+from scratchformer.models.bert_config import BERTConfig
 from scratchformer.models.gpt import GPT, GPTConfig
 from scratchformer.models.llama import Llama, LlamaConfig
 from scratchformer.models.transformer import Transformer, TransformerConfig

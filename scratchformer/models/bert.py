@@ -1,5 +1,5 @@
-from dataclasses import dataclass
 from functools import partial
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Inexact, Integer
@@ -18,71 +18,31 @@ from scratchformer.layers import (
     TransformerBlock,
 )
 from scratchformer.layers.stack import stack
-from scratchformer.models.bert_heads import ClassHead, MaskedHead
+from scratchformer.models.bert_config import BERTConfig
+from scratchformer.models.bert_heads import ClassHead, MaskedHead, Pooler, at_first
 from scratchformer.models.initialization import initialize_as_bert
 from scratchformer.models.positions import LearnedPositions
-from scratchformer.ops import Backward, cross_entropy, padding_mask
+from scratchformer.ops import Backward, cross_entropy, mean_pooling, padding_mask
 from scratchformer.ops.checks import (
-    check_at_least,
+    check_choice,
     check_dimensions,
-    check_divides,
     check_indices,
-    check_probability,
     check_shape,
-    check_sizes,
 )
-from scratchformer.python_numbers import take_python_numbers
 
-
-@checked_arguments
-@dataclass(frozen=True)
-class BERTConfig:
-    """The sizes and options of a BERT. Raises ValueError for values out of their range."""
-
-    vocabulary_size: int
-    """Number of distinct tokens, the mask's included."""
-    context_length: int = 512
-    """Longest sequence, in tokens."""
-    num_layers: int = 12
-    """Number of blocks."""
-    num_heads: int = 12
-    """Attention heads per block; must divide d_model."""
-    d_model: int = 768
-    """Width of the residual stream."""
-    d_hidden: int | None = None
-    """Width inside the feed-forward maps; None for 4 d_model."""
-    num_segments: int = 2
-    """Number of segments that tokens may belong to."""
-    num_classes: int | None = None
-    """Number of classes for `classify`; None for a model without that head."""
-    dropout: float = 0.1
-    """Probability of dropping an element, in [0, 1)."""
-    norm_first: bool = False
-    """Whether blocks are pre-norm, with a last norm; or post-norm, as published."""
-
-    def __post_init__(self) -> None:
-        name = "BERTConfig"
-        take_python_numbers(self)
-        check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "num_segments")
-        check_at_least(name, 1, d_hidden=self.hidden_width)
-        if self.num_classes is not None:
-            check_at_least(name, 1, num_classes=self.num_classes)
-        check_probability(name, "dropout", self.dropout)
-        check_divides(name, num_heads=self.num_heads, d_model=self.d_model)
-
-    @property
-    def hidden_width(self) -> int:
-        """Width inside the feed-forward maps, with the default filled in."""
-        return 4 * self.d_model if self.d_hidden is None else self.d_hidden
+Pooling = Literal["mean", "first", "pooler"]
 
 
 @checked_arguments
 class BERT(Layer):
     """BERT's encoder: the sum of token, position and segment embeddings, a norm, and blocks without a causal mask.
 
-    Two heads read its output. One predicts masked tokens: linear map, GELU, norm, token table, bias. The other
-    classifies by the first position: linear map, tanh, dropout, linear map. Matrices and tables start normal with
-    standard deviation 0.02, biases at 0, norms at 1.
+    Three heads may read its output. One predicts masked tokens: linear map, GELU, norm, token table, bias. One
+    classifies by the first position: linear map, tanh, dropout, linear map. The pooler gives one vector for each
+    sequence, by the first position: linear map, tanh. `embed` gives such a vector also without a head.
+
+    Matrices and tables start normal with standard deviation 0.02, biases at 0, norms at 1. Without a generator nothing
+    is drawn, and they are 0.
 
     Source: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2018, section 3 and appendix A.2.
     """
@@ -96,19 +56,33 @@ class BERT(Layer):
         self.token_embedding = new_embedding(config.vocabulary_size, d_model)
         self.position_embedding = LearnedPositions(config.context_length, d_model, generator=generator, dtype=dtype)
         self.segment_embedding = new_embedding(config.num_segments, d_model)
-        self.embedding_norm = LayerNorm(d_model, dtype=dtype)
+        new_norm = partial(LayerNorm, d_model, eps=config.eps, dtype=dtype)
+        self.embedding_norm = new_norm()
         self.dropout = Dropout(config.dropout)
         block = BlockConfig(
-            d_model, config.num_heads, config.hidden_width, norm_first=config.norm_first, dropout=config.dropout
+            d_model,
+            config.num_heads,
+            config.hidden_width,
+            norm_first=config.norm_first,
+            eps=config.eps,
+            activation=config.activation,
+            dropout=config.dropout,
         )
         self.blocks = [TransformerBlock(block, generator=generator, dtype=dtype) for _ in range(config.num_layers)]
-        self.norm = LayerNorm(d_model, dtype=dtype) if config.norm_first else None
-        self.masked_head = MaskedHead(self.token_embedding.table, generator=generator, dtype=dtype)
+        self.norm = new_norm() if config.norm_first else None
+        self.masked_head = (
+            MaskedHead(
+                self.token_embedding.table, new_norm(), activation=config.activation, generator=generator, dtype=dtype
+            )
+            if config.masked_head
+            else None
+        )
         self.class_head = (
             None
             if config.num_classes is None
             else ClassHead(d_model, config.num_classes, dropout=config.dropout, generator=generator, dtype=dtype)
         )
+        self.pooler = Pooler(d_model, generator=generator, dtype=dtype) if config.pooler else None
         initialize_as_bert(self, generator)
         self.pack()
 
@@ -185,7 +159,11 @@ class BERT(Layer):
         """Mean cross-entropy of the masked tokens, in nats, and its `backward(dloss=1.0)`.
 
         Targets are the masked tokens, and `ignore_index` elsewhere. The head runs only at the masked positions.
+
+        Raises ValueError for a model without that head.
         """
+        if self.masked_head is None:
+            raise ValueError("BERT: masked_head is False, expected a model with that head for a loss")
         check_indices("BERT", "targets", targets, self.config.vocabulary_size, ignore=ignore_index)
         check_shape("BERT", "targets", targets, np.shape(ids))
         encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
@@ -218,16 +196,59 @@ class BERT(Layer):
         """
         if self.class_head is None:
             raise ValueError("BERT: num_classes is None, expected a number of classes to classify")
-        if np.shape(ids)[-1:] == (0,):
-            raise ValueError(f"BERT: ids must have a first position to classify by, got shape {np.shape(ids)}")
         encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
-        logits, head_backward = self.class_head(encoded[..., 0, :], generator)
+        logits, head_backward = at_first(encoded, partial(self.class_head, generator=generator))
         trace.record(logits=logits)
 
         def backward(dlogits: ndarray) -> None:
             trace.record(dlogits=dlogits)
-            dencoded = np.zeros_like(encoded)
-            dencoded[..., 0, :] = head_backward(dlogits)
-            encoder_backward(dencoded)
+            encoder_backward(head_backward(dlogits))
 
         return logits, backward
+
+    def pooled(
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        segments: Integer[ndarray, "*batch t"] | None = None,
+        *,
+        lengths: Integer[ndarray, "*batch"] | None = None,
+        generator: np.random.Generator | None = None,
+        trace: Trace = NO_TRACE,
+    ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
+        """tanh(x_0 W + b) for each sequence, with x_0 of its first position, and `backward(dy)`, which returns None.
+
+        Raises ValueError for a model without a pooler, and for sequences without a first position.
+        """
+        return self.embed(ids, segments, lengths=lengths, pooling="pooler", generator=generator, trace=trace)
+
+    def embed(
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        segments: Integer[ndarray, "*batch t"] | None = None,
+        *,
+        lengths: Integer[ndarray, "*batch"] | None = None,
+        pooling: Pooling = "mean",
+        generator: np.random.Generator | None = None,
+        trace: Trace = NO_TRACE,
+    ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
+        """One vector for each sequence, and `backward(dy)`, which adds to every parameter's gradient and returns None.
+
+        `pooling` says how the encoder's output becomes one vector: `mean` over the tokens before the padding (0 for a
+        sequence without a token), that of the `first` position, or the `pooler` of the first position.
+
+        Raises ValueError for another pooling, for the pooler of a model without one, and, if it is not the mean, for
+        sequences without a first position.
+        """
+        check_choice("BERT", "pooling", pooling, get_args(Pooling))
+        head = self.pooler if pooling == "pooler" else lambda x: (x, lambda dx: dx)
+        if head is None:
+            raise ValueError("BERT: pooler is False, expected a model with a pooler")
+        encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
+        y, pooling_backward = mean_pooling(encoded, lengths) if pooling == "mean" else at_first(encoded, head)
+        trace.record(pooled=y)
+
+        def backward(dy: ndarray) -> None:
+            trace.record(dpooled=dy)
+            encoder_backward(pooling_backward(dy))
+
+        return y, backward

@@ -1,4 +1,6 @@
-"""The heads of BERT, which read the encoder's output: logits of masked tokens, and of classes."""
+"""The heads of BERT, which read the encoder's output: logits of masked tokens, logits of classes, and the pooler."""
+
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Inexact
@@ -6,23 +8,33 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.layers import Dropout, Layer, LayerNorm, Linear, Parameter, TiedLinear
-from scratchformer.ops import Backward, gelu, tanh
+from scratchformer.layers.feed_forward import ACTIVATIONS, Activation
+from scratchformer.ops import Backward, tanh
 from scratchformer.ops.rows import column_sum
 
 
 class MaskedHead(Layer):
-    """Logits of the token at a position: norm(gelu(x W + b)) table^T + bias."""
+    """Logits of the token at a position: norm(activation(x W + b)) table^T + bias."""
 
-    def __init__(self, table: Parameter, *, generator: np.random.Generator | None, dtype: DTypeLike) -> None:
+    def __init__(
+        self,
+        table: Parameter,
+        norm: LayerNorm,
+        *,
+        activation: Activation,
+        generator: np.random.Generator | None,
+        dtype: DTypeLike,
+    ) -> None:
         n, d_model = table.value.shape
+        self.activation = activation
         self.linear = Linear(d_model, d_model, generator=generator, dtype=dtype)
-        self.norm = LayerNorm(d_model, dtype=dtype)
+        self.norm = norm
         self.output = TiedLinear(table)
         self.bias = Parameter(np.zeros(n, dtype))
 
     def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
         h, linear_backward = self.linear(x)
-        a, activation_backward = gelu(h)
+        a, activation_backward = ACTIVATIONS[self.activation](h)
         z, norm_backward = self.norm(a)
         y, output_backward = self.output(z)
 
@@ -56,3 +68,35 @@ class ClassHead(Layer):
             return linear_backward(tanh_backward(dropout_backward(output_backward(dy))))
 
         return y, backward
+
+
+class Pooler(Layer):
+    """One vector for a sequence, from that of its first position: tanh(x W + b)."""
+
+    def __init__(self, d_model: int, *, generator: np.random.Generator | None, dtype: DTypeLike) -> None:
+        self.linear = Linear(d_model, d_model, generator=generator, dtype=dtype)
+
+    def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
+        h, linear_backward = self.linear(x)
+        y, tanh_backward = tanh(h)
+
+        def backward(dy: ndarray) -> ndarray:
+            return linear_backward(tanh_backward(dy))
+
+        return y, backward
+
+
+def at_first(
+    x: Inexact[ndarray, "*batch t d"], head: Callable[[ndarray], tuple[ndarray, Backward]]
+) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
+    """Applies a head to the first position. Raises ValueError without one."""
+    if not x.shape[-2]:
+        raise ValueError(f"BERT: ids must have a first position, got shape {x.shape[:-1]}")
+    y, head_backward = head(x[..., 0, :])
+
+    def backward(dy: ndarray) -> ndarray:
+        dx = np.zeros_like(x)
+        dx[..., 0, :] = head_backward(dy)
+        return dx
+
+    return y, backward

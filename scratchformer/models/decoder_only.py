@@ -44,8 +44,9 @@ class DecoderOnly(Layer):
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
         cache: KeyValueCache | None = None,
-    ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], Backward]:
-        """Logits of the next token at every position.
+        last_only: bool = False,
+    ) -> tuple[Inexact[ndarray, "*batch t_logits vocabulary"], Backward]:
+        """Logits of the next token at every position, or at the last alone.
 
         Args:
             ids: (..., T) token ids. With those in the cache they must fit into the context.
@@ -56,15 +57,16 @@ class DecoderOnly(Layer):
             generator: turns dropout on.
             trace: records intermediates; see `Trace`.
             cache: keys and values of earlier ids, to which those of `ids` are added. There is then no backward.
+            last_only: whether only the last position goes through the last norm and the head.
 
         Returns:
-            logits (..., T, vocabulary), and `backward(dlogits)`, which adds to every parameter's gradient and
-            returns None: ids have no gradient.
+            logits (..., T, vocabulary), or (..., 1, vocabulary) of the last position, and `backward(dlogits)`, which
+            adds to every parameter's gradient and returns None: ids have no gradient.
 
         Raises:
             TypeError: ids or positions that are not integers, a mask that is not boolean.
             ValueError: a sequence longer than the context, an id or position out of range, positions of another shape,
-                a mask that does not broadcast.
+                a mask that does not broadcast, no position with `last_only`.
         """
         name = type(self).__name__
         check_indices(name, "ids", ids, len(self.token_embedding.table.value))
@@ -73,6 +75,8 @@ class DecoderOnly(Layer):
         start, length = 0 if cache is None else cache.length, ids.shape[-1]
         if start + length > self.context_length:
             raise ValueError(f"{name}: ids has {start + length} positions, the context holds {self.context_length}")
+        if last_only and not length:
+            raise ValueError(f"{name}: ids must have a last position for last_only, got shape {ids.shape}")
         if positions is None:
             positions = np.arange(start, start + length)
         else:
@@ -94,6 +98,7 @@ class DecoderOnly(Layer):
             trace=trace.within("blocks"),
             cache=cache_within(cache, "blocks"),
         )
+        x, last_backward = last_position(x) if last_only else (x, lambda dx: dx)
         x, norm_backward = (x, lambda dx: dx) if self.norm is None else self.norm(x)
         logits, head_backward = self.head(x)
         trace.record(normed=x, logits=logits)
@@ -103,7 +108,7 @@ class DecoderOnly(Layer):
         def backward(dlogits: ndarray) -> None:
             dx = head_backward(dlogits)
             trace.record(dlogits=dlogits, dnormed=dx)
-            dx, dmask, *_ = blocks_backward(norm_backward(dx))
+            dx, dmask, *_ = blocks_backward(last_backward(norm_backward(dx)))
             bias_backward(dmask)
             trace.record(dembedded=dx)
             token_backward(position_backward(dropout_backward(dx)))
@@ -134,6 +139,17 @@ class DecoderOnly(Layer):
             logits_backward(loss_backward(dloss))
 
         return loss, backward
+
+
+def last_position(x: Inexact[ndarray, "*batch t d"]) -> tuple[Inexact[ndarray, "*batch 1 d"], Backward]:
+    """The last position alone, and `backward(dy)` giving dx: 0 at all others, which no logit depends on directly."""
+
+    def backward(dy: ndarray) -> ndarray:
+        dx = np.zeros_like(x)
+        dx[..., -1:, :] = dy
+        return dx
+
+    return x[..., -1:, :], backward
 
 
 def check_positions_shape(model: str, positions: ndarray, ids: ndarray) -> None:

@@ -19,7 +19,14 @@ from scratchformer.layers.feed_forward import GATED, Activation
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.models.initialization import initialize_as_gpt2
 from scratchformer.models.positions import Positions, new_positions
-from scratchformer.ops.checks import check_choice, check_divides, check_probability, check_sizes
+from scratchformer.ops.checks import (
+    check_at_least,
+    check_choice,
+    check_divides,
+    check_not_negative,
+    check_probability,
+    check_sizes,
+)
 from scratchformer.python_numbers import take_python_numbers
 
 
@@ -51,13 +58,20 @@ class GPTConfig:
     """Whether blocks are pre-norm, with a last norm, as in GPT-2; or post-norm, without one, as in the first GPT."""
     activation: Activation = "gelu_tanh"
     """Activation of the feed-forward maps."""
+    eps: float = 1e-5
+    """Added to the variance in the norms."""
+    d_hidden: int | None = None
+    """Width inside the feed-forward maps; None for 4 d_model, or with a gate for 8/3 d_model, rounded up to a multiple
+    of 8."""
 
     def __post_init__(self) -> None:
         name = "GPTConfig"
         take_python_numbers(self)
         check_sizes(self, "vocabulary_size", "context_length", "num_layers", "num_heads", "d_model")
+        check_at_least(name, 1, d_hidden=self.hidden_width)
         check_probability(name, "dropout", self.dropout)
         check_divides(name, num_heads=self.num_heads, d_model=self.d_model)
+        check_not_negative(name, "eps", self.eps)
         check_choice(name, "positions", self.positions, get_args(Positions))
         check_choice(name, "activation", self.activation, get_args(Activation))
         if self.positions == "sinusoidal" and self.d_model % 2:
@@ -69,7 +83,9 @@ class GPTConfig:
 
     @property
     def hidden_width(self) -> int:
-        """Width inside the feed-forward maps: 4 d_model; with a gate 8/3 d_model, rounded up to a multiple of 8."""
+        """Width inside the feed-forward maps, with the default filled in."""
+        if self.d_hidden is not None:
+            return self.d_hidden
         return 8 * math.ceil(self.d_model / 3) if self.activation in GATED else 4 * self.d_model
 
 
@@ -81,7 +97,8 @@ class GPT(DecoderOnly):
     parameters as the other ones.
 
     It starts as GPT-2 does: matrices and tables normal with standard deviation 0.02, or 0.02 / sqrt(2 num_layers) for
-    the projections whose output is added to the residual stream; biases at 0, norms at 1.
+    the projections whose output is added to the residual stream; biases at 0, norms at 1. Without a generator nothing
+    is drawn, and matrices and tables are 0.
 
     Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3; the numbers of the
     initialisation are those of nanoGPT's model.py. Post-norm: Radford et al., "Improving Language Understanding by
@@ -111,13 +128,14 @@ class GPT(DecoderOnly):
             config.num_heads,
             config.hidden_width,
             norm_first=config.norm_first,
+            eps=config.eps,
             activation=config.activation,
             rotary=self.position_embedding.rotary,
             dropout=config.dropout,
             bias=config.bias,
         )
         self.blocks = [TransformerBlock(block, generator=generator, dtype=dtype) for _ in range(config.num_layers)]
-        self.norm = LayerNorm(d_model, bias=config.bias, dtype=dtype) if config.norm_first else None
+        self.norm = LayerNorm(d_model, bias=config.bias, eps=config.eps, dtype=dtype) if config.norm_first else None
         self.head = (
             TiedLinear(self.token_embedding.table)
             if config.tied_head

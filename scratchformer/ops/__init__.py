@@ -7,6 +7,7 @@ from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.cross_entropy import cross_entropy
 from scratchformer.ops.dropout import dropout
 from scratchformer.ops.embedding import embedding
+from scratchformer.ops.frequencies import llama3_frequencies, yarn_frequencies, yarn_magnitude
 from scratchformer.ops.linear import linear
 from scratchformer.ops.masks import (
     causal_mask,
@@ -17,6 +18,7 @@ from scratchformer.ops.masks import (
 )
 from scratchformer.ops.mean_squared_error import mean_squared_error
 from scratchformer.ops.normalization import layer_norm, rms_norm
+from scratchformer.ops.pooling import mean_pooling
 from scratchformer.ops.positions import alibi_bias, relative_buckets, sinusoidal_positions
 from scratchformer.ops.rotary import rotary
 from scratchformer.ops.softmax import log_softmax, softmax
@@ -34,7 +36,9 @@ __all__ = [
     "gelu",
     "layer_norm",
     "linear",
+    "llama3_frequencies",
     "log_softmax",
+    "mean_pooling",
     "mean_squared_error",
     "op",
     "packed_mask",
@@ -49,4 +53,6 @@ __all__ = [
     "sliding_window_mask",
     "softmax",
     "tanh",
+    "yarn_frequencies",
+    "yarn_magnitude",
 ]

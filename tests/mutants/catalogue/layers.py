@@ -90,9 +90,9 @@ LAYERS = [
     ),
     mutant(
         "BERT: class head's gradient at every position",
-        "models/bert.py",
-        "dencoded[..., 0, :] = head_backward(dlogits)",
-        "dencoded[...] = head_backward(dlogits)[..., None, :]",
+        "models/bert_heads.py",
+        "dx[..., 0, :] = head_backward(dy)",
+        "dx[...] = head_backward(dy)[..., None, :]",
         "BERT (classes)",
     ),
 ]

@@ -229,4 +229,18 @@ OPS = [
         "num_keys - num_queries - before + 1, dtype",
         "tests/ops/test_attention_semantics.py::test_is_causal_aligns_the_last_query_with_the_last_key",
     ),
+    mutant(
+        "mean_pooling: divided by the padded length in backward",
+        "ops/pooling.py",
+        "np.where(counted, dy[..., None, :] / n, 0)",
+        "np.where(counted, dy[..., None, :] / t, 0)",
+        "mean_pooling",
+    ),
+    mutant(
+        "mean_pooling: padding gets a share of the gradient",
+        "ops/pooling.py",
+        "np.where(counted, dy[..., None, :] / n, 0)",
+        "np.broadcast_to(dy[..., None, :] / n, x.shape).copy()",
+        "mean_pooling",
+    ),
 ]
