@@ -69,6 +69,14 @@ def classes(model: BERT, ids: ndarray, targets: ndarray, segments: ndarray) -> A
     return model.classify(ids, segments, lengths=np.array([4, 3]), generator=np.random.default_rng(5))
 
 
+def mean_of_tokens(model: BERT, ids: ndarray, targets: ndarray, segments: ndarray) -> Any:
+    return model.embed(ids, segments, lengths=np.array([4, 3]), generator=np.random.default_rng(5))
+
+
+def pooled(model: BERT, ids: ndarray, targets: ndarray, segments: ndarray) -> Any:
+    return model.pooled(ids, segments, lengths=np.array([4, 3]), generator=np.random.default_rng(5))
+
+
 def transformer(**options: Any) -> Callable[[Generator], Drawn]:
     def draw(generator: Generator) -> Drawn:
         config = TransformerConfig(5, num_layers=1, num_heads=2, d_model=4, d_hidden=3, dropout=0.2, **options)
@@ -104,6 +112,9 @@ MODELS = [
     ),
     layer_entry("GPT (post-norm)", gpt(norm_first=False), "models", call=smoothed_loss, **IN_BLOCK),
     layer_entry("GPT (SwiGLU)", gpt(activation="swiglu"), "models", call=smoothed_loss, **IN_BLOCK),
+    layer_entry(
+        "GPT (eps, d_hidden)", gpt(eps=0.1, d_hidden=5, activation="relu"), "models", call=smoothed_loss, **IN_BLOCK
+    ),
     layer_entry("Llama", llama, "models", call=smoothed_loss),
     layer_entry("BERT", bert(), "models", call=masked_loss, **IN_BLOCK),
     layer_entry("BERT (pre-norm)", bert(norm_first=True), "models", call=masked_loss, **IN_BLOCK),
@@ -115,6 +126,14 @@ MODELS = [
         split=IN_BLOCK["split"],
         zero=IN_BLOCK["zero"] | UNREAD_HEAD,
     ),
+    layer_entry(
+        "BERT (mean of tokens)",
+        bert(masked_head=False, eps=0.1, activation="gelu_tanh"),
+        "models",
+        call=mean_of_tokens,
+        **IN_BLOCK,
+    ),
+    layer_entry("BERT (pooler)", bert(masked_head=False, pooler=True), "models", call=pooled, **IN_BLOCK),
     layer_entry("Transformer", transformer(), "models", call=translation_loss, **IN_TRANSFORMER),
     layer_entry(
         "Transformer (pre-norm)", transformer(norm_first=True), "models", call=translation_loss, **IN_TRANSFORMER

@@ -157,10 +157,11 @@ def _build(checkpoint: Checkpoint) -> Layer:
     if described["dtype"] not in DTYPES:
         raise ValueError(f"its dtype is {described['dtype']!r}, expected one of {', '.join(DTYPES)}")
     hints = get_type_hints(config_type)
-    for option, value in described["config"].items():
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in described["config"].items()}
+    for option, value in options.items():
         if option in hints and not fits_type(value, hints[option]):
             raise ValueError(f"its option {option} is {value!r}, which is of another type")
-    config = config_type(**described["config"])
+    config = config_type(**options)
     _check_size(config, sum(tensor.size for tensor in checkpoint.tensors.values()))
     return getattr(models, name)(config, generator=None, dtype=described["dtype"])
 

@@ -1,11 +1,16 @@
+from typing import Any, get_args
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.layers import BlockConfig, LayerNorm, Trace, TransformerBlock
+from scratchformer.layers.feed_forward import Activation
 from scratchformer.models import BERT
-from scratchformer.ops import cross_entropy, dropout, gelu, layer_norm, padding_mask
+from scratchformer.models.bert import Pooling
+from scratchformer.ops import cross_entropy, dropout, gelu, layer_norm, padding_mask, relu, silu
 from tests.closeness import assert_close
 from tests.gradients import check_op
 from tests.models.every_model import (
@@ -24,11 +29,16 @@ from tests.strategies import normal, seeds
     p=st.sampled_from([0.0, 0.3]),
     lengths=st.sampled_from([None, np.array([3, 2])]),
     segmented=st.booleans(),
+    activation=st.sampled_from(["gelu", "relu", "swiglu"]),
+    eps=st.sampled_from([1e-12, 0.2]),
     seed=seeds,
 )
 @few
-def test_it_equals_the_formula(norm_first: bool, p: float, lengths: ndarray | None, segmented: bool, seed: int) -> None:
-    model = random_bert(seed, norm_first=norm_first, dropout=p)
+def test_it_equals_the_formula(
+    norm_first: bool, p: float, lengths: ndarray | None, segmented: bool, activation: Activation, eps: float, seed: int
+) -> None:
+    shared: dict[str, Any] = {"norm_first": norm_first, "dropout": p, "activation": activation, "eps": eps}
+    model = random_bert(seed, pooler=True, **shared)
     value = {name: parameter.value for name, parameter in model.parameters().items()}
     ids, targets = np.random.default_rng(seed).integers(0, 7, (2, 2, 3))
     segments = np.random.default_rng(seed).integers(0, 2, (2, 3)) if segmented else None
@@ -38,14 +48,12 @@ def test_it_equals_the_formula(norm_first: bool, p: float, lengths: ndarray | No
     def encoded(generator: np.random.Generator) -> ndarray:
         x = value["token_embedding.table"][ids] + value["position_embedding.table"][[0, 1, 2]]
         x = x + value["segment_embedding.table"][np.zeros_like(ids) if segments is None else segments]
-        x, _ = layer_norm(x, value["embedding_norm.weight"], value["embedding_norm.bias"])
+        x, _ = layer_norm(x, value["embedding_norm.weight"], value["embedding_norm.bias"], eps=eps)
         x, _ = dropout(x, p, generator)
         for i in range(2):
-            block = TransformerBlock(
-                BlockConfig(4, 2, 5, norm_first=norm_first, dropout=p), generator=np.random.default_rng(0)
-            )
+            block = TransformerBlock(BlockConfig(4, 2, 5, **shared), generator=None)
             x, _ = with_values_of(model, f"blocks.{i}", block)(x, mask, generator=generator)
-        return with_values_of(model, "norm", LayerNorm(4))(x)[0] if norm_first else x
+        return with_values_of(model, "norm", LayerNorm(4, eps=eps))(x)[0] if norm_first else x
 
     def seeded() -> np.random.Generator:
         return np.random.default_rng(seed)
@@ -53,8 +61,9 @@ def test_it_equals_the_formula(norm_first: bool, p: float, lengths: ndarray | No
     expected = encoded(seeded())
     assert_close(model(ids, segments, lengths=lengths, generator=seeded())[0], expected, 1e-12)
 
-    a, _ = gelu(expected @ value["masked_head.linear.weight"] + value["masked_head.linear.bias"])
-    z, _ = layer_norm(a, value["masked_head.norm.weight"], value["masked_head.norm.bias"])
+    activate = {"gelu": gelu, "relu": relu, "swiglu": silu}[activation]  # the head has no gate
+    a, _ = activate(expected @ value["masked_head.linear.weight"] + value["masked_head.linear.bias"])
+    z, _ = layer_norm(a, value["masked_head.norm.weight"], value["masked_head.norm.bias"], eps=eps)
     logits = z @ value["token_embedding.table"].T + value["masked_head.bias"]
     loss, _ = model.loss(ids, targets, segments, lengths=lengths, generator=seeded())
     assert_close(np.array(loss), np.array(cross_entropy(logits, targets)[0]), 1e-12)
@@ -64,6 +73,10 @@ def test_it_equals_the_formula(norm_first: bool, p: float, lengths: ndarray | No
     hidden = np.tanh(first @ value["class_head.linear.weight"] + value["class_head.linear.bias"])
     expected = dropout(hidden, p, generator)[0] @ value["class_head.output.weight"] + value["class_head.output.bias"]
     assert_close(model.classify(ids, segments, lengths=lengths, generator=seeded())[0], expected, 1e-12)
+
+    first = encoded(seeded())[:, 0]
+    pooled = np.tanh(first @ value["pooler.linear.weight"] + value["pooler.linear.bias"])
+    assert_close(model.pooled(ids, segments, lengths=lengths, generator=seeded())[0], pooled, 1e-12)
 
 
 @norm_orders
@@ -170,6 +183,36 @@ def test_classes_are_told_by_the_first_position_of_one_sequence_or_many(seed: in
         assert_close(alone, logits[row], 1e-12)
         backward(dlogits[row])
     assert_close(model.grads, grads, 1e-12)
+
+
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+@given(seed=seeds)
+@few
+def test_a_vector_of_a_sequence_is_the_same_alone_and_in_a_padded_batch(pooling: Pooling, seed: int) -> None:
+    model, generator = random_bert(seed, pooler=True, masked_head=False), np.random.default_rng(seed)
+    ids, segments = generator.integers(0, 7, (3, 5)), generator.integers(0, 2, (3, 5))
+    lengths, dy = np.array([3, 5, 1]), generator.standard_normal((3, 4))
+    y, backward = model.embed(ids, segments, lengths=lengths, pooling=pooling)
+    assert backward(dy) is None
+    grads = model.grads.copy()
+    model.grads[...] = 0
+    for row, length in enumerate(lengths):
+        encoded, _ = model(ids[row, :length], segments[row, :length])
+        expected = {"mean": encoded.mean(axis=0), "first": encoded[0], "pooler": model.pooler(encoded[0])[0]}
+        alone, alone_backward = model.embed(ids[row, :length], segments[row, :length], pooling=pooling)
+        assert_close(alone, expected[pooling], 1e-12)
+        assert_close(y[row], alone, 1e-12)
+        alone_backward(dy[row])
+    assert_close(model.grads, grads, 1e-12)
+
+
+def test_the_mean_of_a_sequence_without_a_token_is_0() -> None:
+    model = random_bert()
+    y, backward = model.embed(np.array([[1, 2], [3, 4]]), lengths=np.array([0, 2]))
+    assert not y[0].any()
+    assert y[1].any()
+    backward(np.array([[1.0, 1, 1, 1], [0, 0, 0, 0]]))
+    assert not model.grads.any()
 
 
 @norm_orders

@@ -22,6 +22,7 @@ def test_sizes_default_to_those_of_the_base_model() -> None:
     assert (config.context_length, config.num_segments, config.num_classes) == (512, 2, None)
     assert (config.dropout, config.norm_first) == (0.1, False)
     assert BERTConfig(5, d_hidden=7).hidden_width == 7
+    assert (config.eps, config.activation, config.masked_head, config.pooler) == (1e-5, "gelu", True, False)
 
 
 @norm_orders
@@ -47,6 +48,8 @@ def test_parameters_have_these_names_and_shapes(norm_first: bool) -> None:
         "blocks.0.feed_forward.down.weight": (5, 4),
         "blocks.0.feed_forward.down.bias": (4,),
         **({"norm.weight": (4,), "norm.bias": (4,)} if norm_first else {}),
+    }
+    masked_head = {
         "masked_head.linear.weight": (4, 4),
         "masked_head.linear.bias": (4,),
         "masked_head.norm.weight": (4,),
@@ -59,7 +62,13 @@ def test_parameters_have_these_names_and_shapes(norm_first: bool) -> None:
         "class_head.output.weight": (4, 3),
         "class_head.output.bias": (3,),
     }
-    for options, expected in (({}, shapes | class_head), ({"num_classes": None}, shapes)):
+    pooler = {"pooler.linear.weight": (4, 4), "pooler.linear.bias": (4,)}
+    for options, expected in (
+        ({}, shapes | masked_head | class_head),
+        ({"num_classes": None}, shapes | masked_head),
+        ({"num_classes": None, "masked_head": False}, shapes),
+        ({"masked_head": False, "pooler": True}, shapes | class_head | pooler),
+    ):
         model = bert(norm_first=norm_first, num_layers=1, **options)
         assert {name: parameter.value.shape for name, parameter in model.parameters().items()} == expected
         assert model.values.size == sum(math.prod(shape) for shape in expected.values())
@@ -80,10 +89,12 @@ def test_the_head_stays_tied_to_the_table() -> None:
 
 
 @norm_orders
-@pytest.mark.parametrize("num_classes", [None, 3])
+@pytest.mark.parametrize(
+    "options", [{}, {"num_classes": None, "masked_head": False, "pooler": True, "eps": 1e-12, "activation": "relu"}]
+)
 @dtypes
-def test_a_saved_model_comes_back(tmp_path: Path, norm_first: bool, num_classes: int | None, dtype: type) -> None:
-    model = random_bert(norm_first=norm_first, num_classes=num_classes).astype(dtype)
+def test_a_saved_model_comes_back(tmp_path: Path, norm_first: bool, options: dict[str, Any], dtype: type) -> None:
+    model = random_bert(norm_first=norm_first, **options).astype(dtype)
     assert_comes_back(tmp_path, model, lambda model: model(np.array([[0, 1, 2]]), np.array([[0, 1, 1]]))[0])
 
 
@@ -98,6 +109,8 @@ def test_a_saved_model_comes_back(tmp_path: Path, norm_first: bool, num_classes:
         ({"d_hidden": 0}, "d_hidden must be at least 1, got 0"),
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
         ({"dropout": -0.1}, r"dropout must lie in \[0, 1\), got -0.1"),
+        ({"eps": -1.0}, "eps must .* got -1.0"),
+        ({"activation": "mish"}, "activation must be one of .*, got 'mish'"),
         ({"num_heads": 3}, "num_heads 3 does not divide d_model 4"),
     ],
 )
@@ -142,7 +155,15 @@ def test_errors_name_the_argument() -> None:
         model.loss(ids, ids + 2)
     with pytest.raises(TypeError, match=r"^BERT: targets must be an integer array, got float64$"):
         model.loss(ids, ids * 1.0)
-    with pytest.raises(ValueError, match=r"^BERT: ids must have a first position to classify by, got shape \(2, 0\)$"):
+    with pytest.raises(ValueError, match=r"^BERT: ids must have a first position, got shape \(2, 0\)$"):
         model.classify(ids[:, :0])
+    with pytest.raises(ValueError, match=r"^BERT: ids must have a first position, got shape \(2, 0\)$"):
+        model.embed(ids[:, :0], pooling="first")
+    with pytest.raises(ValueError, match=r"^BERT: pooling must be one of \['mean', 'first', 'pooler'\], got 'max'$"):
+        model.embed(ids, pooling="max")
+    with pytest.raises(ValueError, match=r"^BERT: pooler is False, expected a model with a pooler$"):
+        model.pooled(ids)
+    with pytest.raises(ValueError, match=r"^BERT: masked_head is False, expected a model with that head for a loss$"):
+        bert(masked_head=False).loss(ids, ids)
     with pytest.raises(ValueError, match=r"^BERT: num_classes is None, expected a number of classes to classify$"):
         bert(num_classes=None).classify(ids)

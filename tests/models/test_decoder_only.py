@@ -270,11 +270,34 @@ def test_a_pass_through_a_cache_counts_on_and_has_no_backward(kind: str) -> None
         model(ids[:, :4], cache=cache)
 
 
+@every_kind
+@given(length=st.integers(1, CONTEXT), seed=seeds)
+@few
+def test_the_last_position_alone_has_the_logits_and_gradients_that_it_has_among_all(
+    kind: str, length: int, seed: int
+) -> None:
+    model, generator = tiny(kind, seed), np.random.default_rng(seed)
+    ids = generator.integers(0, VOCABULARY, (2, length))
+    whole, whole_backward = model(ids)
+    last, last_backward = model(ids, last_only=True)
+    assert_close(last, whole[:, -1:], 1e-12)
+    dlogits = np.zeros_like(whole)
+    dlogits[:, -1:] = generator.standard_normal(last.shape)
+    whole_backward(dlogits)
+    grads = model.grads.copy()
+    model.grads[...] = 0
+    last_backward(dlogits[:, -1:])
+    assert_close(model.grads, grads, 1e-12)
+    assert_close(model(ids, cache=KeyValueCache(CONTEXT), last_only=True)[0], last, 1e-12)
+
+
 @pytest.mark.usefixtures("unchecked")
 @every_kind
 def test_errors_name_the_argument(kind: str) -> None:
     model, ids = tiny(kind), np.array([[0, 1, 2], [3, 4, 5]])
     name = type(model).__name__
+    with pytest.raises(ValueError, match=rf"^{name}: ids must have a last position for last_only, got shape \(2, 0\)$"):
+        model(ids[:, :0], last_only=True)
     with pytest.raises(ValueError, match=f"^{name}: ids has 13 positions, the context holds 12$"):
         model(np.zeros((2, 13), np.int64))
     with pytest.raises(ValueError, match=f"^{name}: ids holds 7, expected 0 to 6$"):

@@ -1,4 +1,5 @@
 import math
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.layers import BlockConfig, LayerNorm, Rotary, TransformerBlock
-from scratchformer.layers.feed_forward import Activation
+from scratchformer.layers.feed_forward import GATED, Activation
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.models.positions import Positions
 from scratchformer.ops import alibi_bias, cross_entropy, dropout, relative_buckets, sinusoidal_positions
@@ -34,14 +35,22 @@ def gpt(*, seed: int = 0, dtype: type = np.float32, **options: object) -> GPT:
     norm_first=st.booleans(),
     activation=st.sampled_from(get_args(Activation)),
     p=st.sampled_from([0.0, 0.3]),
+    eps=st.sampled_from([1e-12, 0.2]),
     seed=seeds,
 )
 @few
 def test_logits_are_blocks_between_embeddings_and_head(
-    positions: Positions, bias: bool, tied_head: bool, norm_first: bool, activation: Activation, p: float, seed: int
+    positions: Positions,
+    bias: bool,
+    tied_head: bool,
+    norm_first: bool,
+    activation: Activation,
+    p: float,
+    eps: float,
+    seed: int,
 ) -> None:
-    shared = {"norm_first": norm_first, "activation": activation, "dropout": p, "bias": bias}
-    made = tiny_gpt(tied_head=tied_head, num_layers=2, positions=positions, context_length=20, **shared)
+    shared = {"norm_first": norm_first, "activation": activation, "dropout": p, "bias": bias, "eps": eps}
+    made = tiny_gpt(tied_head=tied_head, num_layers=2, d_hidden=6, positions=positions, context_length=20, **shared)
     model = with_random_values(made, seed)
     value = {name: parameter.value for name, parameter in model.parameters().items()}
     generator, fresh = np.random.default_rng(seed), np.random.default_rng(0)
@@ -59,10 +68,10 @@ def test_logits_are_blocks_between_embeddings_and_head(
         mask = value["position_embedding.table"].T[:, relative_buckets(18, 18, bidirectional=False)]
     x, _ = dropout(x, p, generator)
     for i in range(2):
-        block = TransformerBlock(BlockConfig(4, 2, 16, rotary=turned, **shared), generator=fresh)
+        block = TransformerBlock(BlockConfig(4, 2, 6, rotary=turned, **shared), generator=fresh)
         x, _ = with_values_of(model, f"blocks.{i}", block)(x, mask, is_causal=True, generator=generator)
     if norm_first:
-        x, _ = with_values_of(model, "norm", LayerNorm(4, bias=bias))(x)
+        x, _ = with_values_of(model, "norm", LayerNorm(4, bias=bias, eps=eps))(x)
     head = value["token_embedding.table"].T if tied_head else value["head.weight"]
     assert_close(model(ids, generator=np.random.default_rng(seed))[0], x @ head, 1e-12)
 
@@ -102,7 +111,7 @@ def test_parameters_are_those_of_the_blocks_and_of_the_positions(
 def test_post_norm_has_no_last_norm_and_a_gate_leaves_the_size_nearly_as_it_is(activation: Activation) -> None:
     model = gpt(norm_first=False, activation=activation)
     assert not any(name.startswith("norm.") for name in model.parameters())
-    hidden = 176 if activation in ("geglu", "swiglu") else 256
+    hidden = 176 if activation in GATED else 256
     assert model.parameters()["blocks.2.feed_forward.down.weight"].value.shape == (hidden, 64)
     assert model.values.size == pytest.approx(gpt().values.size, rel=0.02)
 
@@ -110,7 +119,7 @@ def test_post_norm_has_no_last_norm_and_a_gate_leaves_the_size_nearly_as_it_is(a
 def test_a_checkpoint_from_before_there_were_options_still_loads(tmp_path: Path) -> None:
     model, ids = gpt(), np.array([[3, 1, 2]])
     checkpoint = model_checkpoint(model)
-    for name in ("positions", "norm_first", "activation"):
+    for name in ("positions", "norm_first", "activation", "eps", "d_hidden"):
         del checkpoint.description["model"]["config"][name]
     write_checkpoint(tmp_path / "old.safetensors", checkpoint)
     loaded = load(tmp_path / "old.safetensors")
@@ -268,10 +277,14 @@ def test_errors_name_the_argument() -> None:
         tiny_gpt(num_heads=3)
     with pytest.raises(ValueError, match=r"GPTConfig: dropout must lie in \[0, 1\), got 1.0"):
         tiny_gpt(dropout=1.0)
+    with pytest.raises(ValueError, match=r"^GPTConfig: d_hidden must be at least 1, got 0$"):
+        tiny_gpt(d_hidden=0)
+    with pytest.raises(ValueError, match=r"^GPTConfig: eps must .* got -1.0$"):
+        tiny_gpt(eps=-1.0)
     known = r"\['learned', 'sinusoidal', 'rotary', 'alibi', 'relative', 'none'\]"
     with pytest.raises(ValueError, match=rf"^GPTConfig: positions must be one of {known}, got 'absolute'$"):
         tiny_gpt(positions="absolute")
-    known = r"\['gelu', 'gelu_tanh', 'relu', 'silu', 'geglu', 'swiglu'\]"
+    known = re.escape(str(list(get_args(Activation))))
     with pytest.raises(ValueError, match=rf"^GPTConfig: activation must be one of {known}, got 'mish'$"):
         tiny_gpt(activation="mish")
     with pytest.raises(ValueError, match=r"^GPTConfig: d_model must be even for sinusoidal positions, got 3$"):
