@@ -11,11 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Trace
 from scratchformer.models import Transformer
 from scratchformer.text import PairBatch
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Alignment:
     """The share of its cross-attention that each head gives to the source tokens that are sought.
@@ -36,6 +38,7 @@ class Alignment:
         return int(layer), int(head)
 
 
+@checked_arguments
 def cross_attention(model: Transformer, batch: PairBatch) -> Float[ndarray, "b layers heads t s"]:
     """The weights with which the decoder attends to the source when it writes each token of the targets.
 
@@ -47,6 +50,7 @@ def cross_attention(model: Transformer, batch: PairBatch) -> Float[ndarray, "b l
     return np.stack(list(trace.values()), axis=1)
 
 
+@checked_arguments
 def measure_alignment(model: Transformer, batch: PairBatch, sought: Mapping[str, Bool[ndarray, "b t s"]]) -> Alignment:
     """Measures how much of the attention, while target tokens are written, falls on the source tokens that they seek.
 

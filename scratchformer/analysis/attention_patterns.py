@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Trace
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.text.checks import check_integers
@@ -48,6 +49,7 @@ def of_weights(measure: Callable[Concatenate[ndarray, P], ndarray]) -> Callable[
     return checked
 
 
+@checked_arguments
 def uniform_attention(length: int) -> Float[ndarray, "1 t t"]:
     """The weights of one head that attends equally to all that it may see: `P[i, j] = 1 / (i + 1)` for `j <= i`.
 
@@ -130,6 +132,7 @@ def induction_score(
     return np.where(follows[..., None, :, :], weights, 0).sum(axis=(-2, -1)) / num_rows
 
 
+@checked_arguments
 def repeated_sequences(
     vocabulary_size: int, length: int, count: int, *, generator: np.random.Generator
 ) -> Integer[ndarray, "count length"]:
@@ -184,6 +187,7 @@ SCORES: dict[str, Callable[[ndarray], ndarray]] = {
 """The scores that are measured on text, by name."""
 
 
+@checked_arguments
 def measure_heads(
     model: DecoderOnly, windows: Integer[ndarray, "n t"], sequences: Integer[ndarray, "m t2"]
 ) -> tuple[dict[str, Float[ndarray, " heads"]], Float[ndarray, "heads heads"]]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Layer, Trace
 from scratchformer.optim import global_norm
 from scratchformer.training import Batch, StepMetrics, Trainer
@@ -11,6 +12,7 @@ from scratchformer.training import Batch, StepMetrics, Trainer
 GRADIENT, ACTIVATION = "gradient", "activation"
 
 
+@checked_arguments
 def norms_by_layer(trainer: Trainer[Any, Any], step: StepMetrics, batch: Batch) -> list[tuple[str, str, float]]:
     """(quantity, layer, norm) of every layer after a step.
 

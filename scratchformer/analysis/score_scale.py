@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.ops import attention_weights
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class ScoreStatistics:
     """Statistics of the scores of random queries with random keys.
@@ -24,6 +26,7 @@ class ScoreStatistics:
     mean_gradient: float
 
 
+@checked_arguments
 def measure_scores(
     d_k: int, *, num_keys: int = 32, batch: int = 64, generator: np.random.Generator
 ) -> tuple[ScoreStatistics, ScoreStatistics]:

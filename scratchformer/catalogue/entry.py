@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck import Report, check_layer, check_op
 from scratchformer.gradcheck.optimizers import Reference, Vector, check_optimizer
 from scratchformer.gradcheck.strategies import Regime, seeds
@@ -15,6 +16,7 @@ Check = Callable[[], Report]
 Room = Literal["ops", "layers", "models", "optim"]
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Entry:
     """Something to check. `checks(regimes)` is a strategy that draws checks of it, on inputs in these regimes."""

@@ -4,12 +4,14 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.generation.choices import greedy
 from scratchformer.generation.continuation import LanguageModel
 from scratchformer.generation.generate import generate
 from scratchformer.text.checks import check_sizes
 
 
+@checked_arguments
 def greedy_answers(
     model: LanguageModel,
     prompts: Integer[ndarray, "n p"],

@@ -9,12 +9,14 @@ import numpy as np
 from jaxtyping import Float, Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.generation.choices import check_distribution
 from scratchformer.generation.continuation import LanguageModel, start
 from scratchformer.generation.prompts import Prompts
 from scratchformer.layers.cache import KeyValueCache
 
 
+@checked_arguments
 @dataclass(frozen=True, eq=False)
 class Beam:
     """A continuation that a beam search found."""
@@ -27,6 +29,7 @@ class Beam:
     """The sum of the log-probabilities of the tokens, in nats."""
 
 
+@checked_arguments
 def beam_search(
     model: LanguageModel,
     prompts: Prompts,

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import take_python_numbers
 
 Choice = Callable[[ndarray], ndarray]
@@ -20,6 +21,7 @@ def check_distribution(function: str, logits: Float[ndarray, "*batch vocabulary"
         raise FloatingPointError(f"{function}: the model gave logits that make no distribution, such as NaN")
 
 
+@checked_arguments
 def greedy(logits: Float[ndarray, "*batch vocabulary"]) -> Integer[ndarray, "*batch"]:
     """The most likely token. Among equally likely tokens it is the first.
 
@@ -29,6 +31,7 @@ def greedy(logits: Float[ndarray, "*batch vocabulary"]) -> Integer[ndarray, "*ba
     return np.asarray(logits.argmax(axis=-1))
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Sampling:
     """Draws from softmax(logits / temperature), restricted to the likelier tokens.
@@ -69,11 +72,13 @@ class Sampling:
         if not 0 <= self.min_p <= 1:
             raise ValueError(f"Sampling: min_p must be from 0 to 1, got {self.min_p}")
 
+    @checked_arguments
     def __call__(self, logits: Float[ndarray, "*batch vocabulary"]) -> Integer[ndarray, "*batch"]:
         scores = self.scores(logits)
         # The argmax of scores + Gumbel noise is distributed as the softmax of the scores, which need not be computed.
         return np.asarray((scores + self.generator.gumbel(size=scores.shape)).argmax(axis=-1))
 
+    @checked_arguments
     def scores(self, logits: Float[ndarray, "*batch vocabulary"]) -> Float[ndarray, "*batch vocabulary"]:
         """The logits of the distribution that it draws from: logits / temperature, and -inf for tokens left out.
 

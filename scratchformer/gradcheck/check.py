@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck.judgement.report import Report
 from scratchformer.gradcheck.judgement.verdicts import judge
 from scratchformer.gradcheck.numeric.points import starting_point
@@ -29,6 +30,7 @@ Zero = Mapping[str, str]
 """For each tensor whose gradient is zero by mathematics, the reason."""
 
 
+@checked_arguments
 def check_op(
     op: Callable[..., Any],
     *arguments: Any,
@@ -61,6 +63,7 @@ def check_op(
     return _check(op_subject(op, arguments, options, name), seed, zero, contract)
 
 
+@checked_arguments
 def check_layer(
     layer: Any,
     *arguments: Any,
@@ -93,6 +96,7 @@ def check_layer(
     return _check(subject, seed, zero, contract, given)
 
 
+@checked_arguments
 def check_gradient(
     function: Callable[..., Any],
     gradient: Callable[..., Any],

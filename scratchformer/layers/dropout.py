@@ -2,12 +2,14 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.layer import Layer
 from scratchformer.ops import Backward, dropout
 from scratchformer.ops.checks import check_probability
 from scratchformer.python_numbers import as_python
 
 
+@checked_arguments
 class Dropout(Layer):
     """Inverted dropout with probability p in [0, 1), on if and only if a call is given a generator.
 

@@ -5,6 +5,7 @@ from jaxtyping import Inexact
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter
 from scratchformer.ops import Backward, layer_norm, rms_norm
@@ -14,6 +15,7 @@ from scratchformer.python_numbers import as_python
 Norm = Literal["layer", "rms"]
 
 
+@checked_arguments
 class LayerNorm(Layer):
     """Layer normalisation of the last axis with a learned weight, which starts at 1, and bias, which starts at 0.
 
@@ -42,6 +44,7 @@ class LayerNorm(Layer):
         return y, backward
 
 
+@checked_arguments
 class RMSNorm(Layer):
     """Root mean square normalisation of the last axis with a learned weight, which starts at 1.
 

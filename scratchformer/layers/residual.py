@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.dropout import Dropout
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.normalization import LayerNorm, RMSNorm
@@ -16,6 +17,7 @@ from scratchformer.ops import Backward
 Branch = Callable[[ndarray], tuple[ndarray, Backward]]
 
 
+@checked_arguments
 class PreNorm(Layer):
     """Normalises the stream, applies a branch and adds its output: y = x + dropout(branch(norm(x))).
 
@@ -54,6 +56,7 @@ class PreNorm(Layer):
         return x + b, backward
 
 
+@checked_arguments
 class PostNorm(Layer):
     """Applies a branch, adds its output to the stream and normalises the sum: y = norm(x + dropout(branch(x))).
 

@@ -5,7 +5,10 @@ from fnmatch import fnmatchcase
 
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 
+
+@checked_arguments
 class Trace(Mapping[str, ndarray]):
     """Records intermediates of a forward pass by name, and their gradients once the backward pass has run.
 

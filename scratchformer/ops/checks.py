@@ -3,7 +3,10 @@
 import math
 
 import numpy as np
+from jaxtyping import Integer
 from numpy import ndarray
+
+from scratchformer.arguments import ACCEPTED, PLAIN, misfit_of_array
 
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
@@ -33,14 +36,14 @@ def check_positive(function: str, name: str, option: float) -> None:
 
 
 def check_not_negative(function: str, name: str, option: float) -> None:
-    """Raises ValueError unless `option` is 0 or more."""
-    if not option >= 0:
-        raise ValueError(f"{function}: {name} must not be negative, got {option}")
+    """Raises ValueError unless `option` is finite and not negative."""
+    if not 0 <= option < math.inf:
+        raise ValueError(f"{function}: {name} must be finite and not negative, got {option}")
 
 
 def check_choice(function: str, name: str, option: str, known: tuple) -> None:
     """Raises ValueError unless `option` is one of the `known` names."""
-    if option not in known:
+    if not isinstance(option, str) or option not in known:
         raise ValueError(f"{function}: {name} must be one of {list(known)}, got {option!r}")
 
 
@@ -78,15 +81,21 @@ def check_indices(function: str, name: str, indices: ndarray, size: int, ignore:
 
 def check_boolean_mask(function: str, mask: ndarray | None) -> None:
     """Raises TypeError unless `mask` is None or boolean."""
-    if mask is not None and (not isinstance(mask, ndarray) or mask.dtype != bool):
-        raise TypeError(f"{function}: mask must be boolean, got {getattr(mask, 'dtype', type(mask).__name__)}")
+    if mask is not None and (type(mask) not in PLAIN or mask.dtype != bool):
+        raise TypeError(f"{function}: mask must be boolean, got {kind_in_words(mask)}")
+
+
+def kind_in_words(found: object) -> str:
+    """The dtype of a plain array; the type of anything else."""
+    return str(found.dtype) if isinstance(found, ndarray) and type(found) in PLAIN else type(found).__name__
 
 
 def check_integers(function: str, name: str, array: ndarray) -> None:
     """Raises TypeError unless `array` is an array of integers."""
-    if not isinstance(array, ndarray) or array.dtype.kind not in "iu":
-        kind = array.dtype if isinstance(array, ndarray) else type(array).__name__
-        raise TypeError(f"{function}: {name} must be an integer array, got {kind}")
+    if type(array) in PLAIN and array.dtype.kind in "iu" and array.dtype.isnative:
+        return
+    if misfit := misfit_of_array(array, *ACCEPTED[Integer]):
+        raise TypeError(f"{function}: {name} must be {misfit.expected}, got {misfit.got}")
 
 
 def check_last_axis(function: str, name: str, array: ndarray) -> None:

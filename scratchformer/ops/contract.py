@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from operator import attrgetter
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from jaxtyping import Inexact, Integer, Real
 from numpy import ndarray
+
+from scratchformer.arguments import ACCEPTED, PLAIN, check_axes, misfit_of, misfit_of_dtype
 
 Backward = Callable[..., Any]
 """Takes the gradient of a scalar loss with respect to an op's output; returns the gradients of the op's inputs."""
@@ -21,12 +23,8 @@ kind_of = attrgetter("__class__", "dtype", "shape")
 MOST_KNOWN = 4096
 """How many combinations of kinds an op remembers as checked before it starts anew."""
 
-ACCEPTED = {
-    Inexact: ("fc", "a floating array"),
-    Integer: ("iu", "an integer array"),
-    Real: ("iuf", "an integer or floating array"),
-}
-"""For each type of annotation: the kinds of dtypes that it accepts, as NumPy's letters, and its name in messages."""
+LEADING = (Inexact, Integer, Real)
+"""The types of annotations of the arrays that lead a signature. A mask comes after them: it has rules of its own."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def op(function: FunctionT) -> FunctionT:
 
     - Before any work, the arrays that lead the signature are checked against their annotations. Each must be a plain
       NumPy array. All floating ones must have the same dtype, and at least one axis. Axes of the same name must have
-      the same length.
+      the same length. What follows them must be of the type that is annotated.
     - An output that backward keeps becomes read-only, so that an in-place update by the caller fails.
     - Backward accepts only a gradient of the output's dtype and shape. The backward of a loss accepts a number, 1 by
       default.
@@ -55,18 +53,22 @@ def op(function: FunctionT) -> FunctionT:
     """
     name, arguments = function.__name__, array_arguments(function)
     count = len(arguments)
-    known: set[tuple[Kind | None, ...]] = set()  # most calls repeat kinds that were checked before
+    known: set[tuple[Any, ...]] = set()  # most calls repeat kinds that were checked before
+    positional = function.__code__.co_varnames[: function.__code__.co_argcount]
 
     @wraps(function)
     def checked(*args: Any, **options: Any) -> tuple[Any, Backward]:
         if len(args) < count:
             args = in_order(name, arguments, args, options)
         try:
-            kinds = tuple([None if array is None else kind_of(array) for array in args[:count]])
+            kinds: tuple[Any, ...] = tuple([None if array is None else kind_of(array) for array in args[:count]])
         except AttributeError:
             refuse_what_is_no_array(name, arguments, args)
+        if options or len(args) > count:
+            kinds += (*map(type, args[count:]), *options, *map(type, options.values()))
         if kinds not in known:
-            check_kinds(name, arguments, kinds)
+            check_kinds(name, arguments, kinds[:count])
+            check_options(name, function, {**dict(zip(positional[count:], args[count:], strict=False)), **options})
             if len(known) == MOST_KNOWN:
                 known.clear()
             known.add(kinds)
@@ -105,8 +107,10 @@ def loss_backward(op: str, dtype: np.dtype, backward: Backward) -> Backward:
     """The same for a loss, whose incoming gradient is a number."""
 
     def checked(dloss: float = 1.0) -> Any:
-        if np.ndim(dloss):
-            raise ValueError(f"{op}: dloss must be a number, got shape {np.shape(dloss)}")
+        if isinstance(dloss, ndarray):
+            raise ValueError(f"{op}: dloss must be a number, got shape {dloss.shape}")
+        if misfit := misfit_of(dloss, float):
+            raise TypeError(f"{op}: dloss must be {misfit.expected}, got {misfit.got}")
         if dtype.kind == "c":
             refuse_complex(op, dtype)
         return backward(dloss)
@@ -115,12 +119,12 @@ def loss_backward(op: str, dtype: np.dtype, backward: Backward) -> Backward:
 
 
 def array_arguments(function: Callable[..., Any]) -> tuple[ArrayArgument, ...]:
-    """The arrays that lead a signature, up to the first argument whose annotation is not in `ACCEPTED`."""
+    """The arrays that lead a signature, up to the first argument whose annotation is not in `LEADING`."""
     found = []
     for name, annotation in function.__annotations__.items():
         array, *none = get_args(annotation) or (annotation,)
         dtype = getattr(array, "dtype", None)
-        if name == "return" or dtype not in ACCEPTED:
+        if name == "return" or dtype not in LEADING:
             break
         found.append(ArrayArgument(name, *ACCEPTED[dtype], tuple(array.dim_str.split()), bool(none)))
     return tuple(found)
@@ -148,39 +152,31 @@ def check_kinds(op: str, arguments: tuple[ArrayArgument, ...], kinds: tuple[Kind
             if dtype != expected:
                 raise TypeError(f"{op}: {argument.name} is {dtype}, {first} is {expected}; expected one dtype")
         if argument.axes != ("...",):
-            check_axes(op, argument, shape, known)
+            check_axes(op, argument.name, argument.axes, shape, known, least=int(argument.letters == "fc"))
 
 
 def check_plain(
     op: str, name: str, kind: Kind | None, letters: str, described: str
 ) -> tuple[np.dtype, tuple[int, ...]]:
     """Returns dtype and shape. Raises TypeError for a subclass, a foreign byte order, or a dtype of another kind."""
-    if kind is None or kind[0] not in (ndarray, np.memmap):
+    if kind is None or kind[0] not in PLAIN:
         raise TypeError(f"{op}: {name} must be {described}, got {'None' if kind is None else kind[0].__name__}")
-    _, dtype, shape = kind
-    if dtype == np.float16:
-        raise TypeError(f"{op}: {name} is float16, in which sums overflow; expected float32 or wider")
-    if dtype.kind not in letters or not dtype.isnative:
-        raise TypeError(f"{op}: {name} must be {described}, got {dtype}")
-    return dtype, shape
+    if misfit := misfit_of_dtype(kind[1], letters, described):
+        raise TypeError(f"{op}: {name} must be {misfit.expected}, got {misfit.got}")
+    return kind[1:]
 
 
-def check_axes(op: str, argument: ArrayArgument, shape: tuple[int, ...], known: dict[str, tuple[Any, str]]) -> None:
-    """Raises ValueError unless the number of axes fits the annotation, and their lengths those of `known` axes."""
-    leads = argument.axes[:1] if argument.axes[0].startswith("*") else ()
-    names = argument.axes[len(leads) :]
-    least = max(len(names), 1 if argument.letters == "fc" else 0)
-    spelled = f"({', '.join(argument.axes)}{',' if len(argument.axes) == 1 else ''})"
-    if leads and len(shape) < least:
-        raise ValueError(f"{op}: {argument.name} must have at least {least} dimension(s), got shape {shape}")
-    if not leads and len(shape) != len(names):
-        raise ValueError(f"{op}: {argument.name} must have shape {spelled}, got {shape}")
-    start = len(shape) - len(names)
-    lengths = (shape[:start], *shape[start:]) if leads else shape
-    for axis, length in zip(argument.axes, lengths, strict=True):
-        expected, first = known.setdefault(axis, (length, f"{argument.name} of shape {shape}"))
-        if length != expected:
-            raise ValueError(f"{op}: {axis} is {expected} in {first}, but {length} in {argument.name} of shape {shape}")
+def check_options(op: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Raises TypeError unless the arguments after the leading arrays are of the types that are annotated.
+
+    A mask is left to the op, as are the names that an option may have: both are checked in every call.
+    """
+    hints = get_type_hints(function)
+    for name, option in options.items():
+        if name == "mask" or name not in hints or get_origin(hints[name]) is Literal:
+            continue
+        if misfit := misfit_of(option, hints[name]):
+            raise TypeError(f"{op}: {name} must be {misfit.expected}, got {misfit.got}")
 
 
 def check_gradient(op: str, backward: Backward, dy: Any, dtype: np.dtype, shape: tuple[int, ...]) -> None:
@@ -188,7 +184,7 @@ def check_gradient(op: str, backward: Backward, dy: Any, dtype: np.dtype, shape:
     name = backward.__code__.co_varnames[0]
     if dtype.kind == "c":
         refuse_complex(op, dtype)
-    if not isinstance(dy, ndarray):
+    if type(dy) not in PLAIN:
         raise TypeError(f"{op}: {name} must be an array, got {type(dy).__name__}")
     if dy.dtype != dtype:
         raise TypeError(f"{op}: {name} is {dy.dtype}, the output is {dtype}; expected one dtype")

@@ -2,10 +2,12 @@ import math
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.optim.optimizer import Optimizer, SpanUpdate, check_rate
 from scratchformer.optim.spans import ParameterVector
 
 
+@checked_arguments
 class Adam(Optimizer):
     """Adam: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and at step t
     p -= learning_rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
@@ -51,6 +53,7 @@ class Adam(Optimizer):
         return update
 
 
+@checked_arguments
 class AdamW(Adam):
     """Adam with decoupled weight decay: before Adam's step, p *= 1 - learning_rate weight_decay.
 

@@ -1,10 +1,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.optim.optimizer import check_rate
 from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
 
 
+@checked_arguments
 class WeightAverage:
     """Exponential moving average of the parameters: a = decay a + (1 - decay) p after each step, started at p.
 
@@ -21,6 +23,7 @@ class WeightAverage:
         self.decay = float(decay)
         self.values = parameters.values.copy()
 
+    @checked_arguments
     def update(self, parallel_map: ParallelMap = map) -> None:
         """Adds the current parameters to the average; the result does not depend on `parallel_map`."""
 

@@ -2,9 +2,11 @@ import math
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.optim.spans import ParallelMap, spans
 
 
+@checked_arguments
 def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
     """Euclidean norm of a vector of gradients; the result does not depend on `parallel_map`.
 
@@ -28,6 +30,7 @@ def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
     return largest * math.sqrt(sum(float(np.vdot(part, part)) for part in parts))
 
 
+@checked_arguments
 def clip_global_norm(grads: np.ndarray, max_norm: float, parallel_map: ParallelMap = map) -> float:
     """Scales the gradients in place so that their global norm is at most `max_norm`: g *= min(1, max_norm / |g|).
 

@@ -5,11 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
 
 SpanUpdate = Callable[[slice], object]
 
 
+@checked_arguments
 class Optimizer(ABC):
     """What all optimizers share: they update a vector of parameters in place from the vector of their gradients.
 
@@ -26,6 +28,7 @@ class Optimizer(ABC):
         self.state = state
         self.num_steps = 0
 
+    @checked_arguments
     def step(self, learning_rate: float, parallel_map: ParallelMap = map) -> None:
         """One update of all parameters.
 

@@ -3,9 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import take_python_numbers
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Constant:
     """The same learning rate in every step. Raises ValueError if it is negative."""
@@ -16,10 +18,12 @@ class Constant:
         take_python_numbers(self)
         _check_rates("Constant", rate=self.rate)
 
+    @checked_arguments
     def __call__(self, step: int) -> float:
         return self.rate
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class WarmupCosine:
     """A linear rise to `peak` over `warmup_steps` updates, then half a cosine down to `floor` at update `num_steps`.
@@ -45,6 +49,7 @@ class WarmupCosine:
                 f"WarmupCosine: warmup_steps must lie in [0, num_steps), got {self.warmup_steps} of {self.num_steps}"
             )
 
+    @checked_arguments
     def __call__(self, step: int) -> float:
         if step < self.warmup_steps:
             return self.peak * (step + 1) / (self.warmup_steps + 1)
@@ -52,6 +57,7 @@ class WarmupCosine:
         return self.floor + 0.5 * (self.peak - self.floor) * (1 + math.cos(math.pi * progress))
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class WarmupInverseSquareRoot:
     """The "Noam" schedule: rate(s) = factor d_model^-0.5 min(t^-0.5, t warmup_steps^-1.5) with t = s + 1.
@@ -74,6 +80,7 @@ class WarmupInverseSquareRoot:
                 f"got {self.d_model} and {self.warmup_steps}"
             )
 
+    @checked_arguments
     def __call__(self, step: int) -> float:
         t = step + 1
         return self.factor * self.d_model**-0.5 * min(t**-0.5, t * self.warmup_steps**-1.5)

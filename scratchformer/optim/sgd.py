@@ -1,9 +1,11 @@
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.optim.optimizer import Optimizer, SpanUpdate, check_rate
 from scratchformer.optim.spans import ParameterVector
 
 
+@checked_arguments
 class SGD(Optimizer):
     """Gradient descent: p -= learning_rate g. With momentum mu: u = mu u + g, then p -= learning_rate u
     or, with Nesterov's momentum, p -= learning_rate (g + mu u).

@@ -10,6 +10,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.plots.glyphs import in_glyphs
 from scratchformer.plots.heatmaps import ATTENTION_COLORS, BAR_WIDTH, HEATMAP_STYLE
 from scratchformer.plots.plain_figure import PlainFigure
@@ -22,6 +23,7 @@ FONT_SIZE = 10
 PLAIN, PART_COLORS = "#303030", (BLUE, ORANGE, GREEN)
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class AlignmentPanel:
     """Where a decoder looked while it wrote one sequence.
@@ -42,6 +44,7 @@ class AlignmentPanel:
     read_parts: Sequence[str] = ()
 
 
+@checked_arguments
 def alignment_maps(panels: Sequence[AlignmentPanel], *, beside: bool = False, title: str = "") -> Figure:
     """Attention of what is written (from top to bottom) to what is read (from left to right); white is 0, darkest is 1.
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.plots.heatmaps import ATTENTION_COLORS, BAR_WIDTH, HEATMAP_STYLE, explain_masked, resize_panels
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.tokens import tick_texts
@@ -16,6 +17,7 @@ SMALLEST_CELL, SMALLEST_PANEL = 0.145, 1.8
 """Inches: the least side of a cell and of a panel."""
 
 
+@checked_arguments
 def attention_maps(
     weights: Float[ndarray, "layers heads t_query t_key"],
     query_tokens: Sequence[str],

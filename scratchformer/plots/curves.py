@@ -7,11 +7,13 @@ from jaxtyping import Float, Integer
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.plots.labels import Label, label_right_edge
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREY, ORANGE, STYLE
 
 
+@checked_arguments
 def loss_curve(
     steps: Integer[ndarray, " n"],
     training_loss: Float[ndarray, " n"],

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, STYLE
 
@@ -29,6 +30,7 @@ ROW_HEIGHT = 3.7
 """Inches."""
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Line:
     """One line of a panel. A value that is not finite, or not above 0 on a logarithmic axis, leaves a gap.
@@ -48,6 +50,7 @@ class Line:
     width: float = 1.8
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Panel:
     """Lines over a pair of axes.
@@ -69,6 +72,7 @@ class Panel:
     levels: Mapping[str, float] = field(default_factory=dict)
 
 
+@checked_arguments
 def line_panels(
     panels: Sequence[Panel], *, columns: int | None = None, share_y: bool = False, title: str = ""
 ) -> Figure:
@@ -123,6 +127,7 @@ def line_panels(
     return figure
 
 
+@checked_arguments
 def mean_and_range(name: str, x: Real[ndarray, " n"], values: Real[ndarray, "repetitions n"]) -> list[Line]:
     """Three lines of one name: thin ones through the least and the most, and a marked one through the mean."""
     thin = [Line(name, x, bound, width=0.7) for bound in (values.min(axis=0), values.max(axis=0))]

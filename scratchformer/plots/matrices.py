@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.plots.glyphs import in_glyphs
 from scratchformer.plots.heatmaps import BAR_WIDTH, HEATMAP_STYLE, SIGNED_COLORS, explain_masked, resize_panels
 from scratchformer.plots.plain_figure import PlainFigure
@@ -16,6 +17,7 @@ ALL_PANELS, LARGEST_CELL = 6.6, 0.42
 """Inches: the largest width of all panels together, and the largest side of a cell."""
 
 
+@checked_arguments
 def matrix_panels(
     panels: Mapping[str, Float[ndarray, "rows columns"]],
     *,

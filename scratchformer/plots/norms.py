@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.plots.labels import LINE_HEIGHT, Label, label_right_edge
 from scratchformer.plots.lines import with_gaps
 from scratchformer.plots.plain_figure import PlainFigure
@@ -17,6 +18,7 @@ LIGHTEST = 0.8
 """The lighter end of viridis, from here on, is too light for lines on white."""
 
 
+@checked_arguments
 def norm_curves(
     steps: Integer[ndarray, " n"],
     gradient_norms: Mapping[str, Float[ndarray, " n"]],

@@ -7,12 +7,14 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREEN, ORANGE, STYLE
 
 SMALLEST = 1e-18
 
 
+@checked_arguments
 def error_by_step(
     steps: Float[ndarray, " n"], errors: Mapping[str, Float[ndarray, " n"]], *, title: str = ""
 ) -> Figure:

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.replacing import replace_file
 
 # Okabe and Ito, "Color Universal Design", 2008.
@@ -40,6 +41,7 @@ KINDS: dict[str, dict[str, Any]] = {
 """The kinds of files, with the arguments of `savefig` that make them repeat."""
 
 
+@checked_arguments
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes the figure as PNG, and as SVG beside it, with the same bytes each time; returns the path of the PNG.
 
@@ -53,6 +55,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return png
 
 
+@checked_arguments
 def save_svg(figure: Figure, path: Path) -> Path:
     """Writes the figure as SVG alone, on white, as `save_figure` does; returns the path with its suffix."""
     return replace_file(*_drawn(figure, path, "svg"))

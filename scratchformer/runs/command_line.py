@@ -12,12 +12,14 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import fits_type
 from scratchformer.runs.files import read_json
 
 ConfigT = TypeVar("ConfigT")
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Range:
     """The values that an option may take, declared in its type: `steps: Annotated[int, Range(at_least=1)] = 100`.
@@ -30,6 +32,7 @@ class Range:
     at_most: float | None = None
     below: float | None = None
 
+    @checked_arguments
     def check(self, name: str, value: float) -> None:
         """Raises ValueError, naming the field as the option that is typed, for a value out of range."""
         for bound, is_inside, words in (
@@ -66,6 +69,7 @@ class Relation:
             raise ValueError(f"{option} {value} {self.words} {other} {bound}{self.reason}")
 
 
+@checked_arguments
 def check_ranges(config: object) -> None:
     """Raises ValueError for the first field of a dataclass whose value does not fit its type's ranges and relations.
 
@@ -96,11 +100,13 @@ def option_name(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
+@checked_arguments
 def options_of(config: object) -> dict[str, Any]:
     """The options that determine what a run does: all but the paths."""
     return {name: value for name, value in vars(config).items() if name not in places_of(config)}
 
 
+@checked_arguments
 def places_of(config: object) -> dict[str, str | None]:
     """The options that are paths. They may differ when a run is resumed."""
     hints = get_type_hints(type(config))
@@ -111,6 +117,7 @@ def places_of(config: object) -> dict[str, str | None]:
     }
 
 
+@checked_arguments
 def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, arguments: Sequence[str]) -> ConfigT:
     """The configuration that the arguments ask for: the preset that `--preset` names, with the options that were typed.
 
@@ -214,6 +221,7 @@ def _check_same(stored: object, config: object, folder: Path) -> None:
             )
 
 
+@checked_arguments
 @contextmanager
 def one_sentence_errors(prog: str, status: int = 2, kind: type[Exception] = ValueError) -> Iterator[None]:
     """Prints an error of this kind as one sentence on stderr, without a traceback, and exits.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.analysis.norms import ACTIVATION, GRADIENT
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Trace
 from scratchformer.plots import attention_maps, loss_curve, norm_curves, save_figure
 from scratchformer.runs.files import Curve, Curves, read_measures, read_metrics, read_norms
@@ -17,6 +18,7 @@ from scratchformer.text.corpora import shown_name
 from scratchformer.training import BEST
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class ReferenceRun:
     """The validation loss of another run, to be drawn in grey. config.json keeps its fields."""
@@ -26,12 +28,14 @@ class ReferenceRun:
     losses: list[float]
 
     @classmethod
+    @checked_arguments
     def of_curve(cls, name: str, curve: Curve) -> "ReferenceRun":
         """Makes a reference run of a curve of validation losses."""
         steps, losses = curve
         return cls(name, steps.tolist(), losses.tolist())
 
 
+@checked_arguments
 def reference_curves(script: str, preset: str) -> Curves:
     """The curves of an experiment's reference run, which later runs show in grey; none for the preset smoke.
 
@@ -43,6 +47,7 @@ def reference_curves(script: str, preset: str) -> Curves:
     return next((read_measures(path) for path in paths if path.exists()), {})
 
 
+@checked_arguments
 def reference_run(script: str, preset: str) -> ReferenceRun | None:
     """The validation loss of an experiment's reference run; None where `reference_curves` has none."""
     curves = reference_curves(script, preset)
@@ -51,6 +56,7 @@ def reference_run(script: str, preset: str) -> ReferenceRun | None:
     return ReferenceRun.of_curve("reference run", curves["validation_loss"])
 
 
+@checked_arguments
 def comparable_run(folder: Path, sha256: str) -> ReferenceRun:
     """The validation loss of a run on the text of this hash.
 
@@ -65,6 +71,7 @@ def comparable_run(folder: Path, sha256: str) -> ReferenceRun:
     return ReferenceRun.of_curve(shown_name(folder), curve)
 
 
+@checked_arguments
 def draw_losses(
     folder: Path,
     levels: Mapping[str, float],
@@ -92,6 +99,7 @@ def draw_losses(
     return save_figure(figure, folder / "loss")
 
 
+@checked_arguments
 def draw_norms(folder: Path, *, title: str) -> Path:
     """Draws a run's norms.csv as norms.png and norms.svg in its folder; returns the first one's path."""
     path = folder / "norms.csv"
@@ -107,6 +115,7 @@ def draw_norms(folder: Path, *, title: str) -> Path:
     return save_figure(norm_curves(steps, gradients, activations, title=title), folder / "norms")
 
 
+@checked_arguments
 def draw_attention(folder: Path, ids: ndarray, tokens: Sequence[str], *, title: str) -> list[Path]:
     """Draws the attention maps of a run's best model, a causal one, as attention.png and attention.svg in its folder.
 

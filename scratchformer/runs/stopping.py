@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.runs.terminal import replace_what_cannot_be_shown
 
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -51,6 +52,7 @@ class StopSignals:
             signal.signal(number, signal.SIG_IGN if is_hung_up else handler)  # more hangups follow the first
 
 
+@checked_arguments
 class Stopped(Exception):
     """A signal stopped a run after it was saved; it can be resumed from its folder."""
 
@@ -60,6 +62,7 @@ class Stopped(Exception):
         self.folder = folder
 
 
+@checked_arguments
 def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
     """Runs `main` as a program, with the exit status that shells expect and tracebacks for programming errors only.
 

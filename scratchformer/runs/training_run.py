@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchformer.analysis.norms import norms_by_layer
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
 from scratchformer.runs.files import MEASURES, METRICS, NORMS, Table, is_finite_number, is_position, read_metrics
 from scratchformer.runs.folder import RunFolder
@@ -42,6 +43,7 @@ NUM_LINES = 50
 """About how many evaluations of a run are printed."""
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Training(Generic[ModelT, BatchT]):
     """What is trained, on which batches, and what is measured meanwhile.
@@ -60,6 +62,7 @@ class Training(Generic[ModelT, BatchT]):
     measure: Callable[[], Mapping[str, float]] | None = None
 
 
+@checked_arguments
 class Recorder(Generic[ModelT, BatchT]):
     """Writes the tables and checkpoints of a run, after it has restored the trainer from the last checkpoint.
 
@@ -153,6 +156,7 @@ class Recorder(Generic[ModelT, BatchT]):
         if found.get("run") != self.depends_on or not is_finite_number(loss) or not loss <= lowest:
             raise ValueError(f"{path} is not the best model of this run")
 
+    @checked_arguments
     def record(self, progress: Progress) -> None:
         """Adds a step to the tables, and saves its model if it evaluated best.
 
@@ -193,6 +197,7 @@ class Recorder(Generic[ModelT, BatchT]):
                 raise Divergence(f"training diverged: step {step} left {tensor_name} not finite, it was not saved")
         write_checkpoint(self.folder.path / name, checkpoint)
 
+    @checked_arguments
     def explain(self, error: Divergence) -> Divergence:
         """Writes the batch at fault and diverged.txt; returns the error, with the names of the files that may help."""
         message = str(error)
@@ -217,6 +222,7 @@ class Recorder(Generic[ModelT, BatchT]):
             table.close()
 
 
+@checked_arguments
 class ProgressBar:
     """Prints a line per evaluation (of many, about 50 of them), and in a terminal a bar with the loss of each step."""
 
@@ -226,6 +232,7 @@ class ProgressBar:
         self._next_line = 0.0
         self._bar = tqdm(total=num_steps, initial=done, unit=" steps", disable=not is_terminal(sys.stderr))
 
+    @checked_arguments
     def update(self, done: int, training_loss: float, validation_loss: float | None) -> None:
         """Shows the losses after `done` steps."""
         self._bar.set_postfix_str(f"training loss {training_loss:.3f}", refresh=False)
@@ -251,6 +258,7 @@ class ProgressBar:
         self._bar.close()
 
 
+@checked_arguments
 def run_training(recorder: Recorder[ModelT, BatchT], *, num_steps: int, evaluate_every: int, save_every: int) -> float:
     """Trains into a run folder, so that the run can be stopped or killed at any time and is resumed bit for bit.
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.text.checks import check_fits, check_sizes
 
 IGNORE_INDEX = -100
@@ -18,12 +19,14 @@ RowsT = TypeVar("RowsT", bound="Rows")
 class Rows:
     """A batch: arrays in which row i belongs to sequence i."""
 
+    @checked_arguments
     def split(self: RowsT, num_shards: int) -> list[RowsT]:
         """The sequences in `num_shards` parts of nearly equal size, in order. The last parts may be empty."""
         arrays = [np.array_split(getattr(self, field.name), num_shards) for field in fields(self)]
         return [type(self)(*shard) for shard in zip(*arrays, strict=True)]
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class TokenBatch(Rows):
     """Token ids, and the id to predict at each position (-100 where none is to be predicted)."""
@@ -37,6 +40,7 @@ class TokenBatch(Rows):
         return int(np.count_nonzero(self.targets != IGNORE_INDEX))
 
 
+@checked_arguments
 def fixed_batches(
     ids: Integer[ndarray, " n"], batch_size: int, context_length: int, num_batches: int | None = None
 ) -> list[TokenBatch]:

@@ -6,7 +6,10 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 
+
+@checked_arguments
 @dataclass(frozen=True)
 class CharacterTokenizer:
     """One token per character. A character's id is its index in `characters`.
@@ -23,6 +26,7 @@ class CharacterTokenizer:
             raise ValueError("CharacterTokenizer: characters must be distinct")
 
     @classmethod
+    @checked_arguments
     def from_text(cls, text: str) -> "CharacterTokenizer":
         """A tokenizer for the characters that occur in the text, in sorted order."""
         return cls("".join(sorted(set(text))))
@@ -37,6 +41,7 @@ class CharacterTokenizer:
         """What a text begins after: a line break, or the first character where the vocabulary has no line break."""
         return "\n" if "\n" in self.characters else self.characters[0]
 
+    @checked_arguments
     def encode(self, text: str) -> Integer[ndarray, " n"]:
         """The ids of the text's characters. Raises ValueError for an unknown character, with its position."""
         ids = {character: i for i, character in enumerate(self.characters)}
@@ -49,6 +54,7 @@ class CharacterTokenizer:
                 f"of {len(self.characters)} characters"
             ) from None
 
+    @checked_arguments
     def decode(self, ids: Integer[ndarray, " n"]) -> str:
         """The text of these ids. Raises ValueError for an id that is out of range."""
         outside = (ids < 0) | (ids >= len(self.characters))

@@ -5,12 +5,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from scratchformer.arguments import checked_arguments
+
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors write before a text; it is no part of the text."""
 LONGEST_REPEATED = 60
 """Characters of a paragraph that may come twice."""
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Corpus:
     """A text with a name. Its hash tells whether two runs learned from the same text."""
@@ -23,6 +26,7 @@ class Corpus:
         """SHA-256 of the text's UTF-8 bytes, in hexadecimal."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    @checked_arguments
     def split(self, validation_share: float = 0.1) -> tuple[str, str]:
         """The text's beginning to train on, and its end to validate on.
 
@@ -60,6 +64,7 @@ def pydoc_corpus() -> Corpus:
     return Corpus("pydoc", "\n\n".join(paragraphs))
 
 
+@checked_arguments
 def read_corpus(path: Path) -> Corpus:
     """The text of a UTF-8 file, without a byte order mark, named after the file.
 

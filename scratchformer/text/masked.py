@@ -6,12 +6,14 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
 from scratchformer.text.batches import IGNORE_INDEX, TokenBatch, fixed_batches
 from scratchformer.text.checks import check_fits, check_ids, check_sizes
 from scratchformer.text.shuffled import ShuffledBatches
 
 
+@checked_arguments
 class MaskedBatches:
     """Batches for masked language modelling: some tokens of each window are hidden, and those are predicted.
 
@@ -57,6 +59,7 @@ class MaskedBatches:
         self._windows = ShuffledBatches(ids, batch_size, context_length, seed=seed)
         self._mask = partial(_masked, vocabulary_size=vocabulary_size, mask_id=mask_id, share=share)
 
+    @checked_arguments
     def __call__(self, index: int) -> TokenBatch:
         """The batch of this index, counted from 0."""
         # A spawn key, as the order of an epoch's windows is drawn from [seed, epoch] itself.
@@ -64,6 +67,7 @@ class MaskedBatches:
         return self._mask(self._windows(index).ids, generator)
 
 
+@checked_arguments
 def fixed_masked_batches(
     ids: Integer[ndarray, " n"],
     batch_size: int,

@@ -4,7 +4,10 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 
+
+@checked_arguments
 def ngram_entropy(
     training: Integer[ndarray, " n"],
     validation: Integer[ndarray, " m"],

@@ -7,11 +7,13 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.text.batches import IGNORE_INDEX, Rows
 from scratchformer.text.checks import check_sequences, check_special_ids
 from scratchformer.text.sequences import padded
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class PairBatch(Rows):
     """What an encoder-decoder reads and predicts: one pair of sequences per row, padded on the right.
@@ -32,6 +34,7 @@ class PairBatch(Rows):
         return int(np.count_nonzero(self.targets != IGNORE_INDEX))
 
 
+@checked_arguments
 def pair_batch(
     sources: Sequence[Integer[ndarray, " _"]],
     targets: Sequence[Integer[ndarray, " _"]],

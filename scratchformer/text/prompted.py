@@ -4,10 +4,12 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.text.batches import IGNORE_INDEX, TokenBatch
 from scratchformer.text.checks import check_integers
 
 
+@checked_arguments
 def prompted_batch(prompts: Integer[ndarray, "b p"], answers: Integer[ndarray, "b a"]) -> TokenBatch:
     """Prompts, each with its answer. Only the answers are predicted.
 

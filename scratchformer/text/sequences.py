@@ -7,10 +7,12 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.text.batches import IGNORE_INDEX, TokenBatch
 from scratchformer.text.checks import check_sequences, check_sizes, check_special_ids
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class SequenceBatch(TokenBatch):
     """Sequences of different lengths, one per row, padded on the right.
@@ -21,6 +23,7 @@ class SequenceBatch(TokenBatch):
     lengths: Integer[ndarray, " b"]
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class PackedBatch(TokenBatch):
     """Rows of one length, each packed with whole documents, and padded on the right.
@@ -35,6 +38,7 @@ class PackedBatch(TokenBatch):
     positions: Integer[ndarray, "b t"]
 
 
+@checked_arguments
 def padded_batch(sequences: Sequence[Integer[ndarray, " _"]], padding_id: int = 0) -> SequenceBatch:
     """One sequence per row, in order. Rows are as long as the longest sequence.
 
@@ -48,6 +52,7 @@ def padded_batch(sequences: Sequence[Integer[ndarray, " _"]], padding_id: int = 
     return SequenceBatch(padded(sequences, padding_id), padded(targets, IGNORE_INDEX), lengths)
 
 
+@checked_arguments
 def packed_batch(sequences: Sequence[Integer[ndarray, " _"]], context_length: int, padding_id: int = 0) -> PackedBatch:
     """Puts every document, in order, into the first row of `context_length` positions that has room for all of it.
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
 from scratchformer.text.batches import TokenBatch, windows
 from scratchformer.text.checks import check_fits, check_sizes
@@ -13,6 +14,7 @@ from scratchformer.text.checks import check_fits, check_sizes
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 
 
+@checked_arguments
 class ShuffledBatches:
     """Random batches that use every window of a text once before they use any again.
 
@@ -35,6 +37,7 @@ class ShuffledBatches:
         self.windows_per_epoch = max(1, len(ids) // context_length - 1)
         self._starts = lru_cache(maxsize=2)(self._shuffle)
 
+    @checked_arguments
     def __call__(self, index: int) -> TokenBatch:
         """The batch of this index, counted from 0."""
         places = range(index * self.batch_size, (index + 1) * self.batch_size)

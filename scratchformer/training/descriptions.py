@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import scratchformer
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Layer
 from scratchformer.python_numbers import as_python
 from scratchformer.training.settings import options_of_layer
@@ -37,6 +38,7 @@ def describe_versions() -> Description:
     return {"scratchformer": scratchformer.__version__, "numpy": np.__version__}
 
 
+@checked_arguments
 def first_difference(stored: object, current: object, name: str = "") -> str | None:
     """The first setting, depth first, in which a stored description and the current one differ; None if they agree."""
     if isinstance(stored, Mapping) and isinstance(current, Mapping):

@@ -4,9 +4,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Layer, Trace
 
 
+@checked_arguments
 class Divergence(FloatingPointError):
     """Training went non-finite. A step that raises it makes no update: parameters and state are as before.
 

@@ -1,10 +1,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
 from scratchformer.training.trainer import BatchT, ModelT, StepMetrics, Trainer
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Progress:
     """A run after `num_steps` updates: the last step, and the validation loss, None where it was not evaluated."""
@@ -14,6 +16,7 @@ class Progress:
     validation_loss: float | None
 
 
+@checked_arguments
 def train(
     trainer: Trainer[ModelT, BatchT],
     batches: Callable[[int], Sequence[BatchT]],

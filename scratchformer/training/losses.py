@@ -4,6 +4,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import NO_TRACE, Trace
 from scratchformer.text.batches import TokenBatch
 
@@ -17,6 +18,7 @@ class LanguageModel(Protocol):
     ) -> tuple[np.inexact, Callable[..., None]]: ...
 
 
+@checked_arguments
 def next_token_loss(
     model: LanguageModel, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace
 ) -> tuple[np.inexact, Callable[..., None]]:

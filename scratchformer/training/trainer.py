@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import NO_TRACE, Layer, Trace
 from scratchformer.optim import Optimizer, ParallelMap, WeightAverage, global_norm
 from scratchformer.optim.clipping import scale_down
@@ -38,6 +39,7 @@ It is called as `loss(model, batch, generator, trace)`. There is a trace only in
 """
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class StepMetrics:
     """One training step: the loss before the update, the gradient's norm before clipping, and the learning rate."""
@@ -57,6 +59,7 @@ class Shard(Generic[BatchT]):
     share: float
 
 
+@checked_arguments
 class Trainer(Generic[ModelT, BatchT]):
     """Trains a model, in as many threads as there are workers, on the mean loss over each step's counted targets.
 
@@ -126,6 +129,7 @@ class Trainer(Generic[ModelT, BatchT]):
         self._map = map
         self._resources.close()
 
+    @checked_arguments
     def step(self, micro_batches: Sequence[BatchT]) -> StepMetrics:
         """One update from the gradient of the mean loss over all counted targets of all micro-batches.
 
@@ -144,6 +148,7 @@ class Trainer(Generic[ModelT, BatchT]):
             self.average.update(self._map)
         return StepMetrics(loss, gradient_norm, learning_rate)
 
+    @checked_arguments
     def gradient(self, micro_batches: Sequence[BatchT]) -> float:
         """Leaves the gradient of the mean loss over all counted targets in the model's `grads`; returns that loss."""
         shards = self._shards(micro_batches)
@@ -156,6 +161,7 @@ class Trainer(Generic[ModelT, BatchT]):
         self._add_gradients()
         return loss
 
+    @checked_arguments
     def evaluate(self, batches: Sequence[BatchT]) -> float:
         """Mean loss over all counted targets of the batches, without dropout, of the averaged weights if there are any.
 
@@ -173,6 +179,7 @@ class Trainer(Generic[ModelT, BatchT]):
         """Within its `with` block the model holds the weights that are evaluated: their average if there is one."""
         return nullcontext() if self.average is None else self.average.applied()
 
+    @checked_arguments
     def first_non_finite(self, batches: Sequence[BatchT]) -> str | None:
         """What goes non-finite first when the batches are evaluated; None if nothing does."""
         with self.evaluated():

@@ -88,7 +88,7 @@ REFUSED: list[tuple[type[Exception], str, Callable[[Callable], Any]]] = [
     (TypeError, "x must be a floating array, got >f8", lambda f: f(X.astype(">f8"))),
     (
         TypeError,
-        "x is float16, in which sums overflow; expected float32 or wider",
+        "x must be float32 or wider, as sums overflow in float16, got float16",
         lambda f: f(X.astype("e")),
     ),
     (TypeError, "x must be a floating array, got object", lambda f: f(X.astype(object))),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck.numeric.oracles import central_difference
 
 STAGE_LIMIT, SAME_LIMIT = 1e-8, 1e-12
@@ -25,6 +26,7 @@ HOW = {
 }
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class CheckResult:
     """What one check found.
@@ -56,6 +58,7 @@ class CheckResult:
         return "off as stated" if self.claim == "mistake" else "right"
 
 
+@checked_arguments
 def check(
     name: str, gradient: ndarray, rest: Callable[[ndarray], ArrayLike], at: ArrayLike, cotangent: ArrayLike
 ) -> None:
@@ -72,18 +75,21 @@ def check(
     _record(name, "gradient", error, error <= STAGE_LIMIT)
 
 
+@checked_arguments
 def same(name: str, found: ArrayLike, expected: ArrayLike, limit: float = SAME_LIMIT) -> None:
     """Checks that both have one shape, and that max |found - expected| <= limit max |expected|."""
     error = relative_error(found, expected)
     _record(name, "same", error, error <= limit)
 
 
+@checked_arguments
 def vanishes(name: str, found: ArrayLike, beside: float = 1.0) -> None:
     """Checks that max |found| <= 1e-12 beside."""
     error = float(np.abs(found).max(initial=0)) / beside
     _record(name, "zero", error, error <= SAME_LIMIT)
 
 
+@checked_arguments
 def mistake(name: str, wrong: ArrayLike, right: ArrayLike, off: float) -> None:
     """Checks that a wrong gradient has the relative error `off`, to two digits, and one of at least 1e-3."""
     error = relative_error(wrong, right)
@@ -91,6 +97,7 @@ def mistake(name: str, wrong: ArrayLike, right: ArrayLike, off: float) -> None:
     _record(name, "mistake", error, as_stated and error >= SMALLEST_MISTAKE)
 
 
+@checked_arguments
 def derivative(rest: Callable[[ndarray], ArrayLike], at: ArrayLike, cotangent: ArrayLike) -> ndarray:
     """Gradient of sum(cotangent * rest(at)), element by element, by central differences extrapolated to a step of 0."""
     at = np.array(at, np.float64)

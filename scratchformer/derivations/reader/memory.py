@@ -4,7 +4,10 @@ from types import CellType, FunctionType, MethodType
 
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 
+
+@checked_arguments
 def kept_bytes(backward: Callable[..., object], *already_there: ndarray) -> int:
     """Bytes of the arrays that a backward pass keeps alive, without `already_there`, such as inputs and parameters.
 

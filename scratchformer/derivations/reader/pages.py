@@ -4,6 +4,8 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
+from scratchformer.arguments import checked_arguments
+
 FOLDER = Path(__file__).parents[1]
 ENTRY = re.compile(r"^\d+\. \[(?P<title>[^\]]+)\]\((?P<name>\w+)\.md\): (?P<summary>.+)$", re.MULTILINE)
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -24,6 +26,7 @@ class Fence:
     line: int
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Page:
     """The derivation of one operation, in Markdown.
@@ -64,6 +67,7 @@ def read_page(name: str) -> str:
     return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
 
 
+@checked_arguments
 def find_page(name: str) -> Page:
     """The page of this name.
 

@@ -1,6 +1,7 @@
 import ast
 import traceback
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.derivations.reader.checking import CheckResult, recording
 from scratchformer.derivations.reader.pages import Page
 
@@ -12,6 +13,7 @@ class PageError(Exception):
     """Code of a page that does not run; the message names the page and the line."""
 
 
+@checked_arguments
 def run_page(page: Page) -> list[CheckResult]:
     """Runs the Python of a page, fence by fence, in one namespace; returns the results of its checks in order.
 
@@ -54,6 +56,7 @@ def lines_of(page: Page, result: CheckResult) -> range:
     )
 
 
+@checked_arguments
 def describe_wrong(page: Page, result: CheckResult) -> str:
     """One sentence that names the line which assigns the wrong value, and its error."""
     lines = lines_of(page, result)

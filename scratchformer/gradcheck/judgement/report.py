@@ -3,6 +3,7 @@ from typing import Literal
 
 import hypothesis
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck.subjects.subject import Subject
 
 Verdict = Literal["right", "zero", "kink", "noisy", "vacuous", "wrong"]
@@ -30,6 +31,7 @@ class OracleErrors:
         return f"central {self.central:.0e}{exact}{order}"
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Finding:
     """What the oracles say of the gradient of one tensor.
@@ -50,6 +52,7 @@ class Finding:
     message: str = ""
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Report:
     """What a check found.

@@ -1,0 +1,277 @@
+"""Checks of arguments against the annotations of a signature: what fits no annotation is refused in one sentence."""
+
+import inspect
+import sys
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache, wraps
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+from jaxtyping import AbstractArray, Bool, Float, Inexact, Integer, Real, Shaped
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+TargetT = TypeVar("TargetT", bound=Callable[..., Any])
+
+ACCEPTED = {
+    Bool: ("b", "a boolean array"),
+    Float: ("f", "a floating array"),
+    Inexact: ("fc", "a floating array"),
+    Integer: ("iu", "an integer array"),
+    Real: ("iuf", "an integer or floating array"),
+    Shaped: ("biufc", "a boolean, integer or floating array"),
+}
+"""For each type of array annotation: the kinds of dtypes that it accepts, as NumPy's letters, and its name in messages."""
+
+NUMBERS = {int: "an integer", float: "a number", bool: "True or False"}
+PLAIN = (ndarray, np.memmap)
+"""The classes of plain arrays. Other subclasses change what indexing, products or comparisons mean."""
+LARGEST_SHOWN = 60
+"""Characters of a wrong value that a message shows; of a longer one it names the type."""
+
+
+class Misfit(NamedTuple):
+    """Which part of an argument does not fit, as in `sequences[1]`, what was expected of it, and what came."""
+
+    part: str
+    expected: str
+    got: str
+
+
+def checked_arguments(target: TargetT) -> TargetT:
+    """Makes a function, or the constructor of a class, refuse arguments that do not fit their annotations.
+
+    - An array must be a plain NumPy array (a memmap is one) of a native dtype that the annotation names, with as many
+      axes as it names. Axes of one name have one length. float16 is refused, because sums overflow in it.
+    - NumPy's numbers count as Python's. True and False are no numbers. Integers must fit into 64 bits.
+    - Items of sequences, mappings and tuples are checked, too. A callable is checked to be one, no more.
+
+    Raises TypeError (ValueError for a shape, or a name that is none of the possible ones) with one sentence that begins
+    with the name of the function or class.
+    """
+    if isinstance(target, type):
+        target.__init__ = checked_arguments(target.__init__)  # type: ignore[misc]
+        return target
+    signature = inspect.signature(target)
+    owner = next(iter(signature.parameters), "") if "." in target.__qualname__ else ""
+
+    @wraps(target)
+    def checked(*args: Any, **options: Any) -> Any:
+        try:
+            arguments = signature.bind(*args, **options).arguments
+        except TypeError:  # arguments that are missing or unknown: Python's own message names them
+            return target(*args, **options)
+        check_arguments(_caller(target, owner, arguments), _hints(target), signature, arguments)
+        return target(*args, **options)
+
+    return checked  # type: ignore[return-value]
+
+
+def check_arguments(
+    function: str, hints: Mapping[str, Any], signature: inspect.Signature, arguments: Mapping[str, Any]
+) -> None:
+    """Raises TypeError or ValueError unless the arguments fit the hints and, for arrays, each other."""
+    axes: dict[str, tuple[Any, str]] = {}
+    for name, value in arguments.items():
+        if name not in hints:
+            continue
+        hint, kind = hints[name], signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            hint = tuple[hint, ...]  # type: ignore[valid-type]
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            hint = Mapping[str, hint]  # type: ignore[valid-type]
+        if misfit := misfit_of(value, hint):
+            kind_of_error = ValueError if misfit.expected.startswith("one of") else TypeError
+            raise kind_of_error(f"{function}: {name}{misfit.part} must be {misfit.expected}, got {misfit.got}")
+        array = _array_of(hint) if isinstance(value, ndarray) else None
+        if array is not None:
+            check_axes(function, name, tuple(array.dim_str.split()), value.shape, axes)
+
+
+def misfit_of(value: Any, hint: Any) -> Misfit | None:
+    """Why a value does not fit a type; None if it does."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any or hint is object:
+        return None
+    if hint in NUMBERS:
+        return _misfit_of_number(value, hint)
+    if hint is None or hint is type(None):
+        return None if value is None else Misfit("", "None", shown(value))
+    if isinstance(hint, type) and issubclass(hint, AbstractArray):
+        return misfit_of_array(value, *ACCEPTED[hint.dtype])
+    if hint is ndarray:
+        return misfit_of_array(value, *ACCEPTED[Shaped])
+    if hint == DTypeLike:
+        return None if _is_floating_dtype(value) else Misfit("", "a floating dtype of at least 32 bits", shown(value))
+    if isinstance(hint, TypeVar):
+        return misfit_of(value, Any if hint.__bound__ is None else hint.__bound__)
+    if origin is Annotated:
+        return misfit_of(value, hint.__origin__)
+    if origin in (Union, types.UnionType):
+        return _misfit_of_union(value, hint)
+    if origin is Literal:
+        fits = any(type(value) is type(option) and value == option for option in inner)
+        return None if fits else Misfit("", f"one of {list(inner)}", shown(value))
+    if origin is type or hint is type:
+        return None if isinstance(value, type) else Misfit("", "a class", shown(value))
+    if origin is tuple:
+        return _misfit_of_tuple(value, inner)
+    if origin is not None and issubclass(origin, Mapping):
+        return _misfit_of_mapping(value, origin, inner)
+    if origin is Callable or origin is types.FunctionType or hint is Callable:
+        return None if callable(value) else Misfit("", "a function", shown(value))
+    if origin is not None and issubclass(origin, Iterable):
+        return _misfit_of_items(value, origin, inner[0])
+    kind = origin or hint
+    if getattr(kind, "_is_protocol", False) and not getattr(kind, "_is_runtime_protocol", False):
+        return None
+    return None if isinstance(value, kind) else Misfit("", named(kind), shown(value))
+
+
+def misfit_of_array(value: Any, letters: str, described: str) -> Misfit | None:
+    """Why a value is no plain array whose dtype is of one of these kinds; None if it is."""
+    if type(value) not in PLAIN:
+        return Misfit("", described, shown(value))
+    return misfit_of_dtype(value.dtype, letters, described)
+
+
+def misfit_of_dtype(dtype: np.dtype, letters: str, described: str) -> Misfit | None:
+    """Why a dtype is none of native byte order that is of one of these kinds; None if it is."""
+    if dtype == np.float16:
+        return Misfit("", "float32 or wider, as sums overflow in float16", "float16")
+    if dtype.kind not in letters or not dtype.isnative:
+        return Misfit("", described, str(dtype))
+    return None
+
+
+def _misfit_of_union(value: Any, hint: Any) -> Misfit | None:
+    options = get_args(hint)
+    if set(get_args(DTypeLike)) <= set(options):
+        return None if value is None else misfit_of(value, DTypeLike)
+    misfits = [misfit_of(value, option) for option in options]
+    if None in misfits:
+        return None
+    # The nearest option says most: that of an array for an array, that of the container for a wrong item.
+    found = [misfit for misfit in misfits if misfit is not None]
+    for misfit, option in zip(found, options, strict=True):
+        if misfit.part or (isinstance(value, ndarray) and _array_of(option) is not None):
+            return misfit
+    return Misfit("", " or ".join(misfit.expected for misfit in found), found[0].got)
+
+
+def _misfit_of_tuple(value: Any, inner: tuple[Any, ...]) -> Misfit | None:
+    if not isinstance(value, tuple):
+        return Misfit("", "a tuple", shown(value))
+    hints = inner[:1] * len(value) if inner[1:] == (Ellipsis,) else inner
+    if len(value) != len(hints):
+        return Misfit("", f"a tuple of {len(hints)}", f"{len(value)}")
+    return _first_misfit((f"[{i}]", item, hint) for i, (item, hint) in enumerate(zip(value, hints, strict=True)))
+
+
+def _misfit_of_mapping(value: Any, origin: type, inner: tuple[Any, ...]) -> Misfit | None:
+    if not isinstance(value, origin):
+        return Misfit("", "a mapping", shown(value))
+    key_hint, hint = inner or (Any, Any)
+    keys = ((f" has the key {shown(key)}, which", key, key_hint) for key in value)
+    return _first_misfit(keys) or _first_misfit((f"[{key!r}]", item, hint) for key, item in value.items())
+
+
+def _misfit_of_items(value: Any, origin: type, hint: Any) -> Misfit | None:
+    described = "a sequence" if issubclass(origin, Sequence) else "a collection"
+    if not isinstance(value, origin) or (isinstance(value, str | bytes) and hint is not str):
+        return Misfit("", described, shown(value))
+    if not issubclass(origin, Collection) or hint is str and isinstance(value, str):
+        return None
+    if isinstance(value, ndarray) and (misfit := misfit_of_array(value, "biufc", described)):
+        return misfit
+    return _first_misfit((f"[{i}]", item, hint) for i, item in enumerate(value))
+
+
+def _first_misfit(parts: Iterable[tuple[str, Any, Any]]) -> Misfit | None:
+    for place, value, hint in parts:
+        if misfit := misfit_of(value, hint):
+            return Misfit(place + misfit.part, misfit.expected, misfit.got)
+    return None
+
+
+def _misfit_of_number(value: Any, hint: type) -> Misfit | None:
+    misfit = Misfit("", NUMBERS[hint], shown(value))
+    if hint is bool or isinstance(value, bool | np.bool_):
+        return None if hint is bool and isinstance(value, bool | np.bool_) else misfit
+    if isinstance(value, int | np.integer):
+        fits = -(2**63) <= value < 2**64 if hint is int else abs(int(value)) <= sys.float_info.max
+        return None if fits else misfit._replace(expected=f"{misfit.expected} of at most 64 bits")
+    return None if hint is float and isinstance(value, float | np.floating) else misfit
+
+
+def _is_floating_dtype(value: Any) -> bool:
+    try:
+        dtype = np.dtype(value)
+    except (TypeError, ValueError, SyntaxError):
+        return False
+    return value is not None and dtype.kind in "fc" and dtype.isnative and dtype != np.float16
+
+
+def _array_of(hint: Any) -> Any:
+    """The array annotation in a hint, if there is one."""
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return next((one for one in options if isinstance(one, type) and issubclass(one, AbstractArray)), None)
+
+
+def check_axes(
+    function: str, name: str, axes: tuple[str, ...], shape: tuple[int, ...], known: dict[str, tuple[Any, str]],
+    least: int = 0,
+) -> None:
+    """Raises ValueError unless the number of axes fits the annotation, and their lengths those of `known` axes.
+
+    Args:
+        function, name: of the argument, for the message.
+        axes: names from left to right. `*batch` comes first and stands for any number of axes; a lone `...` allows any.
+        shape: of the array.
+        known: lengths by the name of the axis, with the array that has it; those of this array are added.
+        least: the number of axes that even `*batch` alone has.
+    """
+    if axes == ("...",):
+        return
+    leads = axes[:1] if axes and axes[0].startswith("*") else ()
+    names = axes[len(leads) :]
+    least = max(len(names), least)
+    spelled = f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
+    if leads and len(shape) < least:
+        raise ValueError(f"{function}: {name} must have at least {least} dimension(s), got shape {shape}")
+    if not leads and len(shape) != len(names):
+        raise ValueError(f"{function}: {name} must have shape {spelled}, got {shape}")
+    start = len(shape) - len(names)
+    lengths = (shape[:start], *shape[start:]) if leads else shape
+    for axis, length in zip(axes, lengths, strict=True):
+        expected, first = known.setdefault(axis, (length, f"{name} of shape {shape}"))
+        if length != expected and axis != "_":
+            raise ValueError(f"{function}: {axis} is {expected} in {first}, but {length} in {name} of shape {shape}")
+
+
+def shown(value: Any) -> str:
+    """A wrong value as a message shows it: a short number or text itself, of anything else its type."""
+    if value is None or isinstance(value, bool | int | float | complex | str | np.generic):
+        text = str(value) if isinstance(value, np.generic) else repr(value)
+        if len(text) <= LARGEST_SHOWN:
+            return text
+    return type(value).__name__
+
+
+def named(kind: type) -> str:
+    name = {str: "text"}.get(kind, kind.__name__)
+    return name if kind is str else f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+@cache
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    hints = get_type_hints(target, include_extras=False)
+    return {name: hint for name, hint in hints.items() if name not in ("self", "cls", "return")}
+
+
+def _caller(target: Callable[..., Any], owner: str, arguments: Mapping[str, Any]) -> str:
+    if owner in ("self", "cls"):
+        one = arguments[owner]
+        return one.__name__ if isinstance(one, type) else type(one).__name__
+    return target.__name__
