@@ -18,6 +18,7 @@ UNCATALOGUED |= {"Constant", "WarmupCosine", "WarmupInverseSquareRoot"}
 UNCATALOGUED |= {"BERTConfig", "GPTConfig", "LlamaConfig", "TransformerConfig", "AttentionConfig", "BlockConfig"}
 UNCATALOGUED |= {"KeyValueCache", "Rotary"}
 UNCATALOGUED |= {"alibi_bias", "relative_buckets", "sinusoidal_positions"}
+UNCATALOGUED |= {"llama3_frequencies", "yarn_frequencies", "yarn_magnitude"}
 UNCATALOGUED |= {"causal_mask", "combine_masks", "packed_mask", "padding_mask", "sliding_window_mask"}
 
 

@@ -123,6 +123,25 @@ def grouped_attention(generator: Generator) -> Drawn:
     return layer, [normal(generator, 2, int(generator.integers(2, 5)), 3)]
 
 
+def normed_attention(generator: Generator) -> Drawn:
+    """Grouped heads with normed queries and keys, a scale of their own, a window and no bias at the output."""
+    layer = MultiHeadAttention(
+        AttentionConfig(
+            4,
+            2,
+            num_kv_heads=1,
+            output_bias=False,
+            rotary=Rotary(frequencies=(0.7,), magnitude=1.2),
+            qk_norm=True,
+            qk_norm_eps=0.1,
+            scale=0.8,
+            window=2,
+        ),
+        generator=generator,
+    )
+    return layer, [normal(generator, 2, int(generator.integers(3, 6)), 4)]
+
+
 def single_head(generator: Generator) -> Drawn:
     d_model, d_key, d_value = sizes(generator, 3)
     return SelfAttention(d_model, d_key, d_value, generator=generator), [normal(generator, 2, 3, d_model)]
@@ -196,6 +215,7 @@ LAYERS = [
     layer_entry("MultiHeadAttention", self_attention, call=attend_causally, **halves("")),
     layer_entry("MultiHeadAttention (cross, mask)", cross_attention, **halves("")),
     layer_entry("MultiHeadAttention (grouped, rotary)", grouped_attention, call=attend_causally),
+    layer_entry("MultiHeadAttention (normed, window)", normed_attention, call=attend_causally),
     layer_entry("PreNorm", beside_the_stream(PreNorm), call=around_tanh),
     layer_entry("PostNorm", beside_the_stream(PostNorm), call=around_tanh),
     layer_entry("TransformerBlock", block(), call=attend_causally, **halves("attention.")),
@@ -203,6 +223,21 @@ LAYERS = [
     layer_entry(
         "TransformerBlock (RMS, SwiGLU, rotary)",
         block(norm="rms", activation="swiglu", num_kv_heads=1, rotary=Rotary(base=10.0), bias=False),
+        call=attend_causally,
+    ),
+    layer_entry(
+        "TransformerBlock (normed, window)",
+        block(
+            norm="rms",
+            activation="geglu_tanh",
+            num_kv_heads=1,
+            d_head=6,
+            bias=False,
+            attention_bias=True,
+            attention_output_bias=False,
+            qk_norm=True,
+            window=2,
+        ),
         call=attend_causally,
     ),
     *(

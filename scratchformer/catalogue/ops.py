@@ -108,6 +108,11 @@ def rotary_in_pairs(x: ndarray, positions: ndarray) -> Any:
     return ops.rotary(x, positions, base=100.0, scaling=2.0, layout="pairs")
 
 
+def rotary_of_given_frequencies(x: ndarray, positions: ndarray) -> Any:
+    frequencies = np.linspace(1.5, 0.0, x.shape[-1] // 2)
+    return ops.rotary(x, positions, frequencies=frequencies, magnitude=1.3)
+
+
 def causal_blockwise_attention(query: ndarray, key: ndarray, value: ndarray) -> Any:
     return ops.blockwise_attention(query, key, value, is_causal=True)
 
@@ -131,6 +136,7 @@ OPS = [
     op_entry("rms_norm", ops.rms_norm, lambda regimes: norm_inputs(regimes).map(lambda x: x[:2])),
     op_entry("rotary", ops.rotary, rotary_inputs),
     op_entry("rotary (pairs)", rotary_in_pairs, rotary_inputs),
+    op_entry("rotary (frequencies, magnitude)", rotary_of_given_frequencies, rotary_inputs),
     op_entry("dropout", seeded_dropout, one_array),
     op_entry("cross_entropy", ops.cross_entropy, entropy_inputs),
     op_entry("cross_entropy (smoothed)", smoothed_cross_entropy, entropy_inputs),

@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers.cache import KeyValueCache, cache_within
+from scratchformer.layers.checks import check_call
 from scratchformer.layers.feed_forward import Activation, FeedForward
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.multi_head_attention import AttentionConfig, Method, MultiHeadAttention
@@ -52,6 +53,18 @@ class BlockConfig:
     """Probability of dropping an attention weight, or an element of a branch's output, in [0, 1)."""
     bias: bool = True
     """Whether linear maps and layer norms have biases."""
+    d_head: int | None = None
+    """Width of a head's queries, keys and values; None for d_model / num_heads."""
+    attention_bias: bool | None = None
+    """Whether the projections to queries, keys and values have biases; None for `bias`."""
+    attention_output_bias: bool | None = None
+    """Whether the projection of attention's output has a bias; None for that of the others."""
+    feed_forward_bias: bool | None = None
+    """Whether the feed-forward map has biases; None for `bias`."""
+    qk_norm: bool = False
+    """Whether each head's queries and keys in self-attention pass an RMS norm, with the `eps` of the other norms."""
+    window: int | None = None
+    """How many positions a query sees in self-attention, itself and those before it; None for no limit."""
 
     def __post_init__(self) -> None:
         take_python_numbers(self)
@@ -73,18 +86,34 @@ class TransformerBlock(Layer):
         self, config: BlockConfig, *, generator: np.random.Generator | None, dtype: DTypeLike = np.float32
     ) -> None:
         self.config = c = config
-        shared = partial(AttentionConfig, c.d_model, c.num_heads, bias=c.bias, dropout=c.dropout, method=c.method)
+        shared = partial(
+            AttentionConfig,
+            c.d_model,
+            c.num_heads,
+            d_key=c.d_head,
+            d_value=c.d_head,
+            bias=c.bias if c.attention_bias is None else c.attention_bias,
+            output_bias=c.attention_output_bias,
+            dropout=c.dropout,
+            method=c.method,
+        )
+        to_itself = partial(shared, num_kv_heads=c.num_kv_heads, rotary=c.rotary, qk_norm=c.qk_norm, window=c.window)
         new_attention = partial(MultiHeadAttention, generator=generator, dtype=dtype)
         new_norm = partial(make_norm, c.norm, c.d_model, bias=c.bias, eps=c.eps, dtype=dtype)
         around = PreNorm if c.norm_first else PostNorm
 
         self.attention_norm = new_norm()
-        self.attention = new_attention(shared(num_kv_heads=c.num_kv_heads, rotary=c.rotary))
+        self.attention = new_attention(to_itself() if c.eps is None else to_itself(qk_norm_eps=c.eps))
         self.cross_attention_norm = new_norm() if c.cross_attention else None
         self.cross_attention = new_attention(shared(d_memory=c.d_memory)) if c.cross_attention else None
         self.feed_forward_norm = new_norm()
         self.feed_forward = FeedForward(
-            c.d_model, c.d_hidden, activation=c.activation, bias=c.bias, generator=generator, dtype=dtype
+            c.d_model,
+            c.d_hidden,
+            activation=c.activation,
+            bias=c.bias if c.feed_forward_bias is None else c.feed_forward_bias,
+            generator=generator,
+            dtype=dtype,
         )
 
         self.add_attention = around("attention", self.attention_norm, c.dropout)
@@ -114,6 +143,7 @@ class TransformerBlock(Layer):
         that of cross-attention; the other options are those of `MultiHeadAttention`. Raises ValueError for a memory
         without cross-attention, and for cross-attention without a memory.
         """
+        check_call("TransformerBlock", trace, cache=cache)
         self._check_memory(memory)
         attend = partial(
             self.attention,

@@ -6,6 +6,12 @@ import numpy as np
 from jaxtyping import Bool, Inexact, Integer
 from numpy import ndarray
 
+from scratchformer.arguments import ACCEPTED, PLAIN, checked_arguments, misfit_of_array
+from scratchformer.ops.checks import check_at_least, check_dimensions, check_indices
+
+SPARE = 64
+"""Room for new positions beside those of a window. Once it is used up, those of the window are copied to new arrays."""
+
 
 @dataclass
 class _Stored:
@@ -13,9 +19,35 @@ class _Stored:
 
     key: ndarray
     value: ndarray
+    start: int
+    """The position at place 0, above 0 once a window has passed by earlier ones."""
     length: int
+    """The number of positions that came."""
+
+    def append(self, key: ndarray, value: ndarray, reach: int) -> tuple[ndarray, ndarray]:
+        """Writes new positions behind the others. Returns them, and up to `reach` positions before them."""
+        first, end = self.length - self.start, self.length - self.start + key.shape[-2]
+        self.key[..., first:end, :], self.value[..., first:end, :] = key, value
+        self.length += key.shape[-2]
+        seen = slice(max(0, first - reach), end)
+        return _read_only(self.key[..., seen, :]), _read_only(self.value[..., seen, :])
+
+    def move_on(self, key: ndarray, value: ndarray, reach: int) -> tuple[ndarray, ndarray]:
+        """The same into new arrays, which keep what later positions can look at. Arrays returned before stay valid."""
+        first, room = self.length - self.start, self.key.shape[-2]
+        seen = slice(max(0, first - reach), first)
+        keys = np.concatenate([self.key[..., seen, :], key], axis=-2)
+        values = np.concatenate([self.value[..., seen, :], value], axis=-2)
+        kept = min(reach, keys.shape[-2])
+        self.key, self.value = _room_for(key, room), _room_for(value, room)
+        self.key[..., :kept, :] = keys[..., keys.shape[-2] - kept :, :]
+        self.value[..., :kept, :] = values[..., keys.shape[-2] - kept :, :]
+        self.length += key.shape[-2]
+        self.start = self.length - kept
+        return _read_only(keys), _read_only(values)
 
 
+@checked_arguments
 class KeyValueCache:
     """Keys and values that a model keeps while it decodes, so that it processes each token once.
 
@@ -24,7 +56,8 @@ class KeyValueCache:
     output, are computed once and kept as well. A forward pass through a cache has no backward.
 
     Args:
-        capacity: the largest number of positions that it holds. Memory for all is allocated when the first come.
+        capacity: the largest number of positions that may come. Memory for all is allocated when the first come, but in
+            a layer with a window for little more than the window.
         memory, memory_mask: the encoder's output for cross-attention, and its mask.
 
     Raises ValueError for a capacity below 1.
@@ -51,43 +84,85 @@ class KeyValueCache:
 
     def within(self, name: str) -> "KeyValueCache":
         """A view of this cache for a part of the model, with entries of its own."""
+        if not isinstance(name, str):
+            raise TypeError(f"KeyValueCache: name must be text, got {type(name).__name__}")
         inner = copy(self)
         inner._prefix = f"{self._prefix}{name}."
         return inner
 
     def extend(
-        self, key: Inexact[ndarray, "*batch t d_k"], value: Inexact[ndarray, "*batch t d_v"]
+        self,
+        key: Inexact[ndarray, "*batch t d_k"],
+        value: Inexact[ndarray, "*batch t d_v"],
+        *,
+        window: int | None = None,
     ) -> tuple[Inexact[ndarray, "*batch t_all d_k"], Inexact[ndarray, "*batch t_all d_v"]]:
         """Adds keys and values of new positions to those of this layer, and returns all, as read-only views.
 
+        With a window, the queries of the new positions attend to their own and the window - 1 positions before. Then
+        what is returned leaves out all that lies before the first query's window, and memory is allocated for little
+        more than the window.
+
         Raises ValueError if their shape or dtype does not fit those that are there, or if there is no room for them.
         """
+        if type(key) not in PLAIN or type(value) not in PLAIN or key.shape[:-1] != value.shape[:-1]:
+            _check_arrays(key, value)
+        if window is not None:
+            check_at_least("KeyValueCache", 1, window=window)
+        reach = self.capacity if window is None else window - 1  # how many earlier positions a query looks at
         stored = self._stored.get(self._prefix)
         if stored is None:
-            stored = _Stored(self._room_for(key), self._room_for(value), 0)
+            _check_arrays(key, value)
+            room = min(self.capacity, reach + SPARE)
+            stored = _Stored(_room_for(key, room), _room_for(value, room), 0, 0)
             self._stored[self._prefix] = stored
-        start, end = stored.length, stored.length + key.shape[-2]
+        length, end = stored.length, stored.length + key.shape[-2]
         if end > self.capacity:
-            raise ValueError(f"cache: holds {start} of {self.capacity} positions, has no room for {end - start} more")
-        for name, new, old in (("keys", key, stored.key), ("values", value, stored.value)):
+            raise ValueError(
+                f"KeyValueCache: key has {end - length} positions, with {length} of {self.capacity} there is no room for them"
+            )
+        for name, new, old in (("key", key, stored.key), ("value", value, stored.value)):
             expected = (*old.shape[:-2], new.shape[-2], old.shape[-1])
             if new.shape != expected or new.dtype != old.dtype:
                 raise ValueError(
-                    f"cache: {name} have shape {new.shape} and dtype {new.dtype}, expected {expected} and {old.dtype}"
+                    f"KeyValueCache: {name} has shape {new.shape} and dtype {new.dtype}, expected {expected} and {old.dtype}"
                 )
-        stored.key[..., start:end, :] = key
-        stored.value[..., start:end, :] = value
-        stored.length = end
-        return _read_only(stored.key[..., :end, :]), _read_only(stored.value[..., :end, :])
+        if end - stored.start > stored.key.shape[-2]:
+            return stored.move_on(key, value, reach)
+        return stored.append(key, value, reach)
 
     def across(self, project: Callable[[], tuple[ndarray, ndarray]]) -> tuple[ndarray, ndarray]:
         """Keys and values of this layer's cross-attention. Calls `project` the first time only."""
         if self._prefix not in self._across:
+            if not callable(project):
+                raise TypeError(f"KeyValueCache: project must be a function, got {type(project).__name__}")
             self._across[self._prefix] = project()
         return self._across[self._prefix]
 
+    @checked_arguments
+    def truncate(self, length: int) -> None:
+        """Forgets all positions from `length` on. What is attended to across stays.
+
+        Raises ValueError for a negative length, for one above that of the cache, and where a layer with a window has
+        dropped positions that the next ones would attend to.
+        """
+        if not 0 <= length <= self.length:
+            raise ValueError(f"KeyValueCache: length to keep must be from 0 to {self.length}, got {length}")
+        for stored in self._stored.values():
+            if length < stored.length and stored.start > 0:
+                raise ValueError(
+                    f"KeyValueCache: length: a window has passed by the positions before {stored.start}, "
+                    f"so that {stored.length} positions cannot become {length}"
+                )
+        for stored in self._stored.values():
+            stored.length = length
+
+    @checked_arguments
     def select(self, rows: Integer[ndarray, " b"]) -> None:
         """Keeps these rows of the batch (the leading axis) in this order. A row may be kept several times."""
+        held = [stored.key for stored in self._stored.values()] + [key for key, _ in self._across.values()]
+        for array in held[:1] or [array for array in (self.memory,) if array is not None]:
+            check_indices("KeyValueCache", "rows", rows, len(array))
         for stored in self._stored.values():
             stored.key, stored.value = stored.key[rows], stored.value[rows]
         for name, (key, value) in self._across.items():
@@ -97,13 +172,24 @@ class KeyValueCache:
         if self.memory_mask is not None and len(self.memory_mask) > 1:
             self.memory_mask = self.memory_mask[rows]
 
-    def _room_for(self, x: ndarray) -> ndarray:
-        return np.empty((*x.shape[:-2], self.capacity, x.shape[-1]), x.dtype)
+
+def _check_arrays(key: ndarray, value: ndarray) -> None:
+    """Raises TypeError or ValueError unless both are plain floating arrays of as many rows of features."""
+    for name, array in (("key", key), ("value", value)):
+        if misfit := misfit_of_array(array, *ACCEPTED[Inexact]):
+            raise TypeError(f"KeyValueCache: {name} must be {misfit.expected}, got {misfit.got}")
+        check_dimensions("KeyValueCache", name, array, 2)
+    if key.shape[:-1] != value.shape[:-1]:
+        raise ValueError(f"KeyValueCache: value has shape {value.shape}, expected {key.shape[:-1]} before the last axis")
 
 
 def cache_within(cache: KeyValueCache | None, name: str) -> KeyValueCache | None:
     """The view of a cache for a part of the model, if there is a cache."""
     return None if cache is None else cache.within(name)
+
+
+def _room_for(x: ndarray, length: int) -> ndarray:
+    return np.empty((*x.shape[:-2], length, x.shape[-1]), x.dtype)
 
 
 def _read_only(x: ndarray) -> ndarray:
@@ -113,4 +199,4 @@ def _read_only(x: ndarray) -> ndarray:
 
 def refuse_backward(dy: ndarray) -> None:
     """The backward of a forward pass through a cache. Raises TypeError."""
-    raise TypeError("cache: a forward pass through a key-value cache has no backward; call the model without one")
+    raise TypeError("KeyValueCache: a forward pass through a key-value cache has no backward; call the model without one")

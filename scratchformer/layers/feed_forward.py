@@ -6,13 +6,14 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.layers.checks import check_call
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
 from scratchformer.layers.trace import NO_TRACE, Trace
 from scratchformer.ops import Backward, gelu, relu, silu
 from scratchformer.ops.checks import check_choice
 
-Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "geglu", "swiglu"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "geglu", "geglu_tanh", "swiglu"]
 
 ACTIVATIONS = {
     "gelu": gelu,
@@ -20,9 +21,10 @@ ACTIVATIONS = {
     "relu": relu,
     "silu": silu,
     "geglu": gelu,
+    "geglu_tanh": lambda x: gelu(x, approximate="tanh"),
     "swiglu": silu,
 }
-GATED = ("geglu", "swiglu")
+GATED = ("geglu", "geglu_tanh", "swiglu")
 
 
 @checked_arguments
@@ -30,7 +32,8 @@ class FeedForward(Layer):
     """Two linear maps with an activation between: y = activation(x W_up + b_up) W_down + b_down.
 
     The gated activations "geglu" and "swiglu", with GELU and SiLU, have twice as many features after the first map:
-    [g u] = x W_up + b_up and y = (activation(g) u) W_down + b_down.
+    [g u] = x W_up + b_up and y = (activation(g) u) W_down + b_down. "gelu_tanh" and "geglu_tanh" take the tanh
+    approximation of GELU.
 
     Raises ValueError for sizes below 1 or an unknown activation.
 
@@ -60,6 +63,7 @@ class FeedForward(Layer):
         self, x: Inexact[ndarray, "*batch d"], *, trace: Trace = NO_TRACE
     ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
         """Returns y, and `backward(dy)` giving dx; a trace records `hidden`, `activations` and `output`."""
+        check_call("FeedForward", trace)
         h, up_backward = self.up(x)  # (..., d_hidden), or (..., 2 d_hidden) with a gate
         gate, u = np.split(h, 2, axis=-1) if self.activation in GATED else (h, None)
         a, activation_backward = ACTIVATIONS[self.activation](gate)

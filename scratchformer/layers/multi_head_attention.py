@@ -10,18 +10,47 @@ from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers.cache import KeyValueCache, refuse_backward
+from scratchformer.layers.checks import check_call
+from scratchformer.layers.heads import (
+    group_heads,
+    group_mask,
+    join_groups,
+    merge_heads,
+    share_heads,
+    split_heads,
+    sum_shared,
+)
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
+from scratchformer.layers.normalization import RMSNorm
 from scratchformer.layers.positions import Rotary
 from scratchformer.layers.trace import NO_TRACE, Trace
-from scratchformer.ops import Backward, attention_weights, blockwise_attention, scaled_dot_product_attention
-from scratchformer.ops.checks import check_at_least, check_choice, check_divides, check_probability
+from scratchformer.ops import (
+    Backward,
+    attention_weights,
+    blockwise_attention,
+    combine_masks,
+    scaled_dot_product_attention,
+    sliding_window_mask,
+)
+from scratchformer.ops.checks import (
+    check_at_least,
+    check_choice,
+    check_divides,
+    check_not_negative,
+    check_positive,
+    check_probability,
+)
+from scratchformer.ops.masks import check_mask
+from scratchformer.ops.rows import unbroadcast
 from scratchformer.python_numbers import take_python_numbers
 
 Method = Literal["auto", "dense", "blockwise"]
 
 BLOCKWISE_FROM = 512
 """From this number of keys on, blockwise attention is faster than dense."""
+FEW_QUERIES = 32
+"""For this number of queries or fewer, such as the next token alone, dense attention is faster, however many keys."""
 
 
 @checked_arguments
@@ -43,13 +72,23 @@ class AttentionConfig:
     d_memory: int | None = None
     """Width of the memory, from which keys and values come; None for d_model."""
     bias: bool = True
-    """Whether the projections have biases."""
+    """Whether the projections have biases; that of the output is asked for by `output_bias`."""
     dropout: float = 0.0
     """Probability of dropping an attention weight, in [0, 1)."""
     rotary: Rotary | None = None
     """Turns queries and keys by their positions; None to leave them as they are."""
     method: Method = "auto"
     """`dense`, `blockwise` (in memory that grows with T and not with its square), or `auto`, whichever is faster."""
+    output_bias: bool | None = None
+    """Whether the projection of the output has a bias; None for `bias`."""
+    qk_norm: bool = False
+    """Whether each head's queries and keys pass an RMS norm before they are turned."""
+    qk_norm_eps: float = 1e-6
+    """Added to the mean of squares in that norm."""
+    scale: float | None = None
+    """Factor of the scores; None for 1 / sqrt(d_key)."""
+    window: int | None = None
+    """A query attends to its own position and the window - 1 positions before it alone; None for no such limit."""
 
     def __post_init__(self) -> None:
         name = "AttentionConfig"
@@ -61,6 +100,11 @@ class AttentionConfig:
         check_at_least(name, 1, d_key=self.key_width, d_value=self.value_width, d_memory=self.memory_width)
         check_probability(name, "dropout", self.dropout)
         check_choice(name, "method", self.method, get_args(Method))
+        check_not_negative(name, "qk_norm_eps", self.qk_norm_eps)
+        if self.scale is not None:
+            check_positive(name, "scale", self.scale)
+        if self.window is not None:
+            check_at_least(name, 1, window=self.window)
 
     @property
     def kv_heads(self) -> int:
@@ -86,10 +130,11 @@ class MultiHeadAttention(Layer):
 
     Q = x W_query + b_query and [K V] = memory W_key_value + b_key_value, where memory is x in self-attention. Each is
     cut into heads, and y = concatenated(attention(Q, K, V) of each head) W_output + b_output. Dropout drops attention
-    weights.
+    weights. With `qk_norm`, queries and keys pass an RMS norm, whose weight all heads share, and then rotary.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.2; grouped heads: Ainslie et al., "GQA",
-    2023, section 2.2.
+    2023, section 2.2; norms of queries and keys: Henry et al., "Query-Key Normalization for Transformers", 2020, there
+    of length 1 and without a weight; windows: Jiang et al., "Mistral 7B", 2023, section 2.
 
     Derivation: `python -m scratchformer derive multi_head_attention`.
     """
@@ -99,9 +144,13 @@ class MultiHeadAttention(Layer):
     ) -> None:
         self.config = config
         linear = partial(Linear, bias=config.bias, generator=generator, dtype=dtype)
+        output_bias = config.bias if config.output_bias is None else config.output_bias
         self.query = linear(config.d_model, config.num_heads * config.key_width)
         self.key_value = linear(config.memory_width, config.kv_heads * (config.key_width + config.value_width))
-        self.output = linear(config.num_heads * config.value_width, config.d_model)
+        self.output = linear(config.num_heads * config.value_width, config.d_model, bias=output_bias)
+        norm = partial(RMSNorm, config.key_width, eps=config.qk_norm_eps, dtype=dtype)
+        self.query_norm = norm() if config.qk_norm else None
+        self.key_norm = norm() if config.qk_norm else None
 
     def __call__(
         self,
@@ -130,35 +179,32 @@ class MultiHeadAttention(Layer):
         Returns:
             y, and `backward(dy)` giving `(dx, dmemory, dmask)`, None for what was not given or is boolean.
 
-        Raises ValueError for a memory with rotary, which is for self-attention. After a call with a cache, backward
-        raises TypeError.
+        Raises ValueError for a memory with rotary or a window, which are for self-attention. After a call with a cache,
+        backward raises TypeError.
+
+        A window counts columns: the last query stands at the last key. With a window and a cache, T_key counts the keys
+        that are within reach of these queries. A mask may have a column for each of those, or for every position of the
+        cache.
         """
-        if memory is not None and self.config.rotary is not None:
-            raise ValueError("MultiHeadAttention: memory has no positions to turn by; rotary is for self-attention")
+        check_call("MultiHeadAttention", trace, x=x, mask=mask, is_causal=is_causal, positions=positions, cache=cache)
+        self._check_memory(memory)
         if positions is None:
             start = 0 if cache is None else cache.length
             positions = np.arange(start, start + x.shape[-2])
-        group = self.config.num_heads // self.config.kv_heads
 
         query, query_backward = self._queries(x, positions)  # (..., heads, T_query, d_key)
         key, value, key_value_backward = self._keys_and_values(x, memory, positions, cache)  # (..., kv_heads, T_key, d)
-        keys, values = repeat_heads(key, group), repeat_heads(value, group)  # (..., heads, T_key, d)
-        heads, attention_backward = self._attention_op(keys.shape[-2])(
-            query, keys, values, mask, is_causal=is_causal, dropout=self.config.dropout, generator=generator
-        )  # (..., heads, T_query, d_value)
+        if cache is not None and self.config.window is not None:
+            mask = last_columns(mask, key.shape[-2], cache.length)
+        heads, attention_backward = self._attend(query, key, value, mask, is_causal, generator, trace)
         y, output_backward = self.output(merge_heads(heads))  # (..., T_query, d_model)
-
-        trace.record(query=query, key=key, value=value)
-        if trace.wants("weights"):
-            trace.record(weights=attention_weights(query, keys, mask, is_causal=is_causal)[0])
         trace.record(heads=heads, output=y)
         if cache is not None:
             return y, refuse_backward
 
         def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
             dheads = split_heads(output_backward(dy), self.config.num_heads)  # (..., heads, T_query, d_value)
-            dquery, dkeys, dvalues, dmask = attention_backward(dheads)
-            dkey, dvalue = sum_repeated_heads(dkeys, group), sum_repeated_heads(dvalues, group)
+            dquery, dkey, dvalue, dmask = attention_backward(dheads)
             trace.record(doutput=dy, dheads=dheads, dquery=dquery, dkey=dkey, dvalue=dvalue)
             dmemory = key_value_backward(dkey, dvalue)
             dx = query_backward(dquery)
@@ -168,35 +214,92 @@ class MultiHeadAttention(Layer):
 
         return y, backward
 
+    def _attend(
+        self,
+        query: ndarray,
+        key: ndarray,
+        value: ndarray,
+        mask: ndarray | None,
+        is_causal: bool,
+        generator: np.random.Generator | None,
+        trace: Trace,
+    ) -> tuple[ndarray, Backward]:
+        """What each head finds (..., heads, T_query, d_value). Heads of a group look at the same keys and values."""
+        t_query, t_key = query.shape[-2], key.shape[-2]
+        group, scale = self.config.num_heads // self.config.kv_heads, self.config.scale
+        if group > 1 or self.config.window is not None:
+            check_mask("MultiHeadAttention", mask, (*query.shape[:-1], t_key))
+        near, is_causal = self._within_window(mask, is_causal, t_query, t_key)
+        grouped_mask = group_mask(near, group)
+
+        queries = group_heads(query, group)  # (..., kv_heads, group, T_query, d_key)
+        keys, values = share_heads(key, group), share_heads(value, group)  # (..., kv_heads, group, T_key, d)
+        found, attention_backward = self._attention_op(t_query, t_key)(
+            queries,
+            keys,
+            values,
+            grouped_mask,
+            is_causal=is_causal,
+            scale=scale,
+            dropout=self.config.dropout,
+            generator=generator,
+        )  # (..., kv_heads, group, T_query, d_value)
+        trace.record(query=query, key=key, value=value)
+        if trace.wants("weights"):
+            weights, _ = attention_weights(queries, keys, grouped_mask, is_causal=is_causal, scale=scale)
+            trace.record(weights=join_groups(weights, group))
+
+        def backward(dheads: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
+            dqueries, dkeys, dvalues, dmask = attention_backward(group_heads(dheads, group))
+            if dmask is not None and mask is not None and near is not None:
+                dmask = unbroadcast(dmask.reshape(near.shape), mask.shape)
+            return join_groups(dqueries, group), sum_shared(dkeys, group), sum_shared(dvalues, group), dmask
+
+        return join_groups(found, group), backward
+
+    def _within_window(
+        self, mask: ndarray | None, is_causal: bool, t_query: int, t_key: int
+    ) -> tuple[ndarray | None, bool]:
+        """The mask with what lies outside the window forbidden, and whether attention is causal."""
+        window = self.config.window
+        if window is None or window >= t_key:
+            return mask, is_causal or window is not None
+        return combine_masks(mask, sliding_window_mask(t_query, t_key, window=window)), True
+
     def _queries(self, x: ndarray, positions: ndarray) -> tuple[ndarray, Backward]:
         q, linear_backward = self.query(x)  # (..., T, heads * d_key)
-        query, rotary_backward = self._rotated(split_heads(q, self.config.num_heads), positions)
+        normed, norm_backward = normalized(self.query_norm, split_heads(q, self.config.num_heads))
+        query, rotary_backward = self._rotated(normed, positions)
 
         def backward(dquery: ndarray) -> ndarray:
-            return linear_backward(merge_heads(rotary_backward(dquery)))
+            return linear_backward(merge_heads(norm_backward(rotary_backward(dquery))))
 
         return query, backward
 
     def _keys_and_values(
         self, x: ndarray, memory: ndarray | None, positions: ndarray, cache: KeyValueCache | None
     ) -> tuple[ndarray, ndarray, Backward]:
-        """Keys and values of x or of memory. With a cache they include those of earlier calls and have no backward."""
+        """Keys and values of x or of memory. With a cache they include those of earlier calls and have no backward.
+
+        With a cache and a window they are those within reach of the queries of x.
+        """
         if cache is None:
             return self._projected(x if memory is None else memory, positions)
         if memory is None:
             key, value, _ = self._projected(x, positions)
-            return *cache.extend(key, value), refuse_backward
+            return *cache.extend(key, value, window=self.config.window), refuse_backward
         return *cache.across(lambda: self._projected(memory, positions)[:2]), refuse_backward
 
     def _projected(self, memory: ndarray, positions: ndarray) -> tuple[ndarray, ndarray, Backward]:
         kv_heads = self.config.kv_heads
         key_value, linear_backward = self.key_value(memory)  # (..., T, kv_heads * (d_key + d_value))
         k, v = np.split(key_value, [kv_heads * self.config.key_width], axis=-1)  # (..., T, kv_heads * d)
-        key, rotary_backward = self._rotated(split_heads(k, kv_heads), positions)
+        normed, norm_backward = normalized(self.key_norm, split_heads(k, kv_heads))
+        key, rotary_backward = self._rotated(normed, positions)
         value = split_heads(v, kv_heads)
 
         def backward(dkey: ndarray, dvalue: ndarray) -> ndarray:
-            dk, dv = merge_heads(rotary_backward(dkey)), merge_heads(dvalue)
+            dk, dv = merge_heads(norm_backward(rotary_backward(dkey))), merge_heads(dvalue)
             return linear_backward(np.concatenate([dk, dv], axis=-1))
 
         return key, value, backward
@@ -205,34 +308,26 @@ class MultiHeadAttention(Layer):
         rotary = self.config.rotary
         return (heads, lambda dheads: dheads) if rotary is None else rotary(heads, positions)
 
-    def _attention_op(self, t_key: int) -> Callable[..., tuple[ndarray, Backward]]:
-        """The op that computes attention to these keys, dense or blockwise."""
-        method = self.config.method
-        is_blockwise = method == "blockwise" or (method == "auto" and t_key >= BLOCKWISE_FROM)
+    def _attention_op(self, t_query: int, t_key: int) -> Callable[..., tuple[ndarray, Backward]]:
+        """The op that computes attention of so many queries to so many keys, dense or blockwise."""
+        is_long = t_key >= BLOCKWISE_FROM and t_query > FEW_QUERIES
+        is_blockwise = self.config.method == "blockwise" or (self.config.method == "auto" and is_long)
         return blockwise_attention if is_blockwise else scaled_dot_product_attention
 
-
-def split_heads(x: Inexact[ndarray, "*batch t features"], num_heads: int) -> Inexact[ndarray, "*batch heads t d"]:
-    """(..., T, heads * d) to (..., heads, T, d), as a view."""
-    return x.reshape(*x.shape[:-1], num_heads, x.shape[-1] // num_heads).swapaxes(-3, -2)
-
-
-def merge_heads(heads: Inexact[ndarray, "*batch heads t d"]) -> Inexact[ndarray, "*batch t features"]:
-    """The inverse of `split_heads`."""
-    rows = heads.swapaxes(-3, -2)
-    return rows.reshape(*rows.shape[:-2], rows.shape[-2] * rows.shape[-1])
+    def _check_memory(self, memory: ndarray | None) -> None:
+        if memory is not None and self.config.rotary is not None:
+            raise ValueError("MultiHeadAttention: memory has no positions to turn by; rotary is for self-attention")
+        if memory is not None and self.config.window is not None:
+            raise ValueError("MultiHeadAttention: memory has no positions near a query; window is for self-attention")
 
 
-def repeat_heads(heads: Inexact[ndarray, "*batch heads t d"], group: int) -> Inexact[ndarray, "*batch all_heads t d"]:
-    """Repeats each head `group` times; copies of a head are neighbours."""
-    return heads if group == 1 else np.repeat(heads, group, axis=-3)
+def last_columns(mask: ndarray | None, t_key: int, t_all: int) -> ndarray | None:
+    """A mask with a column for each of all positions, cut to the last keys. Any other mask as it is."""
+    if not isinstance(mask, ndarray) or mask.shape[-1:] != (t_all,):
+        return mask
+    return mask[..., t_all - t_key :]
 
 
-def sum_repeated_heads(
-    dheads: Inexact[ndarray, "*batch all_heads t d"], group: int
-) -> Inexact[ndarray, "*batch heads t d"]:
-    """The gradient of heads that were repeated: the sum over the copies of each."""
-    if group == 1:
-        return dheads
-    *batch, num_heads, t, d = dheads.shape
-    return dheads.reshape(*batch, num_heads // group, group, t, d).sum(axis=-3)
+def normalized(norm: RMSNorm | None, heads: ndarray) -> tuple[ndarray, Backward]:
+    """The heads after the norm, if there is one."""
+    return (heads, lambda dheads: dheads) if norm is None else norm(heads)

@@ -12,7 +12,7 @@ from scratchformer.ops import Backward, relative_buckets, rotary
 from scratchformer.ops.checks import check_at_least
 from scratchformer.ops.contract import checked_backward
 from scratchformer.ops.positions import check_bucket_options
-from scratchformer.ops.rotary import Layout, check_rotary_options
+from scratchformer.ops.rotary import Layout, check_frequencies, check_rotary_options
 from scratchformer.python_numbers import as_python, take_python_numbers
 
 
@@ -21,23 +21,43 @@ from scratchformer.python_numbers import as_python, take_python_numbers
 class Rotary:
     """The options of a rotary position embedding. It has no parameters; a call turns queries or keys by `rotary`.
 
-    Raises ValueError for a base or scaling that is not positive and finite, or an unknown layout.
+    `llama3_frequencies` and `yarn_frequencies` give frequencies for contexts that were extended.
+
+    Raises ValueError for a base, scaling or magnitude that is not positive and finite, an unknown layout, or
+    frequencies that are not finite.
 
     Derivation: `python -m scratchformer derive positions`.
     """
 
     base: float = 10_000.0
+    """Pair i of d / 2 turns by base^(-2i / d) / scaling radians per position."""
     scaling: float = 1.0
+    """Positions are divided by it."""
     layout: Layout = "halves"
+    """Which features form a pair: i and i + d / 2, or ("pairs") 2i and 2i + 1."""
+    frequencies: tuple[float, ...] | None = None
+    """Radians per position for each pair. They replace base and scaling. None for those of base and scaling."""
+    magnitude: float = 1.0
+    """Factor of cosines and sines, so of turned queries and keys."""
 
     def __post_init__(self) -> None:
         take_python_numbers(self)
-        check_rotary_options("Rotary", self.base, self.scaling, self.layout)
+        check_rotary_options("Rotary", self.base, self.scaling, self.layout, self.magnitude)
+        if self.frequencies is not None:
+            check_frequencies("Rotary", np.array(self.frequencies, np.float64), len(self.frequencies))
 
     def __call__(
         self, x: Inexact[ndarray, "*batch t d"], positions: Real[ndarray, "..."]
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        return rotary(x, positions, base=self.base, scaling=self.scaling, layout=self.layout)
+        return rotary(
+            x,
+            positions,
+            base=self.base,
+            scaling=self.scaling,
+            layout=self.layout,
+            frequencies=None if self.frequencies is None else np.array(self.frequencies, np.float64),
+            magnitude=self.magnitude,
+        )
 
 
 @checked_arguments

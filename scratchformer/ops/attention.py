@@ -1,4 +1,5 @@
 import math
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Inexact, Shaped
@@ -145,7 +146,12 @@ def masked_weights(
 
 def product(a: ndarray, b: ndarray, like: ndarray) -> ndarray:
     """a @ b in the memory order of `like`: heads in the order (batch, time, heads, features) merge without a copy."""
-    return np.matmul(a, b, out=np.empty_like(like, shape=(*a.shape[:-1], b.shape[-1])))
+    return np.matmul(a, b, out=np.empty_like(like, order=memory_order(like), shape=(*a.shape[:-1], b.shape[-1])))
+
+
+def memory_order(x: ndarray) -> Literal["K", "C"]:
+    """K for arrays in the order of x. C if x repeats an axis without a copy, which has no place in that order."""
+    return "K" if all(x.strides) else "C"
 
 
 def zero_unless_used(allowed: ndarray | None, x: ndarray, over_axis: int) -> ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
+from scratchformer.ops.attention import memory_order
 from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.masks import check_mask
@@ -29,9 +30,9 @@ def blockwise_attention(
 
         W_ij = exp(S_ij - c_i),    L_i = sum_j W_ij,    Y_i = sum_j W_ij V_j / L_i
 
-    are sums over tiles. The forward pass keeps Y, c and L, from which backward computes each tile of W again:
+    are sums over tiles. The forward pass keeps Y, c and L, from which backward computes each tile of P = W / L again:
 
-        dV = W^T (dY / L),    dS_ij = W_ij (dY_i V_j - dY_i Y_i) / L_i,    dQ = scale dS K,    dK = scale dS^T Q.
+        dV = P^T dY,    dS_ij = P_ij (dY_i V_j - dY_i Y_i),    dQ = scale dS K,    dK = scale dS^T Q.
 
     Arguments, output, gradients and errors are those of `scaled_dot_product_attention`, but dropout drops other
     elements. It takes a seed from the generator, and draws each tile from that seed, in forward and again in backward.
@@ -69,7 +70,7 @@ def blockwise_attention(
     shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)  # c and L, (..., T_query, 1) each
     for head in tiles.heads():
         k = with_feature(key[head], 1)  # (T_key, d_k + 1)
-        longest_key = np.sqrt(np.maximum.accumulate(row_dot(key[head].real, key[head].real)))  # (T_key, 1)
+        longest_key = longest_keys(key[head], value[head])
         for rows in tiles.rows():
             scaled = query[head][rows] * scale  # (rows, d_k)
             shift = shift_of_rows(tiles, head, rows, scaled, key[head], longest_key)  # (rows, 1)
@@ -88,7 +89,7 @@ def blockwise_attention(
     def backward_tile(
         weights: ndarray, keep: ndarray | None, dy_mean: ndarray, mean: ndarray, v: ndarray
     ) -> tuple[ndarray, ndarray]:
-        """dS = W (dropout(dY V^T) - mean) of a tile, and dropout(W). The caller has divided dY and mean by L."""
+        """dS = P (dropout(dY V^T) - mean) of a tile, and dropout(P)."""
         dscores = dy_mean @ v.T  # dY V^T - mean
         if keep is None:
             dscores *= weights
@@ -98,17 +99,19 @@ def blockwise_attention(
         return dscores, weights * keep
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
-        dquery, dkey, dvalue = np.zeros_like(query), np.zeros_like(key), np.zeros_like(value)
+        dquery = np.zeros_like(query)
+        dkey, dvalue = np.zeros_like(key, order=memory_order(key)), np.zeros_like(value, order=memory_order(value))
         dmask = np.zeros_like(tiles.mask) if tiles.is_additive else None
         for head in tiles.heads():
             k, v = with_feature(key[head], 1), with_feature(value[head], 1)
             for rows in tiles.rows():
                 scaled, dq = query[head][rows] * scale, np.zeros_like(query[head][rows])
-                dy_rows = dy[head][rows] / totals[head][rows]
-                mean = row_dot(dy_rows, y[head][rows])  # sum_j P_ij dP_ij / L_i, (rows, 1)
+                dy_rows = dy[head][rows]
+                mean = row_dot(dy_rows, y[head][rows])  # sum_j P_ij dP_ij, (rows, 1)
                 q, dy_mean = with_feature(scaled, -shifts[head][rows]), with_feature(dy_rows, -mean)
                 for columns in tiles.columns(rows):
                     weights = forward_tile(head, rows, columns, q, k)  # (rows, columns)
+                    weights /= totals[head][rows]  # here and not in dY, which may be too small for a quotient by L
                     keep = scaled_keep(head, rows, columns) if p > 0 else None
                     dscores, dropped = backward_tile(weights, keep, dy_mean, mean, v[columns])
                     dq += dscores @ key[head][columns]
@@ -130,12 +133,25 @@ def with_feature(x: ndarray, feature: ndarray | int) -> ndarray:
     return wide
 
 
+def longest_keys(key: ndarray, value: ndarray) -> ndarray:
+    """The length of the longest key up to each one, (T_key, 1), from which scores are bounded.
+
+    It is NaN from the first key on whose value is so large or small that its product with a weight that is not shifted
+    could overflow or vanish.
+    """
+    moderate = np.exp(0.375 * np.log(np.finfo(value.dtype).max))  # with weights up to the root of the largest number
+    size = np.abs(value)
+    is_extreme = ((size > moderate) | ((size < 1 / moderate) & (size > 0))).any(axis=1, keepdims=True)
+    longest = np.sqrt(np.maximum.accumulate(row_dot(key.real, key.real)))
+    return np.where(np.logical_or.accumulate(is_extreme), np.nan, longest)
+
+
 def shift_of_rows(tiles: Tiles, head: Head, rows: slice, q: ndarray, key: ndarray, longest_key: ndarray) -> ndarray:
     """The shift c of each row (rows, 1), subtracted from its scores so that exponentials neither overflow nor vanish.
 
-    The shift is 0 if |query| |key| keeps all scores of the row within half of the range of exponents, and no additive
-    mask can enlarge them. Else it is the largest score, or 0 if all are forbidden. Only keys up to the last one of the
-    row count, so that not even its rounding depends on later keys.
+    The shift is 0 if |query| |key| keeps all scores of the row within half of the range of exponents, all values have
+    usual sizes, and no additive mask can enlarge the scores. Else it is the largest score, or 0 if all are forbidden.
+    Only keys up to the last one of the row count, so that not even its rounding depends on later keys.
     """
     shift = np.zeros((len(q), 1), q.dtype)
     bound = np.sqrt(row_dot(q.real, q.real)) * longest_key[tiles.last_key(rows)]

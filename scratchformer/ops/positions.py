@@ -5,9 +5,12 @@ from jaxtyping import Inexact, Integer, Real
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.ops.checks import check_at_least, check_positive
+from scratchformer.ops.frequencies import plain_frequencies
 
 
+@checked_arguments
 def sinusoidal_positions(
     positions: Real[ndarray, "*shape"], d_model: int, *, base: float = 10_000.0, dtype: DTypeLike = np.float32
 ) -> Inexact[ndarray, "*shape {d_model}"]:
@@ -38,10 +41,11 @@ def sinusoidal_positions(
     if d_model % 2:
         raise ValueError(f"{op}: d_model must be even, got {d_model}")
     table = np.empty((*positions.shape, d_model), dtype)
-    table[..., 1::2], table[..., 0::2] = cos_and_sin(positions, d_model, float(base))
+    table[..., 1::2], table[..., 0::2] = cos_and_sin(positions, plain_frequencies(d_model, float(base)))
     return table
 
 
+@checked_arguments
 def alibi_bias(
     num_heads: int, t_query: int, t_key: int, *, dtype: DTypeLike = np.float32
 ) -> Inexact[ndarray, "{num_heads} {t_query} {t_key}"]:
@@ -73,6 +77,7 @@ def alibi_bias(
     return -slopes.astype(dtype)[:, None, None] * distance.astype(dtype)  # (num_heads, t_query, t_key)
 
 
+@checked_arguments
 def relative_buckets(
     t_query: int, t_key: int, *, num_buckets: int = 32, max_distance: int = 128, bidirectional: bool = True
 ) -> Integer[ndarray, "{t_query} {t_key}"]:
@@ -118,15 +123,14 @@ def check_bucket_options(op: str, num_buckets: int, max_distance: int, bidirecti
         )
 
 
-def cos_and_sin(positions: ndarray, d: int, base: float, scaling: float = 1.0) -> tuple[ndarray, ndarray]:
-    """Cosine and sine, each (..., d / 2), of position / scaling * base^(-2i / d), in float64."""
-    frequencies = base ** (-np.arange(0, d, 2) / d) / scaling
+def cos_and_sin(positions: ndarray, frequencies: ndarray) -> tuple[ndarray, ndarray]:
+    """Cosine and sine, each (..., pairs), of each position times each frequency, in float64."""
     if positions.ndim < 2:
         angles = positions[..., None] * frequencies
         return np.cos(angles), np.sin(angles)
     # The rows of a batch mostly hold the same positions, and a sine costs more than finding that out.
     distinct, place = np.unique(positions, return_inverse=True)
-    cos, sin = cos_and_sin(distinct, d, base, scaling)
+    cos, sin = cos_and_sin(distinct, frequencies)
     return cos[place], sin[place]
 
 

@@ -1,11 +1,12 @@
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Inexact, Real
+from jaxtyping import Float, Inexact, Real
 from numpy import ndarray
 
 from scratchformer.ops.checks import check_choice, check_positive
 from scratchformer.ops.contract import Backward, op
+from scratchformer.ops.frequencies import plain_frequencies
 from scratchformer.ops.positions import cos_and_sin
 
 Layout = Literal["halves", "pairs"]
@@ -20,11 +21,14 @@ def rotary(
     base: float = 10_000.0,
     scaling: float = 1.0,
     layout: Layout = "halves",
+    frequencies: Float[ndarray, " pairs"] | None = None,
+    magnitude: float = 1.0,
 ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
     """Rotary position embedding: turns each pair of features (a, b) by an angle that grows with the position.
 
-    (a, b) becomes (a cos t - b sin t, a sin t + b cos t), with the angle t = position / scaling * base^(-2i / d) for
-    pair i = 0 ... d / 2 - 1. Positions enter the scores of turned queries and keys only by their differences.
+    (a, b) becomes (a cos t - b sin t, a sin t + b cos t) times the magnitude, with the angle t = position * f_i for
+    pair i = 0 ... d / 2 - 1, where f_i = base^(-2i / d) / scaling, or the frequency that is given. Positions enter the
+    scores of turned queries and keys only by their differences.
 
     Args:
         x: (..., T, d), d even, such as queries or keys (batch, heads, T, d).
@@ -34,34 +38,42 @@ def rotary(
         scaling: positions are divided by it, to fit long texts into the range of positions that was trained.
         layout: "halves" pairs feature i with i + d / 2, "pairs" 2i with 2i + 1. Weights trained with one layout need
             the same one later.
+        frequencies: (d / 2,), radians per position for each pair. They replace base and scaling.
+        magnitude: factor of cosines and sines. 1 keeps lengths as they are.
 
     Returns:
         y, and `backward(dy)` giving dx = dy turned by the negative angles: a pair (da, db) of dy becomes
-        (da cos t + db sin t, db cos t - da sin t). Positions get no gradient.
+        (da cos t + db sin t, db cos t - da sin t) times the magnitude. Positions and frequencies get no gradient.
 
     Angles are computed in float64. Only their cosines and sines are rounded to the dtype of x, so that float32 is as
     exact at position 100,000 as at 1.
 
     Raises:
         TypeError: an x that is not floating, positions that are neither integer nor floating.
-        ValueError: an odd d, positions that do not align with x, a base or scaling that is not positive and finite, an
-            unknown layout.
+        ValueError: an odd d, positions that do not align with x, a base, scaling or magnitude that is not positive and
+            finite, an unknown layout, frequencies that are not finite or not d / 2 in number.
 
     Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, section 3.2.2 (pairs);
         scaling: Chen et al., "Extending Context Window of Large Language Models via Positional Interpolation", 2023,
-        equation 4.
+        equation 4; magnitude: Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models", 2023,
+        section 3.4.
 
     Derivation: `python -m scratchformer derive positions`.
     """
-    check_rotary_options("rotary", base, scaling, layout)
+    check_rotary_options("rotary", base, scaling, layout, magnitude)
     check_alignment(positions, x.shape)
     d = x.shape[-1]
     if d % 2:
         raise ValueError(f"rotary: x has {d} features, expected an even number")
+    if frequencies is None:
+        frequencies = plain_frequencies(d, float(base), float(scaling))
+    else:
+        check_frequencies("rotary", frequencies, d // 2)
 
     first, second = (slice(d // 2), slice(d // 2, d)) if layout == "halves" else (slice(0, d, 2), slice(1, d, 2))
     cos, sin = np.empty((2, *positions.shape, d), x.real.dtype)  # (..., T, d)
-    cos[..., first], sin[..., second] = cos_and_sin(positions, d, float(base), float(scaling))
+    of_pairs = cos_and_sin(positions, frequencies)  # (..., T, d / 2) each
+    cos[..., first], sin[..., second] = (float(magnitude) * part for part in of_pairs)
     cos[..., second], sin[..., first] = cos[..., first], -sin[..., second]  # for the first of a pair, -sin t
     if positions.ndim > 1:
         cos, sin = cos[..., None, :, :], sin[..., None, :, :]  # (..., 1, T, d), one for all heads
@@ -84,11 +96,20 @@ def rotary(
     return y, backward
 
 
-def check_rotary_options(op: str, base: float, scaling: float, layout: str) -> None:
-    """Raises ValueError unless base and scaling are positive and finite, and the layout is known."""
+def check_rotary_options(op: str, base: float, scaling: float, layout: str, magnitude: float) -> None:
+    """Raises ValueError unless base, scaling and magnitude are positive and finite, and the layout is known."""
     check_positive(op, "base", base)
     check_positive(op, "scaling", scaling)
+    check_positive(op, "magnitude", magnitude)
     check_choice(op, "layout", layout, get_args(Layout))
+
+
+def check_frequencies(op: str, frequencies: ndarray, num_pairs: int) -> None:
+    """Raises ValueError unless there is one finite frequency for each pair."""
+    if frequencies.shape != (num_pairs,):
+        raise ValueError(f"{op}: frequencies has shape {frequencies.shape}, expected ({num_pairs},), one for each pair")
+    if not np.isfinite(frequencies).all():
+        raise ValueError(f"{op}: frequencies must be finite, got {frequencies[~np.isfinite(frequencies)][0]}")
 
 
 def check_alignment(positions: ndarray, shape: tuple[int, ...]) -> None:

@@ -17,6 +17,7 @@ WITHOUT_BACKWARD = [
     *(scratchformer.ops.causal_mask, scratchformer.ops.sliding_window_mask, scratchformer.ops.padding_mask),
     *(scratchformer.ops.packed_mask, scratchformer.ops.combine_masks),
     *(scratchformer.ops.alibi_bias, scratchformer.ops.relative_buckets, scratchformer.ops.sinusoidal_positions),
+    *(scratchformer.ops.llama3_frequencies, scratchformer.ops.yarn_frequencies, scratchformer.ops.yarn_magnitude),
 ]
 NOT_DERIVED = {  # no gradient of their own, or that of what they are made of
     *("AttentionConfig", "BlockConfig", "KeyValueCache", "Layer", "NO_TRACE", "Parameter", "Trace"),

@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from scratchformer.layers import AttentionConfig, KeyValueCache, Layer, MultiHeadAttention, Rotary, SelfAttention, Trace
 from scratchformer.layers import multi_head_attention as module
-from scratchformer.layers.multi_head_attention import merge_heads, repeat_heads, split_heads, sum_repeated_heads
+from scratchformer.layers.heads import group_heads, join_groups, merge_heads, share_heads, split_heads, sum_shared
 from tests.closeness import assert_close
 from tests.gradients import check_layer, with_random_values
 from tests.strategies import dimensions, normal, seeds
@@ -78,18 +78,20 @@ def test_grouped_heads_equal_repeated_keys_and_values(groups: tuple[int, int], i
 
 
 @given(heads=dimensions, group=dimensions, t=dimensions, d=dimensions, seed=seeds)
-def test_heads_are_cut_repeated_and_summed_as_their_names_say(
+def test_heads_are_cut_grouped_shared_and_summed_as_their_names_say(
     heads: int, group: int, t: int, d: int, seed: int
 ) -> None:
     x, dy = normal(seed, (2, t, heads * d), (2, heads * group, t, d))
     cut = split_heads(x, heads)
     assert np.array_equal(cut[1, heads - 1], x[1, :, (heads - 1) * d :])
     assert np.array_equal(merge_heads(cut), x)
-    repeated = repeat_heads(cut, group)
+    shared, grouped = share_heads(cut, group), group_heads(dy, group)
+    assert shared.shape == grouped.shape
+    assert np.shares_memory(shared, x)
     for head in range(heads * group):
-        assert np.array_equal(repeated[:, head], cut[:, head // group])
-    summed = sum_repeated_heads(dy, group)
-    assert_close(np.sum(repeated * dy), np.sum(cut * summed), 1e-12)
+        assert np.array_equal(join_groups(shared, group)[:, head], cut[:, head // group])
+        assert np.array_equal(join_groups(grouped, group)[:, head], dy[:, head])
+    assert_close(np.sum(shared * grouped), np.sum(cut * sum_shared(grouped, group)), 1e-12)
 
 
 @given(shift=st.integers(1, 1000), layout=st.sampled_from(["halves", "pairs"]), seed=seeds)
@@ -267,13 +269,13 @@ def test_errors_name_the_argument() -> None:
         KeyValueCache(0)
     layer, cache = attention(4, 2), KeyValueCache(capacity=4)
     _, backward = layer(x, is_causal=True, cache=cache)
-    with pytest.raises(TypeError, match="cache: a forward pass through a key-value cache has no backward"):
+    with pytest.raises(TypeError, match="KeyValueCache: a forward pass through a key-value cache has no backward"):
         backward(x)
-    with pytest.raises(ValueError, match="cache: holds 3 of 4 positions, has no room for 2 more"):
+    with pytest.raises(ValueError, match="KeyValueCache: key has 2 positions, with 3 of 4 there is no room for them"):
         layer(x[:, :2], is_causal=True, cache=cache)
-    expected = r"cache: keys have shape \(1, 2, 1, 2\) and dtype float32, expected \(2, 2, 1, 2\) and float32"
+    expected = r"KeyValueCache: key has shape \(1, 2, 1, 2\) and dtype float32, expected \(2, 2, 1, 2\) and float32"
     with pytest.raises(ValueError, match=expected):
         layer(x[:1, :1], is_causal=True, cache=cache)
-    with pytest.raises(ValueError, match=r"cache: keys have shape .* and dtype float64"):
+    with pytest.raises(ValueError, match=r"KeyValueCache: key has shape .* and dtype float64"):
         layer.astype(np.float64)(np.zeros((2, 1, 4)), cache=cache)
     assert cache.length == 3

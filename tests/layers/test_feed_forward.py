@@ -20,7 +20,7 @@ FORMULAS: dict[str, Callable[[float], float]] = {
 }
 
 
-GATES = {"geglu": "gelu", "swiglu": "silu"}
+GATES = {"geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))

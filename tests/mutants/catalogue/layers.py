@@ -48,10 +48,24 @@ LAYERS = [
     ),
     mutant(
         "heads: gradients of a group's copies not added",
-        "layers/multi_head_attention.py",
+        "layers/heads.py",
         ".sum(axis=-3)",
         "[..., 0, :, :]",
         "MultiHeadAttention (grouped, rotary)",
+    ),
+    mutant(
+        "window: one position too many while decoding",
+        "layers/cache.py",
+        "seen = slice(max(0, first - reach), end)",
+        "seen = slice(max(0, first - reach - 1), end)",
+        "tests/layers/test_windows.py::test_a_cache_gives_what_lies_within_the_window_alone",
+    ),
+    mutant(
+        "heads: norm of the queries skipped on the way back",
+        HEADS,
+        "linear_backward(merge_heads(norm_backward(rotary_backward(dquery))))",
+        "linear_backward(merge_heads(rotary_backward(dquery)))",
+        "MultiHeadAttention (normed, window)",
     ),
     mutant(
         "gate: gradient of the gate's other factor forgotten",
@@ -87,6 +101,14 @@ LAYERS = [
         "part if total is None else total if part is None else total + part",
         "part if total is None else total",
         "tests/models/test_transformer.py::test_the_gradient_of_the_memory_comes_from_every_block",
+    ),
+    mutant(
+        "last_only: gradient of the last position given to all",
+        "models/decoder_only.py",
+        "dx[..., -1:, :] = dy",
+        "dx[...] = dy",
+        "tests/models/test_decoder_only.py::"
+        "test_the_last_position_alone_has_the_logits_and_gradients_that_it_has_among_all",
     ),
     mutant(
         "BERT: class head's gradient at every position",

@@ -40,12 +40,6 @@ EQUIVALENT = [
         "the first match alone is read",
     ),
     at(
-        r"layers\.multi_head_attention\.x_repeat_heads",
-        "return heads if group == 1 else np.repeat(heads, group, axis=-3)",
-        "return heads if (group == 1) and False else np.repeat(heads, group, axis=-3)",
-        "a copy more is as right",
-    ),
-    at(
         r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ__call__",
         "start = 0 if cache is None else cache.length",
         "start = 1 if cache is None else cache.length",
