@@ -1,6 +1,7 @@
 """Sequences that a model continues token by token."""
 
 from collections.abc import Callable, Collection
+from inspect import signature
 from typing import Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Bool, Inexact, Integer
 from numpy import ndarray
 
 from scratchformer.generation.prompts import Prompts, check_cache, check_sizes, pad_left, stop_ids
+from scratchformer.generation.restrictions import TokensSoFar
 from scratchformer.layers.cache import KeyValueCache
 
 
@@ -27,13 +29,16 @@ class Model(Protocol):
         mask: Bool[ndarray, "b 1 1 t_key"] | None = None,
         positions: Integer[ndarray, "b t"] | None = None,
         cache: KeyValueCache | None = None,
-    ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], object]:
+        last_only: bool = False,
+    ) -> tuple[Inexact[ndarray, "*batch _ vocabulary"], object]:
         """Logits (..., T, vocabulary) for ids (..., T).
 
         Args:
             mask: True for the keys, among all positions so far, that are no padding.
             positions: those of the ids, counted from 0 at the first token of each sequence; arbitrary in padding.
             cache: holds the keys and values of the tokens before these ids; the model adds those of these ids.
+            last_only: True for the logits of the last position alone, (..., 1, vocabulary), which cost less. A model
+                may lack this argument; it is then never passed.
         """
         ...
 
@@ -48,6 +53,7 @@ class Options(TypedDict, total=False):
     mask: Bool[ndarray, "b 1 1 t_key"]
     positions: Integer[ndarray, "b t"]
     cache: KeyValueCache
+    last_only: bool
 
 
 class Continuation:
@@ -75,8 +81,14 @@ class Continuation:
         cache: KeyValueCache | None,
     ) -> None:
         self._model = cast(Model, model)  # a function of the ids alone is called without options
-        self._ids, self._lengths = ids, lengths
+        self._has_last_only = _takes_last_only(model)
+        self._buffer, self._length, self._num_new = ids, ids.shape[-1], 0
+        self._lengths = lengths
         self._context_length, self._cache = context_length, cache
+
+    @property
+    def _ids(self) -> Integer[ndarray, "*batch t"]:
+        return self._buffer[..., : self._length]
 
     def logits(self) -> Inexact[ndarray, "*batch vocabulary"]:
         """The logits of each sequence's next token. Call it once between two tokens: the cache takes up the last."""
@@ -92,21 +104,33 @@ class Continuation:
             position = np.arange(t) - np.maximum(t - self._lengths, 0)[:, None]
             options["mask"] = (position >= 0)[:, None, None, :]
             options["positions"] = np.maximum(position, 0)[:, seen:]
+        if self._has_last_only and ids.shape[-1] - seen > 1:
+            options["last_only"] = True
         logits, _ = self._model(ids[..., seen:], **options)
         return logits[..., -1, :]
 
+    def so_far(self) -> TokensSoFar:
+        """All tokens of the sequences, also those that the context no longer holds, with one axis of sequences."""
+        ids = self._ids.reshape(-1, self._length)
+        lengths = np.full(len(ids), self._length) if self._lengths is None else self._lengths
+        return TokensSoFar(ids, lengths, self._num_new)
+
     def append(self, tokens: Integer[ndarray, "*batch"]) -> None:
         """Adds one token to each sequence."""
-        seen = self._ids[..., -self._context_length :]  # older tokens are not needed, and copying all of them is slow
-        self._ids = np.concatenate([seen, tokens[..., None]], axis=-1)
+        if self._length == self._buffer.shape[-1]:
+            # Doubling the room makes appending cheap however long the sequences are.
+            self._buffer = np.concatenate([self._buffer, np.empty_like(self._buffer)], axis=-1)
+        self._buffer[..., self._length] = tokens
+        self._length += 1
+        self._num_new += 1
         if self._lengths is not None:
             self._lengths = self._lengths + 1
 
     def select(self, rows: Integer[ndarray, " b"]) -> None:
         """Keeps these sequences of a batch (b, T), in this order; a sequence may come several times."""
-        if np.array_equal(rows, np.arange(len(self._ids))):
+        if np.array_equal(rows, np.arange(len(self._buffer))):
             return
-        self._ids = self._ids[rows]
+        self._buffer = self._buffer[rows]
         if self._lengths is not None:
             self._lengths = self._lengths[rows]
         if self._cache is not None:
@@ -145,3 +169,10 @@ def start(
 def _without_positions(cache: KeyValueCache) -> KeyValueCache | None:
     """An empty cache with the same memory to attend to across; None where there is no memory."""
     return None if cache.memory is None else KeyValueCache(cache.capacity, cache.memory, cache.memory_mask)
+
+
+def _takes_last_only(model: LanguageModel) -> bool:
+    try:
+        return "last_only" in signature(model).parameters
+    except ValueError:  # functions of other languages may have no signature that Python knows
+        return False

@@ -1,17 +1,20 @@
 """Decoding token by token."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.generation.choices import Choice, check_distribution
 from scratchformer.generation.continuation import Continuation, LanguageModel, start
 from scratchformer.generation.prompts import Prompts
+from scratchformer.generation.restrictions import Restriction, restricted
 from scratchformer.layers.cache import KeyValueCache
 
 
+@checked_arguments
 def generate(
     model: LanguageModel,
     prompts: Prompts,
@@ -20,6 +23,7 @@ def generate(
     context_length: int,
     choose: Choice,
     stop: Collection[int] = (),
+    restrict: Sequence[Restriction] = (),
     cache: KeyValueCache | None = None,
     use_cache: bool = True,
 ) -> Iterator[Integer[ndarray, "*batch"]]:
@@ -34,6 +38,8 @@ def generate(
         context_length: the longest sequence that the model takes.
         choose: `greedy`, or a `Sampling`.
         stop: tokens that end a sequence. A sequence that has ended repeats its stop token.
+        restrict: what changes the logits before the choice, such as `RepetitionPenalty(1.1)`, one after another.
+            Each sees prompt and answer of each sequence, without padding.
         cache: an empty cache with a memory to attend to across, as `Transformer.new_cache` makes it for
             `Transformer.decode`. It can be used once. None makes a new cache.
         use_cache: True shows each token to the model once, until the context is full; False shows it all tokens at
@@ -46,23 +52,38 @@ def generate(
         TypeError: prompts or stop tokens that are not integers.
         ValueError: no prompt, an empty prompt, a negative num_tokens or stop token, or a context_length below 1. A
             cache that is not empty, is too small, or has a memory for another number of prompts. With a cache,
-            use_cache=False or a prompt longer than the context.
+            use_cache=False or a prompt longer than the context. Restrictions that leave a sequence no token.
         FloatingPointError: logits that make no distribution, such as NaN, of a sequence that has not ended.
     """
     continuation, stops = start("generate", model, prompts, num_tokens, context_length, stop, cache, use_cache)
-    return _continue(continuation, num_tokens, choose, stops)
+    return continued(continuation, num_tokens, choose, stops, restrict)
 
 
-def _continue(continuation: Continuation, num_tokens: int, choose: Choice, stops: ndarray) -> Iterator[ndarray]:
+def continued(
+    continuation: Continuation,
+    num_tokens: int,
+    choose: Choice,
+    stops: Integer[ndarray, " _"],
+    restrict: Sequence[Restriction],
+) -> Iterator[Integer[ndarray, "*batch"]]:
+    """The next tokens of a continuation that has begun, as `generate` yields them."""
     ended, last = np.array(False), np.array(0)
     for _ in range(num_tokens):
-        logits = continuation.logits()
-        if ended.any():
-            logits = np.where(ended[..., None], 0, logits)  # what would follow a sequence's end does not matter
+        logits = _without_ended(continuation.logits(), ended)
         check_distribution("generate", logits)
+        if restrict:
+            rows = logits.reshape(-1, logits.shape[-1])
+            is_over = np.broadcast_to(ended, logits.shape[:-1]).reshape(-1)
+            rows = restricted("generate", rows, continuation.so_far(), restrict, is_over)
+            logits = _without_ended(rows.reshape(logits.shape), ended)
         tokens = np.where(ended, last, choose(logits))
         continuation.append(tokens)
         last, ended = tokens.copy(), np.isin(tokens, stops)
         yield tokens
         if ended.all():
             return
+
+
+def _without_ended(logits: ndarray, ended: ndarray) -> ndarray:
+    """The logits with zeros for sequences that have ended: what would follow does not matter."""
+    return np.where(ended[..., None], 0, logits) if ended.any() else logits

@@ -1,5 +1,7 @@
 """Decoding with a cache, and of padded prompts, against looking at each prompt anew at every step."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,3 +106,20 @@ def test_a_cache_takes_no_more_than_is_needed() -> None:
     cache = KeyValueCache(4)
     tokens_of(model=model, prompts=np.array([1, 2]), num_tokens=3, cache=cache)
     assert cache.length == 4
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_a_model_that_can_is_asked_for_the_last_logits_alone(use_cache: bool) -> None:
+    asked = []
+
+    def model(ids: ndarray, *, last_only: bool = False, **options: Any) -> tuple[ndarray, Any]:
+        asked.append((ids.shape[-1], last_only))
+        logits, backward = tiny("rotary")(ids, **options)
+        return (logits[..., -1:, :] if last_only else logits), backward
+
+    prompts, num_tokens = [np.array([1, 2, 3]), np.array([4])], CONTEXT
+    found = tokens_of(model=model, prompts=prompts, num_tokens=num_tokens, use_cache=use_cache)
+    assert np.array_equal(found, tokens_of(model=tiny("rotary"), prompts=prompts, num_tokens=num_tokens))
+    assert all(last_only == (length > 1) for length, last_only in asked)
+    if use_cache:
+        assert asked[:2] == [(3, True), (1, False)]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.layers import KeyValueCache
-from scratchformer.layers.cache import refuse_backward
+from scratchformer.layers.cache import SPARE, refuse_backward
 from tests.strategies import batch_shapes, dimensions, normal, seeds
 
 
@@ -82,19 +82,51 @@ def test_errors_name_the_argument() -> None:
         KeyValueCache(0)
     key, value = normal(0, (2, 1, 3), (2, 1, 4))
     cache = KeyValueCache(capacity=1)
-    with pytest.raises(ValueError, match=r"^cache: holds 0 of 1 positions, has no room for 2 more$"):
+    with pytest.raises(
+        ValueError, match=r"^KeyValueCache: key has 2 positions, with 0 of 1 there is no room for them$"
+    ):
         cache.extend(np.zeros((2, 2, 3)), np.zeros((2, 2, 4)))
     cache = KeyValueCache(capacity=3)
     cache.extend(key, value)
-    expected = r"^cache: values have shape \(2, 1, 5\) and dtype float64, expected \(2, 1, 4\) and float64$"
+    expected = r"^KeyValueCache: value has shape \(2, 1, 5\) and dtype float64, expected \(2, 1, 4\) and float64$"
     with pytest.raises(ValueError, match=expected):
         cache.extend(key, np.zeros((2, 1, 5)))
-    expected = r"^cache: keys have shape \(1, 1, 3\) and dtype float64, expected \(2, 1, 3\) and float64$"
+    expected = r"^KeyValueCache: key has shape \(1, 1, 3\) and dtype float64, expected \(2, 1, 3\) and float64$"
     with pytest.raises(ValueError, match=expected):
         cache.extend(key[:1], value[:1])
-    with pytest.raises(ValueError, match=r"^cache: keys have shape \(2, 1, 3\) and dtype float32, expected"):
+    with pytest.raises(ValueError, match=r"^KeyValueCache: key has shape \(2, 1, 3\) and dtype float32, expected"):
         cache.extend(key.astype(np.float32), value)
     assert cache.length == 1
-    sentence = "cache: a forward pass through a key-value cache has no backward; call the model without one"
+    sentence = "KeyValueCache: a forward pass through a key-value cache has no backward; call the model without one"
     with pytest.raises(TypeError, match=f"^{sentence}$"):
         refuse_backward(key)
+
+
+def test_what_is_cut_off_can_come_anew() -> None:
+    key, value, other = normal(0, (2, 5, 3), (2, 5, 4), (2, 5, 3))
+    cache = KeyValueCache(capacity=5)
+    first, second = cache.within("a"), cache.within("b")
+    first.extend(key, value)
+    second.extend(key[:, :4], value[:, :4])  # as after an interrupt between two layers
+    cache.across(lambda: (key, value))
+    cache.truncate(2)
+    assert (cache.length, first.length, second.length) == (2, 2, 2)
+    keys, _ = first.extend(other[:, 2:], value[:, 2:])
+    assert np.array_equal(keys, np.concatenate([key[:, :2], other[:, 2:]], axis=1))
+    assert cache.across(tuple)[0] is key
+    message = r"length to keep must be from 0 to 2, got "
+    for length in (-1, 3):
+        with pytest.raises(ValueError, match=f"{message}{length}$"):
+            cache.truncate(length)
+
+
+def test_what_a_window_has_passed_by_cannot_come_back() -> None:
+    (key,) = normal(0, (1, SPARE + 4, 2))
+    cache = KeyValueCache(capacity=SPARE + 4)
+    cache.extend(key[:, :-1], key[:, :-1], window=3)
+    cache.truncate(SPARE + 3)
+    with pytest.raises(
+        ValueError, match=rf"positions before {SPARE + 1}, so that {SPARE + 3} positions cannot become 9$"
+    ):
+        cache.truncate(9)
+    assert cache.length == SPARE + 3
