@@ -1,0 +1,25 @@
+"""Opens the tokenizer of a model's files."""
+
+from pathlib import Path
+
+from scratchformer.pretrained.folder_tokenizer import tokenizer_from_folder
+from scratchformer.pretrained.gguf import open_gguf
+from scratchformer.pretrained.gguf_tokenizer import tokenizer_from_metadata
+from scratchformer.pretrained.tokenizer import Tokenizer
+
+
+def load_tokenizer(path: Path | str) -> Tokenizer:
+    """The tokenizer of a GGUF file, or of a folder as Hugging Face lays it out.
+
+    Args:
+        path: a GGUF file, of which `gguf_tokenizer` says what is read; or a folder or its `tokenizer.json`, of which
+            `folder_tokenizer` says it.
+
+    Needs the extra: `pip install 'scratchformer[pretrained]'`.
+
+    Raises ValueError, in one sentence that names the file, for what is missing, damaged or not known.
+    """
+    path = Path(path)
+    if path.is_dir() or path.suffix == ".json":
+        return tokenizer_from_folder(path)
+    return tokenizer_from_metadata(open_gguf(path).metadata, path)
