@@ -113,6 +113,33 @@ def test_scaling_divides_positions(seed: int, layout: str) -> None:
     assert_close(squeezed, rotary(x, positions, layout=layout)[0], 1e-13)
 
 
+@given(drawn=shapes_with_positions(), magnitude=st.sampled_from([0.5, 1.0, 1.25]), layout=layouts, seed=seeds)
+def test_frequencies_replace_base_and_scaling_and_a_magnitude_is_a_factor(
+    drawn: tuple, magnitude: float, layout: str, seed: int
+) -> None:
+    shape, positions = drawn
+    x, dy = normal(seed, shape, shape)
+    d = shape[-1]
+    frequencies = 7.5 ** (-np.arange(0, d, 2) / d) / 2.5
+    y, backward = rotary(x, positions, frequencies=frequencies, magnitude=magnitude, layout=layout, base=3.0)
+    plain, plain_backward = rotary(x, positions, base=7.5, scaling=2.5, layout=layout)
+    assert_close(y, magnitude * plain, 1e-13)
+    assert_close(backward(dy), magnitude * plain_backward(dy), 1e-13)
+    still, _ = rotary(x, positions, frequencies=np.zeros(d // 2), layout=layout)
+    assert np.array_equal(still, x)
+
+
+@given(drawn=shapes_with_positions(), seed=seeds, layout=layouts)
+def test_gradients_of_rotary_with_frequencies_and_a_magnitude(drawn: tuple, seed: int, layout: str) -> None:
+    shape, positions = drawn
+    x, frequencies = normal(seed, shape, (shape[-1] // 2,))
+    check_op(
+        lambda x: rotary(x, positions, frequencies=frequencies, magnitude=1.3, layout=layout),
+        x,
+        seed=seed,
+    )
+
+
 def test_float32_is_as_exact_far_away_as_near() -> None:
     (x,) = normal(3, (6, 16), dtype=np.float32)
     for start in (0, 100_000):
@@ -157,6 +184,15 @@ def test_errors_of_rotary_name_the_argument() -> None:
             rotary(x, positions, base=wrong)
         with pytest.raises(ValueError, match=f"rotary: scaling must be positive and finite, got {wrong}"):
             rotary(x, positions, scaling=wrong)
+        with pytest.raises(ValueError, match=f"rotary: magnitude must be positive and finite, got {wrong}"):
+            rotary(x, positions, magnitude=wrong)
+    for wrong in (np.ones(2), np.ones(6), np.ones((1, 3))):
+        with pytest.raises(
+            ValueError, match=r"rotary: frequencies has shape \(.*\), expected \(3,\), one for each pair"
+        ):
+            rotary(x, positions, frequencies=wrong)
+    with pytest.raises(ValueError, match="rotary: frequencies must be finite, got nan"):
+        rotary(x, positions, frequencies=np.array([1.0, np.nan, 1.0]))
     with pytest.raises(ValueError, match=r"rotary: layout must be one of \['halves', 'pairs'\], got 'thirds'"):
         rotary(x, positions, layout="thirds")
 
