@@ -40,6 +40,7 @@ from scratchformer.plots import Line, Panel, line_panels, mean_and_range, save_f
 from scratchformer.recipes.experiment import Experiment, run_experiment
 from scratchformer.recipes.options import Count, MeasuringOptions, Natural
 from scratchformer.runs import About, Range, Result, RunFolder, read_options, read_table
+from scratchformer.runs.files import check_rows, real_number, whole_number
 
 ABOUT = About(
     script=__file__,
@@ -169,10 +170,15 @@ def read_measurements(path: Path) -> tuple[Integer[ndarray, " d_k"], Measured]:
     """Every d_k, and the quantities of a run folder. Raises ValueError where it does not hold them."""
     table = read_table(path / "measurements.csv")
     try:
-        sizes = np.unique(np.array(table["d_k"], np.int64))
-        shape = (-1, len(sizes), len(SCALES))
-        return sizes, {name: np.array(table[name], np.float64).reshape(shape) for name in QUANTITIES}
-    except (KeyError, ValueError):
+        sizes = np.unique([whole_number(cell) for cell in table["d_k"]])
+        draws, rest = divmod(len(table["d_k"]), len(sizes) * len(SCALES))
+        rows = ((str(i), str(d_k), scale) for i in range(draws) for d_k in sizes for scale in SCALES)
+        check_rows(table, COLUMNS, rows)
+        if rest:
+            raise ValueError
+        shape = (draws, len(sizes), len(SCALES))
+        return sizes, {name: np.array([*map(real_number, table[name])]).reshape(shape) for name in QUANTITIES}
+    except (KeyError, ValueError, ZeroDivisionError):
         raise ValueError(f"{path / 'measurements.csv'} does not hold the measurements of a run") from None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchformer.analysis.alignment import Alignment
-from scratchformer.runs.files import read_table
+from scratchformer.runs.files import check_rows, read_table, real_number, whole_number
 from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.summary import Result
 
@@ -44,9 +44,11 @@ def read_alignment(path: Path) -> Alignment:
     table = read_table(path / TABLE)
     try:
         names = list(dict.fromkeys(table["sought"]))
-        shape = (len(names), int(table["layer"][-1]), int(table["head"][-1]))
-        shares = np.array(table["share"], float).reshape(shape)
-        uniform = np.array(table["uniform"], float).reshape(shape)[:, 0, 0].tolist()
+        shape = (len(names), whole_number(table["layer"][-1]), whole_number(table["head"][-1]))
+        expected = ((names[i], str(layer + 1), str(head + 1)) for i, layer, head in np.ndindex(shape))
+        check_rows(table, COLUMNS, expected)
+        shares = np.array([*map(real_number, table["share"])]).reshape(shape)
+        uniform = np.array([*map(real_number, table["uniform"])]).reshape(shape)[:, 0, 0].tolist()
     except (KeyError, IndexError, ValueError):
         raise ValueError(f"{path / TABLE} does not hold the attention of heads") from None
     return Alignment(dict(zip(names, shares, strict=True)), dict(zip(names, uniform, strict=True)))

@@ -12,6 +12,7 @@ from numpy import ndarray
 from scratchformer.plots import Figure, matrix_panels, save_figure
 from scratchformer.plots.matrices import ALL_PANELS, LARGEST_CELL
 from scratchformer.runs import RunFolder, read_table
+from scratchformer.runs.files import check_rows, real_number, whole_number
 
 PATTERNS = ("previous token", "self", "first token", "induction")
 MEASURES = (*PATTERNS, "entropy")
@@ -58,8 +59,8 @@ def draw_distances(path: Path, title: str) -> Path:
     table = read_table(path / "distances.csv")
     try:
         names = table["layer.head"]
-        distances = np.array([table[name] for name in names], float)
-        if not names:
+        distances = np.array([[*map(real_number, table[name])] for name in names])
+        if not names or list(table) != ["layer.head", *names]:
             raise ValueError
     except (KeyError, ValueError):
         raise ValueError(f"{path / 'distances.csv'} does not hold the distances of heads") from None
@@ -72,11 +73,10 @@ def read_scores(path: Path) -> tuple[dict[str, Float[ndarray, "layers heads"]], 
     """The scores of all heads by measure, and those of uniform attention."""
     table = read_table(path)
     try:
-        shape = int(table["layer"][-1]), int(table["head"][-1])
-        if table["measure"] != [*MEASURES] * math.prod(shape):
-            raise ValueError
-        values = np.array(table["value"], float).reshape(*shape, len(MEASURES))
-        uniform = dict(zip(MEASURES, map(float, table["uniform"]), strict=False))
+        shape = whole_number(table["layer"][-1]), whole_number(table["head"][-1])
+        check_rows(table, COLUMNS, ((str(i + 1), str(j + 1), name) for i, j in np.ndindex(shape) for name in MEASURES))
+        values = np.array([*map(real_number, table["value"])]).reshape(*shape, len(MEASURES))
+        uniform = dict(zip(MEASURES, map(real_number, table["uniform"]), strict=False))
     except (KeyError, IndexError, ValueError):
         raise ValueError(f"{path} does not hold the scores of heads") from None
     return dict(zip(MEASURES, np.moveaxis(values, -1, 0), strict=True)), uniform

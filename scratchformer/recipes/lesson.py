@@ -98,14 +98,16 @@ class Drawn:
 def redraw(path: Path) -> list[Path]:
     """Draws what `Lesson.show` drew, from the arguments that it kept. Raises ValueError where they are missing."""
     functions: dict[str, Callable[..., Figure]] = {"attention_maps": attention_maps, "matrix_panels": matrix_panels}
-    stored = read_json(path / "figures.json")
-    try:
-        return [
-            save_figure(functions[figure["function"]](**_with_arrays(figure["arguments"])), path / name)
-            for name, figure in stored.items()
-        ]
-    except (KeyError, TypeError, AttributeError, IndexError):
-        raise ValueError(f"{path / 'figures.json'} is not of this program") from None
+    stored = read_json(path / "figures.json", allow_nan=True)
+    if not isinstance(stored, dict) or not all(map(str.isidentifier, stored)):
+        raise ValueError(f"{path / 'figures.json'} is not of this program: it holds no figures by name")
+    drawn = {}
+    for name, figure in stored.items():
+        try:
+            drawn[name] = functions[figure["function"]](**_with_arrays(figure["arguments"]))
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+            raise ValueError(f"{path / 'figures.json'} is not of this program: {name} is no figure") from None
+    return [save_figure(figure, path / name) for name, figure in drawn.items()]
 
 
 def _with_arrays(arguments: dict[str, object]) -> dict[str, object]:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scratchformer.reading import typed
 from scratchformer.runs.figures import ReferenceRun, draw_losses, draw_norms
+from scratchformer.runs.files import is_finite_number
 from scratchformer.runs.folder import read_run
 from scratchformer.text import Corpus, pydoc_corpus, read_corpus
 
@@ -12,6 +14,10 @@ from scratchformer.text import Corpus, pydoc_corpus, read_corpus
 def chosen_corpus(text: Path | None) -> Corpus:
     """The text in a file; without one, Python's language reference. Raises ValueError when it cannot be read."""
     return pydoc_corpus() if text is None else read_corpus(text)
+
+
+def _are_levels(value: object) -> bool:
+    return isinstance(value, dict) and all(map(is_finite_number, value.values()))
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,11 @@ class TextFigures:
         """Reads the config.json of a run folder. Raises ValueError as `read_run` does, and where it is damaged."""
         run = read_run(path, "title", "references", "reference_run", experiment=experiment)
         try:
-            levels = {str(name): float(level) for name, level in run["references"].items()}
+            title = typed(run, "title", lambda title: isinstance(title, str), "text")
+            levels = typed(run, "references", _are_levels, "finite numbers by name")
             stored = run["reference_run"]
-            return cls(str(run["title"]), levels, None if stored is None else ReferenceRun(**stored))
-        except (TypeError, AttributeError, ValueError, OverflowError) as error:
+            return cls(title, levels, None if stored is None else ReferenceRun.of_json(stored))
+        except ValueError as error:
             raise ValueError(f"{path / 'config.json'} is damaged: {error}") from None
 
     def draw(self, path: Path, *, unit: str) -> list[Path]:

@@ -14,6 +14,7 @@ import tyro
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import fits_type
+from scratchformer.reading import shown
 from scratchformer.runs.files import read_json
 
 ConfigT = TypeVar("ConfigT")
@@ -181,16 +182,36 @@ def _refuse_unknown(unknown: Sequence[str], default: object, prog: str) -> None:
         raise SystemExit(2)
 
 
-def config_from_json(config_type: type[ConfigT], content: Any) -> ConfigT | None:
-    """The configuration that a config.json holds; None where it does not fit the type."""
+class UnfitConfig(ValueError):
+    """A config.json that does not fit a type of configurations; the message says what is wrong in it."""
+
+
+def config_from_json(config_type: type[ConfigT], content: Any) -> ConfigT:
+    """The configuration that a config.json holds. Raises UnfitConfig where it does not fit the type."""
     hints = get_type_hints(config_type)
+    stored: dict[str, Any] = {}
+    for part in ("options", "places"):
+        options = content.get(part) if isinstance(content, dict) else None
+        if not isinstance(options, dict):
+            raise UnfitConfig(f"{part} is {shown(options)}, expected options by name")
+        if twice := stored.keys() & options.keys():
+            raise UnfitConfig(f"the option {shown(min(twice))} stands twice")
+        stored |= options
+    if differing := sorted(stored.keys() ^ hints.keys()):
+        kind = "is missing" if differing[0] in hints else "is unknown"
+        raise UnfitConfig(f"the option {shown(differing[0])} {kind}")
+    known = {name: _from_json(stored[name], hint) for name, hint in hints.items()}
+    for name, hint in hints.items():
+        if not fits_type(known[name], hint):
+            raise UnfitConfig(f"the option {name} is {shown(stored[name])}, which is of another type")
+    config = config_type(**known)
+    if wrong := sorted(content["places"].keys() ^ places_of(config).keys()):
+        raise UnfitConfig(f"the option {wrong[0]} is in the wrong place")
     try:
-        stored = content["options"] | content["places"]
-        known = {name: _from_json(stored.pop(name), hints[name]) for name in hints}
-        fits = not stored and all(fits_type(known[name], hints[name]) for name in hints)
-    except (KeyError, TypeError):
-        fits = False
-    return config_type(**known) if fits else None
+        check_ranges(config)
+    except ValueError as error:
+        raise UnfitConfig(str(error)) from None
+    return config
 
 
 def _config_to_resume(config_type: type[ConfigT], folder: Path) -> ConfigT:
@@ -198,9 +219,12 @@ def _config_to_resume(config_type: type[ConfigT], folder: Path) -> ConfigT:
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"--resume {folder}: there is no run to go on with, it holds no config.json")
-    config: Any = config_from_json(config_type, read_json(path))
-    if config is None:
-        raise ValueError(f"--resume {folder}: its config.json is not of this program in this version")
+    try:
+        config: Any = config_from_json(config_type, read_json(path))
+    except UnfitConfig as error:
+        raise ValueError(
+            f"--resume {folder}: its config.json is not of this program in this version: {error}"
+        ) from None
     return replace(config, out=None) if hasattr(config, "out") else config
 
 

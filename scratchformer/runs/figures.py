@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from scratchformer.analysis.norms import ACTIVATION, GRADIENT
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Trace
 from scratchformer.plots import attention_maps, loss_curve, norm_curves, save_figure
-from scratchformer.runs.files import Curve, Curves, read_measures, read_metrics, read_norms
+from scratchformer.reading import shown
+from scratchformer.runs.files import Curve, Curves, is_finite_number, read_measures, read_metrics, read_norms
 from scratchformer.runs.folder import load_run, read_run
 from scratchformer.text.corpora import shown_name
 from scratchformer.training import BEST
@@ -33,6 +35,20 @@ class ReferenceRun:
         """Makes a reference run of a curve of validation losses."""
         steps, losses = curve
         return cls(name, steps.tolist(), losses.tolist())
+
+    @classmethod
+    def of_json(cls, content: Any) -> "ReferenceRun":
+        """The reference run that a config.json holds. Raises ValueError where it holds none."""
+        match content:
+            case {"name": str(name), "steps": list(steps), "losses": list(losses)} if (
+                len(content) == 3
+                and len(steps) == len(losses)
+                and all(type(step) is int and 0 <= step < 2**62 for step in steps)
+                and all(before < after for before, after in pairwise(steps))
+                and all(map(is_finite_number, losses))
+            ):
+                return cls(name, steps, losses)
+        raise ValueError(f"reference_run is {shown(content)}, expected a name, rising steps, and as many finite losses")
 
 
 @checked_arguments
@@ -102,10 +118,7 @@ def draw_losses(
 @checked_arguments
 def draw_norms(folder: Path, *, title: str) -> Path:
     """Draws a run's norms.csv as norms.png and norms.svg in its folder; returns the first one's path."""
-    path = folder / "norms.csv"
-    curves = read_norms(path)
-    if any(quantity not in (GRADIENT, ACTIVATION) for quantity, _ in curves):
-        raise ValueError(f"{path} does not hold the norms of a run")
+    curves = read_norms(folder / "norms.csv")
     whole = min((len(steps) for steps, _ in curves.values()), default=0)  # a kill may have cut the last step off
     steps = next((steps[:whole] for steps, _ in curves.values()), np.array([], np.int64))
     gradients, activations = (

@@ -2,8 +2,10 @@
 
 import csv
 import hashlib
-import json
+import io
+import math
 import os
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,14 +16,19 @@ from typing import Any, TypedDict, TypeGuard
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.analysis.norms import ACTIVATION, GRADIENT
 from scratchformer.python_numbers import as_python
+from scratchformer.reading import parse_json, read_bytes, read_utf8, shown
 from scratchformer.text.corpora import BYTE_ORDER_MARK
-from scratchformer.training import check_is_file
 
 METRICS = ("step", "training_loss", "validation_loss", "gradient_norm", "learning_rate")
 NORMS = ("step", "quantity", "layer", "norm")
 MEASURES = ("step", "measure", "value")
 """The columns of metrics.csv, norms.csv and measures.csv."""
+
+WHOLE = re.compile("0|[1-9][0-9]{0,18}")
+REAL = re.compile("-?(?:[0-9]+(?:[.][0-9]+)?(?:e[+-][0-9]+)?|inf)|nan")
+"""Numbers as tables hold them."""
 
 Curve = tuple[ndarray, ndarray]
 """The steps at which something was measured, and its values."""
@@ -29,18 +36,12 @@ Curves = dict[str, Curve]
 """Curves by the name of what was measured."""
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises ValueError when it cannot be read."""
+def read_json(path: Path, *, allow_nan: bool = False) -> Any:
+    """The content of a JSON file. Raises ValueError when it cannot be read, and as `parse_json` does."""
+    text = read_utf8(path).removeprefix(BYTE_ORDER_MARK)
     try:
-        check_is_file(path)
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    try:
-        return json.loads(text.removeprefix(BYTE_ORDER_MARK))
-    except (ValueError, RecursionError) as error:
+        return parse_json(text, allow_nan=allow_nan)
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
@@ -96,7 +97,7 @@ class Table:
             self.add(*columns)
 
     def _kept(self, position: Position) -> bytes:
-        kept = self.path.read_bytes()[: position["num_bytes"]] if self.path.exists() else b""
+        kept = read_bytes(self.path)[: position["num_bytes"]] if self.path.exists() else b""
         if len(kept) != position["num_bytes"] or hashlib.sha256(kept).hexdigest() != position["sha256"]:
             raise ValueError(f"{self.path} was changed since the checkpoint was written, so the run cannot be resumed")
         return kept
@@ -135,43 +136,75 @@ class Table:
 
 
 def read_table(path: Path) -> dict[str, list[str]]:
-    """The cells of a table by column. Raises ValueError when it cannot be read."""
+    """The cells of a table by column, without a last row that has no end: a run was killed while it wrote that.
+
+    Raises ValueError when it cannot be read, when a row has more or fewer cells than the first, or when a column stands
+    there twice.
+    """
+    text = read_utf8(path).removeprefix(BYTE_ORDER_MARK)
     try:
-        check_is_file(path)
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-        if not header:
-            raise csv.Error
-        if rows and len(rows[-1]) != len(header):
-            del rows[-1]  # the run was killed while it wrote this row, or is writing it now
-        return {name: [row[place] for row in rows] for place, name in enumerate(header)}
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, IndexError, csv.Error):
-        raise ValueError(f"{path} is not a table with equal rows") from None
+        header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), strict=True)) or [[]]
+    except csv.Error:
+        header, rows = [], []
+    if not header or len(set(header)) != len(header) or any(len(row) != len(header) for row in rows):
+        raise ValueError(f"{path} is not a table with equal rows")
+    return {name: [row[place] for row in rows] for place, name in enumerate(header)}
+
+
+def whole_number(cell: str) -> int:
+    """The number in a cell. Raises ValueError for what a table does not write."""
+    if not WHOLE.fullmatch(cell) or (number := int(cell)) >= 2**62:
+        raise ValueError(f"{shown(cell)} is no whole number")
+    return number
+
+
+def real_number(cell: str) -> float:
+    """The number in a cell, which may be infinite or NaN. Raises ValueError for what a table does not write."""
+    if not REAL.fullmatch(cell) or (math.isinf(number := float(cell)) and "inf" not in cell):
+        raise ValueError(f"{shown(cell)} is no number")
+    return number
+
+
+def check_rows(table: dict[str, list[str]], columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Raises ValueError unless a table has these columns alone and, in the first of them, these rows in their order."""
+    if set(table) != set(columns):
+        raise ValueError(f"its columns are {shown(list(table))}")
+    found, num_found = [table[name] for name in columns], len(table[columns[0]])
+    num_rows = 0
+    for num_rows, row in enumerate(rows, start=1):
+        if num_rows > num_found or any(column[num_rows - 1] != cell for column, cell in zip(found, row, strict=False)):
+            raise ValueError(f"row {num_rows} is not of {shown(row)}")
+    if num_rows != num_found:
+        raise ValueError(f"it has {num_found} rows, expected {num_rows}")
 
 
 def _curve(cells: Iterable[tuple[str, str]]) -> Curve:
-    """Raises ValueError for cells that are no numbers, and for steps that are no steps."""
-    points = [(int(step), float(value)) for step, value in cells]
-    if not all(0 <= step < 2**62 for step, _ in points):
-        raise ValueError
+    """Raises ValueError for cells that are no numbers, and for steps that do not rise."""
+    points = [(whole_number(step), real_number(value)) for step, value in cells]
+    if any(after <= before for (before, _), (after, _) in pairwise(points)):
+        raise ValueError("its steps do not rise")
     return np.array([step for step, _ in points], np.int64), np.array([value for _, value in points], float)
 
 
 def read_metrics(path: Path) -> Curves:
     """The columns of a metrics.csv, each without its empty cells. Raises ValueError when it cannot be read."""
-    table = read_table(path)
+    table = _columns(path, METRICS, "the metrics of a run")
     try:
         steps = table["step"]
-        if any(int(after) <= int(before) for before, after in pairwise(["0", *steps])):
-            raise ValueError
-        return {
+        if steps[:1] == ["0"]:
+            raise ValueError("its first step is 0")
+        curves = {
             name: _curve((step, cell) for step, cell in zip(steps, table[name], strict=True) if cell)
             for name in METRICS[1:]
         }
-    except (KeyError, ValueError):
-        raise ValueError(f"{path} does not hold the metrics of a run") from None
+        for name in ("training_loss", "gradient_norm", "learning_rate"):
+            if len(curves[name][0]) != len(steps) or not np.isfinite(curves[name][1]).all():
+                raise ValueError(f"a step has no finite {name}")
+        if (curves["gradient_norm"][1] < 0).any():
+            raise ValueError("a gradient_norm is negative")
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold the metrics of a run: {error}") from None
+    return curves
 
 
 def read_measures(path: Path) -> Curves:
@@ -182,16 +215,29 @@ def read_measures(path: Path) -> Curves:
 def read_norms(path: Path) -> dict[tuple[str, str], Curve]:
     """The curves of a norms.csv, by quantity and layer. Raises ValueError when it cannot be read."""
     curves = _grouped_curves(path, NORMS, "the norms of a run")
+    for (quantity, layer), (_, norms) in curves.items():
+        if quantity not in (GRADIENT, ACTIVATION):
+            raise ValueError(f"{path} does not hold the norms of a run: {shown(quantity)} is no quantity of a layer")
+        if (norms < 0).any():
+            raise ValueError(f"{path} does not hold the norms of a run: a norm of {shown(layer)} is negative")
     return {(quantity, layer): curve for (quantity, layer), curve in curves.items()}
 
 
 def _grouped_curves(path: Path, columns: tuple[str, ...], content: str) -> dict[tuple[str, ...], Curve]:
     """The curves of a table whose columns are the step, one or more names of the curve, and the value."""
-    table = read_table(path)
+    table = _columns(path, columns, content)
     try:
         cells: dict[tuple[str, ...], list[tuple[str, str]]] = {}
         for step, *names, value in zip(*(table[column] for column in columns), strict=True):
             cells.setdefault(tuple(names), []).append((step, value))
         return {names: _curve(of_names) for names, of_names in cells.items()}
-    except (KeyError, ValueError):
-        raise ValueError(f"{path} does not hold {content}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold {content}: {error}") from None
+
+
+def _columns(path: Path, columns: tuple[str, ...], content: str) -> dict[str, list[str]]:
+    """The cells of a table that has these columns and no others."""
+    table = read_table(path)
+    if set(table) != set(columns):
+        raise ValueError(f"{path} does not hold {content}: its columns are {shown(list(table))}")
+    return table

@@ -16,8 +16,9 @@ from numpy import ndarray
 import scratchformer
 from scratchformer.layers import Layer
 from scratchformer.python_numbers import as_python
+from scratchformer.reading import as_word
 from scratchformer.replacing import PARTIAL, replace_file
-from scratchformer.runs.command_line import ConfigT, config_from_json, places_of
+from scratchformer.runs.command_line import ConfigT, UnfitConfig, config_from_json, places_of
 from scratchformer.runs.files import Position, Table, as_utf8, read_json
 from scratchformer.training import (
     as_safetensors,
@@ -73,7 +74,7 @@ class RunFolder:
         folder._remove_partial_files()
         config = folder.read_json("config")
         if not isinstance(config, dict):
-            raise ValueError(f"{path} is not a run folder of this program")
+            raise ValueError(f"{path} is not a run folder of this program: its config.json holds no settings by name")
         if difference := first_difference(config.get("environment"), describe_environment(), "environment"):
             print(f"note: {difference}; the run goes on, but its last digits may differ", file=sys.stderr)
         return folder
@@ -177,9 +178,12 @@ def read_run(path: Path, *keys: str, experiment: str | None = None) -> dict[str,
     """
     config = read_json(path / "config.json")
     if isinstance(config, dict) and "experiment" in config and experiment not in (None, config["experiment"]):
-        raise ValueError(f"{path} holds a run of {config['experiment']}, not of {experiment}")
-    if not isinstance(config, dict) or not {"experiment", *keys} <= config.keys():
-        raise ValueError(f"{path} is not a run folder of this program")
+        raise ValueError(f"{path} holds a run of {as_word(config['experiment'])}, not of {experiment}")
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is not a run folder of this program: its config.json holds no settings by name")
+    for key in ("experiment", *keys):
+        if key not in config:
+            raise ValueError(f"{path} is not a run folder of this program: its config.json lacks {key}")
     return config
 
 
@@ -187,16 +191,16 @@ def read_options(path: Path, experiment: str) -> dict[str, Any]:
     """The options of the run in a folder, `preset` among them. Raises ValueError as `read_run` does."""
     options = read_run(path, "options", experiment=experiment)["options"]
     if not isinstance(options, dict) or not isinstance(options.get("preset"), str):
-        raise ValueError(f"{path} is not a run folder of this program")
+        raise ValueError(f"{path} is not a run folder of this program: its config.json holds no options with a preset")
     return options
 
 
 def read_config(path: Path, experiment: str, config_type: type[ConfigT]) -> ConfigT:
     """The configuration that the run in a folder was started with. Raises ValueError as `read_run` does."""
-    config = config_from_json(config_type, read_run(path, "options", "places", experiment=experiment))
-    if config is None:
-        raise ValueError(f"{path} is not a run folder of this program")
-    return config
+    try:
+        return config_from_json(config_type, read_run(path, "options", "places", experiment=experiment))
+    except UnfitConfig as error:
+        raise ValueError(f"{path} is not a run folder of this program: in its config.json {error}") from None
 
 
 def load_run(path: Path) -> Layer:

@@ -1,12 +1,13 @@
 """What a run says in the end: its question, what it measured, and whether that reaches its targets."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from scratchformer.python_numbers import take_python_numbers
+from scratchformer.reading import shown, typed
 from scratchformer.runs.files import is_finite_number, read_json
 from scratchformer.runs.folder import RunFolder
 
@@ -131,36 +132,64 @@ def read_summary(path: Path) -> dict[str, Any]:
     """Reads a summary.json. Raises ValueError for one that `conclude` cannot have written."""
     summary = read_json(path)
     try:
-        texts = [summary[name] for name in ("experiment", "question", "source", "published", "picture", "preset")]
-        is_whole = (
-            all(isinstance(text, str) for text in texts)
-            and PurePath(summary["picture"]).name == summary["picture"]
-            and type(summary["seed"]) is int
-            and summary["seed"] >= 0
-            and (summary["seconds"] is None or (is_finite_number(summary["seconds"]) and summary["seconds"] >= 0))
-            and isinstance(summary["results"], list)
-            and all(map(_is_result, summary["results"]))
-            and summary["passed"] is _verdict(results_of(summary))
-        )
-    except (KeyError, TypeError, ValueError):
-        is_whole = False
-    if not is_whole:
-        raise ValueError(f"{path} is not of an experiment")
+        _check(summary, SUMMARY)
+        for result in summary["results"]:
+            _check(result, RESULT)
+            _check_verdict(result)
+        verdict = _verdict(results_of(summary))
+        typed(summary, "passed", lambda passed: passed is verdict, f"{verdict}, as its results say")
+    except ValueError as error:
+        raise ValueError(f"{path} is not of an experiment: {error}") from None
     return summary
 
 
-def _is_result(found: dict[str, Any]) -> bool:
-    """Whether `conclude` can have written this result. What was not finite is null, and has the verdict that it had."""
-    if not (
-        isinstance(found["metric"], str)
-        and (found["achieved"] is None or is_finite_number(found["achieved"]))
-        and (found["target"] is None or is_finite_number(found["target"]))
-        and found["better"] in ("lower", "higher")
-    ):
-        return False
+def _check(content: Any, expected: Mapping[str, tuple[Callable[[Any], bool], str]]) -> None:
+    """Raises ValueError for what is not a mapping of these names alone, each to what is expected."""
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds {shown(content)} in the place of values by name")
+    for name, (is_right, words) in expected.items():
+        typed(content, name, is_right, words)
+    if more := content.keys() - expected.keys():
+        raise ValueError(f"it holds {shown(min(more))}, which no experiment writes")
+
+
+def _check_verdict(found: dict[str, Any]) -> None:
+    """Raises ValueError for a verdict that is not the result's. What was not finite is null, and has either verdict."""
     if found["achieved"] is None and found["target"] is not None:
-        return isinstance(found["passed"], bool)
-    return found["passed"] is Result(found["metric"], _achieved(found), found["target"], found["better"]).passed
+        typed(found, "passed", lambda passed: isinstance(passed, bool), "true or false")
+    else:
+        verdict = Result(found["metric"], _achieved(found), found["target"], found["better"]).passed
+        typed(found, "passed", lambda passed: passed is verdict, f"{verdict}, as its target says")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number_or_null(value: object) -> bool:
+    return value is None or is_finite_number(value)
+
+
+def _is_anything(value: object) -> bool:
+    return True
+
+
+SUMMARY: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("experiment", "question", "source", "published", "preset"), (_is_text, "text")),
+    "picture": (lambda name: _is_text(name) and PurePath(name).name == name, "the name of a file"),
+    "seed": (lambda seed: type(seed) is int and seed >= 0, "a whole number of at least 0"),
+    "seconds": (lambda time: time is None or (is_finite_number(time) and time >= 0), "a number of at least 0, or null"),
+    "results": (lambda results: isinstance(results, list), "a list"),
+    "passed": (_is_anything, ""),
+}
+RESULT: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "metric": (_is_text, "text"),
+    "achieved": (_is_number_or_null, "a finite number, or null"),
+    "target": (_is_number_or_null, "a finite number, or null"),
+    "better": (lambda better: _is_text(better) and better in ("lower", "higher"), "lower or higher"),
+    "passed": (_is_anything, ""),
+}
+"""What summary.json holds, and each of its results: whether a value is right, and what was expected."""
 
 
 def _verdict(results: Sequence[Result]) -> bool | None:

@@ -16,8 +16,9 @@ from tqdm import tqdm
 from scratchformer.analysis.norms import norms_by_layer
 from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
+from scratchformer.reading import shown
 from scratchformer.runs.files import MEASURES, METRICS, NORMS, Table, is_finite_number, is_position, read_metrics
-from scratchformer.runs.folder import RunFolder
+from scratchformer.runs.folder import RunFolder, read_run
 from scratchformer.runs.stopping import Stopped, StopSignals
 from scratchformer.runs.terminal import is_terminal
 from scratchformer.training import (
@@ -100,7 +101,7 @@ class Recorder(Generic[ModelT, BatchT]):
                 self.tables[name] = folder.table(name, *columns, position=positions.get(name))
             if checkpoint:
                 self._check_metrics()
-        except ValueError:
+        except BaseException:
             self.__exit__()
             raise
 
@@ -109,7 +110,7 @@ class Recorder(Generic[ModelT, BatchT]):
         path = self.folder.path / LAST
         exists = os.path.lexists(path)  # a link that leads nowhere is an error, not a run that has just begun
         if not exists and (self.folder.path / "config.json").exists():
-            config = self.folder.read_json("config")
+            config = read_run(self.folder.path)
             stored = {name: config.get(name) for name in self.depends_on}
             if difference := first_difference(stored, self.depends_on, "config"):
                 raise ValueError(f"{self.folder.path} is of another run: {difference}")
@@ -129,7 +130,7 @@ class Recorder(Generic[ModelT, BatchT]):
                 raise ValueError(f"{path} is damaged: it does not say where {name}.csv ended")
         lowest = found.get("best_validation_loss", math.nan)
         if lowest is not None and not is_finite_number(lowest):
-            raise ValueError(f"{path} is damaged: its best validation loss is {lowest!r}, expected a finite number")
+            raise ValueError(f"{path} is damaged: its best loss is {shown(lowest)}, expected a finite number")
         if lowest is not None:
             self._check_best(lowest)
         return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.reading import read_utf8
 
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors write before a text; it is no part of the text."""
@@ -68,16 +69,9 @@ def pydoc_corpus() -> Corpus:
 def read_corpus(path: Path) -> Corpus:
     """The text of a UTF-8 file, without a byte order mark, named after the file.
 
-    Raises ValueError for a file that cannot be read, is empty or is not UTF-8.
+    Raises ValueError for a file that cannot be read, is empty, is not UTF-8 or holds a zero byte.
     """
-    try:
-        text = path.read_bytes().decode().removeprefix(BYTE_ORDER_MARK)
-    except OSError as error:
-        raise ValueError(f"text file {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"text file {path} is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}"
-        ) from None
+    text = read_utf8(path, f"text file {path}").removeprefix(BYTE_ORDER_MARK)
     if not text:
         raise ValueError(f"text file {path} is empty")
     return Corpus(shown_name(path), text)

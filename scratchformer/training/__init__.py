@@ -4,7 +4,6 @@ from scratchformer.training.allocator import keep_freed_memory
 from scratchformer.training.checkpoint import (
     Checkpoint,
     as_safetensors,
-    check_is_file,
     read_checkpoint,
     write_checkpoint,
 )
@@ -26,7 +25,6 @@ __all__ = [
     "StepMetrics",
     "Trainer",
     "as_safetensors",
-    "check_is_file",
     "first_difference",
     "keep_freed_memory",
     "load",

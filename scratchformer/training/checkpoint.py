@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from scratchformer.python_numbers import as_python
+from scratchformer.reading import parse_json, read_bytes, shown, typed
 from scratchformer.replacing import replace_file
 
 FORMAT = 1
@@ -70,36 +71,44 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     Raises ValueError when the file cannot be read, is no checkpoint, or differs in any byte from what was written.
     """
     path = Path(path)
-    try:
-        check_is_file(path)
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"checkpoint {path} cannot be read: {error.strerror}") from None
+    data = read_bytes(path, f"checkpoint {path}")
     start, stop = _digest_span(data)
     if start == stop:
         raise ValueError(f"{path} is not a checkpoint of scratchformer, or its beginning is damaged")
     if data[start:stop].decode() != _digest(data, start, stop):
         raise ValueError(f"checkpoint {path} is damaged: its content does not match its checksum")
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        content = json.loads(header["__metadata__"]["scratchformer"])
-        written_in, description = content["format"], content["description"]
-        tensors = load(data)
-    except KeyError as error:
-        raise ValueError(f"{path} is not a checkpoint of scratchformer: its header lacks {error}") from None
-    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        content = _content(data)
+        written_in = typed(content, "format", lambda number: type(number) is int, "a whole number")
+        if written_in != FORMAT:
+            raise ValueError(f"it is in format {shown(written_in)}, this version of scratchformer reads {FORMAT}")
+        description = typed(content, "description", is_mapping, "settings by name")
+        return Checkpoint(_tensors(data), description)
+    except ValueError as error:
         raise ValueError(f"{path} is not a checkpoint of scratchformer: {error}") from None
-    if written_in != FORMAT:
-        raise ValueError(f"checkpoint {path} is in format {written_in}, this version of scratchformer reads {FORMAT}")
-    if not isinstance(description, dict):
-        raise ValueError(f"checkpoint {path} is damaged: its description does not hold settings by name")
-    return Checkpoint(tensors, description)
 
 
-def check_is_file(path: Path) -> None:
-    """Raises ValueError for a path that exists but is not a file: reading a pipe would never end."""
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} cannot be read: it is not a file")
+def is_mapping(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _content(data: bytes) -> dict[str, Any]:
+    """What the header says beside the tensors. Raises ValueError where it is not what `write_checkpoint` writes."""
+    header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    metadata = typed({"header": header}, "header", is_mapping, "tensors by name").get("__metadata__")
+    texts = typed({"metadata": metadata}, "metadata", is_mapping, "texts by name")
+    content = parse_json(typed(texts, "scratchformer", lambda text: isinstance(text, str), "text"), allow_nan=True)
+    return typed({"content": content}, "content", is_mapping, "a format and a description")
+
+
+def _tensors(data: bytes) -> dict[str, ndarray]:
+    """Raises ValueError for bytes that are no tensors, or of a dtype that NumPy does not have."""
+    try:
+        return load(data)
+    except KeyError as error:
+        raise ValueError(f"it holds a tensor of the dtype {error.args[0]}, which NumPy does not have") from None
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise ValueError(f"its tensors cannot be read: {' '.join(str(error).split())[:200]}") from None
 
 
 def _digest_span(data: bytes) -> tuple[int, int]:

@@ -6,11 +6,13 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 import scratchformer
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Layer
 from scratchformer.python_numbers import as_python
+from scratchformer.reading import as_word, shown, typed
 from scratchformer.training.settings import options_of_layer
 
 Description = dict[str, Any]
@@ -38,12 +40,30 @@ def describe_versions() -> Description:
     return {"scratchformer": scratchformer.__version__, "numpy": np.__version__}
 
 
+def check_versions(description: Mapping[str, Any]) -> None:
+    """Raises ValueError for a description without versions, or with one that is no text."""
+    for name in describe_versions():
+        typed(description, name, lambda version: isinstance(version, str), "a version")
+
+
 @checked_arguments
 def first_difference(stored: object, current: object, name: str = "") -> str | None:
     """The first setting, depth first, in which a stored description and the current one differ; None if they agree."""
     if isinstance(stored, Mapping) and isinstance(current, Mapping):
         for key in [*stored, *(key for key in current if key not in stored)]:
-            if difference := first_difference(stored.get(key), current.get(key), f"{name}.{key}".lstrip(".")):
+            inner = f"{name}.{as_word(key)}".lstrip(".")
+            if difference := first_difference(stored.get(key), current.get(key), inner):
                 return difference
         return None
-    return None if stored == current else f"{name} is {current!r} now and was {stored!r} then"
+    return None if _are_same(stored, current) else f"{name} is {shown(current)} now and was {shown(stored)} then"
+
+
+def _are_same(a: Any, b: Any) -> bool:
+    """Equality as JSON has it: True is not 1."""
+    if isinstance(a, ndarray) or isinstance(b, ndarray):
+        return np.array_equal(a, b)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_are_same, a, b))
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_are_same(a[key], b[key]) for key in a)
+    return isinstance(a, bool) is isinstance(b, bool) and a == b

@@ -3,9 +3,11 @@ from typing import Any
 from numpy import ndarray
 
 from scratchformer.python_numbers import as_python
+from scratchformer.reading import typed
 from scratchformer.training.checkpoint import Checkpoint
 from scratchformer.training.descriptions import (
     Description,
+    check_versions,
     describe_model,
     describe_versions,
     first_difference,
@@ -51,8 +53,11 @@ def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
     expected = training_checkpoint(trainer)
     if "num_steps" not in found:
         raise ValueError("restore: this is the checkpoint of a model alone, it holds no number of steps")
-    if type(found["num_steps"]) is not int or found["num_steps"] < 0:
-        raise ValueError(f"restore: num_steps is {found['num_steps']!r}, expected a whole number of at least 0")
+    try:
+        typed(found, "num_steps", _is_count, "a whole number of at least 0")
+        check_versions(found)
+    except ValueError as error:
+        raise ValueError(f"restore: {error}") from None
     for part in ("model", "training"):
         if difference := first_difference(found.get(part), expected.description[part], part):
             raise ValueError(f"restore: {difference}")
@@ -60,8 +65,15 @@ def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
         for tensor_name, tensor in checkpoint.tensors.items():
             if tensor_name.startswith(f"optimizer.{name}.") and (tensor < 0).any():
                 raise ValueError(f"restore: the tensor {tensor_name!r} holds negative values, expected none")
-    fill(expected.tensors, checkpoint.tensors)
+    try:
+        fill(expected.tensors, checkpoint.tensors)
+    except ValueError as error:
+        raise ValueError(f"restore: {error}") from None
     trainer.optimizer.num_steps = found["num_steps"]
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**62
 
 
 def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:

@@ -1,19 +1,25 @@
+import re
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_type_hints, overload
 
 import numpy as np
 from numpy import ndarray
 
+import scratchformer
 from scratchformer import models
 from scratchformer.layers import Layer
 from scratchformer.layers.layer import LayerT
 from scratchformer.python_numbers import fits_type
-from scratchformer.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from scratchformer.training.descriptions import Description, describe_model, describe_versions
+from scratchformer.reading import shown, typed
+from scratchformer.training.checkpoint import Checkpoint, is_mapping, read_checkpoint, write_checkpoint
+from scratchformer.training.descriptions import Description, check_versions, describe_model, describe_versions
 
 DTYPES = "float32", "float64"
 """What the values of a model can be stored as."""
+PART = re.compile(r"(model|average|optimizer\.[^.]+)\.")
+"""How the name of a tensor begins, in a checkpoint."""
 BEST, LAST = "best.safetensors", "last.safetensors"
 """Of a run folder: the model that evaluated best, and the state to resume from."""
 
@@ -62,16 +68,19 @@ def load(path: Path | str, model: Layer | None = None) -> Layer:
     """
     path = trained_checkpoint(path)
     checkpoint = read_checkpoint(path)
-    weights = _weights(checkpoint)
     if model is None:
         try:
             model = _build(checkpoint)
-        except KeyError as error:
-            raise ValueError(f"load: {path} holds no model that can be built: its description lacks {error}") from None
-        except (ValueError, TypeError, AttributeError, MemoryError) as error:
+        except MemoryError:
+            raise ValueError(f"load: {path} holds no model that can be built: it does not fit in memory") from None
+        except ValueError as error:
             raise ValueError(f"load: {path} holds no model that can be built: {error}") from None
+    targets = {name: parameter.value for name, parameter in model.parameters().items()}
     try:
-        fill({name: parameter.value for name, parameter in model.parameters().items()}, weights)
+        parts = _parts(checkpoint)
+        for part, stored in parts.items():
+            _check_fits(targets, stored, part)
+        fill(targets, parts.get("average", parts["model"]))
     except ValueError as error:
         raise ValueError(f"load: {path} does not fit the model: {error}") from None
     return model
@@ -122,45 +131,54 @@ def fill(targets: Mapping[str, ndarray], stored: Mapping[str, ndarray]) -> None:
 
     Raises ValueError, before anything is changed, when a name, shape or dtype differs, or a tensor is not finite.
     """
+    _check_fits(targets, stored)
+    for name, target in targets.items():
+        target[...] = stored[name]
+
+
+def _check_fits(targets: Mapping[str, ndarray], stored: Mapping[str, ndarray], part: str = "") -> None:
+    of = "" if part in ("", "model") else f" of the {part}"
     if difference := sorted(stored.keys() ^ targets.keys()):
         side = "is missing in the checkpoint" if difference[0] in targets else "is in the checkpoint alone"
-        raise ValueError(f"the tensor {difference[0]!r} {side}")
+        raise ValueError(f"the tensor {shown(difference[0])}{of} {side}")
     for name, target in targets.items():
         found = stored[name]
         if (found.shape, found.dtype) != (target.shape, target.dtype):
             raise ValueError(
-                f"the tensor {name!r} is {found.dtype} {found.shape} in the checkpoint, "
+                f"the tensor {name!r}{of} is {found.dtype} {found.shape} in the checkpoint, "
                 f"expected {target.dtype} {target.shape}"
             )
     check_finite(stored)
-    for name, target in targets.items():
-        target[...] = stored[name]
 
 
 def check_finite(tensors: Mapping[str, ndarray]) -> None:
     """Raises ValueError for a tensor with NaN or infinity."""
     for name, tensor in tensors.items():
         if count := np.count_nonzero(~np.isfinite(tensor)):
-            raise ValueError(f"{count:,} of {tensor.size:,} values of the tensor {name!r} are NaN or infinite")
+            raise ValueError(f"{count:,} of {tensor.size:,} values of the tensor {shown(name)} are NaN or infinite")
 
 
 def _build(checkpoint: Checkpoint) -> Layer:
-    described = checkpoint.description["model"]
-    if not isinstance(described, dict):
-        raise ValueError(f"its description is {described!r}, expected a type, a configuration and a dtype")
-    name = described["type"]
-    if name not in models.__all__ or described["config"] is None:
-        raise ValueError(f"{name!r} is not in scratchformer.models, pass a model of this type to fill")
+    described = typed(checkpoint.description, "model", is_mapping, "a type, a configuration and a dtype")
+    name = typed(described, "type", lambda name: isinstance(name, str), "the name of a model")
+    if name not in models.__all__ or typed(described, "config", lambda config: True, "") is None:
+        raise ValueError(f"{shown(name)} is not in scratchformer.models, pass a model of this type to fill")
     config_type = getattr(models, f"{name}Config", None)
     if not isinstance(described["config"], dict) or config_type is None:
-        raise ValueError(f"its configuration of a {name} is {described['config']!r}, expected options by name")
-    if described["dtype"] not in DTYPES:
-        raise ValueError(f"its dtype is {described['dtype']!r}, expected one of {', '.join(DTYPES)}")
+        raise ValueError(f"its configuration of a {name} is {shown(described['config'])}, expected options by name")
+    typed(described, "dtype", lambda dtype: dtype in DTYPES, f"one of {', '.join(DTYPES)}")
+    check_versions(checkpoint.description)
     hints = get_type_hints(config_type)
+    is_this_version = checkpoint.description["scratchformer"] == scratchformer.__version__
+    for field in fields(config_type):  # an earlier version may have had fewer
+        if field.name not in described["config"] and (is_this_version or field.default is MISSING):
+            raise ValueError(f"it lacks the option {field.name}")
+    if unknown := described["config"].keys() - hints.keys():
+        raise ValueError(f"its option {shown(min(unknown))} is unknown")
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in described["config"].items()}
     for option, value in options.items():
-        if option in hints and not fits_type(value, hints[option]):
-            raise ValueError(f"its option {option} is {value!r}, which is of another type")
+        if not fits_type(value, hints[option]):
+            raise ValueError(f"its option {option} is {shown(value)}, which is of another type")
     config = config_type(**options)
     _check_size(config, sum(tensor.size for tensor in checkpoint.tensors.values()))
     return getattr(models, name)(config, generator=None, dtype=described["dtype"])
@@ -177,7 +195,15 @@ def _check_size(config: Any, num_values: int) -> None:
             raise ValueError(f"its option {name} is {size}, the file holds too few values for that")
 
 
-def _weights(checkpoint: Checkpoint) -> dict[str, ndarray]:
-    averaged = any(name.startswith("average.") for name in checkpoint.tensors)
-    prefix = "average." if averaged else "model."
-    return {name.removeprefix(prefix): part for name, part in checkpoint.tensors.items() if name.startswith(prefix)}
+def _parts(checkpoint: Checkpoint) -> dict[str, dict[str, ndarray]]:
+    """The tensors of the model, of its average, and of each vector of the optimizer, by the names of parameters.
+
+    Raises ValueError for a tensor that belongs to none of them, and for a checkpoint without a model.
+    """
+    parts: dict[str, dict[str, ndarray]] = {"model": {}}
+    for name, tensor in checkpoint.tensors.items():
+        match = PART.match(name)
+        if match is None:
+            raise ValueError(f"the tensor {shown(name)} is not of a model, an average or an optimizer")
+        parts.setdefault(match[1], {})[name[match.end() :]] = tensor
+    return parts

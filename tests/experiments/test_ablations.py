@@ -113,6 +113,6 @@ def test_the_figure_has_a_panel_for_each_comparison_and_names_what_diverged(smok
     assert [line.name for line in feed_forward.lines] == ["GELU", "SwiGLU", "SwiGLU", "SwiGLU"]
     shutil.copy(smoke / "config.json", tmp_path)
     rows = [f"{step},{name}/seed-0,{loss}" for name, loss in (("swiglu", "inf"), ("rotary", 2)) for step in (10, 20)]
-    (tmp_path / "measures.csv").write_text("\n".join(["step,measure,value", *rows]))
+    (tmp_path / "measures.csv").write_text("\n".join(["step,measure,value", *rows, ""]))
     Ablations.draw(tmp_path)
     assert ">diverged: swiglu<" in (tmp_path / "ablations.svg").read_text()

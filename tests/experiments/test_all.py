@@ -350,8 +350,8 @@ def test_other_options_than_those_that_it_was_started_with_are_refused(
     assert "--seeds is (0, 1), the run in out was started with (0,); a run goes on" in capsys.readouterr().err
     Path("out/first/seed-0/summary.json").write_text("[]")
     assert status_of("--resume", "out") == 1
-    expected = "python -m experiments: error: out/first/seed-0/summary.json is not of an experiment\n"
-    assert capsys.readouterr().err == expected
+    expected = "python -m experiments: error: out/first/seed-0/summary.json is not of an experiment: it holds []"
+    assert capsys.readouterr().err.startswith(expected)
 
 
 def test_the_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:

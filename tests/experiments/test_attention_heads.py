@@ -277,7 +277,7 @@ def strange(place: Path) -> Path:
         (["llama", "--text", "nowhere.txt"], "text file nowhere.txt cannot be read: No such file or directory"),
         (
             ["llama", "--text", "greek.txt"],
-            "CharacterTokenizer: '\u03b1' at position 1 is not in the vocabulary of 24 characters",
+            "CharacterTokenizer: text holds '\u03b1' at position 1, which is not in the vocabulary of 24 characters",
         ),
         (["short"], "short has a context of 3 characters, patterns need at least 4"),
         (["llama", "--windows", "0"], "--windows must be at least 1, got 0"),

@@ -156,7 +156,7 @@ def test_a_llama_is_trained_sampled_and_no_larger_than_the_gpt(tmp_path: Path) -
         (["--text", "short.txt"], "the last tenth of short.txt has 10 characters, --context 64 needs at least 65"),
         (
             ["--attention-text", "\u4e2d"],
-            "CharacterTokenizer: '\u4e2d' at position 0 is not in the vocabulary of 103 characters",
+            "CharacterTokenizer: text holds '\u4e2d' at position 0, which is not in the vocabulary of 103 characters",
         ),
         (
             ["--model", "llama", "--positions", "none"],

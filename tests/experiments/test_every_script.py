@@ -189,7 +189,8 @@ def test_what_figures_are_drawn_from_must_be_there(experiment: Experiment, folde
 @scripts(*(experiment for experiment in EXPERIMENTS if f"{experiment.name}.py" != LESSON))
 def test_figures_are_drawn_of_runs_of_the_script_only(experiment: Experiment, place: Path) -> None:
     script = f"{experiment.name}.py"
-    assert refusal(script, "--plot-only", "other", cwd=place) == "other is not a run folder of this program"
+    said = refusal(script, "--plot-only", "other", cwd=place)
+    assert said.startswith("other is not a run folder of this program: its config.json lacks ")
     said = refusal(script, "--plot-only", "foreign", cwd=place)
     assert said == f"foreign holds a run of chess, not of {experiment.name}"
 

@@ -56,7 +56,7 @@ def test_text_is_streamed_and_a_closed_pipe_is_no_error(trained: Path) -> None:
         (["missing"], "checkpoint missing cannot be read: No such file or directory"),
         (
             ["run", "--prompt", "a\u4e2d"],
-            "CharacterTokenizer: '\u4e2d' at position 1 is not in the vocabulary of 103 characters",
+            "CharacterTokenizer: text holds '\u4e2d' at position 1, which is not in the vocabulary of 103 characters",
         ),
         (["run", "--tokens", "-1"], "--tokens must be at least 0, got -1"),
         (["run", "--temperature", "-1"], "--temperature must be at least 0, got -1.0"),

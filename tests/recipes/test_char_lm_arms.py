@@ -30,7 +30,7 @@ def run_of(path: Path, losses: dict[int, float]) -> None:
     path.mkdir(parents=True)
     rows = [f"{step},3.5,{losses.get(step, '')},1.0,0.1" for step in range(1, 26)]
     (path / "metrics.csv").write_text(
-        "\n".join(["step,training_loss,validation_loss,gradient_norm,learning_rate", *rows])
+        "\n".join(["step,training_loss,validation_loss,gradient_norm,learning_rate", *rows, ""])
     )
 
 

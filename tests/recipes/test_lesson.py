@@ -37,5 +37,5 @@ def test_a_check_that_failed_once_has_failed(first: float, lesson: Lesson, capsy
 @pytest.mark.parametrize("content", ['{"masks": {"function": "pie_chart", "arguments": {}}}', "[]"])
 def test_figures_of_another_program_are_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "figures.json").write_text(content)
-    with pytest.raises(ValueError, match=r"figures\.json is not of this program$"):
+    with pytest.raises(ValueError, match=r"figures\.json is not of this program: ."):
         redraw(tmp_path)

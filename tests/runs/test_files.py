@@ -80,20 +80,29 @@ def test_a_disk_that_is_full_is_one_sentence() -> None:
 
 
 def test_a_row_that_was_cut_off_does_not_count(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("step,loss\n1,2.5\n2")
-    assert read_table(tmp_path / "a.csv") == {"step": ["1"], "loss": ["2.5"]}
+    for cut in ("2", "2,", "2,1.2"):
+        (tmp_path / "a.csv").write_text(f"step,loss\n1,2.5\n{cut}")
+        assert read_table(tmp_path / "a.csv") == {"step": ["1"], "loss": ["2.5"]}
 
 
 def test_a_table_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.csv cannot be read: No such file or directory"):
         read_table(tmp_path / "a.csv")
-    for content in (b"", b"step,loss\n1\n2,3\n", b"\xff\xfe"):
+    for content in (b"", b"step,loss", b"step,loss\n1\n2,3\n", b"step,step\n1,2\n", b'step,"loss\n1,2\n'):
         (tmp_path / "a.csv").write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.csv is not a table with equal rows"):
             read_table(tmp_path / "a.csv")
+    for content, said in ((b"\xff\xfe", "UTF-8: byte 0xff at offset 0"), (b"a\n\0\n", "text: it holds a zero byte")):
+        (tmp_path / "a.csv").write_bytes(content)
+        with pytest.raises(ValueError, match=rf"a\.csv is not {said}"):
+            read_table(tmp_path / "a.csv")
 
 
-@given(rows=st.lists(st.tuples(st.integers(0, 10**9), NAMES, VALUES), max_size=12))
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 10**9), NAMES, VALUES), max_size=12, unique_by=lambda row: row[0]).map(
+        sorted
+    )
+)
 def test_what_is_read_is_what_was_written_by_name_in_its_order(
     rows: list[tuple[int, str, float]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -119,9 +128,12 @@ def test_what_is_not_a_number_is_read_too(tmp_path: Path) -> None:
         "step,measure,value\n1,a,much\n",
         "step,measure,value\n1.5,a,2\n",
         "step,measure,value\n,a,2\n",
+        "step,measure,value\n1_0,a,2\n",
+        "step,measure,value\n1,a,2\n1,a,3\n",
+        "step,measure,value\n1,a,1e999\n",
     ],
 )
 def test_a_table_of_something_else_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "measures.csv").write_text(content)
-    with pytest.raises(ValueError, match=r"^.*measures\.csv does not hold measures by step$"):
+    with pytest.raises(ValueError, match=r"^.*measures\.csv does not hold measures by step: ."):
         read_measures(tmp_path / "measures.csv")

@@ -53,7 +53,7 @@ def test_the_mark_of_the_encoding_is_no_part_of_a_text(tmp_path: Path) -> None:
 def test_errors_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"missing\.txt cannot be read: No such file"):
         read_corpus(tmp_path / "missing.txt")
-    with pytest.raises(ValueError, match="cannot be read: Is a directory"):
+    with pytest.raises(ValueError, match="cannot be read: it is not a file"):
         read_corpus(tmp_path)
     (tmp_path / "empty.txt").touch()
     with pytest.raises(ValueError, match=r"empty\.txt is empty"):

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.reading import read_utf8
 
 FOLDER = Path(__file__).parents[1]
 ENTRY = re.compile(r"^\d+\. \[(?P<title>[^\]]+)\]\((?P<name>\w+)\.md\): (?P<summary>.+)$", re.MULTILINE)
@@ -57,14 +58,19 @@ class Page:
 
 
 def pages() -> list[Page]:
-    """All pages in the order of study, which is the order of the list in README.md."""
-    listed = ENTRY.finditer((FOLDER / "README.md").read_text(encoding="utf-8"))
+    """All pages in the order of study, which is the order of the list in README.md.
+
+    Raises ValueError when the list or a page cannot be read, or the list names no page.
+    """
+    listed = list(ENTRY.finditer(read_page("README")))
+    if not listed:
+        raise ValueError(f"{FOLDER / 'README.md'} lists no page")
     return [Page(entry["name"], entry["title"], entry["summary"], read_page(entry["name"])) for entry in listed]
 
 
 def read_page(name: str) -> str:
-    """The Markdown of a page."""
-    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    """The Markdown of a page. Raises ValueError when it cannot be read."""
+    return read_utf8(FOLDER / f"{name}.md").replace("\r\n", "\n")  # as Git checks pages out on Windows
 
 
 @checked_arguments

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from scratchformer.derivations.reader.pages import Page, pages
 from scratchformer.derivations.reader.running import Outcome, PageError, run_page
+from scratchformer.reading import read_utf8
 from scratchformer.replacing import PARTIAL, replace_file
 
 LIBRARIES = {"markdown_it": "markdown-it-py", "math_core": "math-core", "pygments": "Pygments"}
@@ -47,8 +48,8 @@ def _files_of_earlier_site(folder: Path) -> set[str]:
         kind = "a file" if folder.exists() else "a link that leads nowhere"
         raise ValueError(f"{folder} is {kind}, expected a folder for the site")
     manifest = folder / MANIFEST
-    if manifest.is_file():
-        return {name for name in manifest.read_text(encoding="utf-8").split("\n") if name and _is_inside(name)}
+    if os.path.lexists(manifest):
+        return {name for name in read_utf8(manifest).split("\n") if name and _is_inside(name)}
     if folder.is_dir() and any(not path.name.endswith(PARTIAL) for path in folder.iterdir()):
         raise ValueError(f"{folder} holds other files, expected a new or empty folder, or one with an earlier site")
     return set()
