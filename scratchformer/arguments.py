@@ -183,8 +183,10 @@ def _misfit_of_items(value: Any, origin: type, hint: Any) -> Misfit | None:
         return Misfit("", described, shown(value))
     if not issubclass(origin, Collection) or hint is str and isinstance(value, str):
         return None
-    if isinstance(value, ndarray) and (misfit := misfit_of_array(value, "biufc", described)):
-        return misfit
+    if isinstance(value, ndarray):
+        misfit = misfit_of_array(value, "biufc", described)
+        if misfit or value.ndim == 0:
+            return misfit or Misfit("", described, shown(value))
     return _first_misfit((f"[{i}]", item, hint) for i, item in enumerate(value))
 
 
@@ -206,11 +208,13 @@ def _misfit_of_number(value: Any, hint: type) -> Misfit | None:
 
 
 def _is_floating_dtype(value: Any) -> bool:
+    if not isinstance(value, type | np.dtype | str):
+        return False
     try:
         dtype = np.dtype(value)
     except (TypeError, ValueError, SyntaxError):
         return False
-    return value is not None and dtype.kind in "fc" and dtype.isnative and dtype != np.float16
+    return dtype.kind in "fc" and dtype.isnative and dtype != np.float16
 
 
 def _array_of(hint: Any) -> Any:
@@ -220,7 +224,11 @@ def _array_of(hint: Any) -> Any:
 
 
 def check_axes(
-    function: str, name: str, axes: tuple[str, ...], shape: tuple[int, ...], known: dict[str, tuple[Any, str]],
+    function: str,
+    name: str,
+    axes: tuple[str, ...],
+    shape: tuple[int, ...],
+    known: dict[str, tuple[Any, str]],
     least: int = 0,
 ) -> None:
     """Raises ValueError unless the number of axes fits the annotation, and their lengths those of `known` axes.

@@ -65,7 +65,10 @@ def measure_alignment(model: Transformer, batch: PairBatch, sought: Mapping[str,
     """
     weights = cross_attention(model, batch)
     shares, uniform = {}, {}
+    expected = (*weights.shape[:1], *weights.shape[-2:])
     for name, pairs in sought.items():
+        if pairs.shape != expected:
+            raise ValueError(f"measure_alignment: sought[{name!r}] has shape {pairs.shape}, expected {expected}")
         row, token = np.nonzero(pairs.any(axis=2))
         if not len(row):
             raise ValueError(f"measure_alignment: no target token seeks {name!r}")

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
-from scratchformer.arguments import checked_arguments
+from scratchformer.arguments import ACCEPTED, checked_arguments, misfit_of_array
 from scratchformer.layers import Trace
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.text.checks import check_integers
@@ -35,9 +35,8 @@ def of_weights(measure: Callable[Concatenate[ndarray, P], ndarray]) -> Callable[
 
     @wraps(measure)
     def checked(weights: ndarray, *args: P.args, **options: P.kwargs) -> ndarray:
-        if not isinstance(weights, ndarray) or weights.dtype.kind != "f":
-            kind = getattr(weights, "dtype", type(weights).__name__)
-            raise TypeError(f"{name}: weights must be a floating array, got {kind}")
+        if misfit := misfit_of_array(weights, *ACCEPTED[Float]):
+            raise TypeError(f"{name}: weights must be {misfit.expected}, got {misfit.got}")
         if weights.ndim < 3 or weights.shape[-1] != weights.shape[-2] or weights.shape[-1] < 2:
             raise ValueError(
                 f"{name}: weights must have the shape (..., heads, T, T) with T at least 2, got {weights.shape}"

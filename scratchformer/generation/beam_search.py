@@ -1,6 +1,5 @@
 """Beam search: the continuations with the highest scores."""
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +13,9 @@ from scratchformer.generation.choices import check_distribution
 from scratchformer.generation.continuation import LanguageModel, start
 from scratchformer.generation.prompts import Prompts
 from scratchformer.layers.cache import KeyValueCache
+
+LARGEST_PENALTY = 30
+"""The divisors of a larger length penalty would leave the range of float64."""
 
 
 @checked_arguments
@@ -68,7 +70,7 @@ def beam_search(
         for each prompt at most `width` beams, the best first. Continuations of probability 0 are left out.
 
     Raises:
-        TypeError, ValueError: as `generate` does; also for a width below 1, a length_penalty that is not finite, and
+        TypeError, ValueError: as `generate` does; also for a width below 1, a length_penalty beyond 30, and
             prompts of more than two dimensions.
         FloatingPointError: logits that make no distribution, such as NaN.
 
@@ -76,8 +78,10 @@ def beam_search(
     """
     if width < 1:
         raise ValueError(f"beam_search: width must be at least 1, got {width}")
-    if not math.isfinite(length_penalty):
-        raise ValueError(f"beam_search: length_penalty must be finite, got {length_penalty}")
+    if not abs(length_penalty) <= LARGEST_PENALTY:
+        raise ValueError(
+            f"beam_search: length_penalty must lie in [-{LARGEST_PENALTY}, {LARGEST_PENALTY}], got {length_penalty}"
+        )
     if isinstance(prompts, ndarray):
         if prompts.ndim > 2:
             raise ValueError(f"beam_search: prompts must have one or two dimensions, got shape {prompts.shape}")

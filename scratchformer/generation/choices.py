@@ -16,7 +16,12 @@ Choice = Callable[[ndarray], ndarray]
 
 
 def check_distribution(function: str, logits: Float[ndarray, "*batch vocabulary"]) -> None:
-    """Raises FloatingPointError unless the largest logit of each row is finite, so that they make a distribution."""
+    """Raises ValueError for rows without logits.
+
+    Raises FloatingPointError unless the largest logit of each row is finite, so that they make a distribution.
+    """
+    if logits.shape[-1] == 0:
+        raise ValueError(f"{function}: logits has shape {logits.shape}, expected at least one token on the last axis")
     if not np.isfinite(logits.max(axis=-1)).all():
         raise FloatingPointError(f"{function}: the model gave logits that make no distribution, such as NaN")
 

@@ -23,18 +23,18 @@ def pad_left(function: str, prompts: Prompts) -> tuple[Integer[ndarray, "*batch 
         if prompts.ndim == 0:
             raise ValueError(f"{function}: prompts must have at least one dimension, got none")
         if prompts.shape[-1] == 0:
-            raise ValueError(f"{function}: prompt is empty, expected at least one token")
+            raise ValueError(f"{function}: prompts is empty, expected at least one token")
         if prompts.size == 0:
             raise ValueError(f"{function}: prompts has shape {prompts.shape}, expected at least one prompt")
         return prompts.astype(np.intp), None
     if len(prompts) == 0:
         raise ValueError(f"{function}: prompts is empty, expected at least one prompt")
     for i, prompt in enumerate(prompts):
-        check_integers(function, f"prompt {i}", prompt)
+        check_integers(function, f"prompts[{i}]", prompt)
         if prompt.ndim != 1:
-            raise ValueError(f"{function}: prompt {i} must be a vector, got shape {prompt.shape}")
+            raise ValueError(f"{function}: prompts[{i}] must be a vector, got shape {prompt.shape}")
         if prompt.size == 0:
-            raise ValueError(f"{function}: prompt {i} is empty, expected at least one token")
+            raise ValueError(f"{function}: prompts[{i}] is empty, expected at least one token")
     lengths = np.array([len(prompt) for prompt in prompts])
     ids = np.zeros((len(prompts), lengths.max()), np.intp)
     for row, prompt in zip(ids, prompts, strict=True):

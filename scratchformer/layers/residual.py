@@ -8,6 +8,7 @@ from jaxtyping import Inexact
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.layers.checks import check_call
 from scratchformer.layers.dropout import Dropout
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.normalization import LayerNorm, RMSNorm
@@ -43,6 +44,7 @@ class PreNorm(Layer):
         trace: Trace = NO_TRACE,
     ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
         """Returns y, and `backward(dy)` giving dx, followed by the gradients of what else the branch depends on."""
+        check_branch("PreNorm", branch, trace)
         z, norm_backward = self.norm(x)
         trace.record(**{f"{self.name}_norm": z})
         b, branch_backward = branch(z)
@@ -79,6 +81,7 @@ class PostNorm(Layer):
         trace: Trace = NO_TRACE,
     ) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
         """Returns y, and `backward(dy)` giving dx, followed by the gradients of what else the branch depends on."""
+        check_branch("PostNorm", branch, trace)
         b, branch_backward = branch(x)
         b, dropout_backward = self.dropout(b, generator)
         y, norm_backward = self.norm(x + b)
@@ -91,6 +94,13 @@ class PostNorm(Layer):
             return bare_if_alone(dsum + dx, *others)
 
         return y, backward
+
+
+def check_branch(layer: str, branch: Branch, trace: Trace) -> None:
+    """Raises TypeError unless `branch` can be called, and `trace` is one."""
+    check_call(layer, trace)
+    if not callable(branch):
+        raise TypeError(f"{layer}: branch must be a function or a layer, got {type(branch).__name__}")
 
 
 def as_tuple(gradients: Any) -> tuple[Any, ...]:

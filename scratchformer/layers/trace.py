@@ -36,29 +36,33 @@ class Trace(Mapping[str, ndarray]):
         self.arrays: dict[str, ndarray] = {}
         self._prefix = ""
 
+    @checked_arguments
     def within(self, name: str) -> "Trace":
         """A view of this trace for a part of the model. It puts the name of the part before every name."""
         inner = copy(self)
         inner._prefix = f"{self._prefix}{name}."
         return inner
 
+    @checked_arguments
     def wants(self, name: str) -> bool:
         """Whether an intermediate would be recorded. Ask before you compute one that nothing else needs."""
         return any(fnmatchcase(self._prefix + name, pattern) for pattern in self.patterns)
 
+    @checked_arguments
     def record(self, **arrays: ndarray) -> None:
         """Keeps each array whose name is wanted. It replaces an earlier one of that name."""
         for name, array in arrays.items():
             if self.wants(name):
                 self.keep(self._prefix + name, array)
 
+    @checked_arguments
     def keep(self, name: str, array: ndarray) -> None:
         """Keeps the array under its whole name."""
         self.arrays[name] = array
 
     def __getitem__(self, name: str) -> ndarray:
         if name not in self.arrays:
-            close = get_close_matches(name, self.arrays, n=1)
+            close = get_close_matches(str(name), self.arrays, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else f" among {len(self.arrays)} names"
             raise KeyError(f"Trace: nothing was recorded as {name!r}{hint}")
         return self.arrays[name]

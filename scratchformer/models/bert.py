@@ -17,6 +17,7 @@ from scratchformer.layers import (
     Trace,
     TransformerBlock,
 )
+from scratchformer.layers.checks import check_call
 from scratchformer.layers.stack import stack
 from scratchformer.models.bert_config import BERTConfig
 from scratchformer.models.bert_heads import ClassHead, MaskedHead, Pooler, at_first
@@ -27,6 +28,7 @@ from scratchformer.ops.checks import (
     check_choice,
     check_dimensions,
     check_indices,
+    check_integer,
     check_shape,
 )
 
@@ -113,6 +115,7 @@ class BERT(Layer):
             ValueError: a sequence longer than the context, an id, segment or length out of range, segments or lengths
                 of another shape.
         """
+        check_call("BERT", trace)
         check_indices("BERT", "ids", ids, self.config.vocabulary_size)
         check_dimensions("BERT", "ids", ids, 1)
         length = ids.shape[-1]
@@ -164,6 +167,7 @@ class BERT(Layer):
         """
         if self.masked_head is None:
             raise ValueError("BERT: masked_head is False, expected a model with that head for a loss")
+        check_integer("BERT", "ignore_index", ignore_index)
         check_indices("BERT", "targets", targets, self.config.vocabulary_size, ignore=ignore_index)
         check_shape("BERT", "targets", targets, np.shape(ids))
         encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)

@@ -15,6 +15,7 @@ from scratchformer.layers import (
     TransformerBlock,
 )
 from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
+from scratchformer.layers.checks import check_call
 from scratchformer.layers.stack import stack
 from scratchformer.models.positions import PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
@@ -69,6 +70,7 @@ class DecoderOnly(Layer):
                 a mask that does not broadcast, no position with `last_only`.
         """
         name = type(self).__name__
+        check_call(name, trace, cache=cache)
         check_indices(name, "ids", ids, len(self.token_embedding.table.value))
         check_dimensions(name, "ids", ids, 1)
         check_boolean_mask(name, mask)

@@ -20,6 +20,7 @@ from scratchformer.layers import (
     TransformerBlock,
 )
 from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
+from scratchformer.layers.checks import check_call
 from scratchformer.layers.feed_forward import Activation
 from scratchformer.layers.normalization import Norm, make_norm
 from scratchformer.layers.stack import stack
@@ -191,6 +192,7 @@ class Transformer(Layer):
 
         `mask` is boolean and True where a query may attend to a source token; see `padding_mask`.
         """
+        check_call("Transformer", trace)
         check_boolean_mask("Transformer", mask)
         x, embedding_backward = self._embed("source", source, 0, generator)
         x, blocks_backward = stack(self.encoder, x, mask, generator=generator, trace=trace.within("encoder"))
@@ -223,6 +225,7 @@ class Transformer(Layer):
 
         Raises ValueError without a memory and a cache, TypeError for a mask that is not boolean.
         """
+        check_call("Transformer", trace, positions=positions, cache=cache)
         if cache is not None:
             memory, memory_mask = cache.memory, cache.memory_mask
         check_boolean_mask("Transformer", mask)

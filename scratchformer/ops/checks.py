@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
-from scratchformer.arguments import ACCEPTED, PLAIN, misfit_of_array
+from scratchformer.arguments import ACCEPTED, PLAIN, misfit_of, misfit_of_array
 
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
@@ -77,6 +77,12 @@ def check_indices(function: str, name: str, indices: ndarray, size: int, ignore:
         outside &= indices != ignore
     if outside.any():
         raise ValueError(f"{function}: {name} holds {indices[outside][0]}, expected 0 to {size - 1}")
+
+
+def check_integer(function: str, name: str, option: int) -> None:
+    """Raises TypeError unless `option` is an integer."""
+    if misfit := misfit_of(option, int):
+        raise TypeError(f"{function}: {name} must be {misfit.expected}, got {misfit.got}")
 
 
 def check_boolean_mask(function: str, mask: ndarray | None) -> None:

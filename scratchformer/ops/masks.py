@@ -6,17 +6,18 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 from numpy import ndarray
 
-from scratchformer.ops.checks import check_at_least, check_indices, check_integers
+from scratchformer.arguments import PLAIN, checked_arguments
+from scratchformer.ops.checks import check_at_least, check_indices, check_integers, kind_in_words
 
 
 def check_mask(op: str, mask: ndarray | None, scores_shape: tuple[int, ...]) -> None:
     """Raises TypeError or ValueError unless `mask` is None, or boolean or additive and of a shape that broadcasts."""
     if mask is None:
         return
-    if not isinstance(mask, ndarray) or mask.dtype.kind not in "bfc":
-        kind = mask.dtype if isinstance(mask, ndarray) else type(mask).__name__
+    if type(mask) not in PLAIN or mask.dtype.kind not in "bfc" or not mask.dtype.isnative:
         raise TypeError(
-            f"{op}: mask must be boolean or floating, got {kind}; for zeros and ones pass mask.astype(bool)"
+            f"{op}: mask must be boolean or floating, got {kind_in_words(mask)}; "
+            "for zeros and ones pass mask.astype(bool)"
         )
     try:
         fits = np.broadcast_shapes(mask.shape, scores_shape) == scores_shape
@@ -53,6 +54,7 @@ def may_attend(mask: ndarray | None, is_causal: bool, num_queries: int, num_keys
     return allowed
 
 
+@checked_arguments
 def causal_mask(t_query: int, t_key: int | None = None) -> Bool[ndarray, "t_query t_key"]:
     """True where a key does not come after the query: j <= i + t_key - t_query.
 
@@ -66,6 +68,7 @@ def causal_mask(t_query: int, t_key: int | None = None) -> Bool[ndarray, "t_quer
     return keys_up_to_query(t_query, t_key)
 
 
+@checked_arguments
 def sliding_window_mask(t_query: int, t_key: int | None = None, *, window: int) -> Bool[ndarray, "t_query t_key"]:
     """True for the last `window` keys up to the query: q - window < j <= q, with q = i + t_key - t_query.
 
@@ -82,6 +85,7 @@ def sliding_window_mask(t_query: int, t_key: int | None = None, *, window: int) 
     return keys_up_to_query(t_query, t_key) & ~keys_up_to_query(t_query, t_key, before=window)
 
 
+@checked_arguments
 def padding_mask(lengths: Integer[ndarray, " b"], t: int) -> Bool[ndarray, "b 1 1 t"]:
     """True where a key lies within its sequence: j < lengths[b]. It broadcasts to (b, heads, t_query, t).
 
@@ -102,6 +106,7 @@ def padding_mask(lengths: Integer[ndarray, " b"], t: int) -> Bool[ndarray, "b 1 
     return np.arange(t) < lengths[:, None, None, None]
 
 
+@checked_arguments
 def packed_mask(documents: Integer[ndarray, "b t"]) -> Bool[ndarray, "b 1 t t"]:
     """True where query and key belong to the same document, for sequences that hold several documents.
 

@@ -20,6 +20,7 @@ class Constant:
 
     @checked_arguments
     def __call__(self, step: int) -> float:
+        _check_step("Constant", step)
         return self.rate
 
 
@@ -51,6 +52,7 @@ class WarmupCosine:
 
     @checked_arguments
     def __call__(self, step: int) -> float:
+        _check_step("WarmupCosine", step)
         if step < self.warmup_steps:
             return self.peak * (step + 1) / (self.warmup_steps + 1)
         progress = min(1.0, (step - self.warmup_steps) / (self.num_steps - self.warmup_steps))
@@ -82,8 +84,14 @@ class WarmupInverseSquareRoot:
 
     @checked_arguments
     def __call__(self, step: int) -> float:
+        _check_step("WarmupInverseSquareRoot", step)
         t = step + 1
         return self.factor * self.d_model**-0.5 * min(t**-0.5, t * self.warmup_steps**-1.5)
+
+
+def _check_step(schedule: str, step: int) -> None:
+    if step < 0:
+        raise ValueError(f"{schedule}: step must not be negative, got {step}")
 
 
 def _check_rates(schedule: str, **rates: float) -> None:

@@ -50,8 +50,8 @@ class CharacterTokenizer:
         except KeyError as error:
             unknown = error.args[0]
             raise ValueError(
-                f"CharacterTokenizer: {unknown!r} at position {text.index(unknown)} is not in the vocabulary "
-                f"of {len(self.characters)} characters"
+                f"CharacterTokenizer: text holds {unknown!r} at position {text.index(unknown)}, which is not in the "
+                f"vocabulary of {len(self.characters)} characters"
             ) from None
 
     @checked_arguments
@@ -60,6 +60,6 @@ class CharacterTokenizer:
         outside = (ids < 0) | (ids >= len(self.characters))
         if outside.any():
             raise ValueError(
-                f"CharacterTokenizer: id {ids[outside][0]} is out of range, expected 0 to {len(self.characters) - 1}"
+                f"CharacterTokenizer: ids holds {ids[outside][0]}, expected 0 to {len(self.characters) - 1}"
             )
         return "".join(self.characters[i] for i in ids)

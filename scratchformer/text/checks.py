@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
+from jaxtyping import Integer
 from numpy import ndarray
+
+from scratchformer.arguments import ACCEPTED, misfit_of_array
 
 
 def check_integers(function: str, argument: str, ids: ndarray) -> None:
-    """Raises TypeError unless `ids` is an integer array."""
-    if not isinstance(ids, ndarray) or ids.dtype.kind not in "iu":
-        kind = ids.dtype if isinstance(ids, ndarray) else type(ids).__name__
-        raise TypeError(f"{function}: {argument} must be an integer array, got {kind}")
+    """Raises TypeError unless `ids` is a plain array of integers."""
+    if misfit := misfit_of_array(ids, *ACCEPTED[Integer]):
+        raise TypeError(f"{function}: {argument} must be {misfit.expected}, got {misfit.got}")
 
 
 def check_ids(function: str, argument: str, ids: ndarray) -> None:
@@ -31,9 +33,9 @@ def check_sequences(function: str, argument: str, sequences: Sequence[ndarray]) 
         check_ids(function, f"{argument}[{i}]", sequence)
 
 
-def check_special_ids(function: str, **ids: int) -> None:
-    """Raises ValueError for a negative id."""
-    for argument, value in ids.items():
+def check_not_negative(function: str, **numbers: int) -> None:
+    """Raises ValueError for a negative id, index or seed."""
+    for argument, value in numbers.items():
         if value < 0:
             raise ValueError(f"{function}: {argument} must be at least 0, got {value}")
 
@@ -48,4 +50,4 @@ def check_sizes(function: str, **sizes: int | None) -> None:
 def check_fits(function: str, ids: ndarray, context_length: int) -> None:
     """Raises ValueError unless the text `ids` is longer than a context: its last window needs a next token."""
     if len(ids) <= context_length:
-        raise ValueError(f"{function}: the text has {len(ids)} tokens, a context of {context_length} needs more")
+        raise ValueError(f"{function}: ids has {len(ids)} tokens, a context of {context_length} needs more")

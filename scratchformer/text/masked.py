@@ -9,7 +9,7 @@ from numpy import ndarray
 from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
 from scratchformer.text.batches import IGNORE_INDEX, TokenBatch, fixed_batches
-from scratchformer.text.checks import check_fits, check_ids, check_sizes
+from scratchformer.text.checks import check_fits, check_ids, check_not_negative, check_sizes
 from scratchformer.text.shuffled import ShuffledBatches
 
 
@@ -53,6 +53,7 @@ class MaskedBatches:
         batch_size, context_length, seed = as_python((batch_size, context_length, seed))
         vocabulary_size, mask_id, share = as_python((vocabulary_size, mask_id, share))
         check_sizes("MaskedBatches", batch_size=batch_size, context_length=context_length)
+        check_not_negative("MaskedBatches", seed=seed)
         check_fits("MaskedBatches", ids, context_length)
         _check_masking("MaskedBatches", ids, vocabulary_size, mask_id, share)
         self.seed = seed
@@ -62,6 +63,7 @@ class MaskedBatches:
     @checked_arguments
     def __call__(self, index: int) -> TokenBatch:
         """The batch of this index, counted from 0."""
+        check_not_negative("MaskedBatches", index=index)
         # A spawn key, as the order of an epoch's windows is drawn from [seed, epoch] itself.
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(index,)))
         return self._mask(self._windows(index).ids, generator)
@@ -85,6 +87,7 @@ def fixed_masked_batches(
     MaskedBatches.
     """
     check_sizes("fixed_masked_batches", batch_size=batch_size, context_length=context_length, num_batches=num_batches)
+    check_not_negative("fixed_masked_batches", seed=seed)
     check_fits("fixed_masked_batches", ids, context_length)
     _check_masking("fixed_masked_batches", ids, vocabulary_size, mask_id, share)
     windows = np.concatenate([batch.ids for batch in fixed_batches(ids, batch_size, context_length, num_batches)])

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.text.batches import IGNORE_INDEX, Rows
-from scratchformer.text.checks import check_sequences, check_special_ids
+from scratchformer.text.checks import check_not_negative, check_sequences
 from scratchformer.text.sequences import padded
 
 
@@ -54,7 +54,7 @@ def pair_batch(
     """
     check_sequences("pair_batch", "sources", sources)
     check_sequences("pair_batch", "targets", targets)
-    check_special_ids("pair_batch", begin_id=begin_id, end_id=end_id, padding_id=padding_id)
+    check_not_negative("pair_batch", begin_id=begin_id, end_id=end_id, padding_id=padding_id)
     if len(targets) != len(sources):
         raise ValueError(f"pair_batch: targets must be as many as sources, got {len(targets)} for {len(sources)}")
     read = [np.concatenate(([begin_id], target)) for target in targets]

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.text.batches import IGNORE_INDEX, TokenBatch
-from scratchformer.text.checks import check_sequences, check_sizes, check_special_ids
+from scratchformer.text.checks import check_not_negative, check_sequences, check_sizes
 
 
 @checked_arguments
@@ -46,7 +46,7 @@ def padded_batch(sequences: Sequence[Integer[ndarray, " _"]], padding_id: int = 
     several dimensions, or a negative id.
     """
     check_sequences("padded_batch", "sequences", sequences)
-    check_special_ids("padded_batch", padding_id=padding_id)
+    check_not_negative("padded_batch", padding_id=padding_id)
     targets = [np.append(sequence[1:], IGNORE_INDEX) for sequence in sequences]
     lengths = np.array([len(sequence) for sequence in sequences])
     return SequenceBatch(padded(sequences, padding_id), padded(targets, IGNORE_INDEX), lengths)
@@ -63,7 +63,7 @@ def packed_batch(sequences: Sequence[Integer[ndarray, " _"]], context_length: in
     "Worst-Case Performance Bounds for Simple One-Dimensional Packing Algorithms", 1974.
     """
     check_sequences("packed_batch", "sequences", sequences)
-    check_special_ids("packed_batch", padding_id=padding_id)
+    check_not_negative("packed_batch", padding_id=padding_id)
     check_sizes("packed_batch", context_length=context_length)
     for i, sequence in enumerate(sequences):
         if len(sequence) > context_length:

@@ -9,7 +9,7 @@ from numpy import ndarray
 from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
 from scratchformer.text.batches import TokenBatch, windows
-from scratchformer.text.checks import check_fits, check_sizes
+from scratchformer.text.checks import check_fits, check_not_negative, check_sizes
 
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 
@@ -29,6 +29,7 @@ class ShuffledBatches:
     def __init__(self, ids: Integer[ndarray, " n"], batch_size: int, context_length: int, *, seed: int) -> None:
         batch_size, context_length, seed = as_python((batch_size, context_length, seed))
         check_sizes("ShuffledBatches", batch_size=batch_size, context_length=context_length)
+        check_not_negative("ShuffledBatches", seed=seed)
         check_fits("ShuffledBatches", ids, context_length)
         self.ids = ids
         self.batch_size = batch_size
@@ -40,6 +41,7 @@ class ShuffledBatches:
     @checked_arguments
     def __call__(self, index: int) -> TokenBatch:
         """The batch of this index, counted from 0."""
+        check_not_negative("ShuffledBatches", index=index)
         places = range(index * self.batch_size, (index + 1) * self.batch_size)
         starts = [self._starts(place // self.windows_per_epoch)[place % self.windows_per_epoch] for place in places]
         return windows(self.ids, np.array(starts), self.context_length)

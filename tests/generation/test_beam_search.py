@@ -272,8 +272,8 @@ def test_impossible_continuations_are_left_out() -> None:
     ("prompts", "options", "message"),
     [
         (np.array([1]), {"width": 0}, "width must be at least 1, got 0"),
-        (np.array([1]), {"length_penalty": math.inf}, "length_penalty must be finite, got inf"),
-        (np.array([1]), {"length_penalty": math.nan}, "length_penalty must be finite, got nan"),
+        (np.array([1]), {"length_penalty": math.inf}, r"length_penalty must lie in \[-30, 30\], got inf"),
+        (np.array([1]), {"length_penalty": math.nan}, r"length_penalty must lie in \[-30, 30\], got nan"),
         (np.ones((1, 2, 3), int), {}, r"prompts must have one or two dimensions, got shape \(1, 2, 3\)"),
     ],
 )

@@ -1,4 +1,6 @@
-"""What `MultiHeadAttention` does beside the plain case: groups, widths, rotary positions, tiles, the cache."""
+"""What `MultiHeadAttention` does beside the plain case: groups, widths, norms, rotary positions, tiles, the cache."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -54,27 +56,122 @@ def test_gradients_to_a_memory_of_another_width(width: int, d_memory: int, seed:
     check_layer(layer, x, memory, seed=seed, key_bias="key_value.bias")
 
 
-@given(groups=st.sampled_from([(1, 4), (2, 2), (2, 3)]), is_causal=st.booleans(), seed=seeds)
-def test_grouped_heads_equal_repeated_keys_and_values(groups: tuple[int, int], is_causal: bool, seed: int) -> None:
+MASKS: dict[str, Callable[[ndarray], ndarray | None]] = {
+    "none": lambda scores: None,
+    "boolean": lambda scores: scores < 0.8,
+    "boolean for all heads": lambda scores: scores[:, :1] < 0.8,
+    "additive": lambda scores: np.where(scores < 1, scores, -np.inf),
+    "additive for each query and key": lambda scores: scores[0, 0],
+    "additive for each key": lambda scores: scores[0, 0, 0],
+    "additive for each head": lambda scores: scores[0, :, :1, :1],
+}
+
+
+@given(
+    groups=st.sampled_from([(1, 4), (2, 2), (2, 3)]),
+    t=st.sampled_from([1, 2, 5]),
+    is_causal=st.booleans(),
+    mask_kind=st.sampled_from(sorted(MASKS)),
+    method=st.sampled_from(["dense", "blockwise"]),
+    seed=seeds,
+)
+@settings(max_examples=40)
+def test_grouped_heads_equal_repeated_keys_and_values(
+    groups: tuple[int, int], t: int, is_causal: bool, mask_kind: str, method: str, seed: int
+) -> None:
     num_kv_heads, group = groups
-    num_heads = num_kv_heads * group
-    grouped = with_random_values(attention(6, num_heads, num_kv_heads=num_kv_heads, d_key=2, d_value=3), seed)
-    whole = with_random_values(attention(6, num_heads, d_key=2, d_value=3), seed)
+    num_heads, sizes = num_kv_heads * group, {"d_key": 2, "d_value": 3, "method": method}
+    grouped = with_random_values(attention(6, num_heads, num_kv_heads=num_kv_heads, **sizes), seed)
+    whole = with_random_values(attention(6, num_heads, **sizes), seed)
 
     def repeated(tensor: ndarray) -> ndarray:
-        key, value = np.split(tensor, [2 * num_kv_heads], axis=-1)
-        parts = [np.repeat(part.reshape(*tensor.shape[:-1], num_kv_heads, -1), group, -2) for part in (key, value)]
+        parts = np.split(tensor, [2 * num_kv_heads], axis=-1)
+        parts = [np.repeat(part.reshape(*tensor.shape[:-1], num_kv_heads, -1), group, -2) for part in parts]
         return np.concatenate([part.reshape(*tensor.shape[:-1], -1) for part in parts], axis=-1)
+
+    def summed(gradient: ndarray) -> ndarray:
+        """The gradient of what was repeated: the sum over the copies."""
+        parts = np.split(gradient, [2 * num_heads], axis=-1)
+        parts = [part.reshape(*gradient.shape[:-1], num_kv_heads, group, -1).sum(axis=-2) for part in parts]
+        return np.concatenate([part.reshape(*gradient.shape[:-1], -1) for part in parts], axis=-1)
 
     for name, parameter in whole.parameters().items():
         value = grouped.parameters()[name].value
         parameter.value[...] = repeated(value) if name.startswith("key_value") else value
-    x, dy = normal(seed, (2, 5, 6), (2, 5, 6))
-    y, backward = grouped(x, is_causal=is_causal)
-    whole_y, whole_backward = whole(x, is_causal=is_causal)
+    x, dy, scores = normal(seed, (2, t, 6), (2, t, 6), (2, num_heads, t, t))
+    mask = MASKS[mask_kind](scores)
+    y, backward = grouped(x, None, mask, is_causal=is_causal)
+    whole_y, whole_backward = whole(x, None, mask, is_causal=is_causal)
     assert_close(y, whole_y, 1e-12)
-    assert_close(backward(dy)[0], whole_backward(dy)[0], 1e-11)
-    assert_close(grouped.query.weight.grad, whole.query.weight.grad, 1e-11)
+    dx, _, dmask = backward(dy)
+    whole_dx, _, whole_dmask = whole_backward(dy)
+    assert_close(dx, whole_dx, 1e-11)
+    assert (dmask is None) == (whole_dmask is None)
+    if dmask is not None:
+        assert_close(dmask + 1, whole_dmask + 1, 1e-11)
+    for name, parameter in grouped.parameters().items():
+        gradient = whole.parameters()[name].grad
+        expected = summed(gradient) if name.startswith("key_value") else gradient
+        assert_close(parameter.grad + 1, expected + 1, 1e-11)
+
+
+@given(
+    num_kv_heads=st.sampled_from([1, 2]),
+    is_rotary=st.booleans(),
+    scale=st.sampled_from([None, 0.3]),
+    bias=st.booleans(),
+    method=st.sampled_from(["dense", "blockwise"]),
+    seed=seeds,
+)
+@settings(max_examples=3)
+def test_gradients_with_normed_queries_and_keys(
+    num_kv_heads: int, is_rotary: bool, scale: float | None, bias: bool, method: str, seed: int
+) -> None:
+    rotary = Rotary(frequencies=(0.7,), magnitude=1.2) if is_rotary else None
+    options = {"num_kv_heads": num_kv_heads, "bias": bias, "output_bias": not bias, "rotary": rotary, "scale": scale}
+    layer = attention(4, 2, **options, method=method, qk_norm=True, qk_norm_eps=0.1)
+    (x,) = normal(seed, (2, 3, 4))
+    check_layer(layer, x, seed=seed, call=lambda layer, x: layer(x, is_causal=True))
+
+
+@given(is_rotary=st.booleans(), scale=st.sampled_from([None, 0.3]), seed=seeds)
+def test_queries_and_keys_are_normed_before_they_are_turned(is_rotary: bool, scale: float | None, seed: int) -> None:
+    rotary = Rotary(base=10.0) if is_rotary else None
+    layer = attention(6, 3, num_kv_heads=1, rotary=rotary, scale=scale, qk_norm=True, qk_norm_eps=0.1)
+    layer, trace = with_random_values(layer, seed), Trace()
+    (x,) = normal(seed, (2, 4, 6))
+    layer(x, trace=trace)
+    key_value = x @ layer.key_value.weight.value + layer.key_value.bias.value
+    for name, projected, norm in (
+        ("query", x @ layer.query.weight.value + layer.query.bias.value, layer.query_norm),
+        ("key", key_value[..., :2], layer.key_norm),
+    ):
+        heads = split_heads(projected, 3 if name == "query" else 1)
+        expected = norm.weight.value * heads / np.sqrt((heads**2).mean(axis=-1, keepdims=True) + 0.1)
+        if rotary is not None:
+            expected, _ = rotary(expected, np.arange(4))
+        assert_close(trace[name], expected, 1e-12)
+    scores = (scale or 2**-0.5) * trace["query"] @ trace["key"].swapaxes(-1, -2)
+    weights = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    assert_close(trace["weights"], weights, 1e-12)
+    assert_close(trace["heads"], weights @ trace["value"], 1e-12)
+
+
+def test_norms_of_queries_and_keys_are_of_the_width_of_a_head_and_start_at_one() -> None:
+    layer = attention(4, 2, d_key=3, qk_norm=True)
+    assert (layer.query_norm.eps, layer.key_norm.eps) == (1e-6, 1e-6)
+    for norm in (layer.query_norm, layer.key_norm):
+        assert np.array_equal(norm.weight.value, np.ones(3, np.float32))
+    assert list(attention(4, 2, bias=False, qk_norm=True).parameters()) == [
+        *("query.weight", "key_value.weight", "output.weight", "query_norm.weight", "key_norm.weight")
+    ]
+    assert (attention(4, 2).query_norm, attention(4, 2).key_norm) == (None, None)
+
+
+@pytest.mark.parametrize(("bias", "output_bias", "has"), [(True, None, "qko"), (True, False, "qk"), (False, True, "o")])
+def test_the_output_has_a_bias_of_its_own(bias: bool, output_bias: bool | None, has: str) -> None:
+    layer = attention(4, 2, bias=bias, output_bias=output_bias)
+    assert "".join(name[0] for name in layer.parameters() if name.endswith("bias")) == has
 
 
 @given(heads=dimensions, group=dimensions, t=dimensions, d=dimensions, seed=seeds)
@@ -128,13 +225,15 @@ def test_auto_turns_to_tiles_where_they_are_faster(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(module, "blockwise_attention", spy)
     x = np.zeros((1, module.BLOCKWISE_FROM, 2), np.float32)
-    for method, expected in (("auto", [module.BLOCKWISE_FROM] * 2), ("dense", []), ("blockwise", [3])):
+    for method, expected in (("auto", [module.BLOCKWISE_FROM] * 3), ("dense", []), ("blockwise", [3])):
         used.clear()
         layer = attention(2, 1, method=method)
         if method != "blockwise":
             layer(x[:, 1:])
             layer(x, is_causal=True)
             layer(x[0])
+            layer(x[:, : module.FEW_QUERIES], x)
+            layer(x[:, : module.FEW_QUERIES + 1], x)
         else:
             layer(x[:, :3])
         assert used == expected
@@ -260,7 +359,13 @@ def test_errors_name_the_argument() -> None:
         ValueError, match=r"AttentionConfig: method must be one of \['auto', 'dense', 'blockwise'\], got 'x'"
     ):
         attention(4, 4, method="x")
+    with pytest.raises(ValueError, match="AttentionConfig: scale must be positive and finite, got 0"):
+        attention(4, 4, scale=0.0)
+    with pytest.raises(ValueError, match=r"AttentionConfig: qk_norm_eps must .*not.* negative, got -1"):
+        attention(4, 4, qk_norm_eps=-1.0)
     x = np.zeros((2, 3, 4), np.float32)
+    with pytest.raises(ValueError, match=r"mask has shape \(4, 3, 3\), which does not broadcast to .* \(2, 2, 3, 3\)"):
+        attention(4, 2, num_kv_heads=1)(x, mask=np.ones((4, 3, 3), bool))
     with pytest.raises(
         ValueError, match=r"^MultiHeadAttention: memory has no positions to turn by; rotary is for self-attention$"
     ):

@@ -180,5 +180,5 @@ def test_errors_name_the_argument() -> None:
             masked(np.zeros((1, 3)))
     cache = model.new_cache(ids, capacity=3)
     _, backward = model.decode(ids, cache=cache)
-    with pytest.raises(TypeError, match=r"^cache: a forward pass through a key-value cache has no backward; "):
+    with pytest.raises(TypeError, match=r"^KeyValueCache: a forward pass through a key-value cache has no backward; "):
         backward(memory)

@@ -89,7 +89,7 @@ def test_errors_name_the_argument() -> None:
         fixed_batches(ids, 1, 0)
     with pytest.raises(ValueError, match="fixed_batches: num_batches must be at least 1, got 0"):
         fixed_batches(ids, 1, 2, 0)
-    with pytest.raises(ValueError, match="fixed_batches: the text has 5 tokens, a context of 6 needs more"):
+    with pytest.raises(ValueError, match="fixed_batches: ids has 5 tokens, a context of 6 needs more"):
         fixed_batches(ids, 1, 6)
 
 

@@ -34,9 +34,9 @@ def test_an_empty_text_has_no_ids() -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_character_and_its_position() -> None:
     tokenizer = CharacterTokenizer("abc")
-    with pytest.raises(ValueError, match="'x' at position 3 is not in the vocabulary of 3 characters"):
+    with pytest.raises(ValueError, match="text holds 'x' at position 3, which is not in the vocabulary of 3 characters"):
         tokenizer.encode("abcxabx")
-    with pytest.raises(ValueError, match="id 3 is out of range, expected 0 to 2"):
+    with pytest.raises(ValueError, match="ids holds 3, expected 0 to 2"):
         tokenizer.decode(np.array([0, 3]))
     with pytest.raises(ValueError, match="id -1 is out of range"):
         tokenizer.decode(np.array([-1]))

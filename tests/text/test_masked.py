@@ -167,7 +167,7 @@ def test_errors_name_the_argument(batches: Callable) -> None:
         call(sizes=(0, 2))
     with pytest.raises(ValueError, match=f"^{name}: context_length must be at least 1, got 0$"):
         call(sizes=(1, 0))
-    with pytest.raises(ValueError, match=f"^{name}: the text has 5 tokens, a context of 5 needs more$"):
+    with pytest.raises(ValueError, match=f"^{name}: ids has 5 tokens, a context of 5 needs more$"):
         call(sizes=(1, 5))
 
 

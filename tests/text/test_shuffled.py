@@ -70,5 +70,5 @@ def test_errors_name_the_argument() -> None:
         ShuffledBatches(ids, 0, 2, seed=0)
     with pytest.raises(ValueError, match="ShuffledBatches: context_length must be at least 1, got 0"):
         ShuffledBatches(ids, 2, 0, seed=0)
-    with pytest.raises(ValueError, match="ShuffledBatches: the text has 5 tokens, a context of 5 needs more"):
+    with pytest.raises(ValueError, match="ShuffledBatches: ids has 5 tokens, a context of 5 needs more"):
         ShuffledBatches(ids, 2, 5, seed=0)
