@@ -117,7 +117,7 @@ def test_through_a_cache_it_gives_what_it_gives_at_once(norm_first: bool, seed: 
     given = {0: memory, 2: unread, 4: unread}
     parts = [layer(x[:, i : i + 2], memory=given[i], is_causal=True, cache=cache)[0] for i in given]
     assert_close(np.concatenate(parts, axis=1), whole, 1e-12)
-    with pytest.raises(ValueError, match="no room for 1 more"):
+    with pytest.raises(ValueError, match="there is no room for them"):
         layer(x[:, :1], memory=memory, is_causal=True, cache=cache)
 
 
@@ -150,6 +150,33 @@ def test_options_reach_the_parts() -> None:
     assert default.parameters()["attention.query.weight"].value.dtype == np.float32
     assert decoder_block(0, cross_attention=False).cross_attention is None
     assert decoder_block(0, cross_attention=False).cross_attention_norm is None
+
+
+def test_options_of_attention_reach_attention() -> None:
+    block = decoder_block(0, d_head=6, qk_norm=True, window=3, eps=0.25, num_kv_heads=1)
+    itself, across = block.attention.config, block.cross_attention.config
+    assert (itself.key_width, itself.value_width, across.key_width, across.value_width) == (6, 6, 6, 6)
+    assert (itself.qk_norm, itself.qk_norm_eps, itself.window) == (True, 0.25, 3)
+    assert (across.qk_norm, across.window) == (False, None)
+    assert decoder_block(0, qk_norm=True).attention.query_norm.eps == 1e-6
+    assert decoder_block(0, qk_norm=True).attention.query_norm.weight.value.shape == (D // 2,)
+
+
+@pytest.mark.parametrize(
+    ("options", "with_biases"),
+    [
+        ({"bias": False, "attention_bias": True}, {"query", "key_value", "output"}),
+        ({"bias": False, "attention_output_bias": True}, {"output"}),
+        ({"bias": False, "attention_bias": True, "attention_output_bias": False}, {"query", "key_value"}),
+        ({"bias": False, "feed_forward_bias": True}, {"up", "down"}),
+        ({"attention_bias": False}, {"up", "down", "norm"}),
+        ({"feed_forward_bias": False}, {"query", "key_value", "output", "norm"}),
+    ],
+)
+def test_each_part_may_have_biases_of_its_own(options: dict[str, bool], with_biases: set[str]) -> None:
+    block = TransformerBlock(BlockConfig(4, 2, 8, **options), generator=np.random.default_rng(0))
+    owners = {name.split(".")[-2] for name in block.parameters() if name.endswith("bias")}
+    assert {"norm" if owner.endswith("norm") else owner for owner in owners} == with_biases
 
 
 @pytest.mark.parametrize(("options", "has_biases"), [({}, True), ({"bias": True}, True), ({"bias": False}, False)])

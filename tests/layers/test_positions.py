@@ -29,11 +29,19 @@ def test_rotary_passes_its_options_on(base: float, scaling: float, layout: str, 
     assert np.array_equal(y, expected)
     assert np.array_equal(backward(dy), expected_backward(dy))
     check_op(lambda x: turn(x, positions), x, seed=seed)
+    given_frequencies = Rotary(frequencies=(1.0, 0.5, 0), magnitude=1.25, layout=layout)
+    y, backward = given_frequencies(x, positions)
+    frequencies = np.array([1.0, 0.5, 0.0])
+    expected, expected_backward = rotary(x, positions, frequencies=frequencies, magnitude=1.25, layout=layout)
+    assert np.array_equal(y, expected)
+    assert np.array_equal(backward(dy), expected_backward(dy))
 
 
 def test_rotary_is_a_value_with_the_usual_defaults() -> None:
     assert Rotary() == Rotary(base=10_000.0, scaling=1.0, layout="halves")
+    assert Rotary() == Rotary(frequencies=None, magnitude=1.0)
     assert Rotary(base=5.0) != Rotary()
+    assert hash(Rotary(frequencies=(np.float64(0.5),))) == hash(Rotary(frequencies=(0.5,)))
     with pytest.raises(dataclasses.FrozenInstanceError):
         Rotary().base = 5.0
 
@@ -46,6 +54,10 @@ def test_rotary_refuses_wrong_options_when_it_is_made() -> None:
         Rotary(scaling=math.nan)
     with pytest.raises(ValueError, match=r"Rotary: layout must be one of \['halves', 'pairs'\], got 'thirds'"):
         Rotary(layout="thirds")
+    with pytest.raises(ValueError, match=r"Rotary: magnitude must be positive and finite, got 0\.0"):
+        Rotary(magnitude=0.0)
+    with pytest.raises(ValueError, match="Rotary: frequencies must be finite, got inf"):
+        Rotary(frequencies=(1.0, math.inf))
 
 
 @given(
