@@ -58,6 +58,7 @@ class RepetitionPenalty:
 
     @checked_arguments
     def __call__(self, logits: Logits, so_far: TokensSoFar) -> Logits:
+        _check_rows("RepetitionPenalty", logits, so_far)
         logits = logits.copy()
         for row, tokens in zip(logits, so_far.rows(), strict=True):
             tokens = tokens[tokens < len(row)]  # others cannot be chosen
@@ -84,6 +85,7 @@ class NoRepeatedNgrams:
 
     @checked_arguments
     def __call__(self, logits: Logits, so_far: TokensSoFar) -> Logits:
+        _check_rows("NoRepeatedNgrams", logits, so_far)
         logits = logits.copy()
         for row, tokens in zip(logits, so_far.rows(), strict=True):
             if len(tokens) < self.size:
@@ -117,6 +119,7 @@ class ForbiddenWords:
 
     @checked_arguments
     def __call__(self, logits: Logits, so_far: TokensSoFar) -> Logits:
+        _check_rows("ForbiddenWords", logits, so_far)
         logits = logits.copy()
         for i, word in enumerate(self.words):
             _check_vocabulary("ForbiddenWords", f"words[{i}]", word, logits)
@@ -147,6 +150,7 @@ class SuppressedTokens:
 
     @checked_arguments
     def __call__(self, logits: Logits, so_far: TokensSoFar) -> Logits:
+        _check_rows("SuppressedTokens", logits, so_far)
         _check_vocabulary("SuppressedTokens", "tokens", self.tokens, logits)
         if self.at_first_only and so_far.num_new > 0:
             return logits
@@ -180,6 +184,7 @@ class MinLength:
 
     @checked_arguments
     def __call__(self, logits: Logits, so_far: TokensSoFar) -> Logits:
+        _check_rows("MinLength", logits, so_far)
         is_short = (so_far.lengths < self.tokens) | (so_far.num_new < self.new_tokens)
         is_stop = np.isin(np.arange(logits.shape[-1]), list(self.stop))
         return np.where(is_short[:, None] & is_stop, np.array(-np.inf, logits.dtype), logits)
@@ -211,6 +216,11 @@ def _check_tokens(function: str, argument: str, tokens: Collection[int]) -> None
     for token in tokens:
         if token < 0:
             raise ValueError(f"{function}: {argument} must hold no negative token, got {token}")
+
+
+def _check_rows(function: str, logits: ndarray, so_far: TokensSoFar) -> None:
+    if len(logits) != len(so_far.ids):
+        raise ValueError(f"{function}: logits has {len(logits)} rows, but so_far has {len(so_far.ids)}")
 
 
 def _check_vocabulary(function: str, argument: str, tokens: Collection[int], logits: ndarray) -> None:

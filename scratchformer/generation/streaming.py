@@ -27,7 +27,7 @@ def stream_text(
 ) -> Iterator[str]:
     """Yields the text of the tokens of one sequence in pieces, each as soon as it is certain.
 
-    A piece ends in no half character. What may be the beginning of a stop string is kept back until that is decided.
+    A piece ends in no half character; only where all tokens end in one, it comes last, as U+FFFD. What may be the beginning of a stop string is kept back until that is decided.
     Put together, the pieces are the text of all tokens up to the first stop token or stop string, which is left out.
     The stop string that is complete first is the first; of several that are complete at one character, the longest.
 
@@ -40,7 +40,8 @@ def stream_text(
         stop_strings: texts that end the text.
 
     Raises:
-        TypeError: as `generate` does for stop tokens; stop strings that are no sequence of strings.
+        TypeError: as `generate` does for stop tokens; one string as the stop strings; when it runs, tokens that are no
+            integers.
         ValueError: an empty stop string; when it runs, tokens of several sequences.
     """
     if isinstance(stop_strings, str):
@@ -109,9 +110,12 @@ class _Characters:
 
 
 def _single(token: ndarray | int) -> int:
-    if np.size(token) != 1:
-        raise ValueError(f"stream_text: tokens must be those of one sequence, got shape {np.shape(token)}")
-    return int(np.asarray(token).reshape(()))
+    array = np.asarray(token)
+    if array.size != 1:
+        raise ValueError(f"stream_text: tokens must be those of one sequence, got shape {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"stream_text: tokens must be integers, got {token!r}")
+    return int(array.reshape(()))
 
 
 def _first_stop(text: str, stop_strings: Sequence[str]) -> int | None:

@@ -39,11 +39,12 @@ class _Stored:
         keys = np.concatenate([self.key[..., seen, :], key], axis=-2)
         values = np.concatenate([self.value[..., seen, :], value], axis=-2)
         kept = min(reach, keys.shape[-2])
-        self.key, self.value = _room_for(key, room), _room_for(value, room)
-        self.key[..., :kept, :] = keys[..., keys.shape[-2] - kept :, :]
-        self.value[..., :kept, :] = values[..., keys.shape[-2] - kept :, :]
-        self.length += key.shape[-2]
-        self.start = self.length - kept
+        moved_key, moved_value = _room_for(key, room), _room_for(value, room)
+        moved_key[..., :kept, :] = keys[..., keys.shape[-2] - kept :, :]
+        moved_value[..., :kept, :] = values[..., keys.shape[-2] - kept :, :]
+        length = self.length + key.shape[-2]
+        # All at once, since Ctrl-C may come between two statements and the cache go on being used.
+        self.key, self.value, self.start, self.length = moved_key, moved_value, length - kept, length
         return _read_only(keys), _read_only(values)
 
 
@@ -180,7 +181,9 @@ def _check_arrays(key: ndarray, value: ndarray) -> None:
             raise TypeError(f"KeyValueCache: {name} must be {misfit.expected}, got {misfit.got}")
         check_dimensions("KeyValueCache", name, array, 2)
     if key.shape[:-1] != value.shape[:-1]:
-        raise ValueError(f"KeyValueCache: value has shape {value.shape}, expected {key.shape[:-1]} before the last axis")
+        raise ValueError(
+            f"KeyValueCache: value has shape {value.shape}, expected {key.shape[:-1]} before the last axis"
+        )
 
 
 def cache_within(cache: KeyValueCache | None, name: str) -> KeyValueCache | None:
@@ -199,4 +202,6 @@ def _read_only(x: ndarray) -> ndarray:
 
 def refuse_backward(dy: ndarray) -> None:
     """The backward of a forward pass through a cache. Raises TypeError."""
-    raise TypeError("KeyValueCache: a forward pass through a key-value cache has no backward; call the model without one")
+    raise TypeError(
+        "KeyValueCache: a forward pass through a key-value cache has no backward; call the model without one"
+    )

@@ -171,6 +171,16 @@ def test_what_a_restriction_returns_is_checked() -> None:
         restricted("generate", np.zeros((1, 4)), so_far([[0]]), [lambda *_: None], is_over)  # type: ignore[list-item, return-value]
 
 
+@pytest.mark.parametrize(
+    "restriction",
+    [RepetitionPenalty(2.0), NoRepeatedNgrams(1), ForbiddenWords([[1]]), SuppressedTokens([1]), MinLength([1])],
+)
+def test_logits_are_those_of_the_sequences(restriction: Restriction) -> None:
+    message = f"^{type(restriction).__name__}: logits has 2 rows, but so_far has 1$"
+    with pytest.raises(ValueError, match=message):
+        restriction(np.zeros((2, 4)), so_far([[0]]))
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("make", "message"),

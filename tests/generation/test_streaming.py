@@ -133,3 +133,5 @@ def test_errors_name_the_argument() -> None:
         stream_text([], str, stop=[-1])
     with pytest.raises(ValueError, match=r"^stream_text: tokens must be those of one sequence, got shape \(2,\)$"):
         list(stream_text([np.array([1, 2])], str))
+    with pytest.raises(TypeError, match=r"^stream_text: tokens must be integers, got 1.5$"):
+        list(stream_text([1.5], str))  # type: ignore[list-item]
