@@ -40,11 +40,13 @@ def gpt(**options: Any) -> Callable[[Generator], Drawn]:
     return draw
 
 
-def llama(generator: Generator) -> Drawn:
-    config = LlamaConfig(
-        5, context_length=4, num_layers=1, num_heads=2, num_kv_heads=1, d_model=4, d_hidden=3, dropout=0.2
-    )
-    return Llama(config, generator=generator), ids_and_targets(generator)
+def llama(**options: Any) -> Callable[[Generator], Drawn]:
+    def draw(generator: Generator) -> Drawn:
+        sizes: dict[str, Any] = {"num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "d_model": 4, "d_hidden": 3}
+        config = LlamaConfig(5, context_length=4, dropout=0.2, **sizes | options)
+        return Llama(config, generator=generator), ids_and_targets(generator)
+
+    return draw
 
 
 def smoothed_loss(model: Any, ids: ndarray, targets: ndarray) -> Any:
@@ -115,7 +117,26 @@ MODELS = [
     layer_entry(
         "GPT (eps, d_hidden)", gpt(eps=0.1, d_hidden=5, activation="relu"), "models", call=smoothed_loss, **IN_BLOCK
     ),
-    layer_entry("Llama", llama, "models", call=smoothed_loss),
+    layer_entry("Llama", llama(), "models", call=smoothed_loss),
+    layer_entry(
+        "Llama (windows, frequencies, biases of q, k, v)",
+        llama(
+            windows=(2,),
+            rotary_frequencies=(0.7,),
+            rotary_magnitude=1.3,
+            attention_bias=True,
+            attention_output_bias=False,
+            tied_head=True,
+        ),
+        "models",
+        call=smoothed_loss,
+    ),
+    layer_entry(
+        "Llama (qk_norm, d_head, all biases)",
+        llama(qk_norm=True, d_head=6, attention_bias=True, feed_forward_bias=True),
+        "models",
+        call=smoothed_loss,
+    ),
     layer_entry("BERT", bert(), "models", call=masked_loss, **IN_BLOCK),
     layer_entry("BERT (pre-norm)", bert(norm_first=True), "models", call=masked_loss, **IN_BLOCK),
     layer_entry(

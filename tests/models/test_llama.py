@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from scratchformer.models import Llama, LlamaConfig
 from scratchformer.ops import dropout, rms_norm, rotary, scaled_dot_product_attention, silu
 from tests.closeness import assert_close
 from tests.gradients import with_random_values
-from tests.models.every_model import assert_starts_normal
+from tests.models.every_model import assert_comes_back, assert_starts_normal
 from tests.strategies import seeds
 
 few = settings(max_examples=8)
@@ -24,9 +25,13 @@ def llama(seed: int = 0, **options: Any) -> Llama:
 
 def formula(model: Llama, ids: ndarray, generator: np.random.Generator | None) -> ndarray:
     config, value = model.config, {name: parameter.value for name, parameter in model.parameters().items()}
-    width = config.d_model // config.num_heads
+    width = config.d_head or config.d_model // config.num_heads
     kv_heads = config.num_kv_heads or config.num_heads
     positions = np.arange(ids.shape[-1])
+    distance = positions[:, None] - positions
+
+    def mapped(x: ndarray, name: str) -> ndarray:
+        return x @ value[f"{name}.weight"] + value.get(f"{name}.bias", 0)
 
     def heads(z: ndarray) -> ndarray:
         return np.stack(np.split(z, z.shape[-1] // width, axis=-1), axis=-3)
@@ -34,8 +39,14 @@ def formula(model: Llama, ids: ndarray, generator: np.random.Generator | None) -
     def normed(x: ndarray, name: str) -> ndarray:
         return rms_norm(x, value[f"{name}.weight"], eps=config.eps)[0]
 
-    def turned(x: ndarray) -> ndarray:
-        return rotary(x, positions, base=config.rotary_base, scaling=config.rotary_scaling)[0]
+    def turned(x: ndarray, name: str) -> ndarray:
+        x = normed(x, name) if config.qk_norm else x
+        if config.rotary_frequencies is None:
+            return rotary(x, positions, base=config.rotary_base, scaling=config.rotary_scaling)[0]
+        angles = positions[:, None] * np.array(config.rotary_frequencies)
+        a, b = np.split(x, 2, axis=-1)
+        turns = [a * np.cos(angles) - b * np.sin(angles), a * np.sin(angles) + b * np.cos(angles)]
+        return config.rotary_magnitude * np.concatenate(turns, axis=-1)
 
     def dropped(x: ndarray) -> ndarray:
         return dropout(x, config.dropout, generator)[0]
@@ -43,22 +54,24 @@ def formula(model: Llama, ids: ndarray, generator: np.random.Generator | None) -
     x = dropped(value["token_embedding.table"][ids])
     for i in range(config.num_layers):
         z = normed(x, f"blocks.{i}.attention_norm")
-        key_value = z @ value[f"blocks.{i}.attention.key_value.weight"]
-        query = turned(heads(z @ value[f"blocks.{i}.attention.query.weight"]))
-        key = turned(heads(key_value[..., : kv_heads * width]))
+        key_value = mapped(z, f"blocks.{i}.attention.key_value")
+        query = turned(heads(mapped(z, f"blocks.{i}.attention.query")), f"blocks.{i}.attention.query_norm")
+        key = turned(heads(key_value[..., : kv_heads * width]), f"blocks.{i}.attention.key_norm")
+        window = config.windows[i] if config.windows else None
         attended, _ = scaled_dot_product_attention(
             query,
             np.repeat(key, config.num_heads // kv_heads, axis=-3),
             np.repeat(heads(key_value[..., kv_heads * width :]), config.num_heads // kv_heads, axis=-3),
+            None if window is None else distance < window,
             is_causal=True,
             dropout=config.dropout,
             generator=generator,
         )
         attended = np.concatenate([attended[..., head, :, :] for head in range(config.num_heads)], axis=-1)
-        x = x + dropped(attended @ value[f"blocks.{i}.attention.output.weight"])
-        up = normed(x, f"blocks.{i}.feed_forward_norm") @ value[f"blocks.{i}.feed_forward.up.weight"]
+        x = x + dropped(mapped(attended, f"blocks.{i}.attention.output"))
+        up = mapped(normed(x, f"blocks.{i}.feed_forward_norm"), f"blocks.{i}.feed_forward.up")
         gate, u = np.split(up, 2, axis=-1)
-        x = x + dropped((silu(gate)[0] * u) @ value[f"blocks.{i}.feed_forward.down.weight"])
+        x = x + dropped(mapped(silu(gate)[0] * u, f"blocks.{i}.feed_forward.down"))
     head = value["token_embedding.table"].T if config.tied_head else value["head.weight"]
     return normed(x, "norm") @ head
 
@@ -81,6 +94,54 @@ def test_logits_are_those_of_the_formula(
     assert_close(model(ids)[0], formula(model, ids, None), 1e-12)
     logits, _ = model(ids, generator=np.random.default_rng(seed))
     assert_close(logits, formula(model, ids, np.random.default_rng(seed)), 1e-12)
+
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "Mistral": {"windows": (3, None), "num_kv_heads": 2},
+    "Qwen2": {"attention_bias": True, "attention_output_bias": False, "tied_head": True},
+    "Qwen3": {"qk_norm": True, "d_head": 6, "num_kv_heads": 1, "d_model": 5},
+    "all biases": {"attention_bias": True, "feed_forward_bias": True},
+    "frequencies": {"rotary_frequencies": (1.0, 0.3, 0.0), "rotary_magnitude": 1.2, "d_head": 6},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@given(seed=seeds)
+@few
+def test_logits_of_other_families_are_those_of_the_formula(family: str, seed: int) -> None:
+    model = with_random_values(llama(seed, eps=0.1, **FAMILIES[family]), seed)
+    ids = np.random.default_rng(seed).integers(0, 7, (2, 6))
+    assert_close(model(ids)[0], formula(model, ids, None), 1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_model_of_another_family_comes_back(tmp_path: Path, family: str) -> None:
+    ids = np.array([[0, 1, 2]])
+    assert_comes_back(tmp_path, llama(**FAMILIES[family]), lambda model: model(ids)[0])
+
+
+@pytest.mark.parametrize(
+    ("family", "added"),
+    [
+        ("Mistral", {}),
+        ("Qwen2", {"attention.query.bias": 8, "attention.key_value.bias": 16}),
+        ("Qwen3", {"attention.query_norm.weight": 6, "attention.key_norm.weight": 6}),
+        (
+            "all biases",
+            {
+                "attention.query.bias": 8,
+                "attention.key_value.bias": 16,
+                "attention.output.bias": 8,
+                "feed_forward.up.bias": 48,
+                "feed_forward.down.bias": 8,
+            },
+        ),
+    ],
+)
+def test_options_add_these_vectors_to_a_block(family: str, added: dict[str, int]) -> None:
+    vectors = {name: len(p.value) for name, p in llama(**FAMILIES[family]).parameters().items() if p.value.ndim == 1}
+    own = {name for name in vectors if name.startswith("blocks.1.") and "_norm" not in name.split(".")[2]}
+    assert {name.removeprefix("blocks.1."): vectors[name] for name in own} == added
 
 
 @given(num_kv_heads=st.sampled_from([1, 2]), seed=seeds)
@@ -161,13 +222,23 @@ def test_it_starts_as_gpt_2_does() -> None:
             ({size: 0}, f"{size} must be at least 1, got 0")
             for size in ("vocabulary_size", "context_length", "num_layers", "num_heads", "d_model", "num_kv_heads")
         ),
-        ({"d_hidden": 0}, "hidden_width must be at least 1, got 0"),
+        ({"d_hidden": 0}, "d_hidden must be at least 1, got 0"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
         ({"num_heads": 3}, "num_heads 3 does not divide d_model 8 into even widths"),
         ({"num_heads": 8}, "num_heads 8 does not divide d_model 8 into even widths"),
         ({"num_kv_heads": 3}, "num_kv_heads 3 does not divide num_heads 4"),
-        ({"eps": -0.1}, "eps must not be negative, got -0.1"),
-        ({"eps": math.nan}, "eps must not be negative, got nan"),
+        ({"eps": -0.1}, "eps must be finite and not negative, got -0.1"),
+        ({"eps": math.nan}, "eps must be finite and not negative, got nan"),
+        ({"d_head": 0}, "d_head must be at least 1, got 0"),
+        ({"d_head": 3}, "d_head must be even, got 3"),
+        ({"windows": (3,)}, "windows must be one for each of 2 layers, got 1"),
+        ({"windows": (3, 0)}, "windows must be at least 1, got 0"),
+        (
+            {"rotary_frequencies": (1.0, 0.5)},
+            r"rotary_frequencies must be 1 finite numbers, one for each pair of a head's features, got \(1.0, 0.5\)",
+        ),
+        ({"rotary_frequencies": (math.nan,)}, r"rotary_frequencies must be 1 finite .*, got \(nan,\)"),
+        ({"rotary_magnitude": 0.0}, "rotary_magnitude must be positive and finite, got 0.0"),
         ({"rotary_base": 0.0}, "rotary_base must be positive and finite, got 0.0"),
         ({"rotary_scaling": math.inf}, "rotary_scaling must be positive and finite, got inf"),
     ],
