@@ -27,7 +27,9 @@ def stream_text(
 ) -> Iterator[str]:
     """Yields the text of the tokens of one sequence in pieces, each as soon as it is certain.
 
-    A piece ends in no half character; only where all tokens end in one, it comes last, as U+FFFD. What may be the beginning of a stop string is kept back until that is decided.
+    A piece ends in no half character; only where all tokens end in one, it comes last, as U+FFFD. What may be the
+    beginning of a stop string is kept back until that is decided.
+
     Put together, the pieces are the text of all tokens up to the first stop token or stop string, which is left out.
     The stop string that is complete first is the first; of several that are complete at one character, the longest.
 

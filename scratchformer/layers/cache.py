@@ -120,13 +120,15 @@ class KeyValueCache:
         length, end = stored.length, stored.length + key.shape[-2]
         if end > self.capacity:
             raise ValueError(
-                f"KeyValueCache: key has {end - length} positions, with {length} of {self.capacity} there is no room for them"
+                f"KeyValueCache: key has {end - length} positions, "
+                f"with {length} of {self.capacity} there is no room for them"
             )
         for name, new, old in (("key", key, stored.key), ("value", value, stored.value)):
             expected = (*old.shape[:-2], new.shape[-2], old.shape[-1])
             if new.shape != expected or new.dtype != old.dtype:
                 raise ValueError(
-                    f"KeyValueCache: {name} has shape {new.shape} and dtype {new.dtype}, expected {expected} and {old.dtype}"
+                    f"KeyValueCache: {name} has shape {new.shape} and dtype {new.dtype}, "
+                    f"expected {expected} and {old.dtype}"
                 )
         if end - stored.start > stored.key.shape[-2]:
             return stored.move_on(key, value, reach)
