@@ -37,5 +37,5 @@ def test_sizes_must_be_at_least_one() -> None:
         greedy_answers(tiny("learned"), prompts, 0)
     with pytest.raises(ValueError, match=r"^greedy_answers: batch_size must be at least 1, got 0$"):
         greedy_answers(tiny("learned"), prompts, 1, batch_size=0)
-    with pytest.raises(TypeError, match=r"^generate: prompts? must"):
+    with pytest.raises(TypeError, match=r"^greedy_answers: prompts must be an integer array, got float64$"):
         greedy_answers(tiny("learned"), prompts * 1.0, 1)

@@ -116,7 +116,7 @@ def call_beam_search(model: Any, prompts: Any, num_tokens: int, **options: Any) 
 @pytest.mark.parametrize(
     ("prompts", "num_tokens", "options", "message"),
     [
-        (np.zeros((2, 0), int), 1, {}, "prompt is empty, expected at least one token"),
+        (np.zeros((2, 0), int), 1, {}, "prompts is empty, expected at least one token"),
         (np.zeros((0, 2), int), 1, {}, r"prompts has shape \(0, 2\), expected at least one prompt"),
         ([], 1, {}, "prompts is empty, expected at least one prompt"),
         ([np.array([1]), np.zeros(0, int)], 1, {}, r"prompts\[1\] is empty, expected at least one token"),
@@ -126,8 +126,8 @@ def call_beam_search(model: Any, prompts: Any, num_tokens: int, **options: Any) 
         (np.array([1]), -1, {}, "num_tokens must not be negative, got -1"),
         (np.array([1]), 1, {"context_length": 0}, "context_length must be at least 1, got 0"),
         (np.array([1]), 1, {"stop": (2, -3)}, "stop must hold no negative token, got -3"),
-        (np.array([1]), 1, {"stop": (2.0,)}, "stop must hold integers, got float"),
-        (np.array([1]), 1, {"stop": 2}, "stop must be a collection of tokens, got int"),
+        (np.array([1]), 1, {"stop": (2.0,)}, r"stop\[0\] must be an integer, got 2.0"),
+        (np.array([1]), 1, {"stop": 2}, "stop must be a collection, got 2"),
         (np.array([1]), 1, {"cache": KeyValueCache(4), "use_cache": False}, "cache was given, but use_cache is False"),
         (
             [np.array([1]), np.arange(5)],
@@ -166,7 +166,7 @@ def test_a_cache_that_was_used_is_refused() -> None:
 
 @pytest.mark.usefixtures("unchecked")
 def test_prompts_without_a_dimension_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^generate: prompts must have at least one dimension, got none$"):
+    with pytest.raises(ValueError, match=r"^generate: prompts must have at least 1 dimension\(s\), got shape \(\)$"):
         generate(tiny("learned"), np.array(1), 1, context_length=4, choose=greedy)
 
 
