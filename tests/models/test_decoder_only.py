@@ -264,7 +264,9 @@ def test_a_pass_through_a_cache_counts_on_and_has_no_backward(kind: str) -> None
     for cut in (slice(0, 4), slice(4, 5), slice(5, 9)):
         part, backward = model(ids[:, cut], cache=cache)
         assert_close(part, whole[:, cut], 1e-12)
-        with pytest.raises(TypeError, match=r"^KeyValueCache: a forward pass through a key-value cache has no backward; "):
+        with pytest.raises(
+            TypeError, match=r"^KeyValueCache: a forward pass through a key-value cache has no backward; "
+        ):
             backward(part)
     with pytest.raises(ValueError, match=r"^(GPT|Llama): ids has 13 positions, the context holds 12$"):
         model(ids[:, :4], cache=cache)

@@ -121,6 +121,7 @@ def test_a_checkpoint_from_before_there_were_options_still_loads(tmp_path: Path)
     checkpoint = model_checkpoint(model)
     for name in ("positions", "norm_first", "activation", "eps", "d_hidden"):
         del checkpoint.description["model"]["config"][name]
+    checkpoint.description["scratchformer"] = "0.0"
     write_checkpoint(tmp_path / "old.safetensors", checkpoint)
     loaded = load(tmp_path / "old.safetensors")
     assert loaded.config == model.config
