@@ -180,7 +180,9 @@ class _Folder:
                 self.make_special(backend, name)
         for values in (self.config, self.map):
             for key in EXTRA_KEYS:
-                extra = values.get(key) or ()
+                extra = values.get(key) or []
+                if not isinstance(extra, list | dict):
+                    raise self.error("tokenizer_config.json", f"{key} is {extra!r:.80}, expected a list of tokens")
                 for value in extra.values() if isinstance(extra, dict) else extra:
                     content = self.content(key, value)
                     if backend.token_to_id(content) is not None:

@@ -21,7 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 MOST_SECONDS = 5.0
-MOST_STEPS = 500_000
+MOST_STEPS = 200_000
 MOST_CHARACTERS = 2**22
 """Of a text, or items of a list, that a template makes."""
 MOST_PRODUCT = 2**28

@@ -108,11 +108,12 @@ class Tokenizer:
         checked = self._check_ids("decode", ids)
         return str(self.backend.decode(checked, skip_special_tokens=skip_special_tokens))
 
-    def stream(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> Iterator[str]:
+    def stream(self, ids: Iterable[int] | Integer[ndarray, " n"], *, skip_special_tokens: bool = True) -> Iterator[str]:
         """The text of ids as they come, in pieces of complete characters.
 
         A character can take several tokens, so a token whose text ends in an incomplete one waits for the next. The
-        pieces together are what `decode` gives for all ids.
+        pieces together are what `decode` gives for all ids; only where the bytes of a SentencePiece tokenizer are no
+        characters can another number of them be U+FFFD.
         """
         before: list[int] = []  # the tokens of the last piece: some tokens look different at the start of a text
         waiting: list[int] = []
@@ -174,25 +175,32 @@ class Tokenizer:
         return self._encode_marked(text, {ord(mark): token[0] for token, mark in marks.items()})
 
     def save(self, folder: Path | str) -> None:
-        """Writes `tokenizer.json` and `tokenizer_config.json`, which transformers opens with the same ids."""
+        """Writes `tokenizer.json` and `tokenizer_config.json`, which transformers opens with the same ids.
+
+        Raises ValueError, before anything is written, when they cannot express the tokenizer.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         state = json.loads(self.backend.to_str())
         if self.stand_ins:
-            vocabulary = state["model"]["vocab"]
-            state["model"]["vocab"] = {text: i for text, i in vocabulary.items() if i < self.vocabulary_size}
-            state["model"]["merges"] = [
-                pair for pair in state["model"]["merges"] if all(part in state["model"]["vocab"] for part in pair)
-            ]
-        config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+            self._leave_out_stand_ins(state["model"])
+        config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
         config |= {f"{role}_token": self.backend.id_to_token(i) for role, i in self.roles.items()}
         if self.templates:
             named = [{"name": name, "template": source} for name, source in self.templates.items()]
             config["chat_template"] = self.templates["default"] if list(self.templates) == ["default"] else named
-        config["clean_up_tokenization_spaces"] = False
+        folder.mkdir(parents=True, exist_ok=True)
         for name, value in (("tokenizer.json", state), ("tokenizer_config.json", config)):
             text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
             replace_file(folder / name, [text.encode("utf-8")])
+
+    def _leave_out_stand_ins(self, model: dict[str, Any]) -> None:
+        kept = {text: i for text, i in model["vocab"].items() if i < self.vocabulary_size}
+        for part in (part for pair in model["merges"] for part in pair):
+            if part not in kept:
+                raise ValueError(
+                    f"save: tokens are merged from {part!r}, which is no token itself; tokenizer.json cannot say that"
+                )
+        model["vocab"] = kept
 
     def _encode(self, function: str, text: str, add_special_tokens: bool, parse_special: bool) -> Any:
         if not isinstance(text, str):
