@@ -1,13 +1,20 @@
-"""Sums along the last axis and across rows, written as products because BLAS adds faster than `sum` does."""
+"""Sums along the last axis and across rows, as products: BLAS adds faster than `sum` does.
+
+BLAS adds numbers one after the other, in a few lanes, so that rounding errors grow with their number. Long sums are
+therefore sums of the sums of blocks.
+"""
 
 import math
 
 import numpy as np
 
+LONG, BLOCK = 512, 256
+"""Sums of more numbers than LONG are cut into blocks of BLOCK."""
+
 
 def row_sum(x: np.ndarray) -> np.ndarray:
     """Sum along the last axis, which is kept with length 1: (..., n) to (..., 1)."""
-    return (x @ np.ones(x.shape[-1], x.dtype))[..., None]
+    return row_dot(np.ones(x.shape[-1], x.dtype), x)
 
 
 def row_mean(x: np.ndarray) -> np.ndarray:
@@ -16,18 +23,52 @@ def row_mean(x: np.ndarray) -> np.ndarray:
 
 
 def row_dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Inner products along the last axis: (..., n) to (..., 1). For real arrays: `vecdot` conjugates `a`."""
-    return np.vecdot(a, b)[..., None]
+    """Sum of a b along the last axis, which is kept with length 1: two (..., n) to (..., 1)."""
+    if a.shape[-1] > LONG:
+        (a_blocks, a_rest), (b_blocks, b_rest) = _in_blocks(a), _in_blocks(b)
+        return row_sum(row_dot(a_blocks, b_blocks)[..., 0]) + row_dot(a_rest, b_rest)
+    return np.vecdot(a.conj(), b)[..., None]  # vecdot conjugates its first argument: conj undoes it
+
+
+def _in_blocks(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A long last axis cut into whole blocks, (..., blocks, BLOCK), and the rest (..., n modulo BLOCK), as views."""
+    whole = x.shape[-1] // BLOCK * BLOCK
+    return x[..., :whole].reshape(*x.shape[:-1], whole // BLOCK, BLOCK), x[..., whole:]
 
 
 def column_sum(x: np.ndarray) -> np.ndarray:
     """Sum over all axes but the last: (..., n) to (n,)."""
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    if len(rows) > LONG:
+        whole = len(rows) // BLOCK * BLOCK
+        blocks = rows[:whole].reshape(whole // BLOCK, BLOCK, rows.shape[1])
+        return column_sum(np.ones(BLOCK, x.dtype) @ blocks) + column_sum(rows[whole:])
     return np.ones(len(rows), x.dtype) @ rows
+
+
+def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:
+    """1 / sqrt(mean(x^2) + eps) along the last axis, which is kept with length 1: (..., n) to (..., 1).
+
+    Rows whose squares overflow, or are too small for the dtype and for eps, are divided by their largest element first.
+    """
+    n = x.shape[-1]
+    with np.errstate(over="ignore"):
+        mean_square = row_dot(x, x) / n + eps
+    is_usual = (mean_square.real >= np.finfo(x.dtype).tiny) & (mean_square.real < np.inf)
+    if is_usual.all():
+        return 1 / np.sqrt(mean_square)
+    largest = np.abs(x).max(axis=-1, keepdims=True, initial=0)
+    size = np.where(is_usual | (largest == 0) | np.isinf(largest), 1, largest)
+    z = x / size
+    return 1 / np.sqrt(row_dot(z, z) / n + eps / size / size) / size
 
 
 def unbroadcast(dx: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The gradient of an array of this `shape` that was broadcast to the shape of `dx`: the sum over its copies."""
     added = dx.ndim - len(shape)
-    stretched = tuple(added + i for i, n in enumerate(shape) if n == 1 and dx.shape[added + i] != 1)
-    return dx.sum(axis=(*range(added), *stretched), keepdims=True).reshape(shape)
+    axes = (*range(added), *(added + i for i, n in enumerate(shape) if n == 1 and dx.shape[added + i] != 1))
+    if not axes:
+        return dx.reshape(shape)
+    copies = np.moveaxis(dx, axes, range(len(axes)))
+    kept = copies.shape[len(axes) :]
+    return column_sum(copies.reshape(*copies.shape[: len(axes)], math.prod(kept))).reshape(shape)

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
@@ -129,10 +129,31 @@ def test_eps_stands_inside_the_square_root(exponent: int, seed: int) -> None:
     check_op(lambda x: layer_norm(x, eps=1e-2), x, seed=seed)
 
 
-def test_an_equal_row_gives_the_bias_and_a_finite_gradient() -> None:
-    weight, bias, dy = normal(1, (3,), (3,), (2, 3))
-    y, backward = layer_norm(np.full((2, 3), 4.0), weight, bias)
+@given(number=st.floats(-(2.0**100), 2.0**100, width=32), n=st.sampled_from([3, 48, 768, 1000, 4096]))
+@example(number=1000.0999755859375, n=768)
+@example(number=12345678.0, n=1000)
+def test_a_row_of_one_number_gives_the_bias_exactly(number: float, n: int) -> None:
+    (bias,) = normal(1, (n,), dtype=np.float32)
+    y, _ = layer_norm(np.full((2, n), number, np.float32), np.ones(n, np.float32), bias)
     assert np.array_equal(y, np.tile(bias, (2, 1)))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
+@pytest.mark.parametrize("n", [4096, 50_257])
+def test_float32_is_as_exact_far_from_zero_and_in_long_rows(n: int, offset: float) -> None:
+    x, dy = normal(5, (2, n), (2, n), dtype=np.float32)
+    x += np.float32(offset)
+    weight = np.ones(n, np.float32)
+    for norm in (layer_norm, rms_norm):
+        y, backward = norm(x, weight)
+        exact_y, exact_backward = norm(x.astype(np.float64), weight.astype(np.float64))
+        assert_close(y, exact_y, 3e-7)
+        assert_close(backward(dy)[0], exact_backward(dy.astype(np.float64))[0], 5e-7)
+
+
+def test_an_equal_row_has_a_finite_gradient() -> None:
+    weight, bias, dy = normal(1, (3,), (3,), (2, 3))
+    _, backward = layer_norm(np.full((2, 3), 4.0), weight, bias)
     dx, dweight, _ = backward(dy)
     dz = dy * weight
     assert_close(dx, (dz - dz.mean(-1, keepdims=True)) / math.sqrt(1e-5), 1e-14)

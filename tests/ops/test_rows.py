@@ -1,0 +1,57 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from scratchformer.ops.rows import BLOCK, LONG, column_sum, inverse_rms, row_dot, row_sum, unbroadcast
+from tests.closeness import assert_close
+from tests.strategies import batch_shapes, normal, seeds
+
+lengths = st.one_of(st.integers(0, 5), st.sampled_from([LONG, LONG + 1, 2 * BLOCK + 3, LONG * BLOCK + 1]))
+
+
+@settings(max_examples=30)
+@given(batch=batch_shapes, n=lengths, seed=seeds, is_complex=st.booleans())
+def test_sums_are_those_of_numpy(batch: tuple[int, ...], n: int, seed: int, is_complex: bool) -> None:
+    a, b = normal(seed, (*batch, n), (*batch, n))
+    if is_complex:
+        a = a + 1j * b
+    scale = max(np.abs(a).sum(), 1)
+    assert np.abs(row_sum(a) - a.sum(axis=-1, keepdims=True)).max(initial=0) <= 1e-14 * scale
+    assert np.abs(row_dot(a, b) - (a * b).sum(axis=-1, keepdims=True)).max(initial=0) <= 1e-14 * scale
+    columns = np.moveaxis(a, -1, 0)
+    expected = columns.sum(axis=tuple(range(columns.ndim - 1)))
+    assert np.abs(column_sum(columns) - expected).max(initial=0) <= 1e-14 * scale
+
+
+@pytest.mark.parametrize("n", [3, 384, LONG, 768, 4096, 50_257, 2**20])
+@pytest.mark.parametrize("total", [row_sum, lambda x: column_sum(x.T), lambda x: row_dot(x, np.ones_like(x))])
+def test_float32_adds_up_long_rows_of_one_number(total: Callable, n: int) -> None:
+    x = np.full((1, n), np.float32(0.9376))
+    assert abs(total(x).item() / (n * float(x[0, 0])) - 1) <= 1e-6
+
+
+@given(seed=seeds, copies=st.sampled_from([1, 3, LONG + 5]))
+def test_unbroadcast_adds_up_the_copies_of_every_element(seed: int, copies: int) -> None:
+    (dx,) = normal(seed, (copies, 2, 3, 4))
+    assert_close(unbroadcast(dx, (1, 3, 1)), dx.sum(axis=(0, 1, 3)).reshape(1, 3, 1), 1e-13)
+    assert_close(unbroadcast(dx, (copies, 2, 3, 4)), dx, 0)
+    assert_close(unbroadcast(dx, ()), np.asarray(dx.sum()), 1e-12)
+
+
+@given(exponent=st.integers(-150, 150), n=st.sampled_from([1, 3, LONG + 1]), seed=seeds)
+@example(exponent=19, n=4, seed=0)
+def test_squares_that_leave_the_range_of_the_dtype_do_not_spoil_the_norm(exponent: int, n: int, seed: int) -> None:
+    (x,) = normal(seed, (2, n))
+    size = 10.0 ** (exponent if abs(exponent) < 37 else exponent * 2)  # up to 1e300
+    dtype = np.float32 if abs(exponent) < 37 else np.float64
+    expected = 1 / np.sqrt((x.astype(dtype).astype(np.longdouble) ** 2).mean(axis=-1, keepdims=True))
+    found = inverse_rms((x * size).astype(dtype), 0.0)
+    np.testing.assert_allclose((found * size).astype(np.float64), expected.astype(np.float64), rtol=2e-6)
+
+
+def test_eps_counts_beside_squares_that_overflow_or_vanish() -> None:
+    x = np.array([[3e-30, 4e-30], [3e30, 4e30]], np.float32)
+    np.testing.assert_allclose(inverse_rms(x, 1e-6), [[1e3], [1 / (5e30 / np.sqrt(2))]], rtol=1e-6)
