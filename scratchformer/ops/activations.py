@@ -2,7 +2,7 @@ import math
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Inexact
+from jaxtyping import Float, Inexact
 from numpy import ndarray
 
 from scratchformer.ops.checks import check_choice
@@ -73,15 +73,46 @@ def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
 
 
 def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
-    t = np.tanh(x * (SQRT_2_OVER_PI + SQRT_2_OVER_PI * CUBIC * x * x))
-    half = 0.5 * x
-    y = half + half * t
+    slope, cubic = 2 * SQRT_2_OVER_PI, 2 * SQRT_2_OVER_PI * CUBIC
+    # Phi(x) is 1 / (1 + exp(-u)) with twice the argument of tanh for u. 1 + tanh would cancel for negative x.
+    u = x * x
+    u *= cubic
+    u += slope
+    u *= x
+    e = exp_minus(u)
+    y = 1 + e
+    np.divide(x, y, out=y)
 
     def backward(dy: ndarray) -> ndarray:
-        slope = (1 - t * t) * x  # multiplied first: it is 0 where x * x would overflow
-        return dy * (0.5 + 0.5 * t + 0.5 * SQRT_2_OVER_PI * slope + 1.5 * SQRT_2_OVER_PI * CUBIC * slope * x * x)
+        phi, dphi = sigmoid_and_slope(e)
+        dphi *= x  # multiplied first: it is 0 where x * x would overflow
+        dx = dphi * (3 * cubic)
+        dx *= x
+        dx *= x
+        dphi *= slope
+        dx += dphi
+        dx += phi
+        dx *= dy
+        return dx
 
     return y, backward
+
+
+def exp_minus(x: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
+    """exp(-x), infinite where it overflows. A complex one stays finite, since 1 / (1 + infinity) would be NaN."""
+    exponent = -x if np.isrealobj(x) else np.minimum(-x, math.log(np.finfo(x.dtype).max))
+    with np.errstate(over="ignore"):
+        return np.exp(exponent, out=exponent)
+
+
+def sigmoid_and_slope(e: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*shape"], Float[ndarray, "*shape"]]:
+    """s = 1 / (1 + e) for e = exp(-x), and its derivative s (1 - s) = e s^2, in which 1 - s does not cancel."""
+    s = 1 + e
+    np.reciprocal(s, out=s)
+    slope = np.minimum(e, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
+    slope *= s
+    slope *= s
+    return s, slope
 
 
 @op
@@ -121,12 +152,15 @@ def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
 
     Derivation: `python -m scratchformer derive swiglu`.
     """
-    positive = x.real > 0
-    exponential = np.exp(np.where(positive, -x, x))  # exp(-|x|) for real x, which cannot overflow
-    s = np.where(positive, x.dtype.type(1), exponential) / (1 + exponential)
-    y = x * s
+    e = exp_minus(x)
+    y = 1 + e
+    np.divide(x, y, out=y)
 
     def backward(dy: ndarray) -> ndarray:
-        return dy * s * (1 + x * (1 - s))
+        s, dx = sigmoid_and_slope(e)
+        dx *= x
+        dx += s
+        dx *= dy
+        return dx
 
     return y, backward

@@ -51,19 +51,26 @@ def cross_entropy(
     rows, n = np.arange(len(x)), max(len(x), 1)  # without a counted target the loss is an empty sum, 0
 
     z = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)
-    expected = (1 - label_smoothing) * z[rows, target]
-    if label_smoothing:
-        expected = expected + label_smoothing * row_mean(z)[:, 0]
+    z_target = z[rows, target]
+    spread = label_smoothing * (z_target - row_mean(z)[:, 0]) if label_smoothing else 0
     exponentials = np.exp(z, out=z)
-    total = row_sum(exponentials)  # (counted, 1)
-    loss = np.sum(np.log(total)[:, 0] - expected) / n
+    e_target = exponentials[rows, target]
+    exponentials[rows, target] = 0
+    others = row_sum(exponentials)[:, 0]
+    total = others + e_target
+    exponentials[rows, target] = -others  # over total this is p - 1, without cancelling where p is near 1
+    # If the target is the likeliest class, log(total) is near 0 and would lose its digits.
+    is_likeliest = z_target.real == 0
+    surprise = np.log1p(others / np.where(is_likeliest, e_target, 1))
+    np.copyto(surprise, np.log(total) - z_target, where=~is_likeliest)
+    loss = np.sum(surprise + spread) / n
 
     def backward(dloss: float) -> ndarray:
         share = dtype.type(dloss / n)
-        dx = exponentials * (share / total)  # (counted, classes)
+        dx = exponentials * (share / total)[:, None]  # (counted, classes)
         if label_smoothing:
+            dx[rows, target] += share * label_smoothing
             dx -= share * label_smoothing / classes
-        dx[rows, target] -= share * (1 - label_smoothing)
         if len(rows) == targets.size:
             return dx.reshape(shape)
         dlogits = np.zeros(shape, dtype)

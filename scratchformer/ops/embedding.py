@@ -5,6 +5,9 @@ from numpy import ndarray
 from scratchformer.ops.checks import check_indices
 from scratchformer.ops.contract import Backward, op
 
+LONGEST_SEGMENT, PIECE = 1024, 256
+"""Segments of more rows than the first number are cut into pieces of as many as the second."""
+
 
 @op
 def embedding(
@@ -46,4 +49,21 @@ def add_rows(
     order = ids.ravel().argsort(kind="stable")
     sorted_ids = ids.ravel()[order]
     starts = np.flatnonzero(np.concatenate(([True], sorted_ids[1:] != sorted_ids[:-1])))
-    table[sorted_ids[starts]] += np.add.reduceat(rows.reshape(ids.size, table.shape[1])[order], starts, axis=0)
+    table[sorted_ids[starts]] += segment_sums(rows.reshape(ids.size, table.shape[1])[order], starts)
+
+
+def segment_sums(
+    rows: Inexact[ndarray, "n d"], starts: Integer[ndarray, " segments"]
+) -> Inexact[ndarray, "segments d"]:
+    """The sum of the rows of each segment, which goes on to the next start. Long segments are cut into pieces first.
+
+    `reduceat` adds row after row, so that the rounding error of a long segment would grow with its length.
+    """
+    lengths = np.diff(starts, append=len(rows))
+    if lengths.max() <= LONGEST_SEGMENT:
+        return np.add.reduceat(rows, starts, axis=0)
+    pieces = -(-lengths // PIECE)  # of each segment
+    first_piece = pieces.cumsum() - pieces
+    within = np.arange(pieces.sum()) - np.repeat(first_piece, pieces)
+    piece_starts = np.repeat(starts, pieces) + PIECE * within
+    return segment_sums(np.add.reduceat(rows, piece_starts, axis=0), first_piece)

@@ -7,6 +7,9 @@ from numpy import ndarray
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.rows import column_sum
 
+MANY_ROWS = 2**15
+"""A sum over more rows than these is the sum of the sums over its halves, so that rounding errors do not add up."""
+
 
 @op
 def linear(
@@ -41,8 +44,16 @@ def linear(
         drows = dy.reshape(len(rows), d_out)  # (batch, out)
         dx = (drows @ weight.T).reshape(shape)
         # In the memory layout of the weight: adding it to the gradient of a transposed (tied) table stays contiguous.
-        dweight = np.matmul(rows.T, drows, out=np.empty_like(weight))
+        dweight = product_over_rows(rows, drows, like=weight)
         dbias = None if bias is None else column_sum(dy)
         return dx, dweight, dbias
 
     return y, backward
+
+
+def product_over_rows(a: Inexact[ndarray, "n i"], b: Inexact[ndarray, "n j"], like: ndarray) -> Inexact[ndarray, "i j"]:
+    """a^T b in the memory layout of `like`. BLAS adds up rows one after the other: many are cut in halves."""
+    if len(a) > MANY_ROWS:
+        half = len(a) // 2
+        return product_over_rows(a[:half], b[:half], like) + product_over_rows(a[half:], b[half:], like)
+    return np.matmul(a.T, b, out=np.empty_like(like))

@@ -37,7 +37,7 @@ def log_softmax(x: Inexact[ndarray, "*batch n"]) -> tuple[Inexact[ndarray, "*bat
     """Logarithm of the softmax along the last axis: y_i = x_i - log sum_j exp(x_j).
 
     Returns:
-        y (read-only, backward keeps it), and `backward(dy)` giving dx_i = dy_i - exp(y_i) sum_j dy_j.
+        y, and `backward(dy)` giving dx_i = dy_i - exp(y_i) sum_j dy_j.
 
     Raises:
         TypeError: an x that is not floating.
@@ -46,10 +46,11 @@ def log_softmax(x: Inexact[ndarray, "*batch n"]) -> tuple[Inexact[ndarray, "*bat
     Derivation: `python -m scratchformer derive softmax`.
     """
     check_last_axis("log_softmax", "x", x)
-    y = x - x.real.max(axis=-1, keepdims=True)
-    y -= np.log(row_sum(np.exp(y)))
+    z = x - x.real.max(axis=-1, keepdims=True)
+    exponentials = np.exp(z)
+    total = row_sum(exponentials)
 
     def backward(dy: ndarray) -> ndarray:
-        return dy - np.exp(y) * row_sum(dy)
+        return dy - exponentials * (row_sum(dy) / total)  # more exact than with exp(y), since y is rounded
 
-    return y, backward
+    return z - np.log(total), backward

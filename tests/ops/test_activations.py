@@ -100,12 +100,17 @@ def test_tanh_gelu_has_its_slope_where_squares_overflow() -> None:
     np.testing.assert_array_equal(dx, [0, 3])
 
 
-def test_silu_keeps_its_digits_far_below_zero() -> None:
-    x = -np.linspace(1.0, 80.0, 80)
-    expected = np.array([v / (1 + math.exp(-v)) for v in x])
-    for dtype, tolerance in ((np.float64, 1e-14), (np.float32, 1e-5)):
-        y, _ = silu(x.astype(dtype))
-        assert np.abs(y / expected - 1).max() < tolerance
+def test_silu_and_tanh_gelu_keep_their_digits_far_below_zero() -> None:
+    x = -np.linspace(1.0, 9.0, 80, dtype=np.float32).astype(np.float64)
+    exponents: dict[Callable, ndarray] = {
+        silu: -x,
+        lambda x: gelu(x, "tanh"): -2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3),
+    }
+    for op, exponent in exponents.items():
+        expected = np.array([v / (1 + math.exp(e)) for v, e in zip(x, exponent, strict=True)])
+        for dtype, tolerance in ((np.float64, 1e-13), (np.float32, 2e-5)):
+            y, _ = op(x.astype(dtype))
+            assert np.abs(y / expected - 1).max() < tolerance
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -52,6 +52,28 @@ def test_weights_of_huge_scores_are_in_backward_what_they_were_in_forward() -> N
     assert np.array_equal(backward(dy)[2], dy)
 
 
+@settings(max_examples=40)
+@given(
+    exponent=st.sampled_from([-900, -300, 300, 600]),
+    size=st.sampled_from([1.0, 12.0]),
+    is_causal=st.booleans(),
+    seed=seeds,
+)
+def test_a_cotangent_of_any_size_scales_the_gradients(exponent: int, size: float, is_causal: bool, seed: int) -> None:
+    query, key, value, dy = normal(seed, (2, 5, 8), (2, 7, 8), (2, 7, 3), (2, 5, 3))
+    _, backward = blockwise_attention(size * query, size * key, value, is_causal=is_causal)
+    for dx, scaled in zip(backward(dy)[:3], backward(np.ldexp(dy, exponent))[:3], strict=True):
+        np.testing.assert_allclose(scaled, np.ldexp(dx, exponent), rtol=1e-13, atol=1e-305)
+
+
+@pytest.mark.parametrize("size", [1e-280, 1e-170, 1e170, 1e280])
+def test_values_of_any_size_are_weighted_as_usual(size: float) -> None:
+    query, key, value = normal(1, (5, 8), (7, 8), (7, 3))
+    query, key = np.abs(query) * 8, np.abs(key) * (8 if size > 1 else -8)
+    y, _ = blockwise_attention(query, key, value * size)
+    assert_close(y / size, scaled_dot_product_attention(query, key, value)[0], 1e-12)
+
+
 @settings(max_examples=15)
 @given(case=attention_cases(largest=5), dropout=st.sampled_from([0.0, 0.4]))
 def test_gradients(case: AttentionCase, dropout: float) -> None:

@@ -62,6 +62,19 @@ def test_loss_and_gradient_equal_the_definition(
     assert np.abs(backward(-2.5) + 2.5 * dlogits).max() <= 1e-14
 
 
+def test_a_likely_target_keeps_the_digits_of_its_loss_and_gradient() -> None:
+    for margin in (10.0, 30.0, 80.0):
+        loss, backward = cross_entropy(np.array([[margin, 0.0, 0.0]], np.float32), np.array([0]))
+        assert abs(loss / math.log1p(2 * math.exp(-margin)) - 1) <= 1e-6
+        share = math.exp(-margin) / (1 + 2 * math.exp(-margin))
+        np.testing.assert_allclose(backward(), [[-2 * share, share, share]], rtol=1e-6)
+
+
+def test_an_impossible_target_has_an_infinite_loss() -> None:
+    with np.errstate(invalid="raise"):
+        assert cross_entropy(np.array([[0.0, -np.inf]]), np.array([1]))[0] == np.inf
+
+
 def test_without_classes_nothing_can_count() -> None:
     loss, backward = cross_entropy(np.ones((2, 0)), np.full(2, -100))
     assert loss == 0

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.ops import embedding
-from scratchformer.ops.embedding import add_rows
+from scratchformer.ops.embedding import LONGEST_SEGMENT, PIECE, add_rows
 from tests.closeness import assert_close
 from tests.gradients import check_op
 from tests.strategies import batch_shapes, dimensions, normal, seeds
@@ -52,6 +52,22 @@ def test_one_id_throughout_collects_the_whole_gradient() -> None:
     dtable = backward(dy)
     assert_close(dtable[2], dy.sum((0, 1)), 1e-14)
     assert not dtable[[0, 1, 3, 4]].any()
+
+
+@given(seed=seeds, n=st.sampled_from([LONGEST_SEGMENT, LONGEST_SEGMENT + 1, 3 * PIECE + LONGEST_SEGMENT]))
+def test_long_segments_are_those_of_their_ids(seed: int, n: int) -> None:
+    (dy,) = normal(seed, (2 * n, 3))
+    ids = np.random.default_rng(seed).permutation(
+        np.concatenate([np.full(n, 1), np.random.default_rng(seed).integers(4, size=n)])
+    )
+    dtable = embedding(ids, np.zeros((4, 3)))[1](dy)
+    assert_close(dtable, np.stack([dy[ids == i].sum(axis=0) for i in range(4)]), 1e-13)
+
+
+def test_an_id_that_comes_very_often_keeps_its_digits_in_float32() -> None:
+    dy = np.full((2**17, 1), np.float32(0.1))
+    dtable = embedding(np.zeros(2**17, int), np.zeros((1, 1), np.float32))[1](dy)
+    assert abs(dtable.item() / (2**17 * float(dy[0, 0])) - 1) <= 1e-6
 
 
 def test_the_output_is_a_copy_of_the_table() -> None:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.ops import linear
+from scratchformer.ops.linear import MANY_ROWS
 from tests.closeness import assert_close
 from tests.gradients import check_op
 from tests.strategies import batch_shapes, dimensions, normal, seeds
@@ -62,3 +63,22 @@ def test_errors_name_the_argument() -> None:
         backward(np.zeros(4))
     with pytest.raises(TypeError, match="linear: dy is float32, the output is float64"):
         backward(np.zeros((2, 4), np.float32))
+
+
+def test_gradients_of_many_rows_keep_their_digits_in_float32() -> None:
+    rows = 2**18
+    dy = np.full((rows, 2), np.float32(0.1))
+    _, dweight, dbias = linear(np.ones((rows, 3), np.float32), np.zeros((3, 2), np.float32), np.zeros(2, np.float32))[
+        1
+    ](dy)
+    assert np.abs(dweight / (rows * float(dy[0, 0])) - 1).max() <= 5e-6
+    assert dbias is not None
+    assert np.abs(dbias / (rows * float(dy[0, 0])) - 1).max() <= 5e-6
+
+
+@given(seed=seeds)
+def test_the_gradient_of_many_rows_is_the_sum_over_their_halves(seed: int) -> None:
+    rows = MANY_ROWS + 3
+    x, weight, dy = normal(seed, (rows, 2), (2, 3), (rows, 3))
+    _, dweight, _ = linear(x, weight)[1](dy)
+    assert_close(dweight, x.T @ dy, 1e-12)

@@ -34,8 +34,20 @@ OPS = [
         "softmax",
         seen_in=PUBLIC,
     ),
-    mutant("log_softmax: probabilities forgotten", SOFTMAX, "np.exp(y) * row_sum(dy)", "row_sum(dy)", "log_softmax"),
-    mutant("log_softmax: mean for sum", SOFTMAX, "* row_sum(dy)", "* row_sum(dy) / dy.shape[-1]", "log_softmax"),
+    mutant(
+        "log_softmax: probabilities forgotten",
+        SOFTMAX,
+        "exponentials * (row_sum(dy) / total)",
+        "row_sum(dy)",
+        "log_softmax",
+    ),
+    mutant(
+        "log_softmax: mean for sum",
+        SOFTMAX,
+        "(row_sum(dy) / total)",
+        "(row_sum(dy) / total / len(dy.T))",
+        "log_softmax",
+    ),
     mutant(
         "cross_entropy: divided by B where the mean is over B x T",
         ENTROPY,
@@ -54,8 +66,8 @@ OPS = [
     mutant(
         "cross_entropy: smoothing forgotten at the target",
         ENTROPY,
-        "-= share * (1 - label_smoothing)",
-        "-= share",
+        "dx[rows, target] += share * label_smoothing",
+        "pass",
         "cross_entropy (smoothed)",
     ),
     Mutant(
@@ -77,22 +89,22 @@ OPS = [
     mutant(
         "layer_norm: eps outside of the square root",
         NORM,
-        "1 / np.sqrt(row_mean(z * z) + float(eps))",
-        "1 / (np.sqrt(row_mean(z * z)) + float(eps))",
+        "inverse_rms(z, float(eps))",
+        "1 / (1 / inverse_rms(z, 0) + float(eps))",
         "layer_norm",
     ),
     mutant(
         "layer_norm: no eps at all",
         NORM,
-        "row_mean(z * z) + float(eps)",
-        "row_mean(z * z)",
-        "tests/ops/test_normalization.py::test_an_equal_row_gives_the_bias_and_a_finite_gradient",
+        "inverse_rms(z, float(eps))",
+        "inverse_rms(z, 0)",
+        "tests/ops/test_normalization.py::test_an_equal_row_has_a_finite_gradient",
     ),
     mutant(
         "layer_norm: variance divides by n - 1",
         NORM,
-        "row_mean(z * z)",
-        "row_mean(z * z) * n / max(1, n - 1)",
+        "inverse_rms(z, float(eps))",
+        "inverse_rms(z * (n / max(1, n - 1)) ** 0.5, float(eps))",
         "layer_norm",
     ),
     mutant(
@@ -107,7 +119,7 @@ OPS = [
     mutant(
         "embedding: repeated ids dropped",
         "ops/embedding.py",
-        "table[sorted_ids[starts]] += np.add.reduceat(rows.reshape(ids.size, table.shape[1])[order], starts, axis=0)",
+        "table[sorted_ids[starts]] += segment_sums(rows.reshape(ids.size, table.shape[1])[order], starts)",
         "table[ids.ravel()] += rows.reshape(-1, table.shape[1])",
         "embedding",
         "Embedding",
@@ -118,8 +130,8 @@ OPS = [
     mutant("linear: bias gradient of the first row", "ops/linear.py", "column_sum(dy)", "drows[0].copy()", "linear"),
     mutant("relu: sign of the cotangent", ACTIVATIONS, "dy * (x > 0)", "dy * (dy > 0)", "relu"),
     mutant("gelu: density forgotten", ACTIVATIONS, "dy * (phi + x * density)", "dy * phi", "gelu"),
-    mutant("gelu (tanh): 3 of the cube forgotten", ACTIVATIONS, "1.5 * SQRT", "0.5 * SQRT", "gelu (tanh)"),
-    mutant("silu: one factor forgotten", ACTIVATIONS, "(1 + x * (1 - s))", "(1 + x)", "silu"),
+    mutant("gelu (tanh): 3 of the cube forgotten", ACTIVATIONS, "dphi * (3 * cubic)", "dphi * cubic", "gelu (tanh)"),
+    mutant("silu: one factor forgotten", ACTIVATIONS, "slope *= s\n    slope *= s\n", "slope *= s\n", "silu"),
     mutant("dropout: scale forgotten", "ops/dropout.py", "else dy * scaled_keep", "else dy * keep", "dropout"),
     mutant(
         "mean_squared_error: 2 forgotten", "ops/mean_squared_error.py", "2 * dloss", "1 * dloss", "mean_squared_error"
