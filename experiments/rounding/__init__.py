@@ -1,0 +1,1 @@
+"""Rounding errors in float32 beside PyTorch's."""
