@@ -47,8 +47,11 @@ def tokenizer_from_folder(path: Path | str) -> Tokenizer:
     Raises ValueError for what is missing, damaged, contradictory or not known.
     """
     path = Path(path)
-    folder, name = (path, "tokenizer.json") if path.is_dir() else (path.parent, path.name)
-    return _Folder(folder, name).tokenizer()
+    if path.is_dir():
+        return _Folder(path, "tokenizer.json").tokenizer()
+    if not path.is_file():
+        raise ValueError(f"load_tokenizer: {path} is missing")
+    return _Folder(path.parent, path.name).tokenizer()
 
 
 @dataclass
@@ -233,7 +236,7 @@ class _Folder:
                 raise self.error(
                     "tokenizer_config.json", "chat_template is a list, expected items with name and template"
                 )
-            found = {item["name"]: item["template"] for item in value}
+            found = {item["name"]: item.get("template") for item in value}
         else:
             found = {} if value is None else {"default": value}
         if (self.folder / "chat_template.jinja").is_file():
@@ -241,7 +244,7 @@ class _Folder:
         for path in sorted(self.folder.glob("additional_chat_templates/*.jinja")):
             found[path.stem] = self.read(f"additional_chat_templates/{path.name}")
         for name, source in found.items():
-            if not isinstance(name, str) or not isinstance(source, str):
+            if not isinstance(source, str):
                 raise self.error("tokenizer_config.json", f"the chat template {name!r:.80} is no string")
         return found
 

@@ -281,7 +281,9 @@ class _Reader:
 
     def array(self, key: str, kind: type, default: np.ndarray | None = None) -> np.ndarray:
         """Numbers, one for each token."""
-        array = np.asarray(self.metadata.get(PREFIX + key, default))
+        values = self.metadata.get(PREFIX + key, default)
+        with one_sentence(f"{self.where}: {PREFIX}{key} is no array of numbers"):
+            array = np.asarray(values)
         if array.shape != (len(self.tokens),) or not np.issubdtype(array.dtype, kind):
             raise self.error(
                 f"{key} is {array.dtype} of shape {array.shape}, expected numbers for {len(self.tokens)} tokens"

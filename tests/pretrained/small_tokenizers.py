@@ -112,5 +112,5 @@ def write_folder(folder: Path, files: Mapping[str, Any]) -> Path:
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         text = content if isinstance(content, str) else json.dumps(content)
-        (folder / name).write_text(text, encoding="utf-8", newline="")
+        (folder / name).write_bytes(text.encode("utf-8", errors="surrogatepass"))
     return folder

@@ -207,6 +207,12 @@ def test_what_is_missing_damaged_or_contradictory_is_refused(
     assert reason in str(error.value)
 
 
+def test_a_missing_file_is_refused(tmp_path: Path):
+    write_folder(tmp_path, GPT2)
+    with pytest.raises(ValueError, match=r"^load_tokenizer: .*tokenizer\.json is missing$"):
+        load_tokenizer(tmp_path / "tokenizer.json")
+
+
 def test_bytes_that_are_no_utf_8_are_refused(tmp_path: Path):
     write_folder(tmp_path, GPT2)
     (tmp_path / "merges.txt").write_bytes(b"a b\n\xff")
