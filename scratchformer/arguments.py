@@ -5,16 +5,27 @@ import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, wraps
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import numpy as np
 from jaxtyping import AbstractArray, Bool, Float, Inexact, Integer, Real, Shaped
 from numpy import ndarray
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 TargetT = TypeVar("TargetT", bound=Callable[..., Any])
 
-ACCEPTED = {
+ACCEPTED: dict[Any, tuple[str, str]] = {
     Bool: ("b", "a boolean array"),
     Float: ("f", "a floating array"),
     Inexact: ("fc", "a floating array"),
@@ -22,7 +33,7 @@ ACCEPTED = {
     Real: ("iuf", "an integer or floating array"),
     Shaped: ("biufc", "a boolean, integer or floating array"),
 }
-"""For each type of array annotation: the kinds of dtypes that it accepts, as NumPy's letters, and its name in messages."""
+"""The kinds of dtypes that each type of array annotation accepts, in NumPy's letters, and its name in messages."""
 
 NUMBERS = {int: "an integer", float: "a number", bool: "True or False"}
 PLAIN = (ndarray, np.memmap)
@@ -101,7 +112,9 @@ def misfit_of(value: Any, hint: Any) -> Misfit | None:
     if isinstance(hint, type) and issubclass(hint, AbstractArray):
         return misfit_of_array(value, *ACCEPTED[hint.dtype])
     if hint is ndarray:
-        return misfit_of_array(value, *ACCEPTED[Shaped])
+        return None if _is_plain(value) else Misfit("", "a plain array of numbers", _kind_of(value))
+    if hint == ArrayLike:
+        return _misfit_of_array_like(value)
     if hint == DTypeLike:
         return None if _is_floating_dtype(value) else Misfit("", "a floating dtype of at least 32 bits", shown(value))
     if isinstance(hint, TypeVar):
@@ -113,8 +126,11 @@ def misfit_of(value: Any, hint: Any) -> Misfit | None:
     if origin is Literal:
         fits = any(type(value) is type(option) and value == option for option in inner)
         return None if fits else Misfit("", f"one of {list(inner)}", shown(value))
-    if origin is type or hint is type:
-        return None if isinstance(value, type) else Misfit("", "a class", shown(value))
+    if is_typeddict(hint):
+        return _misfit_of_typed_dict(value, get_type_hints(hint))
+    if origin is type:
+        is_of_kind = isinstance(value, type) and (isinstance(inner[0], TypeVar) or issubclass(value, inner[0]))
+        return None if is_of_kind else Misfit("", "a class of the right kind", shown(value))
     if origin is tuple:
         return _misfit_of_tuple(value, inner)
     if origin is not None and issubclass(origin, Mapping):
@@ -145,6 +161,32 @@ def misfit_of_dtype(dtype: np.dtype, letters: str, described: str) -> Misfit | N
     return None
 
 
+def _is_plain(value: Any) -> bool:
+    return type(value) in PLAIN and value.dtype.kind in "biufc" and value.dtype.isnative
+
+
+def _kind_of(value: Any) -> str:
+    return str(value.dtype) if type(value) in PLAIN else shown(value)
+
+
+def _misfit_of_array_like(value: Any) -> Misfit | None:
+    """Why a value is no array, number, or nested list of numbers; None if it is."""
+    expected = "numbers, alone or in an array"
+    if isinstance(value, ndarray):
+        return misfit_of_array(value, "biufc", expected)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # a list whose rows differ in length
+        return Misfit("", expected, shown(value))
+    return misfit_of_dtype(array.dtype, "biufc", expected)
+
+
+def _misfit_of_typed_dict(value: Any, hints: Mapping[str, Any]) -> Misfit | None:
+    if not isinstance(value, Mapping) or value.keys() != hints.keys():
+        return Misfit("", f"a mapping with {' and '.join(hints)}", shown(value))
+    return _first_misfit((f"[{key!r}]", value[key], hint) for key, hint in hints.items())
+
+
 def _misfit_of_union(value: Any, hint: Any) -> Misfit | None:
     options = get_args(hint)
     if set(get_args(DTypeLike)) <= set(options):
@@ -169,7 +211,7 @@ def _misfit_of_tuple(value: Any, inner: tuple[Any, ...]) -> Misfit | None:
     return _first_misfit((f"[{i}]", item, hint) for i, (item, hint) in enumerate(zip(value, hints, strict=True)))
 
 
-def _misfit_of_mapping(value: Any, origin: type, inner: tuple[Any, ...]) -> Misfit | None:
+def _misfit_of_mapping(value: Any, origin: Any, inner: tuple[Any, ...]) -> Misfit | None:
     if not isinstance(value, origin):
         return Misfit("", "a mapping", shown(value))
     key_hint, hint = inner or (Any, Any)
@@ -177,16 +219,18 @@ def _misfit_of_mapping(value: Any, origin: type, inner: tuple[Any, ...]) -> Misf
     return _first_misfit(keys) or _first_misfit((f"[{key!r}]", item, hint) for key, item in value.items())
 
 
-def _misfit_of_items(value: Any, origin: type, hint: Any) -> Misfit | None:
+def _misfit_of_items(value: Any, origin: Any, hint: Any) -> Misfit | None:
     described = "a sequence" if issubclass(origin, Sequence) else "a collection"
-    if not isinstance(value, origin) or (isinstance(value, str | bytes) and hint is not str):
+    if not isinstance(value, origin) or (
+        isinstance(value, str | bytes | memoryview) and not (hint is str and isinstance(value, str))
+    ):
         return Misfit("", described, shown(value))
-    if not issubclass(origin, Collection) or hint is str and isinstance(value, str):
-        return None
     if isinstance(value, ndarray):
         misfit = misfit_of_array(value, "biufc", described)
         if misfit or value.ndim == 0:
-            return misfit or Misfit("", described, shown(value))
+            return misfit or Misfit("", described, "an array without axes")
+    if not issubclass(origin, Collection) or (hint is str and isinstance(value, str)):
+        return None
     return _first_misfit((f"[{i}]", item, hint) for i, item in enumerate(value))
 
 
@@ -268,8 +312,8 @@ def shown(value: Any) -> str:
 
 
 def named(kind: type) -> str:
-    name = {str: "text"}.get(kind, kind.__name__)
-    return name if kind is str else f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+    """A class as a message asks for it."""
+    return "text" if kind is str else f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 
 
 @cache

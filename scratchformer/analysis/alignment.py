@@ -71,7 +71,7 @@ def measure_alignment(model: Transformer, batch: PairBatch, sought: Mapping[str,
             raise ValueError(f"measure_alignment: sought[{name!r}] has shape {pairs.shape}, expected {expected}")
         row, token = np.nonzero(pairs.any(axis=2))
         if not len(row):
-            raise ValueError(f"measure_alignment: no target token seeks {name!r}")
+            raise ValueError(f"measure_alignment: sought[{name!r}] is True for no target token")
         counted = pairs[row, token]
         shares[name] = (weights[row, :, :, token] * counted[:, None, None]).sum(axis=-1).mean(axis=0, dtype=np.float64)
         uniform[name] = float((counted.sum(axis=1) / batch.source_lengths[row]).mean())

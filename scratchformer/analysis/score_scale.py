@@ -6,6 +6,7 @@ import numpy as np
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.ops import attention_weights
+from scratchformer.text.checks import check_sizes
 
 
 @checked_arguments
@@ -39,7 +40,10 @@ def measure_scores(
         num_keys: number of keys that a query attends to.
         batch: number of sets of keys; each set meets 8 queries.
         generator: draws queries, keys and gradients.
+
+    Raises ValueError for a number below 1.
     """
+    check_sizes("measure_scores", d_k=d_k, num_keys=num_keys, batch=batch)
     query = generator.standard_normal((batch, 8, d_k))
     key = generator.standard_normal((batch, num_keys, d_k))
     dweights = generator.standard_normal((batch, 8, num_keys))

@@ -122,6 +122,8 @@ def _check(
         contract: whether to check the promises; None for a pair, which has no contract and no such option.
         given: more options of the check, for the line that repeats it.
     """
+    if seed < 0:
+        raise ValueError(f"{subject.name}: seed must not be negative, got {seed}")
     zero = {} if zero is None else zero
     check_zero(subject.name, zero, subject.tensors)
     with np.errstate(all="ignore"):

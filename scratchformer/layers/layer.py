@@ -6,6 +6,7 @@ from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers.parameter import Parameter
+from scratchformer.ops.checks import check_shape
 
 LayerT = TypeVar("LayerT", bound="Layer")
 
@@ -87,8 +88,11 @@ class Layer:
     @checked_arguments
     def views_by_name(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         """Views of a vector with the layout of `values`, one for each parameter, by its name."""
+        parameters = self._decayed_first()
+        size = sum(parameter.value.size for parameter in parameters.values())
+        check_shape(type(self).__name__, "vector", vector, (size,))
         parts, start = {}, 0
-        for name, parameter in self._decayed_first().items():
+        for name, parameter in parameters.items():
             stop = start + parameter.value.size
             parts[name] = vector[start:stop].reshape(parameter.value.shape)
             start = stop

@@ -1,13 +1,14 @@
 import math
 
 import numpy as np
+from jaxtyping import Float
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.optim.spans import ParallelMap, spans
 
 
 @checked_arguments
-def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
+def global_norm(grads: Float[np.ndarray, " n"], parallel_map: ParallelMap = map) -> float:
     """Euclidean norm of a vector of gradients; the result does not depend on `parallel_map`.
 
     Squares are added in the precision of the gradients within spans of 256 K elements; the spans' sums in float64.
@@ -31,7 +32,7 @@ def global_norm(grads: np.ndarray, parallel_map: ParallelMap = map) -> float:
 
 
 @checked_arguments
-def clip_global_norm(grads: np.ndarray, max_norm: float, parallel_map: ParallelMap = map) -> float:
+def clip_global_norm(grads: Float[np.ndarray, " n"], max_norm: float, parallel_map: ParallelMap = map) -> float:
     """Scales the gradients in place so that their global norm is at most `max_norm`: g *= min(1, max_norm / |g|).
 
     Returns:

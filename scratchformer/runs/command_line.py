@@ -5,7 +5,7 @@ import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from operator import ge, gt, le, lt
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -76,6 +76,7 @@ def check_ranges(config: object) -> None:
 
     Relations are checked after all ranges. A range inside of a tuple's type holds for each of its items.
     """
+    _check_config("check_ranges", config)
     hints = get_type_hints(type(config), include_extras=True)
     for name, hint in hints.items():
         _check_range(name, getattr(config, name), hint)
@@ -96,6 +97,11 @@ def _check_range(name: str, value: Any, hint: Any) -> None:
             _check_range(name, item, get_args(hint)[0])
 
 
+def _check_config(function: str, config: object, name: str = "config") -> None:
+    if not is_dataclass(config) or isinstance(config, type):
+        raise TypeError(f"{function}: {name} must be a dataclass with its values, got {type(config).__name__}")
+
+
 def option_name(field: str) -> str:
     """The option that sets a field: `top_k` is typed as `--top-k`."""
     return f"--{field.replace('_', '-')}"
@@ -104,12 +110,14 @@ def option_name(field: str) -> str:
 @checked_arguments
 def options_of(config: object) -> dict[str, Any]:
     """The options that determine what a run does: all but the paths."""
+    _check_config("options_of", config)
     return {name: value for name, value in vars(config).items() if name not in places_of(config)}
 
 
 @checked_arguments
 def places_of(config: object) -> dict[str, str | None]:
     """The options that are paths. They may differ when a run is resumed."""
+    _check_config("places_of", config)
     hints = get_type_hints(type(config))
     return {
         name: None if value is None else str(value)
@@ -134,6 +142,10 @@ def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, argume
     Exits with status 2 and the reason when an option is unknown or a value does not fit its type.
     Raises ValueError when the run to be resumed cannot be read, or was started with another value of an option.
     """
+    if not presets:
+        raise ValueError("parse: presets must hold at least one configuration, got none")
+    for name, preset in presets.items():
+        _check_config("parse", preset, f"presets[{name!r}]")
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peek.add_argument("--preset", nargs="?")
     peek.add_argument("--resume", nargs="?")

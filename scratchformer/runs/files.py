@@ -17,6 +17,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.analysis.norms import ACTIVATION, GRADIENT
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
 from scratchformer.reading import parse_json, read_bytes, read_utf8, shown
 from scratchformer.text.corpora import BYTE_ORDER_MARK
@@ -36,6 +37,7 @@ Curves = dict[str, Curve]
 """Curves by the name of what was measured."""
 
 
+@checked_arguments
 def read_json(path: Path, *, allow_nan: bool = False) -> Any:
     """The content of a JSON file. Raises ValueError when it cannot be read, and as `parse_json` does."""
     text = read_utf8(path).removeprefix(BYTE_ORDER_MARK)
@@ -70,6 +72,7 @@ def is_position(mark: object) -> bool:
     return False
 
 
+@checked_arguments
 class Table:
     """A CSV file that is written row by row. A row is in the file as soon as it was added. Use it in a `with` block.
 
@@ -102,6 +105,7 @@ class Table:
             raise ValueError(f"{self.path} was changed since the checkpoint was written, so the run cannot be resumed")
         return kept
 
+    @checked_arguments
     def add(self, *row: float | str | None) -> None:
         """Adds a row; None leaves its cell empty. Raises OSError, naming the file, when it cannot be written."""
         try:
@@ -111,6 +115,7 @@ class Table:
             self.close()
             raise OSError(f"{self.path} cannot be written: {error.strerror}") from None
 
+    @checked_arguments
     def write(self, line: str) -> None:
         """Writes a line; the CSV writer calls this."""
         data = as_utf8(line)
@@ -135,6 +140,7 @@ class Table:
         self.close()
 
 
+@checked_arguments
 def read_table(path: Path) -> dict[str, list[str]]:
     """The cells of a table by column, without a last row that has no end: a run was killed while it wrote that.
 
@@ -186,6 +192,7 @@ def _curve(cells: Iterable[tuple[str, str]]) -> Curve:
     return np.array([step for step, _ in points], np.int64), np.array([value for _, value in points], float)
 
 
+@checked_arguments
 def read_metrics(path: Path) -> Curves:
     """The columns of a metrics.csv, each without its empty cells. Raises ValueError when it cannot be read."""
     table = _columns(path, METRICS, "the metrics of a run")
@@ -207,6 +214,7 @@ def read_metrics(path: Path) -> Curves:
     return curves
 
 
+@checked_arguments
 def read_measures(path: Path) -> Curves:
     """The curves of a measures.csv, by the name of the measure. Raises ValueError when it cannot be read."""
     return {name: curve for (name,), curve in _grouped_curves(path, MEASURES, "measures by step").items()}

@@ -14,6 +14,7 @@ import numpy as np
 from numpy import ndarray
 
 import scratchformer
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Layer
 from scratchformer.python_numbers import as_python
 from scratchformer.reading import as_word
@@ -37,6 +38,7 @@ class FolderOptions(Protocol):
     def out(self) -> Path | None: ...
 
 
+@checked_arguments
 class RunFolder:
     """The folder of one run, with all that is needed to redraw it, to repeat it and to resume it.
 
@@ -61,6 +63,7 @@ class RunFolder:
             raise ValueError(f"run folder {error.filename} cannot be made: {_reason(error)}") from None
 
     @classmethod
+    @checked_arguments
     def open(cls, path: Path) -> "RunFolder":
         """Opens the folder of an earlier run, with a note on stderr where the environment has changed since then.
 
@@ -104,15 +107,21 @@ class RunFolder:
         """Unlocks the folder."""
         self._unlock()
 
+    @checked_arguments
     def write_json(self, name: str, content: object) -> None:
         """Writes NAME.json, indented, UTF-8."""
-        text = json.dumps(as_python(content), indent=2, ensure_ascii=False, default=os.fspath, allow_nan=False)
+        try:
+            text = json.dumps(as_python(content), indent=2, ensure_ascii=False, default=os.fspath, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"RunFolder: content of {name}.json holds what JSON cannot: {error}") from None
         self.write_text(f"{name}.json", text + "\n")
 
+    @checked_arguments
     def write_text(self, name: str, text: str) -> None:
         """Writes a UTF-8 file, see `as_utf8`. It replaces an older one as a whole: no reader ever sees half of it."""
         self._write(name, as_utf8(text))
 
+    @checked_arguments
     def write_arrays(self, name: str, arrays: Mapping[str, ndarray]) -> Path:
         """Writes NAME.safetensors and returns its path."""
         return self._write(f"{name}.safetensors", as_safetensors(arrays))
@@ -123,15 +132,18 @@ class RunFolder:
         except OSError as error:
             raise OSError(f"{self.path / name} cannot be written: {error.strerror}") from None
 
+    @checked_arguments
     def read_json(self, name: str) -> Any:
         """The content of NAME.json. Raises ValueError when it cannot be read."""
         return read_json(self.path / f"{name}.json")
 
+    @checked_arguments
     def table(self, name: str, *columns: str, position: Position | None = None) -> Table:
         """Opens NAME.csv with these columns; writing goes on at `position`, if there is one."""
         return Table(self.path / f"{name}.csv", columns, position)
 
 
+@checked_arguments
 def begin_run(
     options: FolderOptions,
     experiment: str,
@@ -171,6 +183,7 @@ def describe_environment() -> dict[str, str | int | None]:
     }
 
 
+@checked_arguments
 def read_run(path: Path, *keys: str, experiment: str | None = None) -> dict[str, Any]:
     """The config.json of a run folder.
 
@@ -187,6 +200,7 @@ def read_run(path: Path, *keys: str, experiment: str | None = None) -> dict[str,
     return config
 
 
+@checked_arguments
 def read_options(path: Path, experiment: str) -> dict[str, Any]:
     """The options of the run in a folder, `preset` among them. Raises ValueError as `read_run` does."""
     options = read_run(path, "options", experiment=experiment)["options"]
@@ -195,6 +209,7 @@ def read_options(path: Path, experiment: str) -> dict[str, Any]:
     return options
 
 
+@checked_arguments
 def read_config(path: Path, experiment: str, config_type: type[ConfigT]) -> ConfigT:
     """The configuration that the run in a folder was started with. Raises ValueError as `read_run` does."""
     try:
@@ -203,6 +218,7 @@ def read_config(path: Path, experiment: str, config_type: type[ConfigT]) -> Conf
         raise ValueError(f"{path} is not a run folder of this program: in its config.json {error}") from None
 
 
+@checked_arguments
 def load_run(path: Path) -> Layer:
     """The best model of a run folder. Raises ValueError when its checkpoint is damaged, or of another run."""
     checkpoint = read_checkpoint(trained_checkpoint(path))

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import take_python_numbers
 from scratchformer.reading import shown, typed
 from scratchformer.runs.files import is_finite_number, read_json
 from scratchformer.runs.folder import RunFolder
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class About:
     """The question of an experiment and where it comes from, for its summary and the table of all experiments.
@@ -46,6 +48,7 @@ class About:
         return " ".join(self.description.strip().partition("\n\n")[0].split())
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Result:
     """A figure that a run measured, and its target.
@@ -91,6 +94,7 @@ class SummaryOptions(Protocol):
     def seed(self) -> int: ...
 
 
+@checked_arguments
 def conclude(
     folder: RunFolder, about: About, options: SummaryOptions, results: Sequence[Result], seconds: float | None
 ) -> dict[str, Any]:
@@ -128,6 +132,7 @@ def _as_json(result: Result) -> dict[str, Any]:
     return asdict(result) | {"achieved": achieved, "passed": result.passed}
 
 
+@checked_arguments
 def read_summary(path: Path) -> dict[str, Any]:
     """Reads a summary.json. Raises ValueError for one that `conclude` cannot have written."""
     summary = read_json(path)
@@ -198,9 +203,13 @@ def _verdict(results: Sequence[Result]) -> bool | None:
     return all(judged) if judged else None
 
 
+@checked_arguments
 def results_of(summary: dict[str, Any]) -> list[Result]:
     """The results in a summary. One that was not finite is infinite where it reached its target, else not a number."""
-    return [Result(found["metric"], _achieved(found), found["target"], found["better"]) for found in summary["results"]]
+    try:
+        return [Result(one["metric"], _achieved(one), one["target"], one["better"]) for one in summary["results"]]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"results_of: summary is not one that a run wrote: {error}") from None
 
 
 def _achieved(found: dict[str, Any]) -> float:

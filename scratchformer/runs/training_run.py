@@ -88,7 +88,10 @@ class Recorder(Generic[ModelT, BatchT]):
         self.training = training
         self.folder = folder
         training_checkpoint(training.trainer)  # raises now, not after the training, where a setting cannot be kept
-        self.depends_on = json.loads(json.dumps(as_python(depends_on)))  # as it is read back
+        try:
+            self.depends_on = json.loads(json.dumps(as_python(depends_on)))  # as it is read back
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"Recorder: depends_on holds what JSON cannot: {error}") from None
         self.columns = {"metrics": METRICS, "norms": NORMS}
         if training.measure is not None:
             self.columns["measures"] = MEASURES

@@ -6,7 +6,6 @@ from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.text.batches import IGNORE_INDEX, TokenBatch
-from scratchformer.text.checks import check_integers
 
 
 @checked_arguments
@@ -21,13 +20,10 @@ def prompted_batch(prompts: Integer[ndarray, "b p"], answers: Integer[ndarray, "
     no rows or no columns, or hold a negative id, and for numbers of answers and prompts that differ.
     """
     for argument, ids in (("prompts", prompts), ("answers", answers)):
-        check_integers("prompted_batch", argument, ids)
-        if ids.ndim != 2 or ids.size == 0:
+        if ids.size == 0:
             raise ValueError(f"prompted_batch: {argument} must be rows of at least one id, got shape {ids.shape}")
         if ids.min() < 0:
             raise ValueError(f"prompted_batch: {argument} holds {ids.min()}, expected ids of at least 0")
-    if len(answers) != len(prompts):
-        raise ValueError(f"prompted_batch: answers must be as many as prompts, got {len(answers)} for {len(prompts)}")
     read_before = np.full((len(prompts), prompts.shape[1] - 1), IGNORE_INDEX)
     ids = np.concatenate([prompts, answers[:, :-1]], axis=1, dtype=np.intp)
     return TokenBatch(ids, np.concatenate([read_before, answers], axis=1, dtype=np.intp))

@@ -11,6 +11,7 @@ from numpy import ndarray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
 from scratchformer.reading import parse_json, read_bytes, shown, typed
 from scratchformer.replacing import replace_file
@@ -20,6 +21,7 @@ ZEROS = "0" * 64
 DIGEST = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Checkpoint:
     """Tensors by name, and a description of what they belong to, which can be anything that JSON can hold."""
@@ -28,6 +30,7 @@ class Checkpoint:
     description: Mapping[str, Any]
 
 
+@checked_arguments
 def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     """Replaces a checkpoint file. A write that is interrupted or fails leaves the old file whole.
 
@@ -39,11 +42,13 @@ def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
         TypeError: a description that JSON cannot hold, or a dtype that the format does not have.
     """
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"write_checkpoint: path must name a file, got {str(path)!r}")
     content = {"sha256": ZEROS, "format": FORMAT, "description": as_python(checkpoint.description)}
     try:
         data = as_safetensors(checkpoint.tensors, {"scratchformer": json.dumps(content)})
     except TypeError as error:
-        raise TypeError(f"write_checkpoint: {error}") from None
+        raise TypeError(f"write_checkpoint: checkpoint holds what a file cannot: {error}") from None
     start, stop = _digest_span(data)
     try:
         replace_file(path, [data[:start], _digest(data, start, stop).encode(), memoryview(data)[stop:]])
@@ -52,6 +57,7 @@ def write_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
         raise OSError(f"checkpoint {path} cannot be written: {error.strerror}; {kept}") from None
 
 
+@checked_arguments
 def as_safetensors(arrays: Mapping[str, ndarray], metadata: dict[str, str] | None = None) -> bytes:
     """The content of a safetensors file with these arrays. Every array that goes to a file goes through here.
 
@@ -62,9 +68,10 @@ def as_safetensors(arrays: Mapping[str, ndarray], metadata: dict[str, str] | Non
     try:
         return save(in_order, metadata=metadata)
     except SafetensorError as error:
-        raise TypeError(str(error)) from None
+        raise TypeError(f"as_safetensors: arrays of another dtype than a file can hold: {error}") from None
 
 
+@checked_arguments
 def read_checkpoint(path: Path | str) -> Checkpoint:
     """Reads a checkpoint that `write_checkpoint` wrote.
 

@@ -2,6 +2,7 @@ from typing import Any
 
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
 from scratchformer.reading import typed
 from scratchformer.training.checkpoint import Checkpoint
@@ -17,6 +18,7 @@ from scratchformer.training.settings import settings_of
 from scratchformer.training.trainer import BatchT, ModelT, Trainer
 
 
+@checked_arguments
 def training_checkpoint(trainer: Trainer[ModelT, BatchT], **about: Any) -> Checkpoint:
     """All that a trainer needs to go on bit for bit, and what `about` adds to the description.
 
@@ -43,6 +45,7 @@ def training_checkpoint(trainer: Trainer[ModelT, BatchT], **about: Any) -> Check
     return Checkpoint(tensors, joined(description, about))
 
 
+@checked_arguments
 def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
     """Brings a trainer to the state of the one that the checkpoint was taken of, which had the same model and settings.
 

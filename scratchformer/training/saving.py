@@ -9,6 +9,7 @@ from numpy import ndarray
 
 import scratchformer
 from scratchformer import models
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Layer
 from scratchformer.layers.layer import LayerT
 from scratchformer.python_numbers import fits_type
@@ -24,6 +25,7 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 """Of a run folder: the model that evaluated best, and the state to resume from."""
 
 
+@checked_arguments
 def save(path: Path | str, model: Layer, **about: Any) -> None:
     """Writes a packed model to a file, from which `load` builds it again.
 
@@ -53,6 +55,7 @@ def load(path: Path | str) -> Any: ...
 def load(path: Path | str, model: LayerT) -> LayerT: ...
 
 
+@checked_arguments
 def load(path: Path | str, model: Layer | None = None) -> Layer:
     """The trained model of a run folder or of a checkpoint file, ready to use.
 
@@ -86,6 +89,7 @@ def load(path: Path | str, model: Layer | None = None) -> Layer:
     return model
 
 
+@checked_arguments
 def trained_checkpoint(path: Path | str) -> Path:
     """The file that `load` reads: the path itself or, in a run folder, the best checkpoint, or else the last.
 
@@ -103,10 +107,11 @@ def trained_checkpoint(path: Path | str) -> Path:
     raise ValueError(f"the folder {path} holds no checkpoint")
 
 
+@checked_arguments
 def model_checkpoint(model: Layer, **about: Any) -> Checkpoint:
     """The checkpoint that `save` writes: parameters by name, the model's description, and what `about` adds to it."""
     if "values" not in vars(model):
-        raise ValueError("model_checkpoint: the layer has no vector of values yet; call its pack() first")
+        raise ValueError("model_checkpoint: model has no vector of values yet; call its pack() first")
     description = describe_versions() | {"model": describe_model(model)}
     return Checkpoint(tensors_by_name(model, "model", model.values), joined(description, about))
 

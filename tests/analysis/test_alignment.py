@@ -46,7 +46,7 @@ def test_a_share_is_the_mean_over_the_tokens_that_seek() -> None:
                     uniform.append(sum(where[row, t]) / pairs.source_lengths[row])
         np.testing.assert_allclose(found.shares[name], np.mean(shares, axis=0))
         assert found.uniform[name] == pytest.approx(np.mean(uniform))
-    with pytest.raises(ValueError, match=r"^measure_alignment: no target token seeks 'z'$"):
+    with pytest.raises(ValueError, match=r"^measure_alignment: sought\['z'\] is True for no target token$"):
         measure_alignment(model, pairs, {"z": np.zeros((3, 4, 4), bool)})
 
 

@@ -67,5 +67,5 @@ def test_it_goes_on_from_a_cache_that_names_its_blocks() -> None:
     parts = [through_cache(x[:, :2]), through_cache(x[:, 2:])]
     assert_close(np.concatenate(parts, axis=1), whole, 1e-12)
     assert [cache.within(f"{i}").length for i in range(3)] == [5, 5, 5]
-    with pytest.raises(ValueError, match="has no room"):
+    with pytest.raises(ValueError, match="there is no room"):
         through_cache(x[:, :1])

@@ -15,7 +15,7 @@ SPECIAL = {"begin_id": 1, "end_id": 2}
     ("sequences", "error", "said"),
     [
         ([], ValueError, " must hold at least one sequence, got none"),
-        ([GOOD, np.array([])], ValueError, r"\[1\] is empty, expected at least one id"),
+        ([GOOD, np.array([], int)], ValueError, r"\[1\] is empty, expected at least one id"),
         ([GOOD, np.ones(2, np.float32)], TypeError, r"\[1\] must be an integer array, got float32"),
         ([[1, 2], GOOD], TypeError, r"\[0\] must be an integer array, got list"),
         ([GOOD[None], GOOD], ValueError, r"\[0\] must have one dimension, got shape \(1, 3\)"),

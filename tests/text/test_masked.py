@@ -147,7 +147,7 @@ def test_errors_name_the_argument(batches: Callable) -> None:
     for wrong, kind in ((np.ones(5), "float64"), ([1, 2, 3], "list")):
         with pytest.raises(TypeError, match=f"^{name}: ids must be an integer array, got {kind}$"):
             call(wrong)
-    with pytest.raises(ValueError, match=rf"^{name}: ids must have one dimension, got shape \(3, 2\)$"):
+    with pytest.raises(ValueError, match=rf"^{name}: ids must have shape \(n,\), got \(3, 2\)$"):
         call(np.ones((3, 2), int))
     with pytest.raises(ValueError, match=f"^{name}: ids holds -1, expected ids of at least 0$"):
         call(np.array([1, -1, 3]))

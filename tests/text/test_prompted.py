@@ -50,10 +50,13 @@ def test_errors_name_the_side(side: str) -> None:
         call(good * 1.0)
     with pytest.raises(TypeError, match=f"^prompted_batch: {side} must be an integer array, got list$"):
         call([[1, 2]])
-    for wrong in (good[0], good[None], good[:0], good[:, :0]):
-        said = re.escape(f"{side} must be rows of at least one id, got shape {wrong.shape}")
+    for wrong in (good[0], good[None]):
+        said = rf"{side} must have shape \(b, [pa]\), got {re.escape(str(wrong.shape))}"
         with pytest.raises(ValueError, match=f"^prompted_batch: {said}$"):
             call(wrong)
+    said = re.escape(f"{side} must be rows of at least one id, got shape (2, 0)")
+    with pytest.raises(ValueError, match=f"^prompted_batch: {said}$"):
+        call(good[:, :0])
     with pytest.raises(ValueError, match=f"^prompted_batch: {side} holds -2, expected ids of at least 0$"):
         call(good - 2)
 
@@ -61,5 +64,6 @@ def test_errors_name_the_side(side: str) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_there_must_be_as_many_answers_as_prompts() -> None:
     good = np.arange(6).reshape(2, 3)
-    with pytest.raises(ValueError, match=r"^prompted_batch: answers must be as many as prompts, got 1 for 2$"):
+    expected = r"^prompted_batch: b is 2 in prompts of shape \(2, 3\), but 1 in answers of shape \(1, 3\)$"
+    with pytest.raises(ValueError, match=expected):
         prompted_batch(good, good[:1])

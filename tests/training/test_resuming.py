@@ -302,7 +302,7 @@ def test_names_that_are_the_checkpoint_s_own_cannot_be_taken() -> None:
     for name in ("model", "num_steps", "training"):
         with pytest.raises(ValueError, match=f"the name '{name}' is the checkpoint's own"):
             training_checkpoint(tiny_trainer(tiny_gpt()), **{name: 1})
-    with pytest.raises(ValueError, match=r"the layer has no vector of values yet; call its pack\(\) first"):
+    with pytest.raises(ValueError, match=r"model has no vector of values yet; call its pack\(\) first"):
         model_checkpoint(FeedForward(2, 3, generator=np.random.default_rng(0)))
 
 

@@ -85,6 +85,8 @@ def same(name: str, found: ArrayLike, expected: ArrayLike, limit: float = SAME_L
 @checked_arguments
 def vanishes(name: str, found: ArrayLike, beside: float = 1.0) -> None:
     """Checks that max |found| <= 1e-12 beside."""
+    if not 0 < beside < math.inf:
+        raise ValueError(f"vanishes: beside must be positive and finite, got {beside}")
     error = float(np.abs(found).max(initial=0)) / beside
     _record(name, "zero", error, error <= SAME_LIMIT)
 
@@ -92,6 +94,8 @@ def vanishes(name: str, found: ArrayLike, beside: float = 1.0) -> None:
 @checked_arguments
 def mistake(name: str, wrong: ArrayLike, right: ArrayLike, off: float) -> None:
     """Checks that a wrong gradient has the relative error `off`, to two digits, and one of at least 1e-3."""
+    if not 0 < off < math.inf:
+        raise ValueError(f"mistake: off must be positive and finite, got {off}")
     error = relative_error(wrong, right)
     as_stated = abs(error - off) <= 0.5 * 10.0 ** (math.floor(math.log10(off)) - 1) * (1 + 1e-9)
     _record(name, "mistake", error, as_stated and error >= SMALLEST_MISTAKE)
@@ -100,7 +104,13 @@ def mistake(name: str, wrong: ArrayLike, right: ArrayLike, off: float) -> None:
 @checked_arguments
 def derivative(rest: Callable[[ndarray], ArrayLike], at: ArrayLike, cotangent: ArrayLike) -> ndarray:
     """Gradient of sum(cotangent * rest(at)), element by element, by central differences extrapolated to a step of 0."""
-    at = np.array(at, np.float64)
+    if np.iscomplexobj(at):
+        raise TypeError("derivative: at must be real, got complex numbers")
+    at, shape = np.array(at, np.float64), np.shape(rest(np.array(at, np.float64)))
+    if np.iscomplexobj(cotangent):
+        raise TypeError("derivative: cotangent must be real, got complex numbers")
+    if np.shape(cotangent) not in ((), shape):
+        raise ValueError(f"derivative: cotangent has shape {np.shape(cotangent)}, expected {shape}, that of the output")
     gradient = np.empty_like(at)
 
     def loss(place: tuple[int, ...], step: float) -> float:
