@@ -232,7 +232,7 @@ class _Folder:
     def templates(self) -> dict[str, str]:
         value = self.config.get("chat_template")
         if isinstance(value, list):
-            if not all(isinstance(item, dict) and {"name", "template"} <= set(item) for item in value):
+            if not all(isinstance(item, dict) and isinstance(item.get("name"), str) for item in value):
                 raise self.error(
                     "tokenizer_config.json", "chat_template is a list, expected items with name and template"
                 )

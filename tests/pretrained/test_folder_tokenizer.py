@@ -182,7 +182,7 @@ def test_chat_templates_are_found_wherever_they_stand(tmp_path: Path):
             "the chat template 'default' is no string",
         ),
         (
-            {"tokenizer.json": BERT, "tokenizer_config.json": {"chat_template": ["x"]}},
+            {"tokenizer.json": BERT, "tokenizer_config.json": {"chat_template": [{"name": [], "template": ""}]}},
             "tokenizer_config.json",
             "chat_template is a list, expected items with name and template",
         ),
