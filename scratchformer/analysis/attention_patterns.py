@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
-from scratchformer.arguments import ACCEPTED, checked_arguments, misfit_of_array
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Trace
+from scratchformer.misfits import ACCEPTED, misfit_of_array
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.text.checks import check_integers
 

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Inexact, Integer
 from numpy import ndarray
 
-from scratchformer.arguments import ACCEPTED, PLAIN, checked_arguments, misfit_of_array
+from scratchformer.arguments import checked_arguments
+from scratchformer.misfits import ACCEPTED, PLAIN, misfit_of_array
 from scratchformer.ops.checks import check_at_least, check_dimensions, check_indices
 
 SPARE = 64

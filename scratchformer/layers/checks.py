@@ -3,9 +3,9 @@
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.arguments import PLAIN
 from scratchformer.layers.cache import KeyValueCache
 from scratchformer.layers.trace import Trace
+from scratchformer.misfits import PLAIN
 from scratchformer.ops.checks import check_integers
 
 

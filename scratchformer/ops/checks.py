@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from numpy import ndarray
 
-from scratchformer.arguments import ACCEPTED, PLAIN, misfit_of, misfit_of_array
+from scratchformer.misfits import ACCEPTED, PLAIN, misfit_of, misfit_of_array
 
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 

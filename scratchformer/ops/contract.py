@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Inexact, Integer, Real
 from numpy import ndarray
 
-from scratchformer.arguments import ACCEPTED, PLAIN, check_axes, misfit_of, misfit_of_dtype
+from scratchformer.arguments import check_axes
+from scratchformer.misfits import ACCEPTED, PLAIN, misfit_of, misfit_of_dtype
 
 Backward = Callable[..., Any]
 """Takes the gradient of a scalar loss with respect to an op's output; returns the gradients of the op's inputs."""

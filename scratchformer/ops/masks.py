@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 from numpy import ndarray
 
-from scratchformer.arguments import PLAIN, checked_arguments
+from scratchformer.arguments import checked_arguments
+from scratchformer.misfits import PLAIN
 from scratchformer.ops.checks import check_at_least, check_indices, check_integers, kind_in_words
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Integer
 from numpy import ndarray
 
-from scratchformer.arguments import ACCEPTED, misfit_of_array
+from scratchformer.misfits import ACCEPTED, misfit_of_array
 
 
 def check_integers(function: str, argument: str, ids: ndarray) -> None:
