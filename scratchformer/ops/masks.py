@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.misfits import PLAIN
-from scratchformer.ops.checks import check_at_least, check_indices, check_integers, kind_in_words
+from scratchformer.ops.checks import check_at_least, check_indices, kind_in_words
 
 
 def check_mask(op: str, mask: ndarray | None, scores_shape: tuple[int, ...]) -> None:
@@ -102,8 +102,6 @@ def padding_mask(lengths: Integer[ndarray, " b"], t: int) -> Bool[ndarray, "b 1 
     """
     check_at_least("padding_mask", 0, t=t)
     check_indices("padding_mask", "lengths", lengths, t + 1)
-    if lengths.ndim != 1:
-        raise ValueError(f"padding_mask: lengths must have shape (sequences,), got {lengths.shape}")
     return np.arange(t) < lengths[:, None, None, None]
 
 
@@ -120,9 +118,6 @@ def packed_mask(documents: Integer[ndarray, "b t"]) -> Bool[ndarray, "b 1 t t"]:
 
     Derivation: `python -m scratchformer derive attention`.
     """
-    check_integers("packed_mask", "documents", documents)
-    if documents.ndim != 2:
-        raise ValueError(f"packed_mask: documents must have shape (sequences, positions), got {documents.shape}")
     query, key = documents[:, None, :, None], documents[:, None, None, :]
     return (query == key) & (query >= 0)
 

@@ -148,7 +148,7 @@ def test_errors_of_padding_masks_name_the_argument() -> None:
         padding_mask(np.array([-1]), 4)
     with pytest.raises(TypeError, match="padding_mask: lengths must be an integer array, got float64"):
         padding_mask(np.array([1.0]), 4)
-    with pytest.raises(ValueError, match=r"padding_mask: lengths must have shape \(sequences,\), got \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"padding_mask: lengths must have shape \(b,\), got \(1, 2\)"):
         padding_mask(np.array([[1, 2]]), 4)
     with pytest.raises(ValueError, match="padding_mask: t must be at least 0, got -1"):
         padding_mask(np.array([0]), -1)
@@ -160,7 +160,7 @@ def test_errors_of_packed_masks_name_the_argument() -> None:
         packed_mask(np.ones((2, 3), bool))
     with pytest.raises(TypeError, match="packed_mask: documents must be an integer array, got list"):
         packed_mask([[0, 1]])
-    with pytest.raises(ValueError, match=r"packed_mask: documents must have shape \(sequences, .*, got \(3,\)"):
+    with pytest.raises(ValueError, match=r"packed_mask: documents must have shape \(b, t\), got \(3,\)"):
         packed_mask(np.zeros(3, np.int64))
 
 
