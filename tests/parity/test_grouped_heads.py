@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy import ndarray
 
 from scratchformer.layers import AttentionConfig, BlockConfig, Layer, MultiHeadAttention, Rotary, TransformerBlock
 from scratchformer.ops import Backward, rotary
+from tests.annotations import unchecked
 from tests.parity.comparing import compare_layer, compare_op, torch
 from tests.parity.masks import Masks, masks, with_causality, zero_in_attention
 from tests.strategies import normal, seeds
@@ -34,11 +36,10 @@ def turned(x: torch.Tensor, positions: torch.Tensor, options: Rotary) -> torch.T
 
 @st.composite
 def rotaries(draw: st.DrawFn) -> Rotary:
-    return Rotary(
-        base=draw(st.sampled_from([10_000.0, 7.0])),
-        scaling=draw(st.sampled_from([1.0, 2.5])),
-        layout=draw(st.sampled_from(["halves", "pairs"])),
-    )
+    base, scaling = draw(st.sampled_from([10_000.0, 7.0])), draw(st.sampled_from([1.0, 2.5]))
+    layout = draw(st.sampled_from(["halves", "pairs"]))
+    with unchecked():  # the check of a tuple looks at an item at random, which Hypothesis refuses while it draws
+        return Rotary(base=base, scaling=scaling, layout=layout)
 
 
 def drawn_positions(kind: str, seed: int, *shape: int) -> ndarray | None:
@@ -202,13 +203,13 @@ def test_cross_attention(case: GroupedCase, d_model: int, d_memory: int) -> None
 @given(
     case=st.sampled_from([2, 4]).flatmap(lambda width: grouped_cases(width=width)),
     norm_first=st.booleans(),
-    activation=st.sampled_from(["swiglu", "geglu"]),
+    activation=st.sampled_from(["swiglu", "geglu", "geglu_tanh"]),
     d_hidden=st.integers(1, 5),
 )
 def test_a_block_with_rms_norm_and_gates(case: GroupedCase, norm_first: bool, activation: str, d_hidden: int) -> None:
     *batch, num_heads, t, _ = case.masks.shape
     d_model = num_heads * case.d_key
-    gate = {"swiglu": F.silu, "geglu": F.gelu}[activation]
+    gate = {"swiglu": F.silu, "geglu": F.gelu, "geglu_tanh": partial(F.gelu, approximate="tanh")}[activation]
 
     def theirs(parameters: Parameters, x: torch.Tensor, mask: torch.Tensor | None, *_: None) -> torch.Tensor:
         def norm(x: torch.Tensor, name: str) -> torch.Tensor:
