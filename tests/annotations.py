@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from inspect import isgeneratorfunction
+from inspect import isgeneratorfunction, unwrap
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -72,7 +72,7 @@ def checked_function(function: Any) -> Callable:
     """The function, with a check that can be switched off; one without annotations, or a context manager, as it is."""
     if not isinstance(function, FunctionType) or not function.__annotations__:
         return function
-    if isgeneratorfunction(getattr(function, "__wrapped__", None)):
+    if unwrap(function) is not function and isgeneratorfunction(unwrap(function)):
         return function
     checked = jaxtyped(typechecker=check)(function)
 

@@ -82,9 +82,9 @@ class Cell:
         return self.ours <= max(SMALL, FACTOR * self.torch)
 
     def __str__(self) -> str:
-        where = "output" if self.array == 0 else f"gradient {self.array}"
-        place = f"{self.name}, {where}, width {self.width}, offset {self.offset:g}, spread {self.spread:g}"
-        return f"{place}: ours {self.ours:.1e}, PyTorch {self.torch:.1e}"
+        inputs = f"width {self.width}, offset {self.offset:g}, spread {self.spread:g}"
+        errors = f"ours {self.ours:.1e}, PyTorch {self.torch:.1e}"
+        return f"{self.name}, {name_of(self.array)}, {inputs}: {errors}"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -131,6 +131,10 @@ def is_subnormal(expected: np.ndarray) -> bool:
     return bool(np.abs(expected).max() < np.finfo(np.float32).tiny)
 
 
+def name_of(array: int) -> str:
+    return "output" if array == 0 else f"gradient {array}"
+
+
 def report(subject: Subject, cells: list[Cell]) -> list[Cell]:
     """Prints the errors of an operation by width, and the cells that are bad or not judged. Returns the bad ones."""
     judged = [cell for cell in cells if cell.is_judged]
@@ -145,9 +149,14 @@ def report(subject: Subject, cells: list[Cell]) -> list[Cell]:
         )
     for cell in bad:
         print(f"  too large: {cell}")
+    left_out: dict[tuple[int, float, bool], list[Cell]] = {}
     for cell in cells:
         if not cell.is_judged:
-            print(f"  not judged{', subnormal' if cell.is_subnormal else ''}: {cell}")
+            left_out.setdefault((cell.array, cell.spread, cell.is_subnormal), []).append(cell)
+    for (array, spread, is_subnormal), group in left_out.items():
+        why = "subnormal" if is_subnormal else f"both off by more than {HOPELESS}"
+        places = ", ".join(f"{cell.width}/{cell.offset:g}" for cell in group)
+        print(f"  not judged, {why}: {name_of(array)} at spread {spread:g}, width/offset {places}")
     return bad
 
 
