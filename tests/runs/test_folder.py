@@ -108,7 +108,6 @@ def test_arrays_are_written_as_safetensors(tmp_path: Path) -> None:
         "turned": ids.T,
         "reversed": ids[::-1, ::-2],
         "broadcast": np.broadcast_to(ids[0], (2, 4)),
-        "swapped": ids[:, 1:].astype(">i4"),
         "number": np.array(3.5),
     }
     path = RunFolder(tmp_path / "run", "sort").write_arrays("batch", arrays)
