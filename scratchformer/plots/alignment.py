@@ -11,8 +11,9 @@ from matplotlib.patches import Patch
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
-from scratchformer.plots.glyphs import in_glyphs
+from scratchformer.plots.fitting import fit_texts
 from scratchformer.plots.heatmaps import ATTENTION_COLORS, BAR_WIDTH, HEATMAP_STYLE
+from scratchformer.plots.line_breaks import in_lines
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREEN, ORANGE, PAGE_WIDTH
 from scratchformer.plots.tokens import VISIBLE
@@ -20,6 +21,8 @@ from scratchformer.plots.tokens import VISIBLE
 LEFT, RIGHT, TOP, BOTTOM, BETWEEN, LARGEST_CELL = 0.8, 0.95, 0.75, 0.65, 0.7, 0.3
 """Inches: the margins, the space between panels, and the largest side of a cell."""
 FONT_SIZE = 10
+LONGEST_NAME = 0.42
+"""Inches: of a written or read text, which is cut there."""
 PLAIN, PART_COLORS = "#303030", (BLUE, ORANGE, GREEN)
 
 
@@ -88,6 +91,7 @@ def alignment_maps(panels: Sequence[AlignmentPanel], *, beside: bool = False, ti
         if names:
             handles = [Patch(color=colors[name], label=name) for name in names]
             figure.legend(handles=handles, loc="lower right", ncols=len(names), fontsize=FONT_SIZE)
+        fit_texts(figure)
     return figure
 
 
@@ -98,7 +102,10 @@ def _name_cells(axes: Axes, panel: AlignmentPanel, colors: dict[str, str]) -> No
         (axes.yaxis, panel.written, panel.written_parts),
     ):
         fonts = [FontProperties(weight="bold" if part else "normal") for part in parts or [""] * len(texts)]
-        shown = [in_glyphs(VISIBLE.get(text, text), font) for text, font in zip(texts, fonts, strict=True)]
+        shown = [
+            in_lines(VISIBLE.get(text, text), LONGEST_NAME, font, most=1)
+            for text, font in zip(texts, fonts, strict=True)
+        ]
         axis.set_ticks(np.arange(len(texts)), shown, parse_math=False)
         for label, font, part in zip(axis.get_ticklabels(), fonts, parts, strict=False):
             label.set_color(colors[part])

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.plots.fitting import fit_texts
 from scratchformer.plots.heatmaps import ATTENTION_COLORS, BAR_WIDTH, HEATMAP_STYLE, explain_masked, resize_panels
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.tokens import tick_texts
@@ -97,6 +98,10 @@ def attention_maps(
         if masked.any():
             explain_masked(bar.ax, fontsize=8)
         resize_panels(figure, panels[0, 0], panel, (heads, layers), num_passes=2)
+        for _ in range(3):
+            if not fit_texts(figure):
+                break
+            resize_panels(figure, panels[0, 0], panel, (heads, layers), num_passes=2)  # broken texts are higher
     return figure
 
 

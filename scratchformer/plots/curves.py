@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.plots.fitting import fit_texts
 from scratchformer.plots.labels import Label, label_right_edge
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREY, ORANGE, STYLE
@@ -64,4 +65,5 @@ def loss_curve(
         if drawn := [curve for curve in curves if np.isfinite(curve.get_ydata()).any()]:
             axes.legend(handles=drawn, loc="upper right", frameon=True, edgecolor="none")
         label_right_edge(figure, axes, [Label(f"{name} {level:.2f}", level, GREY) for name, level in levels.items()])
+        fit_texts(figure)
     return figure

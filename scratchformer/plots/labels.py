@@ -7,12 +7,16 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from numpy import ndarray
 
+from scratchformer.plots.line_breaks import in_lines
 from scratchformer.plots.style import GREY
 
 FONT_SIZE = 9
 LINE_HEIGHT = 11.5
+WIDEST = 1.8
+"""Inches: longer texts are cut, because they take their width from the panel."""
 
 
 class Label(NamedTuple):
@@ -37,7 +41,7 @@ def label_right_edge(figure: Figure, axes: Axes, labels: Sequence[Label]) -> Non
     for (text, level, color), shift in zip(labels, shifts, strict=True):
         leader = {"arrowstyle": "-", "color": color, "linewidth": 1, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 1}
         axes.annotate(
-            text,
+            in_lines(text, WIDEST, FontProperties(size=FONT_SIZE), most=1),
             (1, level),
             xycoords=("axes fraction", "data"),
             xytext=(16 if has_leaders else 4, shift),

@@ -7,10 +7,13 @@ import numpy as np
 from jaxtyping import Real
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.plots.fitting import fit_texts
+from scratchformer.plots.line_breaks import in_lines
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, STYLE
 
@@ -26,6 +29,8 @@ LOOKS: list[Look] = [
 """For the names in their order. Colour, dashes and marker each tell them apart alone."""
 
 BEHIND = "#B8B8B8"
+LONGEST_LEVEL = 2.6
+"""Inches: of the name of a level, which is cut there."""
 ROW_HEIGHT = 3.7
 """Inches."""
 
@@ -124,6 +129,7 @@ def line_panels(
             in_order = [handles[name] for name in all_names]
             figure.legend(handles=in_order, loc="outside lower center", ncols=columns, fontsize=10)
         figure.suptitle(title)
+        fit_texts(figure)
     return figure
 
 
@@ -167,7 +173,7 @@ def _plot_panel(axes: Axes, panel: Panel, looks: Mapping[str, Look]) -> dict[str
             continue
         axes.axhline(level, color=GREY, linewidth=1, zorder=1)
         axes.annotate(
-            name,
+            in_lines(name, LONGEST_LEVEL, FontProperties(size=9.5), most=1),
             (1, level),
             xycoords=("axes fraction", "data"),
             xytext=(-2, 2),

@@ -6,13 +6,17 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
-from scratchformer.plots.glyphs import in_glyphs
+from scratchformer.plots.fitting import fit_texts
 from scratchformer.plots.heatmaps import BAR_WIDTH, HEATMAP_STYLE, SIGNED_COLORS, explain_masked, resize_panels
+from scratchformer.plots.line_breaks import in_lines
 from scratchformer.plots.plain_figure import PlainFigure
 
+LONGEST_NAME = 1.6
+"""Inches: of a row or column."""
 ALL_PANELS, LARGEST_CELL = 6.6, 0.42
 """Inches: the largest width of all panels together, and the largest side of a cell."""
 
@@ -69,9 +73,9 @@ def matrix_panels(
             is_first = axes is all_axes[0]
             axes.tick_params(labelsize=9, length=2, pad=2, left=is_first, labelleft=is_first)
             if column_names is not None:
-                axes.set_xticks(np.arange(columns), list(map(in_glyphs, column_names)), rotation=90, parse_math=False)
+                axes.set_xticks(np.arange(columns), list(map(_in_glyphs, column_names)), rotation=90, parse_math=False)
             if row_names is not None:
-                axes.set_yticks(np.arange(rows), list(map(in_glyphs, row_names)), parse_math=False)
+                axes.set_yticks(np.arange(rows), list(map(_in_glyphs, row_names)), parse_math=False)
             if decimals is not None:
                 _write_numbers(axes, matrix, limit, decimals)
             if row_sums:
@@ -87,7 +91,17 @@ def matrix_panels(
         if any(np.ma.getmaskarray(matrix).any() for matrix in shown):
             explain_masked(bar.ax, fontsize=9)
         resize_panels(figure, all_axes[0], panel, (len(panels), 1), num_passes=3)
+        for _ in range(3):
+            if not fit_texts(figure):
+                break
+            resize_panels(figure, all_axes[0], panel, (len(panels), 1), num_passes=3)  # broken texts are higher
     return figure
+
+
+def _in_glyphs(name: str) -> str:
+    """A name of a row or column, each of its lines cut where it is longer than a figure has room for."""
+    font = FontProperties()
+    return "\n".join(in_lines(line, LONGEST_NAME, font, most=1) for line in name.split("\n"))
 
 
 def _write_numbers(axes: Axes, matrix: np.ma.MaskedArray, limit: float, decimals: int) -> None:
@@ -117,7 +131,7 @@ def _check(panels: Mapping[str, ndarray], row_names: Sequence[str] | None, colum
         raise ValueError(f"matrix_panels: panels must be matrices of one shape, got {sorted(shapes)}")
     (shape,) = shapes
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"matrix_panels: matrices must have two axes of at least 1, got shape {shape}")
+        raise ValueError(f"matrix_panels: panels must have two axes of at least 1, got shape {shape}")
     for kind, names, count in (("row", row_names, shape[0]), ("column", column_names, shape[1])):
         if names is not None and len(names) != count:
             raise ValueError(f"matrix_panels: matrices have {count} {kind}s, but {kind}_names holds {len(names)}")

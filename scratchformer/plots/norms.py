@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.plots.fitting import fit_texts
 from scratchformer.plots.labels import LINE_HEIGHT, Label, label_right_edge
 from scratchformer.plots.lines import with_gaps
 from scratchformer.plots.plain_figure import PlainFigure
@@ -65,6 +66,7 @@ def norm_curves(
                 for name, at in last.items()
             ]
             label_right_edge(figure, axes, labels)
+        fit_texts(figure)
     return figure
 
 

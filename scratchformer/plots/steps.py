@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.plots.fitting import fit_texts
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREEN, ORANGE, STYLE
 
@@ -27,7 +28,14 @@ def error_by_step(
         steps: in any order.
         errors: by the name in the legend. One without any finite value is left out; 0 is drawn at 1e-18.
         title: of the figure.
+
+    Raises ValueError when there are not as many errors as steps.
     """
+    for name, values in errors.items():
+        if len(values) != len(steps):
+            raise ValueError(
+                f"error_by_step: {len(steps)} steps, but {len(values)} errors of {name}; they must be as many"
+            )
     with mpl.rc_context(STYLE):
         figure = PlainFigure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.add_subplot(xlabel="step h", ylabel="relative error", xscale="log", yscale="log")
@@ -40,4 +48,5 @@ def error_by_step(
                 drawn += axes.plot(steps, shown, color=color, marker=marker, markersize=3.5, label=name)
         if drawn:
             axes.legend(handles=drawn)
+        fit_texts(figure)
     return figure

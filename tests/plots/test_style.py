@@ -86,7 +86,7 @@ NAME = "$x^2$ $ \u4e2d\udc80"
 X = np.arange(1, 4)
 NAMED: dict[str, tuple[int, Callable[[], Figure]]] = {
     "alignment": (
-        5,
+        3,  # the names of its cells are cut
         lambda: alignment_maps([AlignmentPanel(NAME, np.eye(1), [NAME], [NAME], ["a"], [NAME])], title=NAME),
     ),
     "attention": (
@@ -102,14 +102,14 @@ NAMED: dict[str, tuple[int, Callable[[], Figure]]] = {
         lambda: line_panels([Panel(NAME, NAME, NAME, [Line(NAME, X, X)], True, True, {NAME: 2.0})], title=NAME),
     ),
     "matrices": (
-        7,
+        5,  # two labels stand in two lines
         lambda: matrix_panels(
-            {NAME: np.eye(1)},
+            {NAME: np.eye(12)},
             row_label=NAME,
             column_label=NAME,
             value_label=NAME,
-            row_names=[NAME],
-            column_names=[NAME],
+            row_names=[NAME, *"bcdefghijkl"],
+            column_names=[NAME, *"bcdefghijkl"],
             title=NAME,
         ),
     ),
