@@ -202,6 +202,9 @@ def measure_heads(
         windows: token ids of text that the model did not learn from. Each row is a sequence of at least two.
         sequences: from `repeated_sequences`; induction is measured on them.
     """
+    for argument, rows in (("windows", windows), ("sequences", sequences)):
+        if len(rows) == 0:
+            raise ValueError(f"measure_heads: {argument} must hold at least one sequence, got none")
     on_text: dict[str, list[ndarray]] = {name: [] for name in SCORES}
     divergences = []
     for _, weights in _chunks(model, windows):

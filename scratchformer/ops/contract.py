@@ -73,7 +73,11 @@ def op(function: FunctionT) -> FunctionT:
             if len(known) == MOST_KNOWN:
                 known.clear()
             known.add(kinds)
-        y, backward = function(*args, **options)
+        try:
+            y, backward = function(*args, **options)
+        except OverflowError:  # a Python integer that no float can hold is of a type that was accepted before
+            check_options(name, function, {**dict(zip(positional[count:], args[count:], strict=False)), **options})
+            raise
         return y, checked_backward(name, y, backward)
 
     return checked  # type: ignore[return-value]

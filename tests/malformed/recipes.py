@@ -42,6 +42,8 @@ UNTRIED = {
     "optim.Optimizer": "abstract; tried as its subclasses",
     "runs.ReferenceRun.of_json": "reads what a file holds; its caller names the file",
     "runs.Range.check": "names an option as it is typed on a command line",
+    "generation.GenerationSettings.from_json": "reads what a file holds, and names the key of the file",
+    "generation.stream_text": "takes what `generate` yields, one token after the other",
     "analysis.of_weights": "a decorator of measures, which are tried",
     "runs.run_script": "ends the process; takes the main function of a program",
 }
@@ -1071,7 +1073,15 @@ def exiting(recipe: Recipe) -> Recipe:
     return lambda: recipe()._replace(also=(SystemExit,))
 
 
+def writing(recipe: Recipe) -> Recipe:
+    """What writes a file, whose name may be that of a folder."""
+    return lambda: recipe()._replace(also=(OSError,))
+
+
 RUNS["runs.parse"] = exiting(RUNS["runs.parse"])
+RUNS["runs.RunFolder.write_text"] = writing(RUNS["runs.RunFolder.write_text"])
+for untried in UNTRIED:
+    GENERATION.pop(untried, None)
 RECIPES: dict[str, Recipe] = {
     **OPS,
     **LAYERS,

@@ -34,7 +34,8 @@ def test_an_empty_text_has_no_ids() -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_character_and_its_position() -> None:
     tokenizer = CharacterTokenizer("abc")
-    with pytest.raises(ValueError, match="text holds 'x' at position 3, which is not in the vocabulary of 3 characters"):
+    said = "text holds 'x' at position 3, which is not in the vocabulary of 3 characters"
+    with pytest.raises(ValueError, match=said):
         tokenizer.encode("abcxabx")
     with pytest.raises(ValueError, match="ids holds 3, expected 0 to 2"):
         tokenizer.decode(np.array([0, 3]))
