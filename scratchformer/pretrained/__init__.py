@@ -2,8 +2,23 @@
 
 from scratchformer.pretrained.download import get
 from scratchformer.pretrained.gguf import open_gguf
+from scratchformer.pretrained.load_tokenizer import load_tokenizer
+from scratchformer.pretrained.loading import load
 from scratchformer.pretrained.opening import open_weights
 from scratchformer.pretrained.safetensors import open_safetensors
 from scratchformer.pretrained.tensors import StoredTensor, TensorFile
 
-__all__ = ["StoredTensor", "TensorFile", "get", "open_gguf", "open_safetensors", "open_weights"]
+from_pretrained = load
+"""The name that transformers has for it."""
+
+__all__ = [
+    "StoredTensor",
+    "TensorFile",
+    "from_pretrained",
+    "get",
+    "load",
+    "load_tokenizer",
+    "open_gguf",
+    "open_safetensors",
+    "open_weights",
+]

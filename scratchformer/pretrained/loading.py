@@ -1,0 +1,215 @@
+"""Loads models from files."""
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from scratchformer.arguments import checked_arguments
+from scratchformer.models import BERT, GPT, Llama
+from scratchformer.pretrained.config_keys import Keys
+from scratchformer.pretrained.families import FAMILIES, Family
+from scratchformer.pretrained.families.table import Piece
+from scratchformer.pretrained.json_files import read_json
+from scratchformer.pretrained.opening import open_weights
+from scratchformer.pretrained.placing import place
+from scratchformer.pretrained.tensors import StoredTensor, TensorFile, shown
+
+CONFIG = "config.json"
+NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model in a file or folder, none of whose weights has been read.
+
+    Args:
+        file: with the tensors.
+        family: that the model belongs to.
+        config: of the model.
+        tensors: by their names in the family's table.
+        pieces: what of the tensors becomes which part of which parameter.
+    """
+
+    file: TensorFile
+    family: Family
+    config: Any
+    tensors: Mapping[str, StoredTensor]
+    pieces: tuple[Piece, ...]
+
+
+@checked_arguments
+def load(path: Path | str, dtype: DTypeLike = np.float32) -> GPT | Llama | BERT:
+    """The model in a GGUF file, or in a folder as Hugging Face lays it out, with its weights.
+
+    GPT-2, Llama 1 to 3.2, SmolLM2, Mistral, Qwen2, Qwen3 and BERT. Weights are widened from the mapped file into the
+    model, one tensor after the other. Nothing that the file says is passed over unseen: a key or tensor that is neither
+    used nor known to be harmless is refused by its name.
+
+    Args:
+        path: a GGUF file; a folder with `config.json` and safetensors; or one such safetensors file, or the index of
+            several, with `config.json` beside it.
+        dtype: of the weights, float32 or float64.
+
+    Raises ValueError for files that are missing or damaged, for what is not supported, and for weights that are NaN or
+    infinite.
+    """
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"load: dtype must be float32 or float64, got {dtype}")
+    opened = open_model(path)
+    model = opened.family.model_type(opened.config, generator=None, dtype=dtype)
+    fill(opened, {name: parameter.value for name, parameter in model.parameters().items()})
+    return model  # type: ignore[return-value]
+
+
+def open_model(path: Path | str) -> Opened:
+    """Opens a model: reads its configuration, and finds the tensor for every part of every parameter.
+
+    Raises ValueError as `load` does, but for the values of weights.
+    """
+    file = open_weights(path)
+    family, keys = _family(Path(path), file)
+    tensors = _named_as_in_table(family, file)
+    try:
+        read = family.read_metadata if file.format == "gguf" else family.read_config
+        config = read(keys, tensors)
+    except ValueError as error:
+        if str(error).startswith("load: "):
+            raise
+        raise ValueError(f"load: {keys.where}: {error}") from None
+    keys.finish()
+    tensors = _without_copies(family, config, file, tensors)
+    return Opened(file, family, config, tensors, _checked_pieces(family, config, file, tensors))
+
+
+def fill(opened: Opened, parameters: Mapping[str, np.ndarray]) -> None:
+    """Reads all weights into parameters. Raises ValueError for NaN and infinity, naming the tensor."""
+    has_pairs = opened.family.gguf_pairs and opened.file.format == "gguf"
+    for piece in opened.pieces:
+        parameter = parameters[piece.parameter]
+        place(piece, opened.tensors[piece.name], parameter, has_pairs=has_pairs)
+        opened.file.release()
+    for piece in opened.pieces:
+        part = parameters[piece.parameter][..., piece.columns]
+        if not (math.isfinite(part.min()) and math.isfinite(part.max())):  # both are NaN if one value is
+            tensor = opened.tensors[piece.name]
+            count = np.count_nonzero(~np.isfinite(part))
+            raise ValueError(
+                f"load: {tensor.path}: {count:,} of {part.size:,} values of the tensor {shown(tensor.name)} are NaN or "
+                "infinite"
+            )
+
+
+def _family(path: Path, file: TensorFile) -> tuple[Family, Keys]:
+    """The family that a file or folder belongs to, and the keys that describe its model."""
+    if file.format == "gguf":
+        kind = file.metadata.get("general.type", "model")
+        if kind != "model":
+            raise ValueError(f"load: {file.path}: general.type is {shown(kind)}, expected 'model'")
+        architecture = file.metadata.get("general.architecture")
+        known = {family.architecture: family for family in FAMILIES if family.architecture}
+        if not isinstance(architecture, str) or architecture not in known:
+            raise ValueError(
+                f"load: {file.path}: general.architecture is {shown(architecture)}, expected one of {', '.join(known)}"
+            )
+        return known[architecture], Keys(file.metadata, str(file.path), f"{architecture}.")
+    folder = path if os.path.isdir(path) else path.parent
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"load: {folder} has no {CONFIG}, which says what model the weights are of")
+    where = str(folder / CONFIG)
+    keys = Keys(read_json(folder / CONFIG), where)
+    family = keys.choice("model_type", {family.name: family for family in FAMILIES})
+    for name in keys.words("architectures") or ():
+        if name not in family.classes:
+            raise ValueError(
+                f"load: {where}: architectures has {shown(name)}, expected one of {', '.join(family.classes)}"
+            )
+    return family, keys
+
+
+def _named_as_in_table(family: Family, file: TensorFile) -> dict[str, StoredTensor]:
+    if file.format == "gguf":
+        return dict(file.tensors)
+    tensors: dict[str, StoredTensor] = {}
+    for name, tensor in file.tensors.items():
+        known = family.renamed(name.removeprefix(family.prefix))
+        if known in tensors:
+            raise ValueError(
+                f"load: {tensor.path}: the tensors {shown(tensors[known].name)} and {shown(name)} are the same"
+            )
+        tensors[known] = tensor
+    return tensors
+
+
+def _without_copies(
+    family: Family, config: Any, file: TensorFile, tensors: Mapping[str, StoredTensor]
+) -> dict[str, StoredTensor]:
+    """The tensors without those that repeat others. A copy whose original is missing takes its place."""
+    found = dict(tensors)
+    expected = family.stored_shapes(config, file.format)
+    for name, original in family.copies.items():
+        if name in expected or name not in found:
+            continue
+        copy = found.pop(name)
+        if original not in found:
+            found[original] = copy
+        elif not _is_same(copy, found[original]):
+            raise ValueError(
+                f"load: {copy.path}: the tensor {shown(copy.name)} differs from {shown(found[original].name)}, to "
+                "which it is tied"
+            )
+    return found
+
+
+def _is_same(one: StoredTensor, other: StoredTensor) -> bool:
+    if one.kind == other.kind:
+        return one.shape == other.shape and bool(np.array_equal(one.raw, other.raw))
+    return one.is_readable and other.is_readable and bool(np.array_equal(one.read(), other.read()))
+
+
+def _checked_pieces(
+    family: Family, config: Any, file: TensorFile, tensors: Mapping[str, StoredTensor]
+) -> tuple[Piece, ...]:
+    """Checks that the file has each tensor of the table, in its shape, and no others."""
+    where = f"load: {file.path}"
+    num_layers = family.sizes(config)["num_layers"]
+    if num_layers > len(tensors):
+        raise ValueError(f"{where}: it has {len(tensors)} tensors, too few for {num_layers:,} layers")
+    expected = family.stored_shapes(config, file.format)
+    for name, shape in expected.items():
+        tensor = tensors.get(name)
+        if tensor is None:
+            raise ValueError(f"{where}: the tensor {shown(name)} is missing{_hint(family, name)}")
+        if tensor.shape != shape:
+            raise ValueError(
+                f"load: {tensor.path}: the tensor {shown(tensor.name)} has shape {tensor.shape}, expected {shape}"
+            )
+        if not tensor.is_readable:
+            raise ValueError(
+                f"load: {tensor.path}: the tensor {shown(tensor.name)} is stored as {tensor.kind}, which cannot be read"
+            )
+    for name in unused(tensors, expected):
+        if NUMBER.sub("{i}", name) not in family.harmless:
+            raise ValueError(
+                f"load: {tensors[name].path}: the tensor {shown(tensors[name].name)} is not supported: "
+                f"a {family.title} of this configuration has no parameter for it"
+            )
+    return tuple(family.pieces(config, file.format))
+
+
+def unused(tensors: Iterable[str], expected: Mapping[str, Any]) -> list[str]:
+    """The tensors that no parameter is made of."""
+    return [name for name in tensors if name not in expected]
+
+
+def _hint(family: Family, name: str) -> str:
+    if name in family.copies:
+        return '; if the head is the table of tokens, write "tie_word_embeddings": true into config.json'
+    return ""
