@@ -4,8 +4,9 @@ from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers.layer import Layer
+from scratchformer.misfits import PLAIN
 from scratchformer.ops import Backward, dropout
-from scratchformer.ops.checks import check_probability
+from scratchformer.ops.checks import check_probability, kind_in_words
 from scratchformer.python_numbers import as_python
 
 
@@ -23,4 +24,8 @@ class Dropout(Layer):
     def __call__(
         self, x: Inexact[ndarray, "*shape"], generator: np.random.Generator | None = None
     ) -> tuple[Inexact[ndarray, "*shape"], Backward]:
-        return (x, lambda dy: dy) if generator is None else dropout(x, self.p, generator)
+        if generator is not None:
+            return dropout(x, self.p, generator)
+        if type(x) not in PLAIN or x.dtype.kind not in "fc" or not x.dtype.isnative:
+            raise TypeError(f"Dropout: x must be a floating array, got {kind_in_words(x)}")
+        return x, lambda dy: dy

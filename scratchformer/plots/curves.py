@@ -1,3 +1,4 @@
+import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -42,7 +43,7 @@ def loss_curve(
         ("validation", validation_steps, validation_loss),
         ("reference", reference_steps, reference_loss),
     ):
-        if len(at) != len(loss):
+        if np.shape(at) != np.shape(loss):
             raise ValueError(f"loss_curve: {len(at)} {kind} steps, but {len(loss)} losses; they must be as many")
 
     with mpl.rc_context(STYLE):
@@ -59,7 +60,7 @@ def loss_curve(
         if reference_run is not None:
             label = f"validation, {name}"
             curves += plot_marked(reference_steps, reference_loss, color=GREY, label=label, zorder=1.5)
-        levels = {name: level for name, level in references.items() if np.isfinite(level)}
+        levels = {name: level for name, level in references.items() if math.isfinite(level)}
         for level in levels.values():
             axes.axhline(level, color=GREY, linewidth=1, linestyle="--", zorder=1)
         if drawn := [curve for curve in curves if np.isfinite(curve.get_ydata()).any()]:

@@ -92,7 +92,7 @@ def line_panels(
         title: of the figure.
 
     Raises:
-        ValueError: no panels, columns below 1, a line with more x than y or the reverse, or more than four names of
+        ValueError: no panels, columns below 1, or more than four names of
             plain and marked lines.
     """
     if not panels:
@@ -100,9 +100,6 @@ def line_panels(
     columns = len(panels) if columns is None else columns
     if columns < 1:
         raise ValueError(f"line_panels: columns must be at least 1, got {columns}")
-    for line in (line for panel in panels for line in panel.lines):
-        if len(line.x) != len(line.y):
-            raise ValueError(f"line_panels: line {line.name!r} has {len(line.x)} x and {len(line.y)} y")
     names = [_names(panel.lines) for panel in panels]
     all_names = _names([line for panel in panels for line in panel.lines])
     has_one_legend = any(len(own) == len(all_names) for own in names)
@@ -136,6 +133,8 @@ def line_panels(
 @checked_arguments
 def mean_and_range(name: str, x: Real[ndarray, " n"], values: Real[ndarray, "repetitions n"]) -> list[Line]:
     """Three lines of one name: thin ones through the least and the most, and a marked one through the mean."""
+    if values.size == 0:
+        raise ValueError(f"mean_and_range: values has shape {values.shape}, expected at least one of each axis")
     thin = [Line(name, x, bound, width=0.7) for bound in (values.min(axis=0), values.max(axis=0))]
     return [*thin, Line(name, x, values.mean(axis=0), "marked")]
 

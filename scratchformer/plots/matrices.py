@@ -54,6 +54,8 @@ def matrix_panels(
             of the rows or columns, a value below 0 with `bar_from_zero`.
     """
     _check(panels, row_names, column_names)
+    if decimals is not None and decimals < 0:
+        raise ValueError(f"matrix_panels: decimals must not be negative, got {decimals}")
     rows, columns = next(iter(panels.values())).shape
     shown = [np.ma.masked_invalid(matrix) for matrix in panels.values()]
     least = min((float(matrix.min()) for matrix in shown if matrix.count()), default=0.0)

@@ -38,9 +38,9 @@ def norm_curves(
     panels = {"gradient norm": gradient_norms, "root mean square of the residual stream": activation_norms}
     for quantity, layers in panels.items():
         for name, values in layers.items():
-            if len(values) != len(steps):
+            if values.shape != steps.shape:
                 raise ValueError(
-                    f"norm_curves: {len(steps)} steps, but {len(values)} values of {name}'s {quantity}; "
+                    f"norm_curves: {len(steps)} steps, but {values.size} values of {name}'s {quantity}; "
                     "they must be as many"
                 )
 

@@ -32,9 +32,9 @@ def error_by_step(
     Raises ValueError when there are not as many errors as steps.
     """
     for name, values in errors.items():
-        if len(values) != len(steps):
+        if values.shape != steps.shape:
             raise ValueError(
-                f"error_by_step: {len(steps)} steps, but {len(values)} errors of {name}; they must be as many"
+                f"error_by_step: errors of {name} have shape {values.shape}, expected {steps.shape}, that of steps"
             )
     with mpl.rc_context(STYLE):
         figure = PlainFigure(figsize=(7.5, 4.5), layout="constrained")

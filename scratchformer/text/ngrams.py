@@ -26,6 +26,7 @@ def ngram_entropy(
     """
     if order < 1:
         raise ValueError(f"ngram_entropy: order must be at least 1, got {order}")
+    smoothing = float(smoothing)
     if not smoothing > 0:
         raise ValueError(f"ngram_entropy: smoothing must be positive, got {smoothing}")
     for name, ids in (("training", training), ("validation", validation)):

@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_named() -> None:
         line_panels([])
     with pytest.raises(ValueError, match=r"^line_panels: columns must be at least 1, got 0$"):
         line_panels([panel()], columns=0)
-    with pytest.raises(ValueError, match=r"^line_panels: line 'a' has 5 x and 4 y$"):
+    with pytest.raises(ValueError, match=r"^Line: n is 5 in x of shape \(5,\), but 4 in y of shape \(4,\)$"):
         line_panels([panel(Line("a", X, X[1:]))])
     with pytest.raises(ValueError, match=r"^line_panels: at most 4 names can be told apart, got 5: "):
         line_panels([panel(*(Line(name, X, X) for name in "abcde"))])

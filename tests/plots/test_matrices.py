@@ -120,8 +120,8 @@ def test_cells_are_square_and_the_page_is_wide_enough(rows: int, columns: int, c
     [
         ({}, {}, r"panels must be matrices of one shape, got \[\]"),
         ({"a": np.ones((2, 2)), "b": np.ones((2, 3))}, {}, r"of one shape, got \[\(2, 2\), \(2, 3\)\]"),
-        ({"a": np.ones(3)}, {}, r"matrices must have two axes of at least 1, got shape \(3,\)"),
-        ({"a": np.ones((0, 3))}, {}, r"matrices must have two axes of at least 1, got shape \(0, 3\)"),
+        ({"a": np.ones(3)}, {}, r"panels must have two axes of at least 1, got shape \(3,\)"),
+        ({"a": np.ones((0, 3))}, {}, r"panels must have two axes of at least 1, got shape \(0, 3\)"),
         (None, {"row_names": ["x"]}, "matrices have 2 rows, but row_names holds 1"),
         (None, {"column_names": ["x", "y"]}, "matrices have 3 columns, but column_names holds 2"),
         (None, {"bar_from_zero": True}, "a bar from 0 shows no value below, got -2"),
