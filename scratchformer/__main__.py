@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
+    "chat": "talk with a real language model",
+    "generate": "continue texts with a real language model",
+    "embed": "turn texts into vectors with a real encoder",
+    "pretrained": "say what the files of a real model hold, or bring some",
     "gradcheck": "check every gradient of the library",
     "derive": "read how a gradient is derived, with every step checked",
     "house": "draw the rooms of this package, and which imports which",
@@ -13,7 +17,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] not in COMMANDS:
-        listed = "\n".join(f"  {name:<9}  {what}" for name, what in COMMANDS.items())
+        listed = "\n".join(f"  {name:<10}  {what}" for name, what in COMMANDS.items())
         asked = bool(arguments) and arguments[0] in ("-h", "--help")
         print(f"python -m scratchformer COMMAND\n\n{listed}", file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
@@ -24,6 +28,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from scratchformer.runs.stopping import run_script
+    try:
+        from scratchformer.runs.stopping import run_script
+    except KeyboardInterrupt:  # `run_script` sees to one that comes later
+        sys.exit(130)
 
     run_script(main, "python -m scratchformer")

@@ -17,17 +17,36 @@ def read_json(path: Path | str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
     Raises ValueError for a file that cannot be read, is larger than `most_bytes`, or is not a JSON object in UTF-8. A
     name that comes twice in one object is refused, and so are NaN, infinity and numbers beyond float64.
     """
-    path = Path(path)
+    text = _text(Path(path), most_bytes)
+    return parse_json(text, str(path))
+
+
+def read_json_list(path: Path | str) -> list[Any]:
+    """The list that a JSON file holds. Raises as `read_json` does."""
+    content = _parsed(_text(Path(path), MOST_BYTES), str(path))
+    if not isinstance(content, list):
+        raise ValueError(f"{path} is damaged: expected a JSON list, got a {type(content).__name__}")
+    return content
+
+
+def _text(path: Path, most_bytes: int) -> bytes:
     with map_file(path) as mapped:
         if len(mapped) > most_bytes:
             raise ValueError(f"{path} has {len(mapped):,} bytes, expected JSON of at most {most_bytes:,}")
-        return parse_json(mapped[:], str(path))
+        return mapped[:]
 
 
 def parse_json(text: bytes, where: str) -> dict[str, Any]:
     """The object that a JSON text holds. `where` is its name in messages. Raises as `read_json` does."""
+    content = _parsed(text, where)
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} is damaged: expected a JSON object, got a {type(content).__name__}")
+    return content
+
+
+def _parsed(text: bytes, where: str) -> Any:
     try:
-        content = json.loads(
+        return json.loads(
             text.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
         )
     except UnicodeDecodeError as error:
@@ -37,9 +56,6 @@ def parse_json(text: bytes, where: str) -> dict[str, Any]:
         raise ValueError(f"{where} is damaged: its lists and objects lie too deep in each other") from None
     except ValueError as error:
         raise ValueError(f"{where} is damaged: expected JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{where} is damaged: expected a JSON object, got a {type(content).__name__}")
-    return content
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -74,7 +74,8 @@ class Relation:
 def check_ranges(config: object) -> None:
     """Raises ValueError for the first field of a dataclass whose value does not fit its type's ranges and relations.
 
-    Relations are checked after all ranges. A range inside of a tuple's type holds for each of its items.
+    Relations are checked after all ranges. A range inside of a tuple's type holds for each of its items, and one beside
+    None for what is not None.
     """
     _check_config("check_ranges", config)
     hints = get_type_hints(type(config), include_extras=True)
@@ -95,6 +96,9 @@ def _check_range(name: str, value: Any, hint: Any) -> None:
     elif get_origin(hint) is tuple:
         for item in value:
             _check_range(name, item, get_args(hint)[0])
+    elif value is not None and type(None) in get_args(hint):
+        for part in get_args(hint):
+            _check_range(name, value, part)
 
 
 def _check_config(function: str, config: object, name: str = "config") -> None:
