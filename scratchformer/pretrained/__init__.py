@@ -6,10 +6,11 @@ from scratchformer.pretrained.load_tokenizer import load_tokenizer
 from scratchformer.pretrained.loading import load
 from scratchformer.pretrained.opening import open_weights
 from scratchformer.pretrained.safetensors import open_safetensors
+from scratchformer.pretrained.saving import save
 from scratchformer.pretrained.tensors import StoredTensor, TensorFile
 
-from_pretrained = load
-"""The name that transformers has for it."""
+from_pretrained, save_pretrained = load, save
+"""The names that transformers has for them."""
 
 __all__ = [
     "StoredTensor",
@@ -21,4 +22,6 @@ __all__ = [
     "open_gguf",
     "open_safetensors",
     "open_weights",
+    "save",
+    "save_pretrained",
 ]

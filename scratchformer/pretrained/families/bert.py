@@ -124,6 +124,7 @@ BERT_FAMILY = Family(
     classes=("BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForSequenceClassification"),
     class_of=class_of,
     prefix="bert.",
+    heads=("cls.", "classifier."),
     rows=(
         Row("token_embedding.table", TABLE, "token_embd.weight", ("vocabulary", "model")),
         Row(

@@ -191,9 +191,9 @@ def read_metadata(keys: Keys, tensors: Tensors, **options: Any) -> LlamaConfig:
     keys.must_be({"attention.value_length": (d_head,), "attention.sliding_window": (0,), "expert_count": (0,)})
     keys.must_be({"expert_used_count": (0,), "attention.causal": (True,)})
     context_length = keys.integer("context_length")
-    vocabulary_size = rows_of(tensors, "token_embd.weight", keys.integer("vocab_size", None))
+    has_bias, has_output_bias = ("blk.0.attn_q.bias" in tensors, "blk.0.attn_output.bias" in tensors)
     return LlamaConfig(
-        vocabulary_size=vocabulary_size,
+        vocabulary_size=rows_of(tensors, "token_embd.weight", keys.integer("vocab_size", None)),
         context_length=context_length,
         num_layers=keys.integer("block_count"),
         num_heads=num_heads,
@@ -203,8 +203,8 @@ def read_metadata(keys: Keys, tensors: Tensors, **options: Any) -> LlamaConfig:
         eps=shortest(keys.number("attention.layer_norm_rms_epsilon")),
         tied_head=is_tied(tensors),
         d_head=d_head,
-        attention_bias="blk.0.attn_q.bias" in tensors,
-        attention_output_bias="blk.0.attn_output.bias" in tensors,
+        attention_bias=has_bias,
+        attention_output_bias=None if has_output_bias == has_bias else has_output_bias,
         feed_forward_bias="blk.0.ffn_up.bias" in tensors,
         **read_gguf_rotary(keys, tensors, d_head, context_length),
         **options,

@@ -111,6 +111,7 @@ GPT2 = Family(
     classes=("GPT2LMHeadModel", "GPT2Model"),
     class_of=lambda config: "GPT2LMHeadModel",
     prefix="transformer.",
+    heads=("lm_head.",),
     rows=(
         Row("token_embedding.table", TABLE, "token_embd.weight", ("vocabulary", "model")),
         Row("position_embedding.table", "wpe.weight", "position_embd.weight", ("context", "model")),

@@ -30,6 +30,7 @@ LLAMA = Family(
     classes=("LlamaForCausalLM", "LlamaModel"),
     class_of=lambda config: "LlamaForCausalLM",
     prefix="model.",
+    heads=("lm_head.",),
     rows=decoder.ROWS,
     sizes=decoder.sizes,
     options=decoder.options,

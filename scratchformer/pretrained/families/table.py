@@ -120,6 +120,7 @@ class Family:
         classes: names in `architectures` of config.json whose outputs the model has.
         class_of: the one of them that a configuration is written as.
         prefix: what the names of all tensors but the heads may begin with in safetensors.
+        heads: how the names of the heads' tensors begin.
         rows: the table.
         sizes, options: of a model's configuration, as the rows name them.
         read_config, read_metadata: the configuration that config.json, or a GGUF file's metadata, describes. They take
@@ -138,6 +139,7 @@ class Family:
     classes: tuple[str, ...]
     class_of: Callable[[Any], str]
     prefix: str
+    heads: tuple[str, ...]
     rows: tuple[Row, ...]
     sizes: Callable[[Any], Sizes]
     options: Callable[[Any], frozenset[str]]
@@ -148,6 +150,11 @@ class Family:
     copies: Mapping[str, str] = field(default_factory=dict)
     harmless: Mapping[str, str] = field(default_factory=dict)
     gguf_pairs: bool = False
+
+    def full_name(self, name: str, class_name: str) -> str:
+        """The name of a tensor in safetensors of a class: all but heads have the prefix, where there can be heads."""
+        has_prefix = not class_name.endswith("Model") or class_name.endswith("LMHeadModel")
+        return f"{self.prefix}{name}" if has_prefix and not name.startswith(self.heads) else name
 
     def pieces(self, config: Any, format: Format) -> Iterator[Piece]:
         """The parts of all parameters of a model, in files of this format."""
