@@ -63,9 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         vectors, cut = sentence_vectors.vectors(model, tokenizer, texts)
     if cut:
         named = ", ".join(str(i + 1) for i in cut)
-        say(
-            f"[the model reads {sentence_vectors.longest_of(model)} tokens; cut because they are longer: texts {named}]"
-        )
+        say(f"[cut to the {sentence_vectors.longest_of(model)} tokens that the model reads: texts {named}]")
     if config.out is not None:
         print(f"vectors: {save_vectors(config.out, vectors)}")
     if config.similarity:

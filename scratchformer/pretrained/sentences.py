@@ -134,7 +134,8 @@ def read_sentence_vectors(folder: Path | str) -> SentenceVectors:
     inner = steps[1].get("path")
     if steps[0].get("path") != "" or not isinstance(inner, str) or Path(inner).name != inner:
         raise ValueError(
-            f"{folder / 'modules.json'}: expected the encoder in the folder itself, the pooling in one of it"
+            f"{folder / 'modules.json'} has the paths {shown([step.get('path') for step in steps])}, expected the "
+            "encoder in the folder itself, and the pooling in a folder inside of it"
         )
     pooling = _pooling(folder / inner / "config.json", has_prompt=bool(found.prompt))
     return replace(found, pooling=pooling, is_normalized=len(names) == 3)
