@@ -219,12 +219,12 @@ def array_of(hint: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A wrong value as a message shows it: a short number or text itself, of anything else its type."""
+    """A wrong value as a message shows it: a short number or text itself, a class by name, else its type."""
     if value is None or isinstance(value, bool | int | float | complex | str | np.generic):
         text = str(value) if isinstance(value, np.generic) else repr(value)
         if len(text) <= LARGEST_SHOWN:
             return text
-    return type(value).__name__
+    return value.__name__ if isinstance(value, type) else type(value).__name__
 
 
 def named(kind: type) -> str:

@@ -136,9 +136,7 @@ def _check(
     return Report(subject.name, findings, broken, complete_line(subject.call.text, options), subject)
 
 
-def check_zero(name: str, zero: object, tensors: Mapping[str, ndarray]) -> None:
-    """Raises TypeError or ValueError unless `zero` is a mapping from some of the tensors."""
-    if not isinstance(zero, Mapping):
-        raise TypeError(f"{name}: zero must be a mapping from tensors to reasons, got {zero!r}")
+def check_zero(name: str, zero: Mapping[str, str], tensors: Mapping[str, ndarray]) -> None:
+    """Raises ValueError unless `zero` is a mapping from some of the tensors."""
     if unknown := zero.keys() - tensors.keys():
         raise ValueError(f"{name}: zero names {min(unknown)!r}, there are {quoted(tensors)}")

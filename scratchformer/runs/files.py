@@ -68,7 +68,7 @@ def is_position(mark: object) -> bool:
     """Whether a value from a JSON file is a mark of a table."""
     match mark:
         case {"num_bytes": int(num_bytes), "sha256": str()}:
-            return num_bytes >= 0 and not isinstance(num_bytes, bool)
+            return 0 <= num_bytes < 2**63 and not isinstance(num_bytes, bool)
     return False
 
 

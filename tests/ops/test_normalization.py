@@ -200,7 +200,7 @@ def test_errors_name_the_argument() -> None:
         layer_norm(x, weight, np.ones((1, 3)))
     with pytest.raises(ValueError, match="layer_norm: x must have at least 1 dimension"):
         layer_norm(np.array(1.0))
-    with pytest.raises(ValueError, match=r"layer_norm: eps must not be negative, got -1e-05"):
+    with pytest.raises(ValueError, match=r"layer_norm: eps must be finite and not negative, got -1e-05"):
         layer_norm(x, eps=-1e-5)
     with pytest.raises(TypeError, match="layer_norm: bias is float32, x is float64"):
         layer_norm(x, weight, np.ones(3, np.float32))
@@ -215,7 +215,7 @@ def test_errors_of_rms_norm_name_the_argument() -> None:
         rms_norm(x, np.ones(2))
     with pytest.raises(ValueError, match="rms_norm: x must have at least 1 dimension"):
         rms_norm(np.array(1.0))
-    with pytest.raises(ValueError, match=r"rms_norm: eps must not be negative, got nan"):
+    with pytest.raises(ValueError, match=r"rms_norm: eps must be finite and not negative, got nan"):
         rms_norm(x, eps=math.nan)
     with pytest.raises(TypeError, match="rms_norm: weight is float32, x is float64"):
         rms_norm(x, np.ones(3, np.float32))

@@ -40,7 +40,7 @@ def test_errors_of_alibi_name_the_argument() -> None:
         sizes = {"num_heads": 2, "t_query": 3, "t_key": 4} | {name: least - 1}
         with pytest.raises(ValueError, match=f"alibi_bias: {name} must be at least {least}, got {least - 1}"):
             alibi_bias(**sizes)
-    with pytest.raises(TypeError, match="alibi_bias: dtype must be floating, got bool"):
+    with pytest.raises(TypeError, match="alibi_bias: dtype must be a floating dtype of at least 32 bits, got bool"):
         alibi_bias(2, 3, 4, dtype=bool)
 
 

@@ -236,8 +236,8 @@ def test_errors_of_sinusoidal_positions_name_the_argument() -> None:
         sinusoidal_positions(positions, 0)
     with pytest.raises(ValueError, match="sinusoidal_positions: base must be positive and finite, got 0"):
         sinusoidal_positions(positions, 4, base=0)
-    with pytest.raises(TypeError, match="sinusoidal_positions: dtype must be floating, got int64"):
+    with pytest.raises(TypeError, match="dtype must be a floating dtype of at least 32 bits, got int64"):
         sinusoidal_positions(positions, 4, dtype=np.int64)
-    for wrong, kind in ((3, "int"), (positions > 1, "bool")):
+    for wrong, kind in ((3, "3"), (positions > 1, "bool")):
         with pytest.raises(TypeError, match=f"sinusoidal_positions: positions must be .* floating array, got {kind}$"):
             sinusoidal_positions(wrong, 4)

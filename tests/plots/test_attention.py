@@ -142,7 +142,7 @@ def test_what_a_masked_cell_holds_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"weights": np.ones((4, 4))}, r"weights must have the shape \(layers, heads, .*, got \(4, 4\)"),
+        ({"weights": np.ones((4, 4))}, r"weights must have shape \(layers, heads, .*\), got \(4, 4\)"),
         ({"weights": np.ones((1, 0, 4, 4))}, r"each at least 1, got \(1, 0, 4, 4\)"),
         ({"weights": np.full((1, 1, 4, 4), 1.5)}, r"weights must lie in \[0, 1\], got 1\.5 to 1\.5"),
         ({"weights": np.full((1, 1, 4, 4), -0.5)}, r"weights must lie in \[0, 1\], got -0\.5 to -0\.5"),
@@ -168,5 +168,5 @@ def test_what_does_not_fit_is_named(changes: dict[str, Any], said: str) -> None:
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(("allowed", "kind"), [(np.ones((4, 4)), "float64"), ([True] * 4, "list")])
 def test_a_mask_must_be_boolean(allowed: Any, kind: str) -> None:
-    with pytest.raises(TypeError, match=f"attention_maps: allowed must be boolean, .*got {kind}"):
+    with pytest.raises(TypeError, match=f"attention_maps: allowed must be a boolean array.*, got {kind}"):
         attention_maps(np.ones((1, 1, 4, 4)), "abcd", allowed=allowed)

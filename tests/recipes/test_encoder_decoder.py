@@ -89,7 +89,7 @@ def test_texts_become_ids_and_their_ends() -> None:
     assert batch.source_lengths.tolist() == [2, 1]
     assert batch.target_ids.tolist() == [[3, 0, 0], [3, 2, 1]]
     assert batch.targets.tolist() == [[0, 4, -100], [2, 1, 4]]
-    with pytest.raises(ValueError, match="text holds 'z' at position 1, which is not in the vocabulary of 3 characters"):
+    with pytest.raises(ValueError, match="text holds 'z' at position 1, which is not in the vocabulary of 3"):
         PAIRS.batch(["az"], ["a"])
 
 

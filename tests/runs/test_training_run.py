@@ -433,8 +433,6 @@ def test_a_checkpoint_that_training_cannot_have_written_is_refused_in_a_sentence
                 continue
             inside[key] = value
             refused(Checkpoint(kept.tensors, description))
-    for description in ("x", None, [], 3, True):
-        assert "expected settings by name" in refused(Checkpoint(kept.tensors, description))
     for name, tensor in list(kept.tensors.items())[::7]:
         for value in (math.nan, math.inf, -1) if name.startswith("optimizer.v.") else (math.nan, -math.inf):
             damaged = tensor.copy()

@@ -60,7 +60,7 @@ class CheckResult:
 
 @checked_arguments
 def check(
-    name: str, gradient: ndarray, rest: Callable[[ndarray], ArrayLike], at: ArrayLike, cotangent: ArrayLike
+    name: str, gradient: ArrayLike, rest: Callable[[ndarray], ArrayLike], at: ArrayLike, cotangent: ArrayLike
 ) -> None:
     """Checks a derived gradient of L = sum(cotangent * rest(at)) with respect to `at`, to a relative error of 1e-8.
 

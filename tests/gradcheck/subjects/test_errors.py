@@ -27,7 +27,7 @@ def without_dw(dx: ndarray, dw: ndarray) -> ndarray:
 @pytest.mark.parametrize(
     ("check", "kind", "sentence"),
     [
-        (lambda: check_op(3, X), TypeError, r"op: expected a function, got 3"),
+        (lambda: check_op(3, X), TypeError, r"check_op: op must be a function, got 3"),
         (lambda: check_op(product, np.arange(3), np.arange(3)), TypeError, r"product: nothing to differentiate, exp"),
         (lambda: check_op(product, X, 2.0), TypeError, r"product: w must be an array to be differentiated, got 2\.0"),
         (lambda: check_op(product, X, np.float64(2)), TypeError, r"w must be an array to be differentiated, got "),
@@ -56,17 +56,17 @@ def without_dw(dx: ndarray, dw: ndarray) -> ndarray:
         ),
         (lambda: check_op(returning(X, X + 5j), X), TypeError, r"of x must be real and floating, got complex128"),
         (lambda: check_op(returning(X, X.astype(object)), X), TypeError, r"must be real and floating, got object"),
-        (lambda: check_op(square, X, zero=["x"]), TypeError, r"zero must be a mapping from tensors to reasons, got \["),
+        (lambda: check_op(square, X, zero=["x"]), TypeError, r"check_op: zero must be a mapping or None, got list"),
         (
             lambda: check_op(square, X, zero="x"),
             TypeError,
-            r"op: zero must be a mapping from tensors to reasons, got '",
+            r"check_op: zero must be a mapping or None, got 'x'",
         ),
         (lambda: check_op(product, X, W, zero={"b": ""}), ValueError, r"product: zero names 'b', there are 'x', 'w'"),
         (
             lambda: check_layer(Scale(3), X, split=["weight"]),
             TypeError,
-            r"must be a mapping from tensors to numbers of",
+            r"check_layer: split must be a mapping or None, got list",
         ),
         (
             lambda: check_layer(Scale(3), X, split={"bias": 2}),
@@ -87,7 +87,7 @@ def without_dw(dx: ndarray, dw: ndarray) -> ndarray:
         (
             lambda: check_gradient(np.sum, X, X),
             TypeError,
-            r"sum: expected a function and its gradient, got shape \(5, 3",
+            r"check_gradient: gradient must be a function, got ndarray",
         ),
         (
             lambda: check_gradient(np.square, np.copy, X),
