@@ -13,12 +13,20 @@ from scratchformer.pretrained.tokenizer import Tokenizer
 from tests.gradients import with_random_values
 from tests.pretrained.small_tokenizers import bert_tokenizer, byte_level, write_folder
 
-ENDLESS = {"do_sample": False, "suppress_tokens": [600, 601], "eos_token_id": 601}
-"""For a generation_config.json: answers do not end before they have to, and hold no special tokens."""
-
 
 def byte_tokenizer() -> Tokenizer:
     return tokenizer_from_metadata(byte_level() | {"tokenizer.ggml.pre": "gpt-2"}, "small.gguf")
+
+
+def unwanted() -> tuple[int, ...]:
+    """Special tokens, and those that are no whole characters: of the latter alone, nothing would ever be shown."""
+    tokenizer = byte_tokenizer()
+    broken = (i for i in range(600) if "\N{REPLACEMENT CHARACTER}" in tokenizer.decode([i]))
+    return *broken, 600, 601
+
+
+ENDLESS = {"do_sample": False, "suppress_tokens": [*unwanted()], "eos_token_id": 601}
+"""For a generation_config.json: answers do not end before they have to, and hold whole characters alone."""
 
 
 def language_model(

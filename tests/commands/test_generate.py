@@ -15,7 +15,7 @@ from scratchformer.generation import Sampling, SuppressedTokens, generate, greed
 from scratchformer.models import Llama
 from scratchformer.pretrained.tokenizer import Tokenizer
 from tests.annotations import unchecked
-from tests.commands.small_models import ENDLESS, encoder, language_model
+from tests.commands.small_models import ENDLESS, encoder, language_model, unwanted
 
 PROMPTS = ["the quick", "日本", "user: text and more words"]
 
@@ -36,7 +36,7 @@ def continued(small: tuple[Path, Llama, Tokenizer], prompt: str, num_tokens: int
     _, model, tokenizer = small
     ids = tokenizer.encode(prompt)
     with unchecked():
-        rules = [SuppressedTokens([600, 601])]
+        rules = [SuppressedTokens(unwanted())]
         tokens = [*generate(model, ids, num_tokens, context_length=300, choose=choose, restrict=rules)]
     return tokenizer.decode([*ids.tolist(), *map(int, tokens)], skip_special_tokens=True)
 
