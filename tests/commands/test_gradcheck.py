@@ -113,7 +113,7 @@ def test_the_package_runs_the_command_and_lists_it() -> None:
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert package("gradcheck", "relu", "--examples", "3").returncode == 0
-    assert "gradcheck  check every gradient of the library" in package("--help").stdout
+    assert "gradcheck   check every gradient of the library" in package("--help").stdout
     assert package("gradchek").returncode == 2
     with pytest.raises(SystemExit, match="2"):
         program.main([])
