@@ -53,11 +53,13 @@ class Misfit(NamedTuple):
 
 def misfit_of(value: Any, hint: Any) -> Misfit | None:
     """Why a value does not fit a type; None if it does."""
-    origin, inner = get_origin(hint), get_args(hint)
+    if type(value) is hint is float:
+        return None
     if hint is Any or hint is object:
         return None
-    if hint in NUMBERS:
+    if hint in (int, float, bool):
         return _misfit_of_number(value, hint)
+    origin, inner = get_origin(hint), get_args(hint)
     if hint is None or hint is type(None):
         return None if value is None else Misfit("", "None", shown(value))
     if isinstance(hint, type) and issubclass(hint, AbstractArray):
@@ -193,13 +195,15 @@ def _first_misfit(parts: Iterable[tuple[str, Any, Any]]) -> Misfit | None:
 
 
 def _misfit_of_number(value: Any, hint: type) -> Misfit | None:
-    misfit = Misfit("", NUMBERS[hint], shown(value))
-    if hint is bool or isinstance(value, bool | np.bool_):
-        return None if hint is bool and isinstance(value, bool | np.bool_) else misfit
-    if isinstance(value, int | np.integer):
+    expected = NUMBERS[hint]
+    if isinstance(value, bool | np.bool_) or hint is bool:
+        fits = isinstance(value, bool | np.bool_) and hint is bool
+    elif isinstance(value, int | np.integer):
         fits = -(2**63) <= value < 2**64 if hint is int else abs(int(value)) <= sys.float_info.max
-        return None if fits else misfit._replace(expected=f"{misfit.expected} of at most 64 bits")
-    return None if hint is float and isinstance(value, float | np.floating) else misfit
+        expected = f"{expected} of at most 64 bits"
+    else:
+        fits = isinstance(value, float | np.floating) and hint is float
+    return None if fits else Misfit("", expected, shown(value))
 
 
 def _is_floating_dtype(value: Any) -> bool:

@@ -59,6 +59,8 @@ def segment_sums(
 
     `reduceat` adds row after row, so that the rounding error of a long segment would grow with its length.
     """
+    if len(rows) <= LONGEST_SEGMENT:
+        return np.add.reduceat(rows, starts, axis=0)
     lengths = np.diff(starts, append=len(rows))
     if lengths.max() <= LONGEST_SEGMENT:
         return np.add.reduceat(rows, starts, axis=0)

@@ -10,6 +10,8 @@ import numpy as np
 
 LONG, BLOCK = 512, 256
 """Sums of more numbers than LONG are cut into blocks of BLOCK."""
+SMALLEST = {kind: float(np.finfo(kind).tiny) for kind in "fdFD"}
+"""The smallest normal number of each dtype, by its letter."""
 
 
 def row_sum(x: np.ndarray) -> np.ndarray:
@@ -54,7 +56,9 @@ def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:
     n = x.shape[-1]
     with np.errstate(over="ignore"):
         mean_square = row_dot(x, x) / n + eps
-    is_usual = (mean_square.real >= np.finfo(x.dtype).tiny) & (mean_square.real < np.inf)
+    is_usual = np.isfinite(mean_square)
+    if eps < SMALLEST[x.dtype.char]:
+        is_usual &= mean_square.real >= SMALLEST[x.dtype.char]
     if is_usual.all():
         return 1 / np.sqrt(mean_square)
     largest = np.abs(x).max(axis=-1, keepdims=True, initial=0)
@@ -69,6 +73,6 @@ def unbroadcast(dx: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     axes = (*range(added), *(added + i for i, n in enumerate(shape) if n == 1 and dx.shape[added + i] != 1))
     if not axes:
         return dx.reshape(shape)
-    copies = np.moveaxis(dx, axes, range(len(axes)))
+    copies = dx if axes[-1] == len(axes) - 1 else np.moveaxis(dx, axes, range(len(axes)))
     kept = copies.shape[len(axes) :]
     return column_sum(copies.reshape(*copies.shape[: len(axes)], math.prod(kept))).reshape(shape)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.misfits import misfit_of, shown
 from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
 
 SpanUpdate = Callable[[slice], object]
@@ -28,7 +29,6 @@ class Optimizer(ABC):
         self.state = state
         self.num_steps = 0
 
-    @checked_arguments
     def step(self, learning_rate: float, parallel_map: ParallelMap = map) -> None:
         """One update of all parameters.
 
@@ -39,6 +39,10 @@ class Optimizer(ABC):
         Raises:
             ValueError: a learning rate that is negative or not finite.
         """
+        if misfit := misfit_of(learning_rate, float):
+            raise TypeError(f"{type(self).__name__}: learning_rate must be {misfit.expected}, got {misfit.got}")
+        if not callable(parallel_map):
+            raise TypeError(f"{type(self).__name__}: parallel_map must be a function, got {shown(parallel_map)}")
         if not 0 <= learning_rate < float("inf"):
             raise ValueError(
                 f"{type(self).__name__}: learning_rate must be finite and not negative, got {learning_rate}"
