@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Opened:
         config: of the model.
         tensors: by their names in the family's table.
         pieces: what of the tensors becomes which part of which parameter.
+        notes: sentences about what was found: whether the head is tied, and which tensors are passed over, and why.
     """
 
     file: TensorFile
@@ -42,6 +43,7 @@ class Opened:
     config: Any
     tensors: Mapping[str, StoredTensor]
     pieces: tuple[Piece, ...]
+    notes: tuple[str, ...]
 
 
 @checked_arguments
@@ -85,8 +87,9 @@ def open_model(path: Path | str) -> Opened:
             raise
         raise ValueError(f"load: {keys.where}: {error}") from None
     keys.finish()
-    tensors = _without_copies(family, config, file, tensors)
-    return Opened(file, family, config, tensors, _checked_pieces(family, config, file, tensors))
+    originals = _without_copies(family, config, file, tensors)
+    pieces = _checked_pieces(family, config, file, originals)
+    return Opened(file, family, config, originals, pieces, tuple(_notes(family, config, file, tensors)))
 
 
 def fill(opened: Opened, parameters: Mapping[str, np.ndarray]) -> None:
@@ -195,18 +198,27 @@ def _checked_pieces(
             raise ValueError(
                 f"load: {tensor.path}: the tensor {shown(tensor.name)} is stored as {tensor.kind}, which cannot be read"
             )
-    for name in unused(tensors, expected):
-        if NUMBER.sub("{i}", name) not in family.harmless:
+    for name, tensor in tensors.items():
+        if name not in expected and NUMBER.sub("{i}", name) not in family.harmless:
             raise ValueError(
-                f"load: {tensors[name].path}: the tensor {shown(tensors[name].name)} is not supported: "
+                f"load: {tensor.path}: the tensor {shown(tensor.name)} is not supported: "
                 f"a {family.title} of this configuration has no parameter for it"
             )
     return tuple(family.pieces(config, file.format))
 
 
-def unused(tensors: Iterable[str], expected: Mapping[str, Any]) -> list[str]:
-    """The tensors that no parameter is made of."""
-    return [name for name in tensors if name not in expected]
+def _notes(family: Family, config: Any, file: TensorFile, tensors: Mapping[str, StoredTensor]) -> Iterator[str]:
+    head = family.head(file.format)
+    if head:
+        if head in family.stored_shapes(config, file.format):
+            yield f"the output head is a matrix of its own, {head}"
+        else:
+            repeated = f"which {head} repeats" if head in tensors else f"there is no {head}"
+            yield f"the output head is the table of tokens: {repeated}"
+    passed_over = {NUMBER.sub("{i}", name) for name in tensors}
+    for name, reason in family.harmless.items():
+        if name in passed_over:
+            yield f"passed over: {name}, {reason}"
 
 
 def _hint(family: Family, name: str) -> str:

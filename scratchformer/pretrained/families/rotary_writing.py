@@ -1,7 +1,7 @@
 """Rotary frequencies for config.json. A model has the frequencies alone; how they were extended is found out again."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ TOLERANCE = 2.0**-22
 """Relative difference of frequencies: GGUF files hold the factors of Llama 3's frequencies in float32."""
 NEARLY = 1e-6
 """Numbers that are as near to a round one were computed from it."""
+Fit = Callable[[float, float, float, LlamaConfig, Callable[[float], float]], tuple[dict[str, Any], tuple[float, ...]]]
+"""Takes slope and start of a line, the factor, and what rounds numbers. Gives what config.json says, and the
+frequencies that it means."""
 
 
 def write_rotary(config: LlamaConfig) -> dict[str, Any]:
@@ -56,34 +59,35 @@ def _kind(config: LlamaConfig) -> dict[str, Any] | None:
     return _fitting(_yarn, plain, f, factor, config)
 
 
-def _fitting(
-    fit: Callable[..., tuple[dict[str, Any], tuple[float, ...]] | None],
-    plain: ndarray,
-    f: ndarray,
-    factor: float,
-    config: LlamaConfig,
-) -> dict[str, Any] | None:
-    """What a fit finds, if it gives these frequencies."""
-    if factor <= 1 or config.rotary_base <= 1:
+def _fitting(fit: Fit, plain: ndarray, f: ndarray, factor: float, config: LlamaConfig) -> dict[str, Any] | None:
+    """What gives the frequencies best, with round numbers if those do it as well; None if nothing gives them."""
+    if factor < 1 or config.rotary_base <= 1:
         return None
-    kept = (f / plain - 1 / factor) / (1 - 1 / factor)  # 1 for frequencies that stay, 0 for those that are divided
-    found = fit(plain, np.where(np.abs(kept - kept.round()) < NEARLY, kept.round(), kept), factor, config)
-    return found[0] if found and np.allclose(found[1], f, rtol=TOLERANCE, atol=0) else None
+    kept = np.ones(len(f)) if factor == 1 else (f / plain - 1 / factor) / (1 - 1 / factor)
+    kept = np.where(np.abs(kept - kept.round()) < NEARLY, kept.round(), kept)  # 1 for those that stay as they are
+    x = plain if fit is _llama3 else np.arange(len(f), dtype=np.float64)
+    best, least = None, TOLERANCE
+    for slope, start in _lines(x, kept):
+        for to_round in (_rounded, float):
+            group, frequencies = fit(slope, start, factor, config, to_round)
+            error = np.abs(np.array(frequencies) / f - 1).max() if group else np.inf
+            if error < least / 2:
+                best, least = group, error
+    return best
 
 
 def _llama3(
-    plain: Float[ndarray, " pairs"], kept: Float[ndarray, " pairs"], factor: float, config: LlamaConfig
-) -> tuple[dict[str, Any], tuple[float, ...]] | None:
-    """Between two numbers of turns, `kept` is a line over the frequencies. A context of any length can measure them."""
-    line = _line(plain, kept)
-    if line is None:
-        return None
-    slope, start = line
+    slope: float, start: float, factor: float, config: LlamaConfig, to_round: Callable[[float], float]
+) -> tuple[dict[str, Any], tuple[float, ...]]:
+    """Between two numbers of turns, the share that is kept is a line over the frequencies.
+
+    Those numbers grow with the context in which they are measured, so that a context of any length will do.
+    """
     if slope <= 0 or start >= 0:
-        return None
+        return {}, ()
     original = max(1, round(-2 * math.pi * slope / start))  # for a low frequency factor of 1
     width = original / (2 * math.pi * slope)
-    low, high = _rounded(-start * width), _rounded((1 - start) * width)
+    low, high = to_round(-start * width), to_round((1 - start) * width)
     frequencies = llama3_frequencies(
         config.head_width,
         base=config.rotary_base,
@@ -102,18 +106,15 @@ def _llama3(
 
 
 def _yarn(
-    plain: Float[ndarray, " pairs"], kept: Float[ndarray, " pairs"], factor: float, config: LlamaConfig
-) -> tuple[dict[str, Any], tuple[float, ...]] | None:
-    """Between two numbers of pairs, `kept` is a line over their numbers."""
-    line = _line(np.arange(len(kept), dtype=np.float64), kept)
-    if line is None:
-        return None
-    slope, start = line
+    slope: float, start: float, factor: float, config: LlamaConfig, to_round: Callable[[float], float]
+) -> tuple[dict[str, Any], tuple[float, ...]]:
+    """Between two numbers of pairs, the share that is kept is a line over their numbers. Any context will do."""
     if slope >= 0:
-        return None
+        return {}, ()
     d, base = config.head_width, config.rotary_base
     original = max(1, round(config.context_length / factor))
-    fast, slow = (original / (2 * math.pi) * base ** (-2 * end / d) for end in ((1 - start) / slope, -start / slope))
+    ends = to_round((1 - start) / slope), to_round(-start / slope)
+    fast, slow = (original / (2 * math.pi) * base ** (-2 * end / d) for end in ends)
     frequencies = yarn_frequencies(
         d, base=base, factor=factor, original_context=original, fast_turns=fast, slow_turns=slow, truncate=False
     )
@@ -128,26 +129,28 @@ def _yarn(
     }, frequencies
 
 
-def _line(x: Float[ndarray, " pairs"], kept: Float[ndarray, " pairs"]) -> tuple[float, float] | None:
-    """Slope and start of the line on which `kept` goes from 1 to 0, or of one of them if several do.
+def _lines(x: Float[ndarray, " pairs"], kept: Float[ndarray, " pairs"]) -> Iterator[tuple[float, float]]:
+    """Slope and start of the lines on which the share that is kept may go from 1 to 0.
 
-    Of the points on the line it needs two. The last pair that is kept, and the first that is not, may lie beside it.
+    Two points that lie between are on the line. With fewer, several lines may do: those through a neighbour.
     """
-    between = np.flatnonzero((kept > 0) & (kept < 1))
+    between = np.flatnonzero((kept > 0) & (kept < 1)).tolist()
     if len(between) >= 2:
-        first, last = between[0], between[-1]
+        ends = [(between[0], between[-1])]
+    elif between:
+        ends = [(between[0] - 1, between[0]), (between[0], between[0] + 1)]
     else:
-        last = np.argmax(kept < 1)  # the only one between, or the first that is not kept
-        first = last - 1
-        if len(between) and kept[last] < 0.5:
-            first, last = last, last + 1
-    if not 0 <= first < last < len(kept):
-        return None
-    slope = (kept[last] - kept[first]) / (x[last] - x[first])
-    return float(slope), float(kept[first] - slope * x[first])
+        step = int((kept == 1).sum())
+        ends = [(step - 1, step)]
+    for first, last in ends:
+        if first >= 0 and last < len(kept):
+            slope = (kept[last] - kept[first]) / (x[last] - x[first])
+            yield float(slope), float(kept[first] - slope * x[first])
+    if (kept == 1).all():
+        yield -1.0, len(kept) + 1.0
 
 
 def _rounded(number: float) -> float:
-    """The round number that it is nearly."""
-    nearest = round(float(number), 4)
+    """The number with four digits that it is nearly."""
+    nearest = float(f"{number:.4g}")
     return nearest if abs(number - nearest) <= NEARLY * abs(number) else float(number)

@@ -156,6 +156,10 @@ class Family:
         has_prefix = not class_name.endswith("Model") or class_name.endswith("LMHeadModel")
         return f"{self.prefix}{name}" if has_prefix and not name.startswith(self.heads) else name
 
+    def head(self, format: Format) -> str:
+        """The name of the output head's tensor; "" for families whose head is always tied."""
+        return next((row.name(format) for row in self.rows if row.parameter == "head.weight"), "")
+
     def pieces(self, config: Any, format: Format) -> Iterator[Piece]:
         """The parts of all parameters of a model, in files of this format."""
         sizes, options = self.sizes(config), self.options(config)
