@@ -197,9 +197,9 @@ def _first_misfit(parts: Iterable[tuple[str, Any, Any]]) -> Misfit | None:
 def _misfit_of_number(value: Any, hint: type) -> Misfit | None:
     expected = NUMBERS[hint]
     if isinstance(value, bool | np.bool_) or hint is bool:
-        fits = isinstance(value, bool | np.bool_) and hint is bool
+        fits = hint is bool and isinstance(value, bool | np.bool_)
     elif isinstance(value, int | np.integer):
-        fits = -(2**63) <= value < 2**64 if hint is int else abs(int(value)) <= sys.float_info.max
+        fits = -(2**63) <= int(value) < 2**64 if hint is int else abs(int(value)) <= sys.float_info.max
         expected = f"{expected} of at most 64 bits"
     else:
         fits = isinstance(value, float | np.floating) and hint is float
