@@ -16,6 +16,11 @@ def global_norm(grads: Float[np.ndarray, " n"], parallel_map: ParallelMap = map)
 
     Derivation: `python -m scratchformer derive clipping`.
     """
+    return norm_of(grads, parallel_map)
+
+
+def norm_of(grads: Float[np.ndarray, " n"], parallel_map: ParallelMap = map) -> float:
+    """The same for callers that have checked their arguments."""
 
     def squares(span: slice) -> float:
         return float(np.vdot(grads[span], grads[span]))

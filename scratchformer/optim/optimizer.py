@@ -7,6 +7,7 @@ import numpy as np
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.misfits import misfit_of, shown
+from scratchformer.optim.clipping import norm_of
 from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
 
 SpanUpdate = Callable[[slice], object]
@@ -29,15 +30,17 @@ class Optimizer(ABC):
         self.state = state
         self.num_steps = 0
 
-    def step(self, learning_rate: float, parallel_map: ParallelMap = map) -> None:
+    def step(self, learning_rate: float, parallel_map: ParallelMap = map, *, norm: float | None = None) -> None:
         """One update of all parameters.
 
         Args:
             learning_rate: of this step; schedules give it.
             parallel_map: a thread pool's `map`, to share the work out; the result does not depend on it.
+            norm: of the gradients, as `clip_global_norm` returns it; None computes it, to see whether they are finite.
 
         Raises:
             ValueError: a learning rate that is negative or not finite.
+            FloatingPointError: gradients that are not finite; nothing is changed.
         """
         if misfit := misfit_of(learning_rate, float):
             raise TypeError(f"{type(self).__name__}: learning_rate must be {misfit.expected}, got {misfit.got}")
@@ -47,6 +50,9 @@ class Optimizer(ABC):
             raise ValueError(
                 f"{type(self).__name__}: learning_rate must be finite and not negative, got {learning_rate}"
             )
+        norm = norm_of(self.parameters.grads, parallel_map) if norm is None else norm
+        if not norm < float("inf"):
+            raise FloatingPointError(f"{type(self).__name__}: grads have the norm {norm}, expected a finite one")
         self.num_steps += 1
         for _ in parallel_map(_run, self._updates(float(learning_rate))):
             pass

@@ -143,7 +143,7 @@ class Trainer(Generic[ModelT, BatchT]):
             raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {gradient_norm:g}")
         if self.max_norm is not None:
             scale_down(self.model.grads, gradient_norm, self.max_norm, self._map)
-        self.optimizer.step(learning_rate, self._map)
+        self.optimizer.step(learning_rate, self._map, norm=gradient_norm)
         if self.average is not None:
             self.average.update(self._map)
         return StepMetrics(loss, gradient_norm, learning_rate)

@@ -81,3 +81,21 @@ def test_an_optimizer_can_work_on_named_matrices_in_threads() -> None:
         move = (before[name] - parameter.value) / 0.1
         direction = parameter.grad / np.linalg.norm(parameter.grad) if parameter.grad.ndim == 2 else parameter.grad
         np.testing.assert_allclose(move, direction, rtol=1e-12)
+
+
+@each_optimizer
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_gradients_that_are_not_finite_are_refused_before_anything_changes(make: Callable, bad: float) -> None:
+    vector = random_vector(5, 2, 0)
+    optimizer = make(vector)
+    vector.grads[...] = [1, 2, 3, 4, 5]
+    optimizer.step(0.1)
+    before = [vector.values.copy(), *(state.copy() for state in optimizer.state.values())]
+    vector.grads[-1] = bad
+    with pytest.raises(
+        FloatingPointError, match=r"^(SGD|AdamW?): grads have the norm (nan|inf), expected a finite one"
+    ):
+        optimizer.step(0.1)
+    for kept, now in zip(before, [vector.values, *optimizer.state.values()], strict=True):
+        np.testing.assert_array_equal(kept, now)
+    assert optimizer.num_steps == 1
