@@ -2,7 +2,7 @@ import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed; pip install -e '.[parity]'")
 
-from experiments.rounding import __main__ as rounding  # noqa: E402
+from experiments.rounding import __main__ as rounding
 
 
 def test_errors_in_float32_are_those_of_pytorch_at_most(capsys: pytest.CaptureFixture[str]) -> None:
