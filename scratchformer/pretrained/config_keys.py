@@ -20,11 +20,13 @@ class Keys:
         values: by key.
         where: their file, for messages.
         prefix: of the keys that count. Others are left alone, and messages show keys with it.
+        most_layers: that the file can hold.
     """
 
-    def __init__(self, values: Mapping[str, Any], where: str, prefix: str = "") -> None:
+    def __init__(self, values: Mapping[str, Any], where: str, prefix: str = "", *, most_layers: int = 0) -> None:
         self.where = where
         self.prefix = prefix
+        self.most_layers = most_layers
         self._left = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
 
     def __contains__(self, key: str) -> bool:
@@ -42,6 +44,13 @@ class Keys:
         if value is not absent and value is not null and (type(value) is not int or not least <= value < MOST):
             raise self.refused(key, value, f"a whole number of at least {least}")
         return value
+
+    def layers(self, key: str) -> int:
+        """The number of layers, which is not larger than that of tensors."""
+        num_layers: int = self.integer(key)
+        if num_layers > self.most_layers:
+            raise self.refused(key, num_layers, f"at most {self.most_layers}, as many as there are tensors")
+        return num_layers
 
     def number(self, key: str, absent: Any = REQUIRED, *, null: Any = REQUIRED) -> Any:
         """A finite number."""
@@ -116,4 +125,5 @@ class Keys:
 
 def shortest(number: float) -> float:
     """The decimal number with the fewest digits that a number in 32 bits stands for: 1e-5, not 9.99999974e-06."""
-    return float(str(np.float32(number)))
+    with np.errstate(over="ignore"):
+        return float(str(np.float32(number)))

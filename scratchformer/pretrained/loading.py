@@ -122,12 +122,14 @@ def _family(path: Path, file: TensorFile) -> tuple[Family, Keys]:
             raise ValueError(
                 f"load: {file.path}: general.architecture is {shown(architecture)}, expected one of {', '.join(known)}"
             )
-        return known[architecture], Keys(file.metadata, str(file.path), f"{architecture}.")
+        return known[architecture], Keys(
+            file.metadata, str(file.path), f"{architecture}.", most_layers=len(file.tensors)
+        )
     folder = path if os.path.isdir(path) else path.parent
     if not (folder / CONFIG).is_file():
         raise ValueError(f"load: {folder} has no {CONFIG}, which says what model the weights are of")
     where = str(folder / CONFIG)
-    keys = Keys(read_json(folder / CONFIG), where)
+    keys = Keys(read_json(folder / CONFIG), where, most_layers=len(file.tensors))
     family = keys.choice("model_type", {family.name: family for family in FAMILIES})
     for name in keys.words("architectures") or ():
         if name not in family.classes:
@@ -182,9 +184,6 @@ def _checked_pieces(
 ) -> tuple[Piece, ...]:
     """Checks that the file has each tensor of the table, in its shape, and no others."""
     where = f"load: {file.path}"
-    num_layers = family.sizes(config)["num_layers"]
-    if num_layers > len(tensors):
-        raise ValueError(f"{where}: it has {len(tensors)} tensors, too few for {num_layers:,} layers")
     expected = family.stored_shapes(config, file.format)
     for name, shape in expected.items():
         tensor = tensors.get(name)

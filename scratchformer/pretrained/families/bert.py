@@ -54,7 +54,7 @@ def read_config(keys: Keys, tensors: Tensors) -> BERTConfig:
     return BERTConfig(
         vocabulary_size=keys.integer("vocab_size"),
         context_length=keys.integer("max_position_embeddings"),
-        num_layers=keys.integer("num_hidden_layers"),
+        num_layers=keys.layers("num_hidden_layers"),
         num_heads=keys.integer("num_attention_heads"),
         d_model=keys.integer("hidden_size"),
         d_hidden=keys.integer("intermediate_size"),
@@ -75,7 +75,7 @@ def read_metadata(keys: Keys, tensors: Tensors) -> BERTConfig:
     return BERTConfig(
         vocabulary_size=rows_of(tensors, "token_embd.weight", keys.integer("vocab_size", None)),
         context_length=keys.integer("context_length"),
-        num_layers=keys.integer("block_count"),
+        num_layers=keys.layers("block_count"),
         num_heads=keys.integer("attention.head_count"),
         d_model=keys.integer("embedding_length"),
         d_hidden=keys.integer("feed_forward_length"),

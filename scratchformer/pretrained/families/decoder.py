@@ -150,7 +150,7 @@ def read_config(keys: Keys, *, kv_heads: int | None = None, **options: Any) -> L
     config = LlamaConfig(
         vocabulary_size=keys.integer("vocab_size"),
         context_length=context_length,
-        num_layers=keys.integer("num_hidden_layers"),
+        num_layers=keys.layers("num_hidden_layers"),
         num_heads=num_heads,
         num_kv_heads=keys.integer("num_key_value_heads", kv_heads, null=None),
         d_model=d_model,
@@ -195,7 +195,7 @@ def read_metadata(keys: Keys, tensors: Tensors, **options: Any) -> LlamaConfig:
     return LlamaConfig(
         vocabulary_size=rows_of(tensors, "token_embd.weight", keys.integer("vocab_size", None)),
         context_length=context_length,
-        num_layers=keys.integer("block_count"),
+        num_layers=keys.layers("block_count"),
         num_heads=num_heads,
         num_kv_heads=keys.integer("attention.head_count_kv", None),
         d_model=d_model,

@@ -46,7 +46,7 @@ def read_config(keys: Keys, tensors: Tensors) -> GPTConfig:
     return GPTConfig(
         vocabulary_size=keys.integer("vocab_size"),
         context_length=context_length,
-        num_layers=keys.integer("n_layer"),
+        num_layers=keys.layers("n_layer"),
         num_heads=keys.integer("n_head"),
         d_model=keys.integer("n_embd"),
         d_hidden=keys.integer("n_inner", None, null=None),
@@ -70,7 +70,7 @@ def read_metadata(keys: Keys, tensors: Tensors) -> GPTConfig:
     return GPTConfig(
         vocabulary_size=rows_of(tensors, "token_embd.weight", keys.integer("vocab_size", None)),
         context_length=keys.integer("context_length"),
-        num_layers=keys.integer("block_count"),
+        num_layers=keys.layers("block_count"),
         num_heads=keys.integer("attention.head_count"),
         d_model=keys.integer("embedding_length"),
         d_hidden=keys.integer("feed_forward_length"),

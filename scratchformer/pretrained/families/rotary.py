@@ -8,6 +8,8 @@ from scratchformer.ops import llama3_frequencies, yarn_frequencies, yarn_magnitu
 from scratchformer.pretrained.config_keys import Keys, shortest
 from scratchformer.pretrained.families.table import Tensors
 
+WIDEST_HEAD = 2**16
+"""Features of a head whose frequencies are computed before the file is known to have as many."""
 DEFAULT_BASE = 10_000.0
 """What transformers and llama.cpp take where a file names no base."""
 FACTORS = "rope_freqs.weight"
@@ -22,6 +24,7 @@ def read_rotary(keys: Keys, d_head: int, context_length: int) -> dict[str, Any]:
 
     Source: `modeling_rope_utils.py` of transformers.
     """
+    _check_width(keys, d_head)
     keys.must_be({"partial_rotary_factor": (None, 1, 1.0), "rope_interleaved": (None, False)})
     of_top = keys.number("rope_theta", None)
     original = keys.integer("original_max_position_embeddings", None, null=None)
@@ -29,7 +32,7 @@ def read_rotary(keys: Keys, d_head: int, context_length: int) -> dict[str, Any]:
     found = [group for group in groups.values() if group]
     if len(found) == 2 and found[0] != found[1]:
         raise keys.refused("rope_scaling", groups["rope_scaling"], "what rope_parameters says, or null")
-    rope = Keys(found[0] if found else {}, keys.where, f"{keys.prefix}")
+    rope = Keys(found[0] if found else {}, keys.where)
     rope.prefix = "rope_parameters." if groups["rope_parameters"] else "rope_scaling."
     kind = _kind(rope)
     base = rope.number("rope_theta", of_top)
@@ -41,6 +44,12 @@ def read_rotary(keys: Keys, d_head: int, context_length: int) -> dict[str, Any]:
     options = _options(rope, kind, d_head, DEFAULT_BASE if base is None else base, original, context_length)
     rope.finish()
     return options
+
+
+def _check_width(keys: Keys, d_head: int) -> None:
+    """Raises ValueError for a head of a width for which frequencies would take much memory, or none are."""
+    if not 2 <= d_head <= WIDEST_HEAD:
+        raise ValueError(f"load: {keys.where}: a head is {d_head:,} wide, expected 2 to {WIDEST_HEAD:,}")
 
 
 def _flat(keys: Keys, key: str) -> dict[str, Any] | None:
@@ -110,6 +119,9 @@ def _yarn_magnitude(rope: Keys, factor: float) -> float:
     if given is not None:
         return given
     if of_scores and of_all:  # as DeepSeek's code has it
+        for key, value in (("mscale", of_scores), ("mscale_all_dim", of_all)):
+            if value < 0:
+                raise rope.refused(key, value, "a number of at least 0")
         growth = yarn_magnitude(factor) - 1
         return (1 + of_scores * growth) / (1 + of_all * growth)
     return yarn_magnitude(factor)
@@ -120,6 +132,7 @@ def read_gguf_rotary(keys: Keys, tensors: Tensors, d_head: int, context_length: 
 
     Source: `llama-model.cpp` and `ggml_rope_ext` of llama.cpp.
     """
+    _check_width(keys, d_head)
     keys.must_be({"rope.dimension_count": (d_head,)})
     base = shortest(keys.number("rope.freq_base", DEFAULT_BASE))
     kind = keys.choice("rope.scaling.type", {kind: kind for kind in ("none", "linear", "yarn")}, "linear")
@@ -147,5 +160,6 @@ def read_gguf_rotary(keys: Keys, tensors: Tensors, d_head: int, context_length: 
     divisors = factors.read(np.float64)
     if not (np.isfinite(divisors) & (divisors > 0)).all():
         raise ValueError(f"load: {factors.path}: the tensor {FACTORS} must hold positive finite factors")
-    frequencies = base ** (-np.arange(0, d_head, 2) / d_head) / options["rotary_scaling"] / divisors
+    with np.errstate(all="ignore"):  # the configuration refuses what is not finite
+        frequencies = base ** (-np.arange(0, d_head, 2) / d_head) / options["rotary_scaling"] / divisors
     return options | {"rotary_frequencies": tuple(frequencies.tolist())}
