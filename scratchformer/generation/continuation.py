@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Inexact, Integer
 from numpy import ndarray
 
+from scratchformer.generation.blas_threads import one_blas_thread_for
 from scratchformer.generation.prompts import Prompts, check_cache, check_sizes, pad_left, stop_ids
 from scratchformer.generation.restrictions import TokensSoFar
 from scratchformer.layers.cache import KeyValueCache
@@ -106,7 +107,9 @@ class Continuation:
             options["positions"] = np.maximum(position, 0)[:, seen:]
         if self._has_last_only and ids.shape[-1] - seen > 1:
             options["last_only"] = True
-        logits, _ = self._model(ids[..., seen:], **options)
+        new = ids[..., seen:]
+        with one_blas_thread_for(new.size):
+            logits, _ = self._model(new, **options)
         return logits[..., -1, :]
 
     def so_far(self) -> TokensSoFar:

@@ -1,4 +1,5 @@
-from typing import Literal, get_args
+from functools import lru_cache
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Inexact, Real
@@ -11,6 +12,9 @@ from scratchformer.ops.positions import cos_and_sin
 
 Layout = Literal["halves", "pairs"]
 """Which two features form a pair: i and i + d / 2, or 2i and 2i + 1."""
+LAYOUTS = get_args(Layout)
+REMEMBERED, MOST_REMEMBERED = 4, 2**19
+"""How many cosines and sines are remembered, and of how many features. All layers of a model turn by the same ones."""
 
 
 @op
@@ -70,11 +74,8 @@ def rotary(
     else:
         check_frequencies("rotary", frequencies, d // 2)
 
-    first, second = (slice(d // 2), slice(d // 2, d)) if layout == "halves" else (slice(0, d, 2), slice(1, d, 2))
-    cos, sin = np.empty((2, *positions.shape, d), x.real.dtype)  # (..., T, d)
-    of_pairs = cos_and_sin(positions, frequencies)  # (..., T, d / 2) each
-    cos[..., first], sin[..., second] = (float(magnitude) * part for part in of_pairs)
-    cos[..., second], sin[..., first] = cos[..., first], -sin[..., second]  # for the first of a pair, -sin t
+    first, second = features_of_pairs(d, layout)
+    cos, sin = turns(positions, frequencies, layout, float(magnitude), x.real.dtype)  # (..., T, d) each
     if positions.ndim > 1:
         cos, sin = cos[..., None, :, :], sin[..., None, :, :]  # (..., 1, T, d), one for all heads
 
@@ -96,12 +97,56 @@ def rotary(
     return y, backward
 
 
+def turns(
+    positions: ndarray, frequencies: ndarray, layout: Layout, magnitude: float, dtype: np.dtype
+) -> tuple[ndarray, ndarray]:
+    """The factors of each feature (..., T, d) and of its partner in the pair: cosines, and sines with their sign."""
+    options = layout, magnitude, dtype
+    if 2 * positions.size * frequencies.size > MOST_REMEMBERED:
+        return _turns(positions, frequencies, *options)
+    arrays = (part for array in (positions, frequencies) for part in (array.tobytes(), array.shape, array.dtype))
+    return _remembered_turns(*arrays, *options)
+
+
+@lru_cache(REMEMBERED)
+def _remembered_turns(
+    positions: bytes,
+    shape: tuple[int, ...],
+    kind: np.dtype,
+    frequencies: bytes,
+    pairs: tuple[int],
+    kind_of_frequencies: np.dtype,
+    *options: Any,
+) -> tuple[ndarray, ndarray]:
+    """What `_turns` returns for arrays of these bytes."""
+    cos, sin = _turns(np.ndarray(shape, kind, positions), np.ndarray(pairs, kind_of_frequencies, frequencies), *options)
+    cos.flags.writeable = sin.flags.writeable = False
+    return cos, sin
+
+
+def _turns(
+    positions: ndarray, frequencies: ndarray, layout: Layout, magnitude: float, dtype: np.dtype
+) -> tuple[ndarray, ndarray]:
+    d = 2 * len(frequencies)
+    first, second = features_of_pairs(d, layout)
+    cos, sin = np.empty((2, *positions.shape, d), dtype)
+    of_pairs = cos_and_sin(positions, frequencies)  # (..., T, d / 2) each
+    cos[..., first], sin[..., second] = (magnitude * part for part in of_pairs)
+    cos[..., second], sin[..., first] = cos[..., first], -sin[..., second]  # for the first of a pair, -sin t
+    return cos, sin
+
+
+def features_of_pairs(d: int, layout: Layout) -> tuple[slice, slice]:
+    """Where the first and the second feature of each pair stand."""
+    return (slice(d // 2), slice(d // 2, d)) if layout == "halves" else (slice(0, d, 2), slice(1, d, 2))
+
+
 def check_rotary_options(op: str, base: float, scaling: float, layout: str, magnitude: float) -> None:
     """Raises ValueError unless base, scaling and magnitude are positive and finite, and the layout is known."""
     check_positive(op, "base", base)
     check_positive(op, "scaling", scaling)
     check_positive(op, "magnitude", magnitude)
-    check_choice(op, "layout", layout, get_args(Layout))
+    check_choice(op, "layout", layout, LAYOUTS)
 
 
 def check_frequencies(op: str, frequencies: ndarray, num_pairs: int) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.ops import rotary, sinusoidal_positions
+from scratchformer.ops.rotary import _remembered_turns
 from tests.closeness import assert_close
 from tests.gradients import check_op
 from tests.strategies import dimensions, normal, seeds
@@ -241,3 +243,21 @@ def test_errors_of_sinusoidal_positions_name_the_argument() -> None:
     for wrong, kind in ((3, "3"), (positions > 1, "bool")):
         with pytest.raises(TypeError, match=f"sinusoidal_positions: positions must be .* floating array, got {kind}$"):
             sinusoidal_positions(wrong, 4)
+
+
+def test_turns_that_rotary_remembers_are_of_these_positions_and_options():
+    integers = np.array([0, 1, 5])
+    x = np.random.default_rng(0).standard_normal((2, 3, 4))
+    cases = list(
+        itertools.product(
+            ({}, {"layout": "pairs"}, {"magnitude": 2.0}, {"base": 10.0}, {"scaling": 2.0}),
+            (x, x.astype(np.float32)),
+            (integers, integers.view(np.float64), integers[::-1]),  # the first two have the same bytes
+        )
+    )
+    remembered = [rotary(x, positions, **options)[0] for options, x, positions in cases]
+    for y, (options, x, positions) in zip(remembered, cases, strict=True):
+        _remembered_turns.cache_clear()
+        expected, _ = rotary(x, positions, **options)
+        assert y.dtype == x.dtype
+        assert np.array_equal(y, expected)
