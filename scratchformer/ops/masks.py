@@ -20,6 +20,8 @@ def check_mask(op: str, mask: ndarray | None, scores_shape: tuple[int, ...]) -> 
             f"{op}: mask must be boolean or floating, got {kind_in_words(mask)}; "
             "for zeros and ones pass mask.astype(bool)"
         )
+    if mask.dtype == np.float16:
+        raise TypeError(f"{op}: mask must be float32 or wider, as the sums of its gradient overflow in float16")
     try:
         fits = np.broadcast_shapes(mask.shape, scores_shape) == scores_shape
     except ValueError:

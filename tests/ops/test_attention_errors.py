@@ -34,6 +34,12 @@ def test_integer_masks_say_what_to_pass(op: Callable, name: str, dtype: type) ->
 
 
 @both
+def test_masks_of_float16_are_refused(op: Callable, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: mask must be float32 or wider, as the sums of its gradient"):
+        op(query, key, value, np.zeros((3, 5), np.float16))
+
+
+@both
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_floating_masks_of_zeros_and_ones_say_what_to_pass(op: Callable, name: str, dtype: type) -> None:
     sentence = (
