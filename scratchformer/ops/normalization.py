@@ -35,7 +35,7 @@ def layer_norm(
     Derivation: `python -m scratchformer derive layer_norm`.
     """
     check_not_negative("layer_norm", "eps", eps)
-    n = x.shape[-1]
+    n = x.shape[-1] or 1  # without features means are 0
     z = x - x[..., :1]  # changes nothing below but the rounding: constant rows become exactly 0, far from 0 too
     z -= row_mean(z)
     inverse_std = inverse_rms(z, float(eps))
@@ -81,7 +81,7 @@ def rms_norm(
     Derivation: `python -m scratchformer derive rms_norm`.
     """
     check_not_negative("rms_norm", "eps", eps)
-    n = x.shape[-1]
+    n = x.shape[-1] or 1  # without features means are 0
     rms_inverse = inverse_rms(x, float(eps))
     z = x * rms_inverse
     y = z if weight is None else z * weight

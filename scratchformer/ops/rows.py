@@ -21,7 +21,7 @@ def row_sum(x: np.ndarray) -> np.ndarray:
 
 def row_mean(x: np.ndarray) -> np.ndarray:
     """Mean along the last axis, which is kept with length 1: (..., n) to (..., 1)."""
-    return row_sum(x) / x.shape[-1]
+    return row_sum(x) / (x.shape[-1] or 1)
 
 
 def row_dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:
 
     Rows whose squares overflow, or are too small for the dtype and for eps, are divided by their largest element first.
     """
-    n = x.shape[-1]
+    n = x.shape[-1] or 1
     with np.errstate(over="ignore"):
         mean_square = row_dot(x, x) / n + eps
     is_usual = np.isfinite(mean_square)

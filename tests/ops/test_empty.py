@@ -5,7 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from scratchformer.ops import blockwise_attention, embedding, linear, scaled_dot_product_attention
+from scratchformer.ops import (
+    blockwise_attention,
+    embedding,
+    layer_norm,
+    linear,
+    rms_norm,
+    scaled_dot_product_attention,
+)
 from tests.strategies import normal
 
 ATTENTION = [scaled_dot_product_attention, blockwise_attention]
@@ -27,6 +34,14 @@ def test_embedding(ids: list, d: int) -> None:
     y, backward = embedding(np.array(ids, int), np.ones((2, d)))
     assert y.shape == (*np.shape(ids), d)
     assert np.array_equal(backward(y), np.zeros((2, d)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("norm", [layer_norm, rms_norm])
+def test_norms(norm: Callable) -> None:
+    y, backward = norm(np.ones((2, 0)), np.ones(0))
+    dx, dweight, *_ = backward(np.ones((2, 0)))
+    assert (y.shape, dx.shape, dweight.shape) == ((2, 0), (2, 0), (0,))
 
 
 @pytest.mark.parametrize("attention", ATTENTION)
