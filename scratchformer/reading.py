@@ -47,6 +47,8 @@ def read_bytes(path: Path, name: str = "") -> bytes:
     """
     name = name or str(path)
     try:
+        if "\0" in str(path):
+            raise ValueError(f"{shown(name)} cannot be read: no name of a file holds a zero byte")
         check_is_file(path)
         return path.read_bytes()
     except OSError as error:

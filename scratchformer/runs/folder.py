@@ -52,6 +52,8 @@ class RunFolder:
     """
 
     def __init__(self, path: Path | None, name: str) -> None:
+        if "\0" in f"{path}{name}":
+            raise ValueError("RunFolder: path and name must be names of folders, got one with a zero byte")
         try:
             self.path = _make_numbered(Path("runs"), name) if path is None else path
             self.path.mkdir(parents=True, exist_ok=True)
@@ -247,7 +249,7 @@ def _is_made(path: Path) -> bool:
 
 def _reason(error: OSError) -> str:
     """Why a folder cannot be made. Of a link that leads nowhere, the system says only that it exists."""
-    path = Path(error.filename)
-    if path.is_symlink() and not path.exists():
+    path = error.filename
+    if os.path.islink(path) and not os.path.exists(path):  # unlike Path's, they do not raise for a name too long
         return f"it is a link to {os.readlink(path)}, which does not exist"
     return str(error.strerror)

@@ -33,6 +33,14 @@ def test_a_link_that_leads_nowhere_is_named_and_its_name_is_taken(
     assert str(RunFolder(None, "sort").path) == "runs/sort-002"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_names_that_no_folder_can_have_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (Path(name), None):
+        with pytest.raises(ValueError, match=r"^(run folder .* cannot be made|RunFolder: path and name must be)"):
+            RunFolder(path, name)
+
+
 def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b"
     RunFolder(path, "sort").close()

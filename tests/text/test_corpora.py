@@ -55,6 +55,8 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         read_corpus(tmp_path / "missing.txt")
     with pytest.raises(ValueError, match="cannot be read: it is not a file"):
         read_corpus(tmp_path)
+    with pytest.raises(ValueError, match=r"^'text file a\\x00b' cannot be read: no name of a file holds a zero byte$"):
+        read_corpus(Path("a\0b"))
     (tmp_path / "empty.txt").touch()
     with pytest.raises(ValueError, match=r"empty\.txt is empty"):
         read_corpus(tmp_path / "empty.txt")
