@@ -171,6 +171,10 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _is_file_name(value: object) -> bool:
+    return isinstance(value, str) and PurePath(value).name == value not in ("", "..") and "\0" not in value
+
+
 def _is_number_or_null(value: object) -> bool:
     return value is None or is_finite_number(value)
 
@@ -181,7 +185,7 @@ def _is_anything(value: object) -> bool:
 
 SUMMARY: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("experiment", "question", "source", "published", "preset"), (_is_text, "text")),
-    "picture": (lambda name: _is_text(name) and PurePath(name).name == name, "the name of a file"),
+    "picture": (_is_file_name, "the name of a file"),
     "seed": (lambda seed: type(seed) is int and seed >= 0, "a whole number of at least 0"),
     "seconds": (lambda time: time is None or (is_finite_number(time) and time >= 0), "a number of at least 0, or null"),
     "results": (lambda results: isinstance(results, list), "a list"),

@@ -109,7 +109,7 @@ def test_what_a_summary_holds_is_what_was_found(tmp_path: Path) -> None:
     [
         *({name: 5} for name in ("experiment", "question", "source", "published", "picture", "preset", "results")),
         *({name: "x"} for name in ("seed", "seconds", "passed", "results")),
-        {"picture": "../loss.png"},
+        *({"picture": picture} for picture in ("../loss.png", "..", "", "loss\0.png")),
         {"seed": True},
         *({"seconds": seconds} for seconds in (math.inf, -1, True, 10**400)),
         {"seed": -1},
