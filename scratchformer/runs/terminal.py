@@ -17,5 +17,5 @@ def is_terminal(stream: object) -> bool:
     """Whether a stream is a terminal. One that cannot say, such as a logger, a closed file or None, is not."""
     try:
         return bool(getattr(stream, "isatty", bool)())
-    except ValueError:
+    except (OSError, TypeError, ValueError):
         return False
