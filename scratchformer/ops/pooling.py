@@ -4,6 +4,7 @@ from numpy import ndarray
 
 from scratchformer.ops.checks import check_indices
 from scratchformer.ops.contract import Backward, op
+from scratchformer.ops.rows import row_sum
 
 
 @op
@@ -32,7 +33,8 @@ def mean_pooling(
     counted = (np.arange(t) < lengths[..., None])[..., None]  # (..., t, 1)
     n = np.maximum(lengths, 1).astype(x.real.dtype)[..., None, None]
 
-    y = np.sum(x / n, axis=-2, where=counted)  # divided before the sum, which may overflow
+    shares = np.where(counted, x, 0) / n  # divided before the sum, which may overflow
+    y = row_sum(shares.swapaxes(-1, -2))[..., 0]
 
     def backward(dy: ndarray) -> ndarray:
         return np.where(counted, dy[..., None, :] / n, 0)

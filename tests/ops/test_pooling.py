@@ -37,6 +37,11 @@ def test_the_sum_of_large_numbers_does_not_overflow(dtype: type) -> None:
     assert mean_pooling(np.full((4, 1), largest, dtype))[0] == largest
 
 
+def test_the_mean_of_many_tokens_keeps_its_digits() -> None:
+    x = np.full((1_000_000, 2), 0.1, np.float32)
+    np.testing.assert_allclose(mean_pooling(x)[0], x[0], rtol=3e-7)
+
+
 def test_no_tokens_have_the_mean_0() -> None:
     y, backward = mean_pooling(np.zeros((2, 0, 3)))
     np.testing.assert_array_equal(y, np.zeros((2, 3)))
