@@ -21,6 +21,7 @@ class Adam(Optimizer):
     """
 
     not_negative = ("v",)
+    squares_gradients = True
 
     def __init__(
         self, parameters: ParameterVector, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8

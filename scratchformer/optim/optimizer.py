@@ -24,6 +24,8 @@ class Optimizer(ABC):
 
     not_negative: ClassVar[Sequence[str]] = ()
     """The names of the vectors of `state` that no step makes negative, such as means of squares."""
+    squares_gradients: ClassVar[bool] = False
+    """Whether an update squares the gradients. Then their squares must be finite, too, or the state would not be."""
 
     def __init__(self, parameters: ParameterVector, **state: np.ndarray) -> None:
         self.parameters = parameters
@@ -40,7 +42,7 @@ class Optimizer(ABC):
 
         Raises:
             ValueError: a learning rate that is negative or not finite.
-            FloatingPointError: gradients that are not finite; nothing is changed.
+            FloatingPointError: gradients, or squares of them that the update takes, are not finite; nothing is changed.
         """
         if misfit := misfit_of(learning_rate, float):
             raise TypeError(f"{type(self).__name__}: learning_rate must be {misfit.expected}, got {misfit.got}")
@@ -53,6 +55,11 @@ class Optimizer(ABC):
         norm = norm_of(self.parameters.grads, parallel_map) if norm is None else norm
         if not norm < float("inf"):
             raise FloatingPointError(f"{type(self).__name__}: grads have the norm {norm}, expected a finite one")
+        largest_square = float(np.finfo(self.parameters.grads.dtype).max)
+        if self.squares_gradients and norm * norm > largest_square:
+            largest = float(np.abs(self.parameters.grads).max())
+            if largest * largest > largest_square:
+                raise FloatingPointError(f"{type(self).__name__}: grads hold {largest:g}, whose square overflows")
         self.num_steps += 1
         for _ in parallel_map(_run, self._updates(float(learning_rate))):
             pass

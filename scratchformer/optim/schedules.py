@@ -53,6 +53,7 @@ class WarmupCosine:
     @checked_arguments
     def __call__(self, step: int) -> float:
         _check_step("WarmupCosine", step)
+        step = int(step)  # in NumPy's small integers the next line overflows
         if step < self.warmup_steps:
             return self.peak * (step + 1) / (self.warmup_steps + 1)
         progress = min(1.0, (step - self.warmup_steps) / (self.num_steps - self.warmup_steps))
@@ -85,7 +86,7 @@ class WarmupInverseSquareRoot:
     @checked_arguments
     def __call__(self, step: int) -> float:
         _check_step("WarmupInverseSquareRoot", step)
-        t = step + 1
+        t = int(step) + 1
         return self.factor * self.d_model**-0.5 * min(t**-0.5, t * self.warmup_steps**-1.5)
 
 

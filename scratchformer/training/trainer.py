@@ -134,7 +134,8 @@ class Trainer(Generic[ModelT, BatchT]):
         """One update from the gradient of the mean loss over all counted targets of all micro-batches.
 
         Raises Divergence, before the update, when the loss or the gradient's norm is not finite. A second pass with a
-        trace then finds what was first to go non-finite, and the message names it.
+        trace then finds what was first to go non-finite, and the message names it. It raises the same, without that
+        search, when the optimizer refuses the gradient.
         """
         learning_rate = float(self.schedule(self.optimizer.num_steps))
         loss = self.gradient(micro_batches)
@@ -143,7 +144,10 @@ class Trainer(Generic[ModelT, BatchT]):
             raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {gradient_norm:g}")
         if self.max_norm is not None:
             scale_down(self.model.grads, gradient_norm, self.max_norm, self._map)
-        self.optimizer.step(learning_rate, self._map, norm=gradient_norm)
+        try:
+            self.optimizer.step(learning_rate, self._map, norm=gradient_norm)
+        except FloatingPointError as error:  # say, squares of gradients that overflow
+            raise Divergence(f"training diverged in step {self.optimizer.num_steps + 1}: {error}") from None
         if self.average is not None:
             self.average.update(self._map)
         return StepMetrics(loss, gradient_norm, learning_rate)

@@ -99,3 +99,15 @@ def test_gradients_that_are_not_finite_are_refused_before_anything_changes(make:
     for kept, now in zip(before, [vector.values, *optimizer.state.values()], strict=True):
         np.testing.assert_array_equal(kept, now)
     assert optimizer.num_steps == 1
+
+
+@pytest.mark.parametrize("make", [Adam, AdamW])
+def test_adam_refuses_gradients_whose_squares_overflow(make: Callable) -> None:
+    vector = random_vector(9, 5, 0, np.float32)
+    vector.grads[3] = 1e20
+    with pytest.raises(FloatingPointError, match=f"{make.__name__}: grads hold 1e[+]20, whose square overflows"):
+        (optimizer := make(vector)).step(0.1)
+    assert optimizer.num_steps == 0
+    assert not optimizer.state["v"].any()
+    SGD(vector).step(0.1)
+    assert np.isfinite(vector.values).all()

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +62,12 @@ def test_warmup_inverse_square_root_at_points_computed_by_hand(step: int, rate: 
 def test_warmup_inverse_square_root_reaches_the_rate_of_the_paper() -> None:
     schedule = WarmupInverseSquareRoot(d_model=512, warmup_steps=4000)
     assert max(schedule(step) for step in range(3990, 4010)) == schedule(3999) == pytest.approx(6.98771e-4, rel=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("schedule", [WarmupCosine(0.5, 0.1, 300, 400), WarmupInverseSquareRoot(4, 300)])
+def test_numpys_small_integers_count_as_steps(schedule: WarmupCosine | WarmupInverseSquareRoot) -> None:
+    assert schedule(np.uint8(255)) == schedule(255)
 
 
 @pytest.mark.usefixtures("unchecked")

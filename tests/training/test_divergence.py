@@ -173,3 +173,15 @@ def test_the_worker_at_fault_is_looked_into_with_its_own_dropout() -> None:
     for drawn in draws.values():
         assert len(drawn) == 2
         assert drawn[0] == drawn[1]
+
+
+def test_squares_of_gradients_that_overflow_stop_before_the_update() -> None:
+    def steep_loss(model: GPT, batch: TokenBatch, generator: np.random.Generator, trace: Trace) -> tuple:
+        def backward(dloss: float) -> None:
+            model.grads[0] = 1e200
+
+        return np.float64(1.0), backward
+
+    template = tiny_trainer(tiny_gpt())
+    error = diverged(Trainer(template.model, template.optimizer, template.schedule, steep_loss), [BATCH])
+    assert str(error) == "training diverged in step 1: AdamW: grads hold 1e+200, whose square overflows"
