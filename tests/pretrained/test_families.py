@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
@@ -30,6 +30,7 @@ IN_GGUF = sorted(family.name for family in FAMILIES if family.architecture)
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=12)
 @given(seed=SEEDS)
 def test_every_element_of_every_parameter_is_exactly_one_of_a_table(name: str, seed: int):
     model, family = random_model(name, seed), family_of(name)
@@ -44,6 +45,7 @@ def test_every_element_of_every_parameter_is_exactly_one_of_a_table(name: str, s
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=12)
 @given(seed=SEEDS, dtype=st.sampled_from([np.float32, np.float64]))
 def test_what_is_saved_is_loaded_again_bit_for_bit(
     name: str, seed: int, dtype: type, tmp_path_factory: pytest.TempPathFactory
@@ -101,6 +103,7 @@ def in_gguf(name: str, tensors: Mapping[str, ndarray], config: object) -> dict[s
 
 
 @pytest.mark.parametrize("name", IN_GGUF)
+@settings(max_examples=12)
 @given(seed=SEEDS)
 def test_a_gguf_file_is_loaded_bit_for_bit(name: str, seed: int, tmp_path_factory: pytest.TempPathFactory):
     generator = np.random.default_rng(seed)
