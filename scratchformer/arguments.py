@@ -6,12 +6,15 @@ from functools import cache, wraps
 from typing import (
     Any,
     TypeVar,
+    get_args,
     get_type_hints,
 )
 
+import numpy as np
 from numpy import ndarray
 
-from scratchformer.misfits import array_of, misfit_of
+from scratchformer.misfits import NUMBERS, array_of, misfit_of
+from scratchformer.python_numbers import as_python
 
 TargetT = TypeVar("TargetT", bound=Callable[..., Any])
 
@@ -21,7 +24,8 @@ def checked_arguments(target: TargetT) -> TargetT:
 
     - An array must be a plain NumPy array (a memmap is one) of a native dtype that the annotation names, with as many
       axes as it names. Axes of one name have one length. float16 is refused, because sums overflow in it.
-    - NumPy's numbers count as Python's. True and False are no numbers. Integers must fit into 64 bits.
+    - NumPy's numbers count as Python's, and become Python's, which do not overflow. True and False are no numbers.
+      Integers must fit into 64 bits.
     - Items of sequences, mappings and tuples are checked, too. A callable is checked to be one, no more.
 
     Raises TypeError (ValueError for a shape, or a name that is none of the possible ones) with one sentence that begins
@@ -36,10 +40,15 @@ def checked_arguments(target: TargetT) -> TargetT:
     @wraps(target)
     def checked(*args: Any, **options: Any) -> Any:
         try:
-            arguments = signature.bind(*args, **options).arguments
+            bound = signature.bind(*args, **options)
         except TypeError:  # arguments that are missing or unknown: Python's own message names them
             return target(*args, **options)
+        arguments = bound.arguments
         check_arguments(_caller(target, owner, arguments), _hints(target), signature, arguments)
+        if any(isinstance(value, np.generic) for value in arguments.values()):
+            for name in _numbers(target) & arguments.keys():
+                arguments[name] = as_python(arguments[name])
+            return target(*bound.args, **bound.kwargs)
         return target(*args, **options)
 
     return checked  # type: ignore[return-value]
@@ -105,6 +114,13 @@ def check_axes(
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     hints = get_type_hints(target, include_extras=False)
     return {name: hint for name, hint in hints.items() if name not in ("self", "cls", "return")}
+
+
+@cache
+def _numbers(target: Callable[..., Any]) -> frozenset[str]:
+    """The arguments that are numbers, or None."""
+    kinds = {*NUMBERS, type(None)}
+    return frozenset(name for name, hint in _hints(target).items() if set(get_args(hint) or (hint,)) <= kinds)
 
 
 def _caller(target: Callable[..., Any], owner: str, arguments: Mapping[str, Any]) -> str:
