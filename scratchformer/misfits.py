@@ -77,7 +77,8 @@ def misfit_of(value: Any, hint: Any) -> Misfit | None:
     if origin in (Union, types.UnionType):
         return _misfit_of_union(value, hint)
     if origin is Literal:
-        fits = any(type(value) is type(option) and value == option for option in inner)
+        plain = str(value) if isinstance(value, np.str_) else value
+        fits = any(type(plain) is type(option) and plain == option for option in inner)
         return None if fits else Misfit("", f"one of {list(inner)}", shown(value))
     if is_typeddict(hint):
         return _misfit_of_typed_dict(value, get_type_hints(hint))

@@ -51,7 +51,9 @@ def settings_of(name: str, value: Any, *, without: tuple[str, ...] = (), inside:
         case np.ndarray():
             digest = hashlib.sha256(value.tobytes()).hexdigest()
             return {"dtype": value.dtype.name, "shape": list(value.shape), "sha256": digest}
-        case None | bool() | int() | float() | str() | np.generic():
+        case None | bool() | int() | float() | str():
+            return as_python(value)
+        case np.generic() if value.dtype.kind in "biuf":
             return as_python(value)
         case PurePath():
             return str(value)

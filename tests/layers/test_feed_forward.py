@@ -61,3 +61,8 @@ def test_errors_name_the_argument() -> None:
         FeedForward(2, 3, activation="tanh", generator=generator)
     with pytest.raises(ValueError, match="must be at least 1, got 0"):
         FeedForward(2, 0, generator=generator)
+
+
+def test_a_name_from_an_array_is_a_name() -> None:
+    layer = FeedForward(3, 5, activation=np.array(["relu"])[0], generator=None)
+    assert layer.down.weight.value.shape == (5, 3)

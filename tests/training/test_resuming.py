@@ -169,6 +169,8 @@ def test_a_setting_from_outside_is_compared_and_one_that_cannot_be_is_refused(mo
         restore(trainer, stored)
     with pytest.raises(TypeError, match=r"^schedule\.rates\.0 is of the type Generator, which cannot be compared"):
         training_checkpoint(Trainer(model, AdamW(model), Rates(np.random.default_rng(0)), loss))
+    with pytest.raises(TypeError, match=r"^schedule\.rates\.0 is of the type complex64, which cannot be compared"):
+        training_checkpoint(Trainer(model, AdamW(model), Rates(np.complex64(1j)), loss))
 
 
 def smoothed(smoothing: float) -> Callable:
