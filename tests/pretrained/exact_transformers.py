@@ -1,7 +1,8 @@
 """transformers in float64 throughout.
 
 Its rotary frequencies, its RMS norm and the softmax of its eager attention go through float32, whatever the dtype of
-the model. Each of these modules knows float32 as an attribute of `torch`; here they see a `torch` whose float32 is float64.
+the model. Each of these modules knows float32 as an attribute of `torch`; here they see a `torch` whose float32 is
+float64.
 """
 
 import sys
@@ -63,7 +64,10 @@ def opened(folder: Path, dtype: Any = torch.float64) -> Any:
     )
     assert not said["missing_keys"]
     assert not said["mismatched_keys"]
+    model.config.return_dict = True
     for module in model.modules():
+        if hasattr(module, "reorder_and_upcast_attn"):
+            module.reorder_and_upcast_attn = False  # it refuses float64
         if isinstance(module, torch.nn.Embedding):
             module.padding_idx = None  # else that row of the table has no gradient
     return model.eval()
@@ -82,7 +86,7 @@ def family_name(model: Any) -> str:
 
 def theirs(model: Any, ids: ndarray) -> Any:
     """The output that is compared."""
-    output = model(torch.from_numpy(ids), return_dict=True)
+    output = model(torch.from_numpy(ids))
     if family_name(model) != "bert" or not hasattr(output, "last_hidden_state"):
         return output.logits
     return output.last_hidden_state if model.pooler is None else output.pooler_output
