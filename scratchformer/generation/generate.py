@@ -76,12 +76,20 @@ def continued(
             is_over = np.broadcast_to(ended, logits.shape[:-1]).reshape(-1)
             rows = restricted("generate", rows, continuation.so_far(), restrict, is_over)
             logits = _without_ended(rows.reshape(logits.shape), ended)
-        tokens = np.where(ended, last, choose(logits))
+        tokens = np.where(ended, last, _checked(choose(logits), logits.shape[:-1]))
         continuation.append(tokens)
         last, ended = tokens.copy(), np.isin(tokens, stops)
         yield tokens
         if ended.all():
             return
+
+
+def _checked(tokens: ndarray, shape: tuple[int, ...]) -> ndarray:
+    tokens = np.asarray(tokens)
+    if tokens.dtype.kind not in "iu" or tokens.shape != shape:
+        found = f"{tokens.dtype} of shape {tokens.shape}"
+        raise TypeError(f"generate: choose must return token ids of shape {shape}, got {found}")
+    return tokens
 
 
 def _without_ended(logits: ndarray, ended: ndarray) -> ndarray:

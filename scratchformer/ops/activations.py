@@ -56,6 +56,8 @@ def gelu(
     Derivation: `python -m scratchformer derive gelu`.
     """
     check_choice("gelu", "approximate", approximate, ("none", "tanh"))
+    if approximate == "none" and x.dtype.char in "gG":
+        raise TypeError(f"gelu: x is {x.dtype}, in which SciPy has no erfc; use approximate='tanh' or another dtype")
     return _gelu_exact(x) if approximate == "none" else _gelu_tanh(x)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 LONG, BLOCK = 512, 256
 """Sums of more numbers than LONG are cut into blocks of BLOCK."""
-SMALLEST = {kind: float(np.finfo(kind).tiny) for kind in "fdFD"}
+SMALLEST = {kind: np.finfo(kind).tiny for kind in "fdgFDG"}
 """The smallest normal number of each dtype, by its letter."""
 
 

@@ -188,3 +188,11 @@ def test_logits_that_make_no_distribution_are_refused(logits: list[float]) -> No
     assert [int(token) for token in generate(model, prompt, 2, choose=sampling, stop={1}, **options)] == [1]
     both = generate(model, np.array([[0], [0]]), 3, choose=lambda _: np.array([1, 0]), stop={1}, **options)
     assert np.stack(list(both), axis=1).tolist() == [[1, 1, 1], [0, 0, 0]], "what follows an end does not matter"
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("choose", [lambda logits: logits, lambda logits: logits.max(axis=-1)])
+def test_a_choice_that_gives_no_token_ids_is_refused(choose: Callable) -> None:
+    tokens = generate(tiny("learned"), np.array([[1, 2]]), 3, context_length=CONTEXT, choose=choose)
+    with pytest.raises(TypeError, match=r"^generate: choose must return token ids of shape \(1,\), got float"):
+        next(tokens)

@@ -221,3 +221,13 @@ def test_errors_of_rms_norm_name_the_argument() -> None:
         rms_norm(x, np.ones(3, np.float32))
     with pytest.raises(TypeError, match="rms_norm: x must be a floating array, got int64"):
         rms_norm(x.astype(np.int64))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("norm", [layer_norm, rms_norm])
+def test_long_doubles_are_normalised_in_their_precision(norm: Callable) -> None:
+    (x,) = normal(0, (3, 7))
+    y, backward = norm(x.astype(np.longdouble))
+    dx, *_ = backward(y)
+    assert y.dtype == dx.dtype == np.longdouble
+    np.testing.assert_allclose(y.astype(np.float64), norm(x)[0], rtol=1e-12)
