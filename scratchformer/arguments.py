@@ -119,8 +119,10 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
 @cache
 def _numbers(target: Callable[..., Any]) -> frozenset[str]:
     """The arguments that are numbers, or None."""
-    kinds = {*NUMBERS, type(None)}
-    return frozenset(name for name, hint in _hints(target).items() if set(get_args(hint) or (hint,)) <= kinds)
+    kinds = (*NUMBERS, type(None))  # a tuple: parts of a hint, such as the arguments of a Callable, may have no hash
+    return frozenset(
+        name for name, hint in _hints(target).items() if all(part in kinds for part in get_args(hint) or (hint,))
+    )
 
 
 def _caller(target: Callable[..., Any], owner: str, arguments: Mapping[str, Any]) -> str:
