@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Inexact, Integer
 from numpy import ndarray
 
+from scratchformer.allocator import keep_freed_memory
 from scratchformer.generation.blas_threads import one_blas_thread_for
 from scratchformer.generation.prompts import Prompts, check_cache, check_sizes, pad_left, stop_ids
 from scratchformer.generation.restrictions import TokensSoFar
@@ -81,6 +82,7 @@ class Continuation:
         context_length: int,
         cache: KeyValueCache | None,
     ) -> None:
+        keep_freed_memory()
         self._model = cast(Model, model)  # a function of the ids alone is called without options
         self._has_last_only = _takes_last_only(model)
         self._buffer, self._length, self._num_new = ids, ids.shape[-1], 0

@@ -1,6 +1,6 @@
 """The training loop, data-parallel over threads, and checkpoints to go on from."""
 
-from scratchformer.training.allocator import keep_freed_memory
+from scratchformer.allocator import keep_freed_memory
 from scratchformer.training.checkpoint import (
     Checkpoint,
     as_safetensors,

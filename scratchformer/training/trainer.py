@@ -9,13 +9,13 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from scratchformer.allocator import keep_freed_memory
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers import NO_TRACE, Layer, Trace
 from scratchformer.optim import Optimizer, ParallelMap, WeightAverage, global_norm
 from scratchformer.optim.clipping import scale_down
 from scratchformer.optim.spans import spans
 from scratchformer.python_numbers import as_python
-from scratchformer.training.allocator import keep_freed_memory
 from scratchformer.training.divergence import Divergence, first_non_finite
 
 
