@@ -11,6 +11,9 @@ dropout. Causal attention alone (forward and backward, 8 heads of 64) is timed b
 - A process measures the median of its steps, after a warm-up. The table shows the median and the range of the
   processes, the ratio of the medians, the range of the pairs' ratios, and the most memory that a process held,
   libraries included.
+- With `--pretrained`, a Llama from files is timed beside transformers: prefill, decoding with random keys and values in
+  the cache, and training steps, for which transformers has PyTorch's fused AdamW. Of a GGUF file, the figures of
+  llama.cpp follow the table: its weights stay as the file has them.
 - "of peak" is the share of the speed of a large float32 matrix product in NumPy. The FLOPs of a step are those of its
   matrix products: backward counts twice as much as forward, and attention's scores count as the full square. A side
   that skips the forbidden half of the scores can be above 100 %.
@@ -22,19 +25,24 @@ few seconds.
 
 import json
 import signal
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from experiments.speed.agreement import largest_difference
 from experiments.speed.fresh_process import Failure, ask
+from experiments.speed.llama_cpp import llama_cpp_milliseconds
 from experiments.speed.measure import Figures, measure, peak_flops
+from experiments.speed.pretrained_steps import write_llama
 from experiments.speed.profiling import profile
 from experiments.speed.table import HEADER, Row, print_table, row_of, task_as_json
-from experiments.speed.tasks import MODELS, SIDES, TINY, Side, Task, attention
+from experiments.speed.tasks import MODELS, SIDES, TINY, PretrainedSettings, Side, Task, attention, pretrained_tasks
+from scratchformer.models import LlamaConfig
 from scratchformer.recipes.options import Count
 from scratchformer.runs import check_ranges, describe_environment, one_sentence_errors, parse, run_script
 
@@ -55,6 +63,8 @@ class Options:
     """Whether attention alone is timed."""
     lengths: tuple[Count, ...] = (256, 512, 1024, 2048, 4096)
     """Sequence lengths at which attention alone is timed."""
+    pretrained: Path | None = None
+    """File or folder of a Llama such as SmolLM2-135M, to be timed too; `scratchformer pretrained get` brings it."""
     pairs: Count = 5
     """Processes of each side per row of the table."""
     threads: Count = 2
@@ -70,8 +80,10 @@ class Options:
         for task in self.tasks():
             if self.threads > task.shares:
                 raise ValueError(f"--threads {self.threads} is more than {task.name} can keep busy, {task.shares}")
-        if not self.tasks():
+        if not self.tasks() and (self.pretrained is None or self.profile):
             raise ValueError("there is nothing to time: no --models, and no --attention with --lengths")
+        if self.pretrained is not None and not self.pretrained.exists():
+            raise ValueError(f"--pretrained {self.pretrained} does not exist")
         if self.json is not None:
             try:
                 self.json.open("a").close()
@@ -102,20 +114,41 @@ def main(arguments: Sequence[str]) -> None:
 
 def compare(options: Options) -> None:
     """Checks, then times every task on both sides, and prints the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        tasks, model = options.tasks(), None
+        if options.pretrained is None:
+            print("--pretrained names no model: prefill and decoding of a real model are not timed")
+        else:
+            model = ask(partial(write_llama, options.pretrained, Path(folder)), f"open {options.pretrained}")
+            tasks += pretrained_tasks(Path(folder), model, is_tiny=options.tiny)
+        compare_tasks(options, tasks)
+    if options.pretrained is not None and model is not None:
+        print_llama_cpp(options.pretrained, options, model)
+
+
+def sides_of(task: Task) -> list[Side]:
+    """The sides of a task that are installed."""
+    needed = ("torch", "transformers") if isinstance(task.settings, PretrainedSettings) else ("torch",)
+    return list(SIDES) if all(map(is_installed, needed)) else ["ours"]
+
+
+def compare_tasks(options: Options, tasks: list[Task]) -> None:
     differences: dict[str, float] = {}
-    sides: list[Side] = list(SIDES)
-    if torch_version() is None:
+    if not is_installed("torch"):
         print("PyTorch is not installed in this Python: only ours is timed")
-        sides.remove("pytorch")
-    else:
-        for task in options.tasks():
+    elif options.pretrained is not None and not is_installed("transformers"):
+        print("transformers is not installed in this Python: of the pretrained model, only ours is timed")
+    for task in tasks:
+        if "pytorch" in sides_of(task):
             differences[task.name] = largest_difference(task, options.threads)
+    if differences:
         print(f"both sides agree: losses and norms differ by {max(differences.values()):.0e} at most, relatively")
 
     peak = ask(partial(peak_flops, options.threads, 256 if options.tiny else 2048), "measure the peak")
     print(f"float32 matrix product: {peak / 1e9:.0f} GFLOPS in {options.threads} threads", flush=True)
     rows: list[Row] = []
-    for task in options.tasks():
+    for task in tasks:
+        sides = sides_of(task)
         processes: dict[Side, list[Figures]] = {side: [] for side in sides}
         for _ in range(options.pairs):
             for side in sides:
@@ -126,6 +159,19 @@ def compare(options: Options) -> None:
         print(f"{task.name}: {told}", flush=True)
     write_report(options, {"peak_flops_per_second": peak, "rows": [row.as_json() for row in rows]})
     print_table([HEADER, *(row.cells() for row in rows)])
+
+
+def print_llama_cpp(path: Path, options: Options, model: LlamaConfig) -> None:
+    """Prints what llama.cpp takes with the same file, or why it is not timed."""
+    if path.suffix != ".gguf":
+        print("\nllama.cpp is not timed: it reads GGUF files alone")
+    elif not is_installed("xllamacpp"):
+        print("\nllama.cpp is not timed: the package xllamacpp is not installed in this Python")
+    else:
+        lengths = (8, 16) if options.tiny else (256, 4096)
+        call = partial(llama_cpp_milliseconds, path, options.threads, lengths, model.vocabulary_size)
+        found = ask(call, "measure llama.cpp")
+        print("\nllama.cpp, ms: " + ", ".join(f"{name} {time:.1f}" for name, time in found.items()))
 
 
 def print_profiles(options: Options) -> None:
@@ -156,6 +202,10 @@ def torch_version() -> str | None:
         return version("torch")
     except PackageNotFoundError:
         return None
+
+
+def is_installed(package: str) -> bool:
+    return torch_version() is not None if package == "torch" else find_spec(package) is not None
 
 
 if __name__ == "__main__":

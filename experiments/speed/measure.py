@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from experiments.speed.pretrained_steps import our_pretrained
 from experiments.speed.steps import Results, Step, our_attention, our_training
-from experiments.speed.tasks import Side, Task, TrainingSettings
+from experiments.speed.tasks import PretrainedSettings, Side, Task, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ class Figures:
 def steps_of(task: Task, side: Side, threads: int, weights: Path | None = None) -> AbstractContextManager[Step]:
     """The steps of a task on one side; `weights` is the file that training starts from."""
     settings = task.settings
-    if side == "pytorch":  # imported here, as it is not installed everywhere
+    if isinstance(settings, PretrainedSettings):
+        if side == "pytorch":  # imported here, as it is not installed everywhere
+            from experiments.speed.transformers_steps import transformers_pretrained
+
+            return transformers_pretrained(settings, threads)
+        return our_pretrained(settings, task, threads)
+    if side == "pytorch":
         from experiments.speed.pytorch_steps import pytorch_attention, pytorch_training
 
         if isinstance(settings, TrainingSettings):

@@ -1,9 +1,11 @@
-"""What is timed: training steps of three GPTs, and causal attention alone by length."""
+"""What is timed: training steps of three GPTs, causal attention alone by length, and a Llama from files."""
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
-from scratchformer.models import GPTConfig
+from scratchformer.models import GPTConfig, LlamaConfig
 
 Side = Literal["ours", "pytorch"]
 SIDES: dict[Side, str] = {"ours": "ours", "pytorch": "PyTorch"}
@@ -28,6 +30,31 @@ class AttentionSettings:
 
 
 @dataclass(frozen=True)
+class PretrainedSettings:
+    """Prefill, decoding or training steps of a Llama from files, on random tokens.
+
+    Args:
+        kind: of step.
+        folder: with the weights.
+        model: the sizes of the model.
+        batch: number of sequences.
+        num_tokens: of each sequence, that a step processes.
+        num_cached: number of positions in the cache before the first step.
+    """
+
+    kind: Literal["prefill", "decoding", "training"]
+    folder: Path
+    model: LlamaConfig
+    batch: int
+    num_tokens: int
+    num_cached: int
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.model.vocabulary_size
+
+
+@dataclass(frozen=True)
 class Task:
     """What is timed, and how often.
 
@@ -42,7 +69,7 @@ class Task:
     """
 
     name: str
-    settings: TrainingSettings | AttentionSettings
+    settings: TrainingSettings | AttentionSettings | PretrainedSettings
     shares: int
     tokens: int
     flops: int
@@ -50,7 +77,9 @@ class Task:
     steps: int
 
     @property
-    def kind(self) -> Literal["training", "attention"]:
+    def kind(self) -> Literal["training", "attention", "prefill", "decoding"]:
+        if isinstance(self.settings, PretrainedSettings):
+            return self.settings.kind
         return "training" if isinstance(self.settings, TrainingSettings) else "attention"
 
 
@@ -72,6 +101,39 @@ def attention(length: int, heads: int = 8, features: int = 64) -> Task:
     settings = AttentionSettings(length, heads, features)
     flops, steps = 3 * 4 * length**2 * heads * features, min(200, max(3, 2**24 // length**2))
     return Task(f"attention {length}", settings, heads, length, flops, warmup=2, steps=steps)
+
+
+def pretrained_tasks(folder: Path, model: LlamaConfig, *, is_tiny: bool = False) -> list[Task]:
+    """Prefill, decoding behind short and long caches, and training steps of a Llama.
+
+    Caches that its context does not hold are left out. Prefill computes the logits of the last position alone.
+    """
+    short, long = (8, 16) if is_tiny else (256, 4096)
+    projections = (2 * model.num_heads + 2 * (model.num_kv_heads or model.num_heads)) * model.head_width * model.d_model
+    blocks = model.num_layers * (projections + 3 * model.d_model * model.hidden_width)  # weights
+    head = model.vocabulary_size * model.d_model
+    per_pair = 4 * model.num_layers * model.num_heads * model.head_width  # FLOPs of a score and of what it weighs
+
+    def task(settings: PretrainedSettings, flops: int, warmup: int, steps: int) -> Task:
+        size = f"{settings.num_cached or settings.num_tokens}"
+        name = (
+            f"{settings.kind} {settings.batch} x {size}" if settings.kind == "training" else f"{settings.kind} {size}"
+        )
+        shares = settings.batch if settings.kind == "training" else model.num_heads
+        return Task(name, settings, shares, settings.batch * settings.num_tokens, flops, warmup, steps)
+
+    new = partial(PretrainedSettings, folder=folder, model=model)
+    prefill = new("prefill", batch=1, num_tokens=short, num_cached=0)
+    tasks = [task(prefill, 2 * (short * blocks + head) + per_pair * short**2, warmup=1, steps=5)]
+    warmup, steps = 4, 32
+    for cached in (short, long):
+        if cached + warmup + steps <= model.context_length:
+            decoding = new("decoding", batch=1, num_tokens=1, num_cached=cached)
+            tasks.append(task(decoding, 2 * (blocks + head) + per_pair * cached, warmup, steps))
+    batch, t = 2, short // 2
+    training_flops = 3 * batch * t * (2 * (blocks + head) + per_pair * t)
+    training = new("training", batch=batch, num_tokens=t, num_cached=0)
+    return [*tasks, task(training, training_flops, warmup=1, steps=3)]
 
 
 def gpt(num_layers: int, num_heads: int, d_model: int, context_length: int, vocabulary_size: int) -> GPTConfig:

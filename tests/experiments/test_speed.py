@@ -13,9 +13,11 @@ import experiments.speed.__main__ as speed
 from experiments.speed import agreement, tasks
 from experiments.speed.fresh_process import Failure, ask
 from experiments.speed.measure import Figures, compute, measure
+from experiments.speed.pretrained_steps import make_ids
 from experiments.speed.profiling import by_part
 from experiments.speed.table import row_of
-from scratchformer.models import GPT, GPTConfig
+from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig
+from scratchformer.pretrained import load, save
 from tests.experiments.running import EXPERIMENTS, refusal
 
 TINY = GPTConfig(vocabulary_size=5, context_length=3, num_layers=2, num_heads=2, d_model=4, bias=False)
@@ -30,6 +32,22 @@ def test_the_flops_of_a_step_are_those_of_its_matrix_products() -> None:
     forward = 2 * (projections + feed_forward + scores + weighted_values) + head
     assert tasks.training("tiny", TINY, batch=2, warmup=0, steps=1).flops == 3 * forward
     assert tasks.attention(3, heads=2, features=2).flops == 3 * 2 * (2 * 2 * 3 * 3 * 2)
+
+
+def test_the_flops_of_a_llamas_steps_are_those_of_its_matrix_products() -> None:
+    llama = LlamaConfig(5, context_length=64, num_layers=2, num_heads=4, num_kv_heads=2, d_model=8, d_hidden=12)
+    prefill, short, long, training = tasks.pretrained_tasks(Path("folder"), llama, is_tiny=True)
+    projections = 2 * 8 * (8 + 4 + 4 + 8)  # query, key, value, output
+    token, head = 2 * (projections + 2 * 8 * 12 * 3), 2 * 8 * 5
+    of_score_and_value = 2 * 4 * (2 * 2 * 2)  # layers, heads of 2 features
+    assert prefill.flops == 8 * token + head + 8 * 8 * of_score_and_value
+    assert (short.flops, long.flops) == tuple(token + head + t * of_score_and_value for t in (8, 16))
+    assert training.flops == 3 * 8 * (token + head + 4 * of_score_and_value)
+    assert [task.name for task in tasks.pretrained_tasks(Path("folder"), replace(llama, context_length=300))] == [
+        "prefill 256",
+        "decoding 256",
+        "training 2 x 128",
+    ]
 
 
 def test_the_models_have_the_sizes_that_the_help_states() -> None:
@@ -126,6 +144,47 @@ def test_the_smoke_preset_prints_the_table_and_writes_every_figure(
         assert 0 < row["ours"]["working_memory"] < row["ours"]["peak_memory"]
 
 
+@pytest.fixture(scope="module")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = LlamaConfig(32, context_length=64, num_layers=2, num_heads=4, num_kv_heads=2, d_model=16, tied_head=True)
+    return save(Llama(config, generator=np.random.default_rng(0)), tmp_path_factory.mktemp("llama"))
+
+
+def test_decoding_looks_at_the_keys_in_the_cache(llama_folder: Path) -> None:
+    model = load(llama_folder)
+    decoding = replace(tasks.pretrained_tasks(llama_folder, model.config, is_tiny=True)[1], warmup=0, steps=1)
+    settings = decoding.settings
+    behind, alone = (
+        compute(replace(decoding, settings=replace(settings, num_cached=num)), "ours", 2, None) for num in (8, 0)
+    )
+    logits, _ = model(make_ids(settings, 0))
+    np.testing.assert_allclose(alone, [[np.linalg.norm(logits.astype(np.float64))]], rtol=1e-5)
+    assert abs(np.divide(behind, alone) - 1) > 1e-3
+
+
+def test_a_real_model_is_timed_and_what_is_missing_is_said(
+    llama_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speed, "is_installed", lambda package: False)
+    monkeypatch.setattr(speed, "ask", lambda call, what: call())  # fresh processes would take seconds
+    speed.main(["--preset", "smoke", "--models", "--no-attention", "--pretrained", str(llama_folder)])
+    said, table, last = capsys.readouterr().out.split("\n\n")
+    assert said.startswith("PyTorch is not installed in this Python: only ours is timed")
+    names = [line.split("  ")[0] for line in table.splitlines()[1:]]
+    assert names == ["prefill 8", "decoding 8", "decoding 16", "training 2 x 4"]
+    assert last == "llama.cpp is not timed: it reads GGUF files alone\n"
+    speed.print_llama_cpp(Path("a.gguf"), speed.PRESETS["smoke"], LlamaConfig(32))
+    assert "llama.cpp is not timed: the package xllamacpp is not installed" in capsys.readouterr().out
+
+
+def test_transformers_computes_the_same(llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    monkeypatch.setattr(agreement, "ask", lambda call, what: call())
+    for task in tasks.pretrained_tasks(llama_folder, load(llama_folder).config, is_tiny=True):
+        assert agreement.largest_difference(task, 1) < 1e-5
+
+
 def test_the_profile_says_where_the_time_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     speed.main(["--preset", "smoke", "--profile", "--json", str(tmp_path / "profile.json")])
     (row,) = json.loads((tmp_path / "profile.json").read_text())["rows"]
@@ -149,7 +208,7 @@ def test_the_table_compares_the_medians_and_every_pair() -> None:
 
 
 def test_sides_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(speed, "torch_version", lambda: "2")
+    monkeypatch.setattr(speed, "is_installed", lambda package: True)
     answers = iter([None, [[4.0, 2.0]], [[4.0, 2.001]]])
     monkeypatch.setattr(agreement, "ask", lambda call, what: next(answers))
     with pytest.raises(SystemExit, match="1"):
@@ -174,6 +233,7 @@ def test_a_process_that_fails_is_named_with_its_reason() -> None:
         (["--models", "small", "--threads", "9"], "--threads 9 is more than attention 256 can keep busy, 8"),
         (["--lengths", "64", "0"], "--lengths must be at least 1, got 0"),
         (["--models", "--no-attention"], "there is nothing to time: no --models, and no --attention with --lengths"),
+        (["--pretrained", "no.gguf"], "--pretrained no.gguf does not exist"),
         (["--pair", "1"], "unknown option --pair; did you mean --pairs?"),
         (["--json", "missing/speed.json"], "--json missing/speed.json cannot be written: No such file or directory"),
     ],
