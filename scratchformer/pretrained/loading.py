@@ -188,7 +188,9 @@ def _checked_pieces(
     for name, shape in expected.items():
         tensor = tensors.get(name)
         if tensor is None:
-            raise ValueError(f"{where}: the tensor {shown(name)} is missing{_hint(family, name)}")
+            prefix = family.prefix if any(one.startswith(family.prefix) for one in file.tensors) else ""
+            full = name if name.startswith(family.heads) else f"{prefix}{name}"
+            raise ValueError(f"{where}: the tensor {shown(full)} is missing{_hint(family, name)}")
         if tensor.shape != shape:
             raise ValueError(
                 f"load: {tensor.path}: the tensor {shown(tensor.name)} has shape {tensor.shape}, expected {shape}"

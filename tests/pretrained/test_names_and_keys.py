@@ -84,7 +84,11 @@ def without(tensors: Tensors, name: str) -> Tensors:
     [
         (LLAMA, lambda t: without(t, "lm_head.weight"), 'lm_head.weight\' is missing; .*"tie_word_embeddings": true'),
         (TIED, lambda t: t | {"lm_head.weight": 2 * t[EMBEDDING]}, "'lm_head.weight' differs from 'model.embed_tokens"),
-        (LLAMA, lambda t: without(t, "model.layers.1.mlp.up_proj.weight"), "layers.1.mlp.up_proj.weight' is missing"),
+        (
+            LLAMA,
+            lambda t: without(t, "model.layers.1.mlp.up_proj.weight"),
+            "'model.layers.1.mlp.up_proj.weight' is missing",
+        ),
         (LLAMA, lambda t: t | {"model.layers.0.self_attn.q_proj.bias": ONES}, "q_proj.bias' is not supported: a Llama"),
         (LLAMA, lambda t: t | {"model.norm.weight": np.ones(9, np.float32)}, r"has shape \(9,\), expected \(8,\)"),
         (LLAMA, lambda t: t | {"model.norm.weight": np.ones(8, np.int32)}, "is stored as I32, which cannot be read"),
@@ -107,6 +111,7 @@ def test_a_tensor_that_is_missing_wrong_or_unknown_is_named(
 
 
 DROPPED = object()
+NULL_CONTEXT = {"rope_theta": 5e5, "factor": 8.0, "original_max_position_embeddings": None}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +129,8 @@ DROPPED = object()
         (LLAMA, "head_dim", 2**20, "a head is 1,048,576 wide"),
         (LLAMA, "hidden_act", "gelu", "hidden_act is 'gelu', expected one of silu, swish"),
         (LLAMA, "rope_parameters", {"rope_type": "llama3", "factor": 8.0}, "is missing|rope_theta"),
+        (LLAMA, "rope_parameters", NULL_CONTEXT | {"rope_type": "llama3"}, "original_max_position_embeddings is None"),
+        (LLAMA, "rope_parameters", NULL_CONTEXT | {"rope_type": "yarn"}, "original_max_position_embeddings is None"),
         (GPT2, "attn_pdrop", 0.0, "attn_pdrop is 0.0, expected 0.1 as in resid_pdrop"),
         (GPT2, "scale_attn_by_inverse_layer_idx", True, "scale_attn_by_inverse_layer_idx is True, expected False"),
         (GPT2, "n_ctx", 8, "n_ctx is 8, expected 16"),

@@ -81,7 +81,7 @@ def _options(
         return {"rotary_base": base}
     if kind == "linear":
         return {"rotary_base": base, "rotary_scaling": rope.number("factor")}
-    inner = rope.integer("original_max_position_embeddings", original or context_length, null=original)
+    inner = rope.integer("original_max_position_embeddings", original or context_length)
     if original is not None and inner != original:
         raise rope.refused("original_max_position_embeddings", inner, f"{original}, as outside of it")
     if kind == "llama3":
