@@ -22,7 +22,7 @@ def check_op(
 ) -> None:
     """Every gradient of `op(*arguments)`, and the op contract. An example drawn at random may prove nothing."""
     with unchecked():
-        report = gradcheck.check_op(op, *arguments, seed=seed, zero=zero)
+        report = gradcheck.check_op(op, *arguments, seed=seed, zero=zero, contract="required")
     _assert_none_wrong(report, is_analytic)
 
 
@@ -48,6 +48,7 @@ def check_layer(
             seed=seed,
             split=dict.fromkeys(biases, 2),
             zero={f"{name}, part 1 of 2": SHIFT for name in biases},
+            contract="required",
             **options,
         )
     _assert_none_wrong(report, is_analytic)

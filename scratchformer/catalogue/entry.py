@@ -32,7 +32,7 @@ def op_entry(
     """An op, with a strategy for the list of its arguments."""
 
     def check(arguments: Sequence[Any], seed: int) -> Check:
-        return lambda: check_op(op, *arguments, seed=seed, name=name)
+        return lambda: check_op(op, *arguments, seed=seed, contract="required", name=name)
 
     return Entry(name, "ops", lambda regimes: st.builds(check, inputs(regimes), seeds))
 
@@ -50,7 +50,7 @@ def layer_entry(
         layer, inputs = draw(generator)
         layer = layer.astype(np.float64)
         layer.values[...] = generator.standard_normal(layer.values.shape)
-        return lambda: check_layer(layer, *inputs, seed=seed, name=name, **options)
+        return lambda: check_layer(layer, *inputs, seed=seed, contract="required", name=name, **options)
 
     return Entry(name, room, lambda regimes: seeds.map(check))
 

@@ -107,7 +107,7 @@ def check_entry_by_name(name: str, examples: int, regimes: Sequence[Regime]) -> 
     """`check_entry` without the subjects, for a process that can be sent a name but no entry."""
     (entry,) = (entry for entry in CATALOGUE if entry.name == name)
     found = check_entry(entry, examples or EXAMPLES[entry.room], regimes)
-    failure = found.first_failure and replace(found.first_failure, subject=None)
+    failure = None if found.first_failure is None else replace(found.first_failure, subject=None)
     return replace(found, first_failure=failure, sample=replace(found.sample, subject=None))
 
 

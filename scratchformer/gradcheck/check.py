@@ -8,17 +8,20 @@
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
-from scratchformer.gradcheck.judgement.report import Report
+from scratchformer.gradcheck.judgement.report import Contract, Finding, OracleErrors, Report
 from scratchformer.gradcheck.judgement.verdicts import judge
-from scratchformer.gradcheck.numeric.points import starting_point
-from scratchformer.gradcheck.numeric.probing import probe_tensors
+from scratchformer.gradcheck.numeric.epsilon import EPSILON
+from scratchformer.gradcheck.numeric.points import Point, starting_point
+from scratchformer.gradcheck.numeric.probing import Effort, probe_tensors
 from scratchformer.gradcheck.promises.promises import broken_promises
+from scratchformer.gradcheck.promises.repetition import Repetition
 from scratchformer.gradcheck.subjects.layer import layer_subject
 from scratchformer.gradcheck.subjects.op import op_subject
 from scratchformer.gradcheck.subjects.pair import pair_subject
@@ -36,7 +39,8 @@ def check_op(
     *arguments: Any,
     seed: int = 0,
     zero: Zero | None = None,
-    contract: bool = True,
+    contract: Contract = "advice",
+    effort: Effort = "sample",
     name: str | None = None,
     **options: Any,
 ) -> Report:
@@ -49,7 +53,11 @@ def check_op(
         arguments: of the op. Floating arrays are differentiated, in float64; there must be at least one.
         seed: of the cotangent and of the directions.
         zero: for each argument whose gradient is zero by mathematics, the reason.
-        contract: whether to check the other promises of the contract, too.
+        contract: "advice" says what other promises of the contract are broken, without failing for it. "required"
+            fails for it, and a cotangent of another shape must then raise ValueError or TypeError, where else any
+            error will do. False tries no promise.
+        effort: "directions" probes random directions alone, in few forward passes; "sample" probes some elements,
+            too; "everything" each of them.
         name: of the op in the report; its own if none is given.
         options: of the op.
 
@@ -60,7 +68,7 @@ def check_op(
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    return _check(op_subject(op, arguments, options, name), seed, zero, contract)
+    return _check(op_subject(op, arguments, options, name), seed, zero, contract, effort)
 
 
 @checked_arguments
@@ -69,7 +77,8 @@ def check_layer(
     *arguments: Any,
     seed: int = 0,
     zero: Zero | None = None,
-    contract: bool = True,
+    contract: Contract = "advice",
+    effort: Effort = "sample",
     name: str | None = None,
     call: Callable[..., Any] | None = None,
     split: Mapping[str, int] | None = None,
@@ -85,7 +94,7 @@ def check_layer(
             model's `loss`.
         split: the number of equal parts that a tensor is cut into along its last axis, as the keys' and the values'
             half of a joint projection. Each part is judged by itself, with a name like "key_value.bias, part 1 of 2".
-        arguments, seed, zero, contract, name, options: as for `check_op`; `zero` by argument or parameter.
+        arguments, seed, zero, contract, effort, name, options: as for `check_op`; `zero` by argument or parameter.
 
     Raises what `check_op` raises.
 
@@ -93,7 +102,7 @@ def check_layer(
     """
     subject = layer_subject(layer, arguments, options, name, call, split)
     given = ({"call": call} if call else {}) | ({"split": split} if split else {})
-    return _check(subject, seed, zero, contract, given)
+    return _check(subject, seed, zero, contract, effort, given)
 
 
 @checked_arguments
@@ -103,23 +112,29 @@ def check_gradient(
     *arrays: ndarray,
     seed: int = 0,
     zero: Zero | None = None,
+    effort: Effort = "sample",
 ) -> Report:
     """Compares `gradient(*arrays)` with the derivatives of the scalar `function(*arrays)`, as `check_op` does.
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    return _check(pair_subject(function, gradient, arrays), seed, zero, contract=None)
+    return _check(pair_subject(function, gradient, arrays), seed, zero, None, effort)
 
 
 def _check(
-    subject: Subject, seed: int, zero: Zero | None, contract: bool | None, given: Mapping[str, Any] | None = None
+    subject: Subject,
+    seed: int,
+    zero: Zero | None,
+    contract: Contract | None,
+    effort: Effort,
+    given: Mapping[str, Any] | None = None,
 ) -> Report:
     """What the functions above share.
 
     Args:
         subject: what is checked.
-        seed, zero: as above.
-        contract: whether to check the promises; None for a pair, which has no contract and no such option.
+        seed, zero, effort: as above.
+        contract: as above; None for a pair, which has no contract and no such option.
         given: more options of the check, for the line that repeats it.
     """
     if seed < 0:
@@ -127,13 +142,44 @@ def _check(
     zero = {} if zero is None else zero
     check_zero(subject.name, zero, subject.tensors)
     with np.errstate(all="ignore"):
-        point = starting_point(subject, seed)
-        findings = judge(point, probe_tensors(point, seed), zero)
-        is_finite = all(np.isfinite(dx).all() for dx in point.gradients.values())
-        broken = broken_promises(point, seed) if contract and is_finite else []
+        point = _starting_point(subject, seed)
+        findings, repeats = _judged(point, seed, zero, effort)
+        can_be_tried = repeats and all(np.isfinite(dx).all() for dx in point.gradients.values())
+        broken = broken_promises(point, seed, contract) if contract and can_be_tried else []
     options = {"seed": seed} | ({"zero": dict(zero)} if zero else {}) | dict(given or {})
-    options |= {"contract": False} if contract is False else {}
-    return Report(subject.name, findings, broken, complete_line(subject.call.text, options), subject)
+    options |= {} if contract in ("advice", None) else {"contract": contract}
+    options |= {} if effort == "sample" else {"effort": effort}
+    line = complete_line(subject.call.text, options)
+    return Report(subject.name, findings, broken, line, point.subject, contract or False)
+
+
+def _starting_point(subject: Subject, seed: int) -> Point:
+    """The point to measure at, in float32 if the function takes nothing else."""
+    try:
+        return starting_point(subject, seed)
+    except Exception as error:
+        single = replace(subject, takes_float32_alone=True)
+        try:
+            return starting_point(single, seed)
+        except Exception:
+            raise error from None
+
+
+def _judged(point: Point, seed: int, zero: Zero, effort: Effort) -> tuple[list[Finding], bool]:
+    """The findings, and whether all gradients repeat. One that does not is wrong, and is not measured."""
+    repetition = Repetition(point.subject, point.dy, point.precision)
+    changing = repetition.changing()
+    steady = replace(point, gradients={name: dx for name, dx in point.gradients.items() if name not in changing})
+    judged = judge(steady, probe_tensors(steady, seed, effort), zero) if steady.gradients else []
+    changing |= repetition.changing()  # after so many calls, a slow drift shows as well
+    findings = {finding.tensor: _to_float32(finding) if point.precision > EPSILON else finding for finding in judged}
+    findings |= {name: Finding(name, "wrong", OracleErrors(), seen) for name, seen in changing.items()}
+    return [findings[name] for name in point.gradients], not changing
+
+
+def _to_float32(finding: Finding) -> Finding:
+    is_right = finding.verdict in ("right", "noisy")
+    return replace(finding, verdict="right to float32") if is_right else finding
 
 
 def check_zero(name: str, zero: Mapping[str, str], tensors: Mapping[str, ndarray]) -> None:

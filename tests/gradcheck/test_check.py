@@ -132,7 +132,8 @@ def test_a_layer_is_checked_with_its_parameters() -> None:
     report = check_layer(Scale(3), X)
     report.assert_right()
     assert [finding.tensor for finding in report.findings] == ["x", "weight"]
-    assert check_layer(Overwriting(3), X).broken_promises == ["gradients of parameters are added to what is there"]
+    (said,) = check_layer(Overwriting(3), X).broken_promises
+    assert "promised: gradients of parameters are added to what is there" in said
 
 
 def test_parts_of_a_tensor_are_judged_one_by_one() -> None:

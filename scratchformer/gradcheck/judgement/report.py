@@ -2,12 +2,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import hypothesis
+import numpy as np
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck.subjects.subject import Subject
 
-Verdict = Literal["right", "zero", "kink", "noisy", "vacuous", "wrong"]
-PASSED: tuple[Verdict, ...] = ("right", "zero", "kink", "noisy")
+Verdict = Literal["right", "right to float32", "zero", "kink", "noisy", "vacuous", "wrong"]
+PASSED: tuple[Verdict, ...] = ("right", "right to float32", "zero", "kink", "noisy")
+Contract = Literal["advice", "required", False]
+"""Whether broken promises are said, fail the check, or are not looked for."""
 
 
 @dataclass(frozen=True)
@@ -15,17 +18,19 @@ class OracleErrors:
     """How far a gradient is from what each oracle says.
 
     Attributes:
-        central: the largest error against central differences, relative to the largest element.
+        central: the largest error against central differences, relative to the largest element; NaN if there is none.
         complex_step: the same against the complex step; None where that does not apply.
         taylor_order: the order of the Taylor remainder, 2 for a right gradient and 1 for a wrong one; None where the
             remainder drowns in rounding.
     """
 
-    central: float
+    central: float = np.nan
     complex_step: float | None = None
     taylor_order: float | None = None
 
     def __str__(self) -> str:
+        if np.isnan(self.central):
+            return ""
         exact = "" if self.complex_step is None else f", complex step {self.complex_step:.0e}"
         order = "" if self.taylor_order is None else f", Taylor order {self.taylor_order:.1f}"
         return f"central {self.central:.0e}{exact}{order}"
@@ -39,6 +44,7 @@ class Finding:
     The verdict is one of
 
     - "right";
+    - "right to float32": it is right as far as a function can tell that computes in float32;
     - "zero": the gradient is zero by mathematics, as was declared;
     - "kink": it lies between the slopes to both sides of a kink, and no single value is right there;
     - "noisy": it is right as far as the oracles can tell, but their noise is large;
@@ -55,14 +61,15 @@ class Finding:
 @checked_arguments
 @dataclass(frozen=True)
 class Report:
-    """What a check found.
+    """What a check found; false unless it passed.
 
     Attributes:
         name: of what was checked.
         findings: one for each tensor.
-        broken_promises: those of the contract, in words.
+        broken_promises: what was seen of those promises of the contract that are broken.
         example: the line of source text that repeats the check.
         subject: what was checked; None for an optimizer.
+        contract: whether broken promises are advice, or fail the check.
     """
 
     name: str
@@ -70,16 +77,21 @@ class Report:
     broken_promises: list[str]
     example: str
     subject: Subject | None = None
+    contract: Contract = "required"
 
     @property
     def passed(self) -> bool:
-        """Whether no gradient is wrong, none vacuous, and no promise broken."""
-        return not self.broken_promises and all(finding.verdict in PASSED for finding in self.findings)
+        """Whether no gradient is wrong, none vacuous, and no promise broken that is required."""
+        return not self.is_wrong and all(finding.verdict in PASSED for finding in self.findings)
+
+    def __bool__(self) -> bool:
+        return self.passed
 
     @property
     def is_wrong(self) -> bool:
-        """Whether a gradient is wrong or a promise broken."""
-        return bool(self.broken_promises) or any(finding.verdict == "wrong" for finding in self.findings)
+        """Whether a gradient is wrong, or a promise broken that is required."""
+        is_refused = self.contract == "required" and bool(self.broken_promises)
+        return is_refused or any(finding.verdict == "wrong" for finding in self.findings)
 
     @property
     def proves_nothing(self) -> bool:
@@ -98,11 +110,25 @@ class Report:
         if not self.passed:
             raise AssertionError(str(self))
 
+    @property
+    def headline(self) -> str:
+        """The verdict on the gradients, then that on the contract."""
+        verdicts = {finding.verdict for finding in self.findings}
+        if "wrong" in verdicts:
+            of_gradients = "WRONG"
+        elif "vacuous" in verdicts:
+            of_gradients = "PROVES NOTHING"
+        else:
+            of_gradients = "right to float32" if "right to float32" in verdicts else "right"
+        if not self.broken_promises:
+            return of_gradients
+        return f"{'gradients ' if of_gradients.startswith('right') else ''}{of_gradients}; contract broken"
+
     def __str__(self) -> str:
-        lines = [f"{self.name}: {'right' if self.passed else 'PROVES NOTHING' if self.proves_nothing else 'WRONG'}"]
+        lines = [f"{self.name}: {self.headline}"]
         width = max((len(finding.tensor) for finding in self.findings), default=0)
         for finding in self.findings:
-            lines.append(f"  {finding.tensor:<{width}}  {finding.verdict:<7}  {finding.errors}")
+            lines.append(f"  {finding.tensor:<{width}}  {finding.verdict:<7}  {finding.errors}".rstrip())
             lines += [f"    {line}" for line in finding.message.splitlines()]
         lines += [f"  contract broken: {promise}" for promise in self.broken_promises]
         if not self.passed and self.example:

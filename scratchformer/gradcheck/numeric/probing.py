@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from scratchformer.gradcheck.numeric.points import Point, generic_points
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.random_streams import PROBES
 from scratchformer.gradcheck.numeric.units import narrow_units, wide_units
+
+Effort = Literal["directions", "sample", "everything"]
 
 PROBED_WHOLE = 16
 """Of a tensor of up to so many elements each is probed; of a larger one some elements and some directions."""
@@ -23,7 +26,7 @@ CROSSING = 1e-6
 """If a rounding of the inputs moves a gradient by more than this, relative to the largest, it crosses a kink."""
 
 
-def probe_tensors(point: Point, seed: int) -> dict[str, TensorProbes]:
+def probe_tensors(point: Point, seed: int, effort: Effort = "sample") -> dict[str, TensorProbes]:
     """The probes of every tensor, by its name."""
     return {
         name: probe_tensor(point, name, np.random.default_rng([seed, PROBES, i]))

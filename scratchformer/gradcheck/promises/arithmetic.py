@@ -5,6 +5,7 @@ import numpy as np
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.random_streams import GRADIENT_STARTS, LINEARITY
 from scratchformer.gradcheck.promises.same_gradients import (
+    change,
     fresh,
     gradients_from,
     gradients_of,
@@ -16,25 +17,27 @@ SUMMED = 1e-10
 """How far rounding moves a sum of gradients, relative to the largest."""
 
 
-def is_linear(subject: Subject, dy: Value, seed: int) -> bool:
-    """Whether the gradients of 2 dy - 3 dz are twice those of dy less three times those of dz, which is random."""
+def is_linear(subject: Subject, dy: Value, seed: int) -> str:
+    """The gradients of 2 dy - 3 dz are twice those of dy less three times those of dz, which is random."""
     _, backward = subject.forward()
     dz = np.asarray(np.random.default_rng([seed, LINEARITY]).standard_normal(np.shape(dy)))[()]
     of_dy, of_dz, of_both = (gradients_from(backward, d) for d in (dy, dz, 2 * dy - 3 * dz))
     largest = max(np.abs(dx).max(initial=0) for dx in (*of_dy.values(), *of_dz.values()))
     cancelled = rounding_of_cancellation(subject, 2 * np.abs(dy) + 3 * np.abs(dz), EPSILON)
     limit = SUMMED * largest + cancelled * max(1.0, subject.largest_input())
-    return all((np.abs(of_both[name] - (2 * of_dy[name] - 3 * of_dz[name])) <= limit).all() for name in of_dy)
+    expected = {name: 2 * of_dy[name] - 3 * of_dz[name] for name in of_dy}
+    seen = change(expected, of_both, absolute=limit)
+    return seen and f"for the cotangent 2 dy - 3 dz {seen}; is dy ignored, squared, clipped or normalized?"
 
 
-def adds_to_gradients(subject: Subject, dy: Value, seed: int) -> bool:
-    """Whether parameters' gradients grow by the right amount from random starts.
+def adds_to_gradients(subject: Subject, dy: Value, seed: int) -> str:
+    """Parameters' gradients grow by the right amount from random starts.
 
     The starts differ between parameters, and have the size of each one's gradient, so that nothing drowns in rounding.
     """
     accumulated = subject.accumulate(fresh(dy), {})
     if accumulated is None:
-        return True
+        return ""
     _, once = accumulated
     generator = np.random.default_rng([seed, GRADIENT_STARTS])
     sizes = {name: float(np.abs(dx).max(initial=0)) or 1.0 for name, dx in once.items()}
@@ -42,8 +45,13 @@ def adds_to_gradients(subject: Subject, dy: Value, seed: int) -> bool:
     again = subject.accumulate(fresh(dy), starts)
     assert again is not None
     before, after = again
-    return all((np.abs(after[name] - before[name] - dx) <= SUMMED * sizes[name]).all() for name, dx in once.items())
+    for name, dx in once.items():
+        if seen := change({name: before[name] + dx}, {name: after[name]}, absolute=SUMMED * sizes[name]):
+            return f"{seen}, which is what was in .grad plus the gradient; is it `=` for `+=`?"
+    return ""
 
 
-def gives_zero_for_zero(subject: Subject, dy: Value, seed: int) -> bool:
-    return not any(dx.any() for dx in gradients_of(subject, dy * 0).values())
+def gives_zero_for_zero(subject: Subject, dy: Value, seed: int) -> str:
+    found = gradients_of(subject, dy * 0)
+    seen = change({name: np.zeros_like(dx) for name, dx in found.items()}, found)
+    return seen and f"for a cotangent of zeros {seen}; is something added that is not multiplied by dy?"

@@ -32,10 +32,19 @@ def is_finite(gradients: Gradients) -> bool:
     return all(bool(np.isfinite(dx).all()) for dx in gradients.values())
 
 
-def same(a: Gradients, b: Gradients, relative: float = 0.0, absolute: float = 0.0) -> bool:
-    """Whether no two elements differ by more than a share of the largest element in `a`, plus an absolute amount."""
-    limit = relative * max(np.abs(dx).max(initial=0) for dx in a.values()) + absolute
-    return all(bool((np.abs(dx - b[name]) <= limit).all()) for name, dx in a.items())
+def change(expected: Gradients, found: Gradients, relative: float = 0.0, absolute: float = 0.0) -> str:
+    """Where two runs differ most, in words; empty if they are the same.
+
+    They are the same if no two elements differ by more than a share of the largest element, plus an absolute amount.
+    """
+    limit = relative * max(np.abs(dx).max(initial=0) for dx in expected.values()) + absolute
+    for name, dx in expected.items():
+        off = np.abs(dx - found[name])
+        if not (off <= limit).all():
+            place = np.unravel_index(int(np.argmax(np.where(off <= limit, 0, off))), off.shape)
+            at = f" at index {tuple(map(int, place))}" if place else ""
+            return f"the gradient of {name} is {found[name][place]:.6g} instead of {dx[place]:.6g}{at}"
+    return ""
 
 
 def rounding_effect(subject: Subject, dy: Value, seed: int, epsilon: float) -> float:

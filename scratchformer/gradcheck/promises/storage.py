@@ -10,12 +10,12 @@ from scratchformer.gradcheck.numeric.copies import generic_copies
 from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT32_EPSILON
 from scratchformer.gradcheck.numeric.random_streams import FLOAT32
 from scratchformer.gradcheck.promises.same_gradients import (
+    change,
     copied,
     gradients_of,
     is_finite,
     rounding_effect,
     rounding_of_cancellation,
-    same,
 )
 from scratchformer.gradcheck.subjects.subject import Subject, Value
 
@@ -25,27 +25,39 @@ LARGEST_IN_FLOAT32 = 100
 """Inputs up to this size are compared in float32. Where larger numbers cancel, it has no digits left to compare."""
 
 
-def keeps_dtype(subject: Subject, dy: Value, seed: int) -> bool:
+def keeps_dtype(subject: Subject, dy: Value, seed: int) -> str:
     for dtype in (np.float64, np.float32):
         y, backward = subject.astype(dtype).forward()
         gradients = backward(_cast(dy, dtype))
-        if y.dtype != dtype or any(dx.dtype != dtype for dx in gradients.values()):
-            return False
-    return True
+        if y.dtype != dtype:
+            return f"of {dtype.__name__} inputs the output is {y.dtype}{_PROMOTED[dtype]}"
+        for name, dx in gradients.items():
+            if dx.dtype != dtype:
+                return f"of {dtype.__name__} inputs the gradient of {name} is {dx.dtype}{_PROMOTED[dtype]}"
+    return ""
 
 
-def agrees_in_float32(subject: Subject, dy: Value, seed: int) -> bool:
-    """Whether float32 gives the gradients of float64, at the given values or at generic ones nearby.
+_PROMOTED = {
+    np.float32: "; usual causes: a float64 array in the closure, and NumPy numbers, as in `/ np.sqrt(d)` for `/ d**0.5`",
+    np.float64: "; usual causes: astype(np.float32), and libraries that compute in float32 by default",
+}
+
+
+def agrees_in_float32(subject: Subject, dy: Value, seed: int) -> str:
+    """Float32 gives the gradients of float64, at the given values or at generic ones nearby.
 
     One of them is enough, as rounding to float32 may move a value across a kink.
     """
-    if subject.largest_input() > LARGEST_IN_FLOAT32 or _agrees_here(subject, dy, seed):
-        return True
-    generator = np.random.default_rng([seed, FLOAT32])
-    return any(_agrees_here(copy, dy, seed) for copy in generic_copies(subject, generator))
+    if subject.largest_input() > LARGEST_IN_FLOAT32:
+        return ""
+    seen = _change_in_float32(subject, dy, seed)
+    nearby = generic_copies(subject, np.random.default_rng([seed, FLOAT32])) if seen else ()
+    if any(not _change_in_float32(copy, dy, seed) for copy in nearby):
+        return ""
+    return seen
 
 
-def _agrees_here(subject: Subject, dy: Value, seed: int) -> bool:
+def _change_in_float32(subject: Subject, dy: Value, seed: int) -> str:
     single, double = subject.astype(np.float32), subject.astype(np.float64)
     for name, x in single.tensors.items():
         x[...] = subject.tensors[name]
@@ -55,35 +67,38 @@ def _agrees_here(subject: Subject, dy: Value, seed: int) -> bool:
     expected = gradients_of(double, dy)
     if is_finite(expected) and not (np.isfinite(y).all() and is_finite(found)):
         is_beyond_float32 = np.abs(double.forward()[0]).max(initial=0) > LARGEST_IN_FLOAT32
-        return bool(is_beyond_float32)
-    return same(expected, found, IN_FLOAT32, rounding_effect(double, dy, seed, FLOAT32_EPSILON))
+        return "" if is_beyond_float32 else "of float32 inputs it returns infinities or NaN; is an eps lost, or a mask?"
+    seen = change(expected, found, IN_FLOAT32, rounding_effect(double, dy, seed, FLOAT32_EPSILON))
+    return seen and f"of float32 inputs {seen}; is a small eps lost, or are large numbers subtracted?"
 
 
-def takes_any_layout(subject: Subject, dy: Value, seed: int) -> bool:
-    """Whether inputs that are read-only, or not in C order, give the same gradients."""
+def takes_any_layout(subject: Subject, dy: Value, seed: int) -> str:
+    """Inputs that are read-only, or not in C order, give the same gradients."""
     expected = gradients_of(subject, dy)
     reordered = _rounding_in_other_order(subject, dy, seed)
-    return all(
-        same(expected, gradients_of(subject.astype(np.float64, layout), dy), IN_OTHER_LAYOUT, reordered)
-        for layout in LAYOUTS
-    )
+    for described, layout in LAYOUTS.items():
+        found = gradients_of(subject.astype(np.float64, layout), dy)
+        if seen := change(expected, found, IN_OTHER_LAYOUT, reordered):
+            return f"of {described} inputs {seen}; is it ravel, reshape or a buffer in another order?"
+    return ""
 
 
-def takes_any_cotangent(subject: Subject, dy: Value, seed: int) -> bool:
+def takes_any_cotangent(subject: Subject, dy: Value, seed: int) -> str:
     """The same for cotangents, one of them a single number that `np.broadcast_to` spreads over the shape."""
     if not np.ndim(dy):
-        return True
+        return ""
     reordered = _rounding_in_other_order(subject, dy, seed)
-    given = [(dy, layout(np.asarray(dy))) for layout in LAYOUTS]
+    given = [(described, dy, layout(np.asarray(dy))) for described, layout in LAYOUTS.items()]
     if dy.size:
-        given.append((np.full(dy.shape, dy.flat[0]), np.broadcast_to(dy.flat[0], dy.shape)))
-    for plain, laid_out in given:
+        given.append(("broadcast", np.full(dy.shape, dy.flat[0]), np.broadcast_to(dy.flat[0], dy.shape)))
+    for described, plain, laid_out in given:
         _, backward = subject.forward()
         found = copied(backward(laid_out))
-        is_same = same(gradients_of(subject, plain), found, IN_OTHER_LAYOUT, reordered)
-        if not is_same or not np.array_equal(plain, laid_out):
-            return False
-    return True
+        if not np.array_equal(plain, laid_out):
+            return f"backward writes to a {described} cotangent"
+        if seen := change(gradients_of(subject, plain), found, IN_OTHER_LAYOUT, reordered):
+            return f"for a {described} cotangent {seen}; is it ravel, reshape or a buffer in another order?"
+    return ""
 
 
 def _rounding_in_other_order(subject: Subject, dy: Value, seed: int) -> float:
@@ -113,4 +128,8 @@ def _strided(x: ndarray) -> ndarray:
     return wide[..., 0]
 
 
-LAYOUTS: tuple[Callable[[ndarray], ndarray], ...] = (_read_only, _fortran, _strided)
+LAYOUTS: dict[str, Callable[[ndarray], ndarray]] = {
+    "read-only": _read_only,
+    "Fortran-ordered": _fortran,
+    "strided": _strided,
+}

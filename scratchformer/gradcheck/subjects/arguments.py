@@ -13,9 +13,6 @@ from scratchformer.gradcheck.subjects.wording import described
 Layout = Callable[[ndarray], ndarray]
 """Copies an array into some memory layout."""
 
-OTHER_FACTORS = (0.5, 1 - 2.0**-20)
-"""Factors that turn inputs into other inputs. The second is tried if the first leaves the function's domain."""
-
 
 def is_floating(x: object) -> bool:
     return isinstance(x, ndarray) and x.dtype.kind in "fc"
@@ -51,16 +48,46 @@ def copied_arguments(arguments: Mapping[str, Any], dtype: DTypeLike, layout: Lay
 
 
 def other_arguments(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Arguments of the same shapes with other values: floating arrays scaled, or all reversed if none is floating."""
-    has_floating = bool(floating(arguments))
-    for factor in OTHER_FACTORS:
-        yield {name: _other(x, factor, has_floating) for name, x in arguments.items()}
+    """Arguments of the same shapes with other values, those that differ most first.
+
+    Some may lie outside of the function's domain: the first have other signs, in another order, and other ids; the last
+    differ little.
+    """
+    for change in (_negated_and_flipped, _flipped, _halved, _a_little_smaller):
+        for change_ids in (_other_ids, np.copy):
+            others = {name: _other(x, change, change_ids) for name, x in arguments.items()}
+            if not all(np.array_equal(x, others[name]) for name, x in arguments.items() if isinstance(x, ndarray)):
+                yield others
 
 
-def _other(x: Any, factor: float, has_floating: bool) -> Any:
+def _other(x: Any, change: Layout, change_ids: Layout) -> Any:
     if is_floating(x):
-        return (x * factor).astype(x.dtype)
-    return np.flip(x) if isinstance(x, ndarray) and not has_floating else x
+        return np.where(np.isfinite(x), change(x), x)
+    return change_ids(x) if isinstance(x, ndarray) else x
+
+
+def _negated_and_flipped(x: ndarray) -> ndarray:
+    return -np.flip(x)
+
+
+def _flipped(x: ndarray) -> ndarray:
+    return np.flip(x).copy()
+
+
+def _halved(x: ndarray) -> ndarray:
+    return (x * 0.5).astype(x.dtype)
+
+
+def _a_little_smaller(x: ndarray) -> ndarray:
+    return (x * (1 - 2.0**-20)).astype(x.dtype)
+
+
+def _other_ids(x: ndarray) -> ndarray:
+    """Each number replaced by the next one that occurs. A single number becomes 0, or 1."""
+    occurring, places = np.unique(x, return_inverse=True)
+    if len(occurring) == 1 and x.dtype.kind in "iu":
+        return np.full_like(x, occurring[0] == 0)
+    return occurring[(places.reshape(x.shape) + 1) % len(occurring)] if x.size else x.copy()
 
 
 def check_arguments(name: str, function: object, arguments: Mapping[str, Any]) -> None:

@@ -30,9 +30,9 @@ class OpSubject(Subject):
     can_be_shared = True
 
     def run(self, arguments: Mapping[str, Any]) -> tuple[Value, Backward]:
-        returned = self.call.function(*arguments.values(), **self.call.options)
+        returned = self.call.function(*map(self.given, arguments.values()), **self.call.options)
         y, backward = output_and_backward(self.name, returned)
         return y, partial(self._gradients, backward)
 
     def _gradients(self, backward: Callable[..., Any], dy: Value) -> Gradients:
-        return input_gradients(self.name, backward(dy), self.inputs, self.not_differentiated)
+        return input_gradients(self.name, backward(self.given(dy)), self.inputs, self.not_differentiated)

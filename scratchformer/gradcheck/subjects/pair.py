@@ -32,15 +32,15 @@ class PairSubject(Subject):
     can_be_shared = True
 
     def run(self, arguments: Mapping[str, Any]) -> tuple[Value, Backward]:
-        loss = self.call.function(*arguments.values())
+        loss = self.call.function(*map(self.given, arguments.values()))
         if np.shape(loss):
             raise TypeError(f"{self.name}: must return a single number, got shape {np.shape(loss)}")
         return output_and_backward(self.name, (np.asarray(loss)[()], partial(self._gradients, arguments)))
 
     def _gradients(self, arguments: Mapping[str, Any], dloss: Value) -> Gradients:
-        copies = [np.array(x) for x in arguments.values()]
+        copies = [self.given(np.array(x)) for x in arguments.values()]
         returned = self.gradient(*copies)
-        if not all(np.array_equal(x, copy) for x, copy in zip(arguments.values(), copies, strict=True)):
+        if not all(np.array_equal(self.given(x), copy) for x, copy in zip(arguments.values(), copies, strict=True)):
             raise ValueError(f"{self.name}: its gradient writes to its arguments")
         if isinstance(returned, list | dict):
             raise TypeError(

@@ -1,7 +1,7 @@
 """Something whose gradients can be tested, in the one form that every check takes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -45,12 +45,14 @@ class Call:
 class Subject(ABC):
     """A function at given inputs, with its backward pass.
 
-    Its arguments are fresh copies of those of the call: floating arrays in `dtype` and `layout`.
+    Its arguments are fresh copies of those of the call: floating arrays in `dtype` and `layout`. A function that takes
+    float32 alone gets them in that, and so does its backward the cotangent.
     """
 
     call: Call
     dtype: DTypeLike = np.float64
     layout: Layout = np.array
+    takes_float32_alone: bool = False
 
     can_be_shared: ClassVar[bool]
     """Whether two threads may use one object at once. They may if calls change nothing that they share."""
@@ -72,18 +74,18 @@ class Subject(ABC):
     def run(self, arguments: Mapping[str, Any]) -> tuple[Value, Backward]:
         """The output for some arguments, and the backward that belongs to it."""
 
+    def given(self, x: Any) -> Any:
+        """An argument or a cotangent as the function takes it."""
+        is_real = isinstance(x, ndarray | np.floating) and x.dtype.kind == "f"
+        return x.astype(np.float32) if self.takes_float32_alone and is_real else x
+
     def forward(self) -> tuple[Value, Backward]:
         """The output at the present values of the tensors, and its backward."""
         return self.run(self.arguments)
 
-    def forward_on_other_inputs(self) -> tuple[Value, Backward] | None:
-        """A forward pass of the same op or layer on other inputs; None if it takes none of those that are tried."""
-        for arguments in other_arguments(self.arguments):
-            try:
-                return self.run(arguments)
-            except Exception:  # such inputs may lie outside of its domain
-                continue
-        return None
+    def other_arguments(self) -> Iterator[dict[str, Any]]:
+        """Arguments with other values, for `run`; some may lie outside of the function's domain."""
+        return other_arguments(self.arguments)
 
     def accumulate(self, dy: Value, starts: Mapping[str, ndarray]) -> tuple[Gradients, Gradients] | None:
         """The gradients of parameters before and after a backward pass that finds `starts` in them.
