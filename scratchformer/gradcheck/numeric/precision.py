@@ -35,7 +35,12 @@ def precision_of(subject: Subject) -> float:
     except Exception:  # the generic values may lie outside of its domain
         return EPSILON
     changed = there[there != y] if there.shape == y.shape else there
-    return FLOAT32_EPSILON if _fits(changed, FLOAT32_BITS) and not _fits(changed, SIMPLE_BITS) else EPSILON
+    return FLOAT32_EPSILON if fits_float32(changed) else EPSILON
+
+
+def fits_float32(values: ndarray) -> bool:
+    """Whether float32 holds each of the numbers, of which one at least is not simple."""
+    return _fits(values, FLOAT32_BITS) and not _fits(values, SIMPLE_BITS)
 
 
 def _fits(values: ndarray, bits: int) -> bool:

@@ -22,11 +22,10 @@ def is_linear(subject: Subject, dy: Value, seed: int) -> str:
     _, backward = subject.forward()
     dz = np.asarray(np.random.default_rng([seed, LINEARITY]).standard_normal(np.shape(dy)))[()]
     of_dy, of_dz, of_both = (gradients_from(backward, d) for d in (dy, dz, 2 * dy - 3 * dz))
-    largest = max(np.abs(dx).max(initial=0) for dx in (*of_dy.values(), *of_dz.values()))
+    largest = max(float(np.abs(dx).max(initial=0)) for dx in (*of_dy.values(), *of_dz.values()))
     cancelled = rounding_of_cancellation(subject, 2 * np.abs(dy) + 3 * np.abs(dz), EPSILON)
-    limit = SUMMED * largest + cancelled * max(1.0, subject.largest_input())
     expected = {name: 2 * of_dy[name] - 3 * of_dz[name] for name in of_dy}
-    seen = change(expected, of_both, absolute=limit)
+    seen = change(expected, of_both, SUMMED, SUMMED * largest + cancelled * max(1.0, subject.largest_input()))
     return seen and f"for the cotangent 2 dy - 3 dz {seen}; is dy ignored, squared, clipped or normalized?"
 
 

@@ -1,5 +1,6 @@
 """Promises about calls: backward may be called again, after other calls, and in two threads, and writes to nothing."""
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,8 +16,11 @@ from scratchformer.gradcheck.promises.same_gradients import (
     gradients_of,
     is_finite,
 )
-from scratchformer.gradcheck.promises.time_limit import StillRunning, limited
+from scratchformer.gradcheck.promises.time_limit import limited
 from scratchformer.gradcheck.subjects.subject import Backward, Gradients, Subject, Value
+
+SECONDS_ELSEWHERE = 1.0
+"""Ten times what a call took, if that is more, is left to a call on other inputs."""
 
 
 def repeats(subject: Subject, dy: Value, seed: int) -> str:
@@ -39,36 +43,32 @@ def keeps_gradients(subject: Subject, dy: Value, seed: int) -> str:
 
 def belongs_to_its_forward(subject: Subject, dy: Value, seed: int) -> str:
     """Backward gives the same although the op or layer has since run, forward and backward, on other inputs."""
+    start = time.perf_counter()
     expected = gradients_of(subject.astype(np.float64), dy)
+    seconds = max(SECONDS_ELSEWHERE, 10 * (time.perf_counter() - start))
     _, backward = subject.forward()
     kept = copied(subject.tensors)
-    try:
-        other = limited(partial(_on_other_inputs, subject, dy))
-    except StillRunning:  # a loop need not end outside of its domain
+    for arguments in subject.other_arguments():
+        try:  # such inputs may lie outside of its domain, where a loop need not end
+            y, other_backward, other_dy, other = limited(partial(_elsewhere, subject, arguments, dy), seconds)
+        except Exception:
+            continue
+        if np.isfinite(y).all() and is_finite(other):
+            seen = change(expected, gradients_from(backward, dy))
+            seen = seen or change(other, gradients_from(other_backward, other_dy))
+            break
+    else:
         return ""
-    if other is None:
-        return ""
-    other_backward, other_dy, other_gradients = other
-    seen = change(expected, gradients_from(backward, dy))
-    seen = seen or change(other_gradients, gradients_from(other_backward, other_dy))
     if seen:
         return f"after a call on other inputs {seen}; is a mask, an index or an input kept on the object, or globally?"
     written = _written(kept, subject.tensors)
     return written and f"{written} is written to by a call on other inputs"
 
 
-def _on_other_inputs(subject: Subject, dy: Value) -> tuple[Backward, Value, Gradients] | None:
-    """Backward, cotangent and gradients on the first other inputs where all is finite; None if there are none."""
-    for arguments in subject.other_arguments():
-        try:
-            y, backward = subject.run(arguments)
-            dz = dy if np.shape(y) == np.shape(dy) else np.ones_like(y)
-            gradients = gradients_from(backward, dz)
-        except Exception:  # such inputs may lie outside of its domain
-            continue
-        if np.isfinite(y).all() and is_finite(gradients):
-            return backward, dz, gradients
-    return None
+def _elsewhere(subject: Subject, arguments: Mapping[str, Any], dy: Value) -> tuple[Value, Backward, Value, Gradients]:
+    y, backward = subject.run(arguments)
+    other_dy = dy if np.shape(y) == np.shape(dy) else np.ones_like(y)
+    return y, backward, other_dy, gradients_from(backward, other_dy)
 
 
 def writes_to_nothing(subject: Subject, dy: Value, seed: int) -> str:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from scratchformer.gradcheck.numeric.epsilon import FLOAT32_EPSILON
+from scratchformer.gradcheck.numeric.precision import fits_float32
 from scratchformer.gradcheck.numeric.random_streams import INPUT_ROUNDING
 from scratchformer.gradcheck.subjects.subject import Backward, Gradients, Subject, Value
 
@@ -36,14 +38,17 @@ def change(expected: Gradients, found: Gradients, relative: float = 0.0, absolut
     """Where two runs differ most, in words; empty if they are the same.
 
     They are the same if no two elements differ by more than a share of the largest element, plus an absolute amount.
+    If there is such a share, it is at least the rounding of float32 where that is what holds the gradients.
     """
+    if relative > 0 and all(fits_float32(dx) for dx in found.values()):
+        relative = max(relative, CONDITION * FLOAT32_EPSILON)
     limit = relative * max(np.abs(dx).max(initial=0) for dx in expected.values()) + absolute
     for name, dx in expected.items():
         off = np.abs(dx - found[name])
         if not (off <= limit).all():
             place = np.unravel_index(int(np.argmax(np.where(off <= limit, 0, off))), off.shape)
             at = f" at index {tuple(map(int, place))}" if place else ""
-            return f"the gradient of {name} is {found[name][place]:.6g} instead of {dx[place]:.6g}{at}"
+            return f"the gradient of {name} is {found[name][place]:.9g} instead of {dx[place]:.9g}{at}"
     return ""
 
 

@@ -38,8 +38,8 @@ def keeps_dtype(subject: Subject, dy: Value, seed: int) -> str:
 
 
 _PROMOTED = {
-    np.float32: "; usual causes: a float64 array in the closure, and NumPy numbers, as in `/ np.sqrt(d)` for `/ d**0.5`",
-    np.float64: "; usual causes: astype(np.float32), and libraries that compute in float32 by default",
+    np.float32: "; usual causes: a float64 array in the closure, or a NumPy number (`/ np.sqrt(d)` for `/ d**0.5`)",
+    np.float64: "; usual causes: astype(np.float32), or a library that computes in float32 by default",
 }
 
 

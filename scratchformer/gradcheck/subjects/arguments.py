@@ -53,8 +53,9 @@ def other_arguments(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     Some may lie outside of the function's domain: the first have other signs, in another order, and other ids; the last
     differ little.
     """
+    has_others = any(isinstance(x, ndarray) and not is_floating(x) for x in arguments.values())
     for change in (_negated_and_flipped, _flipped, _halved, _a_little_smaller):
-        for change_ids in (_other_ids, np.copy):
+        for change_ids in (_other_ids, np.copy) if has_others else (np.copy,):
             others = {name: _other(x, change, change_ids) for name, x in arguments.items()}
             if not all(np.array_equal(x, others[name]) for name, x in arguments.items() if isinstance(x, ndarray)):
                 yield others

@@ -223,3 +223,149 @@ def test_an_error_on_the_way_is_part_of_the_message() -> None:
 )
 def test_neither_the_range_of_float32_nor_a_kink_breaks_a_promise(op: Op, x: list[float]) -> None:
     assert check_op(op, np.array(x)).broken_promises == []
+
+
+def test_a_broken_promise_is_advice_unless_the_contract_is_required() -> None:
+    def loose(x: ndarray) -> tuple[ndarray, Callable]:
+        return x * x, lambda dy: 2 * x * dy
+
+    def indexing(x: ndarray) -> tuple[ndarray, Callable]:
+        mask = x <= 0
+
+        def backward(dy: ndarray) -> ndarray:
+            dx = dy.copy()
+            dx[mask] = 0
+            return dx
+
+        return np.where(mask, 0, x), backward
+
+    report = check_op(loose, X)
+    assert report
+    assert str(report).startswith("loose: gradients right; contract broken\n")
+    assert "backward is given a cotangent of shape (), and broadcasts it" in str(report)
+    assert not check_op(loose, X, contract="required")
+    assert check_op(loose, X, contract=False).broken_promises == []
+    assert check_op(indexing, X).broken_promises == []
+    (said,) = check_op(indexing, X, contract="required").broken_promises
+    assert "raises IndexError; raise ValueError (promised: a cotangent of another shape is refused)" in said
+
+
+def test_what_came_of_float32_is_said_with_the_tensor_the_dtype_and_the_usual_cause() -> None:
+    def scaled(x: ndarray, w: ndarray) -> tuple[ndarray, Callable]:
+        y = (x * w).astype(x.dtype)
+
+        def backward(dy: ndarray) -> tuple[ndarray, ndarray]:
+            require_shape(dy, y)
+            return dy * w, dy * x * np.sqrt(len(x)) / np.sqrt(3)
+
+        return y, backward
+
+    (said,) = check_op(scaled, X, X).broken_promises
+    assert said.startswith(
+        "of float32 inputs the gradient of w is float64; usual causes: a float64 array in the closure"
+    )
+
+
+class Stale:
+    """Keeps what backward needs on itself, where the next forward pass overwrites it."""
+
+    def ramp(self, x: ndarray) -> tuple[ndarray, Callable]:
+        self.kept = x > 0
+
+        def backward(dy: ndarray) -> ndarray:
+            require_shape(dy, x)
+            return dy * self.kept
+
+        return x * self.kept, backward
+
+    def sorted_logarithm(self, x: ndarray) -> tuple[ndarray, Callable]:
+        self.kept = np.argsort(x.real)
+        y = np.log(x[self.kept])
+
+        def backward(dy: ndarray) -> ndarray:
+            require_shape(dy, y)
+            dx = np.zeros_like(dy)
+            dx[self.kept] = dy
+            return dx / x
+
+        return y, backward
+
+    def embedding(self, ids: ndarray, table: ndarray) -> tuple[ndarray, Callable]:
+        self.kept = ids
+        y = table[ids]
+
+        def backward(dy: ndarray) -> ndarray:
+            require_shape(dy, y)
+            dtable = np.zeros_like(table)
+            np.add.at(dtable, self.kept, dy)
+            return dtable
+
+        return y, backward
+
+
+@pytest.mark.parametrize(
+    ("op", "arguments"),
+    [
+        (Stale().ramp, [X]),
+        (Stale().ramp, [np.abs(X)]),
+        (Stale().sorted_logarithm, [np.array([3.0, 1.0, 2.0, 5.0])]),
+        (Stale().embedding, [np.array([[1, 1], [2, 0]]), X]),
+        (Stale().embedding, [np.array([2]), X]),
+    ],
+)
+def test_masks_orders_and_ids_of_another_call_are_noticed(op: Op, arguments: list[ndarray]) -> None:
+    report = check_op(op, *arguments)
+    assert promises_of(report) == [OWN_FORWARD], report
+
+
+def test_a_loop_that_does_not_end_in_float32_is_told_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scratchformer.gradcheck.promises.promises.SECONDS", 0.3)
+    monkeypatch.setattr("scratchformer.gradcheck.promises.calls.SECONDS_ELSEWHERE", 0.3)
+
+    def root(x: ndarray) -> tuple[ndarray, Callable]:
+        y = np.ones_like(x)
+        while np.abs(y * y - x).max() > 1e-13:
+            y = (y + x / y) / 2
+
+        def backward(dy: ndarray) -> ndarray:
+            require_shape(dy, y)
+            return dy / (2 * y)
+
+        return y, backward
+
+    before = threading.active_count()
+    report = check_op(root, np.array([2.0, 3.0]))
+    (said,) = report.broken_promises
+    assert said.startswith("of float32 inputs it is still running after 0 s in root, line ")
+    assert " of test_promises.py; does it iterate down to an absolute tolerance?" in said
+    assert report
+    assert threading.active_count() == before
+
+
+@pytest.mark.filterwarnings("error")
+def test_threads_inherit_the_error_state() -> None:
+    op = elementwise(lambda x: np.where(x > 0, np.log(x), 0), lambda x: np.where(x > 0, 1 / x, 0))
+    assert check_op(op, np.array([1.0, -2.0, 3.0])).broken_promises == []
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.05])
+def test_what_takes_float32_alone_is_judged_at_its_precision(factor: float) -> None:
+    def single(x: ndarray) -> tuple[ndarray, Callable]:
+        if x.dtype != np.float32:
+            raise TypeError("float32 is needed")
+        y = np.tanh(x)
+
+        def backward(dy: ndarray) -> ndarray:
+            if dy.dtype != np.float32:
+                raise TypeError("float32 is needed")
+            require_shape(dy, y)
+            return np.float32(factor) * dy * (1 - y * y)
+
+        return y, backward
+
+    report = check_op(single, X)
+    assert bool(report) == (factor == 1)
+    assert report.findings[0].verdict == ("right to float32" if factor == 1 else "wrong")
+    assert promises_of(report) == ["the dtype is kept"]
+    pair = check_gradient(lambda x: single(x)[0].sum(), lambda x: single(x)[1](np.ones_like(x)), X)
+    assert pair.findings[0].verdict == report.findings[0].verdict

@@ -1,0 +1,106 @@
+"""A gradient that is another one at each call is named before anything else is said."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy import ndarray
+
+from scratchformer.gradcheck import check_gradient, check_op
+from tests.gradcheck.examples import product, require_shape
+
+X = np.random.default_rng(0).standard_normal((4, 3))
+GENERATOR = np.random.default_rng(1)
+
+
+class State:
+    """What a gradient of the sum of squares makes of 2 x, and of what it keeps from call to call."""
+
+    def __init__(self) -> None:
+        self.calls, self.kept = 0, np.zeros_like(X)
+
+    def accumulates(self, dx: ndarray) -> ndarray:
+        self.kept += dx
+        return self.kept
+
+    def averages(self, dx: ndarray) -> ndarray:
+        self.kept = 0.9 * self.kept + dx
+        return self.kept
+
+    def alternates(self, dx: ndarray) -> ndarray:
+        self.calls += 1
+        return 1.2 * dx * (1 + 0.03 * (-1) ** self.calls)
+
+    def warms_up(self, dx: ndarray) -> ndarray:
+        self.calls += 1
+        return dx * min(1, self.calls / 10)
+
+    def changes_late(self, dx: ndarray) -> ndarray:
+        self.calls += 1
+        return dx if self.calls < 7 else 2 * dx
+
+    def draws(self, dx: ndarray) -> ndarray:
+        return dx * GENERATOR.uniform(0.9, 1.1, dx.shape)
+
+    def draws_globally(self, dx: ndarray) -> ndarray:
+        return dx * np.random.uniform(0.9, 1.1, dx.shape)  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (State().accumulates, "it accumulates, as each call adds as much"),
+        (State().averages, "each call keeps a share of the one before"),
+        (State().alternates, "it drifts or draws"),
+        (State().warms_up, "it accumulates, as each call adds as much"),
+        (State().changes_late, "it drifts or draws"),
+        (State().draws, "it drifts or draws"),
+        (State().draws_globally, "backward draws from np.random"),
+    ],
+)
+def test_what_a_gradient_keeps_or_draws_is_named(change: Callable[[ndarray], ndarray], cause: str) -> None:
+    report = check_gradient(lambda x: np.sum(x * x), lambda x: change(2 * x), X)
+    assert not report
+    (finding,) = report.findings
+    assert finding.verdict == "wrong"
+    seen, said = finding.message.splitlines()
+    assert seen.startswith("the same call gives another gradient each time: ")
+    assert said.startswith(cause)
+    assert "about zero" not in str(report)
+
+
+def test_other_gradients_are_still_judged_and_no_promise_is_tried() -> None:
+    total = np.zeros((3, 3))
+
+    def accumulating(x: ndarray, w: ndarray) -> tuple[ndarray, Callable]:
+        y, backward = product(x, w)
+
+        def add(dy: ndarray) -> tuple[ndarray, ndarray]:
+            dx, dw = backward(dy)
+            total[...] += dw
+            return dx, total
+
+        return y, add
+
+    report = check_op(accumulating, X, np.eye(3))
+    assert [finding.verdict for finding in report.findings] == ["right", "wrong"]
+    assert report.broken_promises == []
+
+
+def test_a_step_inside_of_backward_is_named() -> None:
+    weight = np.eye(3)
+
+    def stepping(x: ndarray) -> tuple[ndarray, Callable]:
+        y = x @ weight
+
+        def backward(dy: ndarray) -> ndarray:
+            require_shape(dy, y)
+            dx = dy @ weight.T
+            weight[...] -= 0.1 * x.T @ dy
+            return dx
+
+        return y, backward
+
+    report = check_op(stepping, X)
+    assert "with a learning rate inside? Return the gradients, and step elsewhere" in str(report)
+    assert not report
