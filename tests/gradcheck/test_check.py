@@ -197,3 +197,8 @@ def test_arrays_without_axes_are_arrays() -> None:
 
     check_op(energy, X).assert_right()
     check_gradient(lambda x: x**2, lambda x: 2 * x, np.array(3.0)).assert_right()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_gradient_of_zero_names_what_to_write() -> None:
+    assert 'or if it is zero by mathematics say so: zero={"shift": "why"}' in str(check_op(centred, X, np.ones(3)))

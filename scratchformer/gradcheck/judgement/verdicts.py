@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.judgement.diagnosis import Shapes, explained
+from scratchformer.gradcheck.judgement.diagnosis import explained
 from scratchformer.gradcheck.judgement.errors import UNDERFLOW, Errors, errors_of, largest, noise_of
 from scratchformer.gradcheck.judgement.oracle_choice import believed
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Verdict
@@ -16,7 +16,10 @@ from scratchformer.gradcheck.numeric.probes import Probes, TensorProbes
 CANCELLED = 1e-13
 """What is left, relative to the largest gradient, of numbers that should cancel."""
 UNDEFINED = "no step from here stays where the function is defined: choose values further inside of its domain"
-VACUOUS = "the true gradient is about zero here, so that nothing is proven; choose other values"
+VACUOUS = (
+    "the true gradient is about zero here, so that nothing is proven; choose other values, "
+    'or if it is zero by mathematics say so: zero={{"{name}": "why"}}'
+)
 
 
 def judge(point: Point, probes: Mapping[str, TensorProbes], zero: Mapping[str, str]) -> list[Finding]:
@@ -42,25 +45,24 @@ class _Context:
     Attributes:
         rounding: what rounding leaves of a derivative that is zero.
         multiplied: the same after a multiplication by the largest input.
-        shapes: of all tensors and of the output, by name.
+        point: where it was measured.
     """
 
     rounding: float
     multiplied: float
-    shapes: Shapes
+    point: Point
 
     @classmethod
     def of(cls, point: Point, scale: float) -> "_Context":
         """`scale` is the largest magnitude among all gradients and the cotangent."""
         rounding = max(CANCELLED * scale, UNDERFLOW)
-        shapes = {name: x.shape for name, x in point.subject.tensors.items()} | {"the output": np.shape(point.dy)}
-        return cls(rounding, rounding * max(1.0, point.subject.largest_input()), shapes)
+        return cls(rounding, rounding * max(1.0, point.subject.largest_input()), point)
 
 
 def _judge_tensor(name: str, probes: TensorProbes, gradient: ndarray, reason: str | None, context: _Context) -> Finding:
     elements, directions = believed(probes.elements, context.rounding), believed(probes.directions, context.rounding)
     errors = [errors_of(found, context.rounding, elements.scale) for found in (elements, directions)]
-    verdict, message = _verdict(gradient, reason, TensorProbes(elements, directions), errors, context)
+    verdict, message = _verdict(name, gradient, reason, TensorProbes(elements, directions), errors, context)
     applies = elements.complex_step_applies and directions.complex_step_applies
     oracle_errors = OracleErrors(
         max(error.by_differences for error in errors),
@@ -71,11 +73,12 @@ def _judge_tensor(name: str, probes: TensorProbes, gradient: ndarray, reason: st
 
 
 def _verdict(
-    gradient: ndarray, reason: str | None, probes: TensorProbes, errors: Sequence[Errors], context: _Context
+    name: str, gradient: ndarray, reason: str | None, probes: TensorProbes, errors: Sequence[Errors], context: _Context
 ) -> tuple[Verdict, str]:
     """The verdict and what is to be said of it.
 
     Args:
+        name: of the tensor.
         gradient: as backward returned it.
         reason: why it is zero by mathematics, None if it is not.
         probes: the measured derivatives.
@@ -95,9 +98,9 @@ def _verdict(
     if reason is not None:
         return "zero", reason
     if is_zero and returns_zero:
-        return "vacuous", VACUOUS
+        return "vacuous", VACUOUS.format(name=name)
     if any(excess > 1 for error in errors for excess in error.excess):
-        return "wrong", explained(probes, errors, gradient, context.shapes)
+        return "wrong", explained(probes, errors, name, context.point)
     if any(error.meets_kink for error in errors):
         return "kink", ""
     return ("noisy" if any(error.is_noisy for error in errors) else "right"), ""

@@ -40,10 +40,10 @@ def precision_of(subject: Subject) -> float:
 
 def fits_float32(values: ndarray) -> bool:
     """Whether float32 holds each of the numbers, of which one at least is not simple."""
-    return _fits(values, FLOAT32_BITS) and not _fits(values, SIMPLE_BITS)
+    return fits(values, FLOAT32_BITS) and not fits(values, SIMPLE_BITS)
 
 
-def _fits(values: ndarray, bits: int) -> bool:
+def fits(values: ndarray, bits: int) -> bool:
     """Whether a significand of so many bits holds each of the numbers."""
     scaled = np.ldexp(np.frexp(values)[0], bits)
     return bool((scaled == np.round(scaled)).all())
