@@ -7,6 +7,7 @@
 4. `promises`: what else the contract asks of a backward pass.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.gradcheck.judgement.in_hypothesis import note_time
 from scratchformer.gradcheck.judgement.report import Contract, Finding, OracleErrors, Report
 from scratchformer.gradcheck.judgement.verdicts import judge
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
@@ -141,6 +143,7 @@ def _check(
         raise ValueError(f"{subject.name}: seed must not be negative, got {seed}")
     zero = {} if zero is None else zero
     check_zero(subject.name, zero, subject.tensors)
+    start = time.perf_counter()
     with np.errstate(all="ignore"):
         point = _starting_point(subject, seed)
         repetition = Repetition(point.subject, point.dy, point.precision)
@@ -151,6 +154,7 @@ def _check(
         late = repetition.changing()  # after so many calls, a slow drift shows as well
         if late.keys() != changing.keys():
             findings, broken = _judged(point, changing | late, seed, zero, effort), []
+    note_time(subject.name, time.perf_counter() - start)
     options = {"seed": seed} | ({"zero": dict(zero)} if zero else {}) | dict(given or {})
     options |= {} if contract in ("advice", None) else {"contract": contract}
     options |= {} if effort == "sample" else {"effort": effort}

@@ -1,10 +1,15 @@
 """What a report says, and what it does in a test."""
 
+import subprocess
+import sys
+import time
+from typing import Any
+
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import Unsatisfiable
+from hypothesis.errors import DeadlineExceeded, Unsatisfiable
 from numpy import ndarray
 
 from scratchformer.gradcheck import check_op
@@ -29,6 +34,41 @@ def test_a_test_in_which_no_example_proves_anything_fails() -> None:
 
     with pytest.raises(Unsatisfiable):
         negative()
+
+
+def test_a_test_in_which_hardly_any_example_proves_something_says_what_to_write() -> None:
+    @given(x=st.floats(-3, -1))
+    @settings(database=None)
+    def negative(x: float) -> None:
+        check_op(ramp, np.array([x])).assert_right()
+
+    with pytest.raises(AssertionError, match="PROVES NOTHING") as failure:
+        negative()
+    assert "suppress_health_check=[HealthCheck.filter_too_much]" in str(failure.value)
+
+
+def test_where_a_deadline_strikes_the_failure_says_what_to_write() -> None:
+    def slow(x: ndarray) -> Any:
+        time.sleep(1e-3)
+        return square(x)
+
+    @given(x=st.floats(1, 2))
+    @settings(database=None, deadline=10, max_examples=2, phases=[Phase.generate])
+    def waits(x: float) -> None:
+        check_op(slow, np.array([x])).assert_right()
+
+    with pytest.raises(DeadlineExceeded) as failure:
+        waits()
+    assert "write @settings(deadline=None), or give contract=False" in "\n".join(failure.value.__notes__)
+
+
+def test_importing_changes_no_profile_of_hypothesis() -> None:
+    program = (
+        "from hypothesis import settings; before = settings.default\n"
+        "import scratchformer.gradcheck.strategies\n"
+        "assert settings.default is before"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_outside_of_a_hypothesis_test_proving_nothing_is_an_error() -> None:
