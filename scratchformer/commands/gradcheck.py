@@ -4,10 +4,14 @@ For each op, layer, model and optimizer: the worst relative error against centra
 step, the median order of the Taylor remainder (2 when right, 1 when wrong), and the verdict over all examples.
 """
 
+import csv
+import os
+import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -30,6 +34,8 @@ from scratchformer.runs.command_line import Range, check_ranges, one_sentence_er
 PROG = "python -m scratchformer gradcheck"
 EXAMPLES = {"ops": 30, "layers": 5, "models": 1, "optim": 30}
 """By room: with so many examples of each, everything is checked within two minutes on two cores."""
+SECONDS = {"ops": 0.06, "layers": 0.4, "models": 6.0, "optim": 0.002}
+"""By room: how long an example takes on one core, for the estimate."""
 HEADER = ("", "examples", "central", "complex step", "Taylor", "verdict")
 
 
@@ -45,6 +51,8 @@ class Config:
     """Draw huge, tiny, saturated, tied and other extreme values too, not only ordinary ones."""
     plot: Path | None = None
     """PNG file for the errors of the named op by the size of the step."""
+    out: Path | None = None
+    """CSV file for the table. Each row is written as soon as it is known."""
 
     def check(self) -> None:
         """Raises ValueError for an option out of range, or a plot of nothing in particular."""
@@ -58,23 +66,86 @@ def main(arguments: Sequence[str]) -> None:
         config = parse({"default": Config()}, prog=PROG, description=__doc__, arguments=arguments)
         config.check()
         entries = entries_to_check(config)
-    start = time.perf_counter()
+    progress = Progress(entries, config.examples)
     width = max(len(entry.name) for entry in entries)
-    print_row(HEADER, width)
-    tallies = []
-    for found in check_entries(entries, config.examples, REGIMES if config.regimes else ORDINARY):
-        tallies.append(found)
-        print_row(row_of(found), width)
-        if config.name:
-            print_details(found)
+    tallies: list[Tally] = []
+    with kept_rows(config.out) as keep:
+        print_row(HEADER, width)
+        try:
+            for found in check_entries(entries, config.examples, REGIMES if config.regimes else ORDINARY):
+                tallies.append(found)
+                progress.clear()
+                print_row(row_of(found), width)
+                keep(row_of(found))
+                if config.name:
+                    print_details(found)
+                progress.show(found.name)
+        except KeyboardInterrupt:
+            progress.clear()
     failed = [found for found in tallies if found.verdict != "right"]
     for found in failed:
         explain(found)
-    print(f"{len(entries) - len(failed)} of {len(entries)} right, {time.perf_counter() - start:.0f} s")
+    stopped = f", stopped before {len(entries) - len(tallies)} more" if len(tallies) < len(entries) else ""
+    print(f"{len(tallies) - len(failed)} of {len(tallies)} right, {progress.seconds:.0f} s{stopped}")
+    if stopped:
+        sys.exit(130)
     if config.plot is not None:
         draw_steps(tallies[0], config.plot)
     if failed:
         sys.exit(1)
+
+
+class Progress:
+    """How long all checks will last, by how long such checks usually take, and how far they are.
+
+    It goes to the standard error, the estimate before several checks, the line on how far they are to a terminal alone.
+    """
+
+    def __init__(self, entries: Sequence[Entry], examples: int) -> None:
+        self.start = time.perf_counter()
+        self.expected = {entry.name: expected_seconds(entry, examples) for entry in entries}
+        self.left, self.cores = dict(self.expected), os.cpu_count() or 1
+        if len(entries) > 1:
+            seconds = sum(self.expected.values()) / self.cores
+            print(f"{len(entries)} checks on {self.cores} cores, about {seconds:.0f} s", file=sys.stderr)
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
+    def show(self, name: str) -> None:
+        """Says how far the checks are, once that of an entry is done."""
+        del self.left[name]
+        if self.left and sys.stderr.isatty():
+            left, done = sum(self.left.values()), sum(self.expected.values()) - sum(self.left.values())
+            count = len(self.expected) - len(self.left)
+            seconds = self.seconds * left / done
+            print(f"{count} of {len(self.expected)}, about {seconds:.0f} s left", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def expected_seconds(entry: Entry, examples: int) -> float:
+    return SECONDS[entry.room] * (examples or EXAMPLES[entry.room])
+
+
+@contextmanager
+def kept_rows(path: Path | None) -> Iterator[Callable[[Sequence[str]], None]]:
+    """A function that adds a row to a CSV file, at once, so that a check that is stopped keeps what it found."""
+    if path is None:
+        yield lambda row: None
+        return
+    with one_sentence_errors(PROG, kind=OSError), path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+
+        def keep(row: Sequence[str]) -> None:
+            writer.writerow(row)
+            file.flush()
+
+        keep(("name", *HEADER[1:]))
+        yield keep
 
 
 def entries_to_check(config: Config) -> list[Entry]:
@@ -90,17 +161,28 @@ def entries_to_check(config: Config) -> list[Entry]:
 
 
 def check_entries(entries: Sequence[Entry], examples: int, regimes: Sequence[Regime]) -> Iterator[Tally]:
-    """Checks entries in as many processes as there are cores, and yields their tallies in order.
+    """Checks entries in as many processes as there are cores, and yields each tally as soon as it is known.
 
-    A single entry is checked in this process. Only its tally keeps the subjects, which no process can send.
+    Those that take longest begin first, so that no core waits for a last one. A single entry is checked in this process.
+    Only its tally keeps the subjects, which no process can send.
     """
     if len(entries) == 1:
         yield check_entry(entries[0], examples or EXAMPLES[entries[0].room], regimes)
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(mp_context=context, initializer=threadpool_limits, initargs=(1,)) as pool:
+    longest_first = sorted(entries, key=lambda entry: -expected_seconds(entry, examples))
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=start_worker) as pool:
         check = partial(check_entry_by_name, examples=examples, regimes=regimes)
-        yield from pool.map(check, [entry.name for entry in entries])
+        try:
+            for done in as_completed([pool.submit(check, entry.name) for entry in longest_first]):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def start_worker() -> None:
+    """One thread for each process, which Ctrl-C ends without a traceback."""
+    threadpool_limits(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def check_entry_by_name(name: str, examples: int, regimes: Sequence[Regime]) -> Tally:

@@ -51,17 +51,43 @@ def test_a_gradient_that_is_zero_by_mathematics_is_shown_with_the_reason(capsys:
     assert KEY_BIAS in shown
 
 
-def test_several_entries_are_checked_in_processes_and_shown_in_order(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_several_entries_are_checked_in_processes_and_kept_as_they_come(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     names = ["softmax", "AdamW", "relu", "Linear"]
     chosen = [next(entry for entry in CATALOGUE if entry.name == name) for name in names]
     monkeypatch.setattr(gradcheck_command, "CATALOGUE", chosen)
-    run("--examples", "3")
-    _, *rows, summary = capsys.readouterr().out.splitlines()
-    assert [row.split()[0] for row in rows] == names
+    run("--examples", "3", "--out", str(tmp_path / "table.csv"))
+    shown = capsys.readouterr()
+    _, *rows, summary = shown.out.splitlines()
+    assert sorted(row.split()[0] for row in rows) == sorted(names)
+    assert shown.err.startswith("4 checks on ")
+    kept = (tmp_path / "table.csv").read_text().splitlines()
+    assert kept[0] == "name,examples,central,complex step,Taylor,verdict"
+    assert [row.split(",")[0] for row in kept[1:]] == [row.split()[0] for row in rows]
     assert all(row.endswith(" right") for row in rows)
     assert summary.startswith("4 of 4 right, ")
+
+
+def test_a_check_that_is_stopped_keeps_what_it_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    softmax, relu = (next(entry for entry in CATALOGUE if entry.name == name) for name in ("softmax", "relu"))
+
+    def stopped(*_):
+        yield gradcheck_command.check_entry(softmax, 2, ("ordinary",))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gradcheck_command, "CATALOGUE", [softmax, relu])
+    monkeypatch.setattr(gradcheck_command, "check_entries", stopped)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with pytest.raises(SystemExit, match="130"):
+        run("--out", str(tmp_path / "table.csv"))
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1].startswith("1 of 1 right, ")
+    assert shown.out.endswith(", stopped before 1 more\n")
+    assert "1 of 2, about " in shown.err
+    assert "softmax" in (tmp_path / "table.csv").read_text()
 
 
 @pytest.mark.parametrize(

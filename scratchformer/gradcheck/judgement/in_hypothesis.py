@@ -30,12 +30,12 @@ def count(proves_nothing: bool) -> str:
         _counts.proved += 1
         return ""
     _counts.rejected += 1
-    is_allowed = HealthCheck.filter_too_much in settings.default.suppress_health_check
-    if is_allowed or _counts.proved >= FEW or _counts.rejected < MANY:
+    suppressed = settings.default.suppress_health_check if settings.default else ()
+    if HealthCheck.filter_too_much in suppressed or _counts.proved >= FEW or _counts.rejected < MANY:
         return ""
+    seen = f"{_counts.rejected} of {_counts.rejected + _counts.proved} examples prove nothing, as this one does"
     return (
-        f"{_counts.rejected} of {_counts.rejected + _counts.proved} examples prove nothing, as this one does: draw other "
-        "values, name in zero=... what is zero by mathematics, or write "
+        f"{seen}: draw other values, name in zero=... what is zero by mathematics, or write "
         "@settings(suppress_health_check=[HealthCheck.filter_too_much])"
     )
 
@@ -44,9 +44,9 @@ def note_time(name: str, seconds: float) -> None:
     """Notes, in a test whose deadline this was, what to write."""
     if not hypothesis.currently_in_test_context():
         return
-    deadline = settings.default.deadline
+    deadline = settings.default.deadline if settings.default else None
     if deadline is not None and seconds > deadline.total_seconds() / 2:
         hypothesis.note(
-            f"{name}: this check took {seconds:.2f} s, which a deadline of {deadline.total_seconds():.2g} s hardly allows: "
-            'write @settings(deadline=None), or give contract=False or effort="directions" to take less'
+            f"{name}: this check took {seconds:.2f} s of the {deadline.total_seconds():.2g} s until the deadline: write "
+            '@settings(deadline=None), or give contract=False or effort="directions" to take less'
         )
