@@ -29,7 +29,7 @@ def explained(probes: TensorProbes, errors: Sequence[Errors], gradient: ndarray,
     elements, directions = probes.elements, probes.directions
     of_elements, of_directions = errors
     if not any(of_elements.excess):
-        where = ", at other values nearby, off the kinks" if elements.has_kink else ""
+        where = ", at other values nearby, off the kinks" if probes.moved else ""
         return (
             f"{_worst(directions, of_directions, where)}\n"
             f"all {len(elements.probes)} elements that were probed are right; the mistake is elsewhere"
