@@ -28,7 +28,7 @@ def explained(probes: TensorProbes, errors: Sequence[Errors], name: str, point: 
         worst = _worst(elements, of_elements)
         return f"{_said(worst)}\n{diagnose(point, name, worst, is_analytic)}"
     worst = _worst(directions, of_directions)
-    where = ", at other values nearby, off the kinks" if elements.has_kink else ""
+    where = ", at other values nearby, off the kinks" if probes.moved else ""
     seen = f"{_said(worst, where)}\nall {len(elements.probes)} elements that were probed are right"
     return f"{seen}; the mistake is elsewhere:\n{diagnose(point, name, worst, is_analytic)}"
 

@@ -7,62 +7,81 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.diagnosis import explained
-from scratchformer.gradcheck.judgement.errors import UNDERFLOW, Errors, errors_of, largest, noise_of
-from scratchformer.gradcheck.judgement.oracle_choice import believed
+from scratchformer.gradcheck.judgement.errors import SAFETY, UNDERFLOW, Errors, errors_of, is_about_zero
+from scratchformer.gradcheck.judgement.limits import beyond_limits
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Verdict
 from scratchformer.gradcheck.numeric.points import Point
-from scratchformer.gradcheck.numeric.probes import Probes, TensorProbes
+from scratchformer.gradcheck.numeric.probes import TensorProbes
+from scratchformer.gradcheck.numeric.probing import Measured
 
-CANCELLED = 1e-13
-"""What is left, relative to the largest gradient, of numbers that should cancel."""
 UNDEFINED = "no step from here stays where the function is defined: choose values further inside of its domain"
+STEEP = "nothing is judged where values jump or slopes are infinite, as at index"
 VACUOUS = (
     "the true gradient is about zero here, so that nothing is proven; choose other values, "
     'or if it is zero by mathematics say so: zero={{"{name}": "why"}}'
 )
+BEYOND = (
+    "at a kink or a tie, as at index {place}, it is {given:.9g}, where gradients nearby run from {low:.9g} to {high:.9g}: "
+    "it must be a mean of them, for all elements and tensors together (each tie counts once)"
+)
 
 
-def judge(point: Point, probes: Mapping[str, TensorProbes], zero: Mapping[str, str]) -> list[Finding]:
+def judge(point: Point, measured: Measured, zero: Mapping[str, str]) -> list[Finding]:
     """The verdict on the gradient of each tensor.
 
     Args:
         point: where it was measured.
-        probes: what was measured, by tensor.
+        measured: of the function there.
         zero: the reason why a gradient is zero by mathematics, by tensor.
     """
-    largest_gradient = max(of_tensor.elements.scale for of_tensor in probes.values())
-    context = _Context.of(point, max(largest_gradient, float(np.abs(point.dy).max(initial=0))))
+    beyond = _beyond_limits(measured)
     return [
-        _judge_tensor(name, probes[name], gradient, zero.get(name), context)
+        _judge_tensor(_Claim(gradient, point.scatter[name], zero.get(name), beyond.get(name, "")), name, measured, point)
         for name, gradient in point.gradients.items()
     ]
 
 
 @dataclass(frozen=True)
-class _Context:
-    """What all tensors of a subject share.
+class _Claim:
+    """What is said of a gradient, and what is known of it without the oracles.
 
     Attributes:
-        rounding: what rounding leaves of a derivative that is zero.
-        multiplied: the same after a multiplication by the largest input.
-        point: where it was measured.
+        gradient: as backward returned it.
+        scatter: how far rounding moves each element.
+        reason: why it is zero by mathematics, None if it is not.
+        beyond: where it is no mean of limits, in words; empty if it is one.
     """
 
-    rounding: float
-    multiplied: float
-    point: Point
+    gradient: ndarray
+    scatter: ndarray
+    reason: str | None
+    beyond: str
 
-    @classmethod
-    def of(cls, point: Point, scale: float) -> "_Context":
-        """`scale` is the largest magnitude among all gradients and the cotangent."""
-        rounding = max(CANCELLED * scale, UNDERFLOW)
-        return cls(rounding, rounding * max(1.0, point.subject.largest_input()), point)
+    @property
+    def returns_zero(self) -> bool:
+        """Whether the gradient that backward returned is zero, but for rounding."""
+        return bool((np.abs(self.gradient) <= SAFETY * self.scatter + UNDERFLOW).all())
 
 
-def _judge_tensor(name: str, probes: TensorProbes, gradient: ndarray, reason: str | None, context: _Context) -> Finding:
-    elements, directions = believed(probes.elements, context.rounding), believed(probes.directions, context.rounding)
-    errors = [errors_of(found, context.rounding, elements.scale) for found in (elements, directions)]
-    verdict, message = _verdict(name, gradient, reason, TensorProbes(elements, directions), errors, context)
+def _beyond_limits(measured: Measured) -> dict[str, str]:
+    """By tensor, what is said of gradients at kinks that are no means of those nearby."""
+    nearby, told = measured.nearby, dict[str, str]()
+    for name, place in beyond_limits(nearby) if nearby is not None else []:
+        assert nearby is not None
+        if any(probe.place == place and probe.slope.is_steep for probe in measured.tensors[name].elements.probes):
+            continue
+        i = nearby.places.index((name, place))
+        low, high = nearby.found[:, i].min(), nearby.found[:, i].max()
+        told.setdefault(name, BEYOND.format(place=place, given=nearby.given[i], low=low, high=high))
+    return told
+
+
+def _judge_tensor(claim: _Claim, name: str, measured: Measured, point: Point) -> Finding:
+    probes = measured.tensors[name]
+    elements, directions = probes.elements, probes.directions
+    scale = max(elements.scale, float(np.abs(claim.gradient[np.isfinite(claim.gradient)]).max(initial=0)))
+    errors = [errors_of(found, scale) for found in (elements, directions)]
+    verdict, message = _verdict(claim, name, probes, errors, point)
     applies = elements.complex_step_applies and directions.complex_step_applies
     oracle_errors = OracleErrors(
         max(error.by_differences for error in errors),
@@ -73,53 +92,43 @@ def _judge_tensor(name: str, probes: TensorProbes, gradient: ndarray, reason: st
 
 
 def _verdict(
-    name: str, gradient: ndarray, reason: str | None, probes: TensorProbes, errors: Sequence[Errors], context: _Context
+    claim: _Claim, name: str, probes: TensorProbes, errors: Sequence[Errors], point: Point
 ) -> tuple[Verdict, str]:
     """The verdict and what is to be said of it.
 
     Args:
+        claim: what is judged.
         name: of the tensor.
-        gradient: as backward returned it.
-        reason: why it is zero by mathematics, None if it is not.
         probes: the measured derivatives.
         errors: of the elements, then of the directions.
-        context: what all tensors share.
+        point: where they were measured.
     """
-    elements, directions = probes.elements.probes, probes.directions.probes
+    gradient, all_probes = claim.gradient, (*probes.elements.probes, *probes.directions.probes)
     if not np.isfinite(gradient).all():
         return "wrong", f"the gradient holds {np.count_nonzero(~np.isfinite(gradient))} infinities or NaN"
-    if elements and not any(probe.is_decided for probe in (*elements, *directions)):
+    if gradient.size and not any(probe.is_decided for probe in all_probes):
         return "noisy", UNDEFINED
-    returns_zero, is_zero = _returns_zero(gradient, probes.elements, context), _is_zero(gradient, probes, context)
-    if reason is not None and not is_zero:
-        return "wrong", f"it was declared zero ({reason}), but the true gradient reaches {probes.elements.scale:.3g}"
-    if reason is not None and not returns_zero:
-        return "wrong", f"it must be zero ({reason}), it reaches {np.abs(gradient).max():.3g}"
-    if reason is not None:
-        return "zero", reason
-    if is_zero and returns_zero:
+    is_zero = _is_zero(probes)
+    if claim.reason is not None and not is_zero:
+        return "wrong", f"it was declared zero ({claim.reason}), but the true gradient reaches {probes.elements.scale:.3g}"
+    if claim.reason is not None and not claim.returns_zero:
+        return "wrong", f"it must be zero ({claim.reason}), it reaches {np.abs(gradient).max():.3g}"
+    if claim.reason is not None:
+        return "zero", claim.reason
+    if is_zero and claim.returns_zero:
         return "vacuous", VACUOUS.format(name=name)
     if any(excess > 1 for error in errors for excess in error.excess):
-        return "wrong", explained(probes, errors, name, context.point)
-    if any(error.meets_kink for error in errors):
-        return "kink", ""
-    return ("noisy" if any(error.is_noisy for error in errors) else "right"), ""
+        return "wrong", explained(probes, errors, name, point)
+    if claim.beyond:
+        return "wrong", claim.beyond
+    steep = [probe.place for probe in probes.elements.probes if probe.slope.is_steep]
+    told = f"{STEEP} {steep[0]}" if steep else ""
+    if any(error.meets_kink for error in errors) or probes.moved:
+        return "kink", told
+    return ("noisy" if any(error.is_noisy for error in errors) else "right"), told
 
 
-def _returns_zero(gradient: ndarray, elements: Probes, context: _Context) -> bool:
-    """Whether the gradient that backward returned is zero, but for rounding."""
-    noise = largest(noise_of(probe, elements) for probe in elements.probes)
-    return bool(np.abs(gradient).max(initial=0) <= max(context.multiplied, noise))
-
-
-def _is_zero(gradient: ndarray, probes: TensorProbes, context: _Context) -> bool:
-    """Whether the true gradient is zero, as far as the oracles can tell.
-
-    If backward returns no more than rounding, the oracles may measure just that, multiplied by an input.
-    """
-    is_rounding = np.abs(gradient).max(initial=0) <= context.rounding
-    negligible = context.multiplied if is_rounding else context.rounding
-    return all(
-        found.scale <= max(negligible, largest(noise_of(probe, found) for probe in found.probes))
-        for found in (probes.elements, probes.directions)
-    )
+def _is_zero(probes: TensorProbes) -> bool:
+    """Whether the true gradient is zero, as far as the oracles can tell."""
+    found = (*probes.elements.probes, *probes.directions.probes)
+    return all(not probe.slope.is_kink and is_about_zero(probe.reference, probe) for probe in found if probe.is_decided)

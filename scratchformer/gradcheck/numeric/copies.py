@@ -7,10 +7,13 @@ from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.random_streams import NUDGES
+from scratchformer.gradcheck.numeric.units import own_units
 from scratchformer.gradcheck.subjects.subject import Subject
 
-GENERIC_MOVES = (1e-2, 1e-2, 1e-3)
-"""How far each attempt moves elements: the standard deviation, relative to their size, or to 1 if that is more."""
+GENERIC_MOVES = ((1e-2, 0.0), (1e-2, 1.0), (1e-3, 0.0))
+"""How far each attempt moves elements: a standard deviation, relative to their own size, or to a size that is more."""
+MOVES = np.array([-4, -3, -2, -1, 1, 2, 3, 4])
+"""By how many EPSILON an element may be nudged."""
 
 
 def complex_copy(subject: Subject) -> Subject | None:
@@ -23,21 +26,31 @@ def complex_copy(subject: Subject) -> Subject | None:
         return None
 
 
+def nudged(values: Mapping[str, ndarray], attempt: int) -> dict[str, ndarray]:
+    """The arrays with every element multiplied by 1 plus or minus up to four EPSILON.
+
+    Numbers of equal size are moved alike, so that ties stay ties: the bits of a number draw its move.
+    """
+    mixed = np.uint64(np.random.default_rng([NUDGES, attempt]).integers(2**62)) | np.uint64(2**62 + 1)
+    moved = {}
+    for name, x in values.items():
+        drawn = (np.abs(np.ascontiguousarray(x, np.float64)).view(np.uint64) * mixed) >> np.uint64(61)
+        moved[name] = x * (1 + EPSILON * MOVES[drawn].reshape(np.shape(x)))
+    return moved
+
+
 def nudged_copy(subject: Subject, attempt: int = 0) -> Subject:
-    """The subject with every element multiplied by 1 plus or minus one or two EPSILON."""
-    generator = np.random.default_rng([NUDGES, attempt])
-    moves = {name: EPSILON * generator.choice((-2, -1, 1, 2), x.shape) for name, x in subject.tensors.items()}
     copy = subject.astype(np.float64)
-    _set_values(copy, {name: x * (1 + moves[name]) for name, x in subject.tensors.items()})
+    _set_values(copy, nudged(subject.tensors, attempt))
     return copy
 
 
 def generic_copies(subject: Subject, generator: np.random.Generator) -> Iterator[Subject]:
     """The subject with every finite element moved a little, off the kinks and ties that the given values may lie on."""
-    for share in GENERIC_MOVES:
+    for share, least in GENERIC_MOVES:
         copy = subject.astype(np.float64)
         for x in copy.tensors.values():
-            move = share * np.maximum(np.abs(x), 1) * generator.standard_normal(x.shape)
+            move = share * np.maximum(own_units(x), least) * generator.standard_normal(x.shape)
             x[...] = np.where(np.isfinite(x), x + move, x)
         yield copy
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.numeric.units import wide_units
+from scratchformer.gradcheck.numeric.units import own_units
 
 Direction = ndarray | tuple[int, ...]
 """An array of the tensor's shape, or the index of the one element that moves."""
@@ -20,10 +20,9 @@ def random_direction(movable: ndarray, generator: np.random.Generator) -> ndarra
     return np.where(movable, np.where(drawn == 0, 1, drawn) / GRAIN, 0.0)
 
 
-def size_classes(x: ndarray) -> list[ndarray]:
-    """A mask for each class of finite elements that are of about the same size, from small to large."""
-    movable = np.isfinite(x)
-    classes = np.log2(wide_units(x)) // SIZE_CLASS
+def size_classes(x: ndarray, movable: ndarray) -> list[ndarray]:
+    """A mask for each class of movable elements that are of about the same size, from small to large."""
+    classes = np.log2(own_units(x)) // SIZE_CLASS
     return [movable & (classes == found) for found in np.unique(classes[movable])]
 
 

@@ -1,31 +1,36 @@
 """Three ways to find a derivative without the backward pass that is to be tested.
 
-Each looks at phi(t), the loss where a tensor was moved by t along a direction, and at nothing else. Steps to where phi
-is not finite are left out.
+Each looks at phi(t), the loss where a tensor was moved by t along a direction, and at nothing else. It takes phi as the
+terms that the loss is the sum of: one for each output, whose rounding is its own. Steps to where phi is not finite are
+left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
-from scratchformer.gradcheck.numeric.kinks import Secants, closes, is_kink, roughness
+from scratchformer.gradcheck.numeric.secants import Closing, Secants
 
 STEPS = [2.0**-k for k in range(4, 29, 2)]
 """The steps of central differences, from coarse to fine, each a quarter of the one before."""
-FEWEST_STEPS = 4
-"""With fewer, the slopes to both sides do not tell a kink from a bend."""
-CONVERGED = 1e-11
+FIRST = 4
+"""So many steps are taken in each unit before any finer one."""
+CONVERGED = 1e-10
 """Relative noise of a slope that needs no finer step."""
-EVALUATION = 4 * EPSILON
+TELLS = 0.1
+"""A slope over finer steps overrules another if its noise is at most this share of their difference."""
+FAR = 1024
+"""How many coarsest steps away a term is looked at that no step has changed: does it depend on the element at all?"""
+EVALUATION = 2 * EPSILON
 """The least that a value of phi is rounded by, relative to its size."""
 
-STRAIGHT_STEP = 1e-12
-"""Over this step, in units, phi is as good as straight."""
-
-COMPLEX_STEP = 1e-30
+COMPLEX_STEP = 2.0**-420
+"""So small that even the square of it, the share of the truncation error, is nothing."""
 
 TAYLOR_STEPS = [2.0**-k for k in range(2, 16)]
 ABOVE_ROUNDING = 1e3
@@ -45,7 +50,9 @@ class Slope:
         value: NaN where no step stays where phi is finite.
         noise: an estimate of how far off the value may be.
         left, right: the slopes to both sides, over the finest step that was taken.
-        is_kink: whether left and right differ by more than the smoothness and the rounding of phi allow.
+        is_kink: whether left and right stay apart as the step falls.
+        is_steep: whether they even grow apart, as where phi jumps or has an infinite slope.
+        secants: over all steps, from coarse to fine.
     """
 
     value: float
@@ -53,75 +60,175 @@ class Slope:
     left: float
     right: float
     is_kink: bool
+    is_steep: bool = False
+    secants: Sequence[Secants] = ()
 
 
-def central_difference(phi: RealPath, unit: float = 1.0, rounding: float = 0.0, finest: float = 0.0) -> Slope:
+NOWHERE = Slope(np.nan, np.inf, np.nan, np.nan, False)
+
+
+def central_difference(
+    phi: RealPath,
+    units: float | Sequence[float] = 1.0,
+    rounding: float | ndarray = 0.0,
+    finest: float = 0.0,
+    expected: float | None = None,
+) -> Slope:
     """phi'(0) by central differences over falling steps, extrapolated to a step of 0 (Ridders' method).
 
     Args:
-        phi: a function of one number.
-        unit: what steps are multiplied by. A power of two lets them be added to numbers of its size without rounding.
-        rounding: of a value of phi, by `rounding_of`. It is taken to be at least 4 EPSILON of the largest value.
+        phi: a function of one number; returns a number, or an array whose sum is the loss.
+        units: what steps are multiplied by, from large to small; a function may bend over the scale of either. A power
+            of two lets them be added to numbers of its size without rounding.
+        rounding: of each term of phi. It is taken to be at least 2 EPSILON of its size.
         finest: the smallest step. Adding a smaller one to the elements that are moved would be rounded.
+        expected: what another oracle found. If the differences agree, they need not be sharp.
     """
-    at_zero = float(phi(0.0))
-    rounding = max(rounding, EVALUATION * abs(at_zero))
-    table = RiddersTable()
-    for h in (step * unit for step in STEPS if step * unit >= finest):
-        above, below = float(phi(h)), float(phi(-h))
-        if not np.isfinite([above, below]).all():
-            table = RiddersTable()  # extrapolates only over steps at all of which phi is defined
-            continue
-        rounding = max(rounding, EVALUATION * abs(above), EVALUATION * abs(below))
-        table.add(h, below, at_zero, above, rounding)
-        is_sharp = table.noise <= CONVERGED * abs(table.best)
-        if is_sharp and len(table.secants) >= FEWEST_STEPS and closes(table.secants, rounding):
-            break
-    if not np.isfinite(table.best):
-        return Slope(np.nan, np.inf, np.nan, np.nan, False)
-    rough = roughness(table.secants[table.best_row :], table.secants, table.best)
-    return Slope(
-        table.best,
-        table.noise + rough / table.secants[table.best_row].step,
-        table.secants[-1].left,
-        table.secants[-1].right,
-        is_kink(table.secants, table.best, max(rounding, rough)),
-    )
+    at_zero = np.asarray(phi(0.0))
+    moved = np.zeros(at_zero.shape, bool)
+    studies = [
+        Differences(phi, at_zero, moved, rounding, [unit * step for step in STEPS if unit * step >= finest], expected)
+        for unit in np.atleast_1d(units)
+    ]
+    for study in studies:
+        study.go_on(FIRST)
+        if not moved.any() and study.secants:
+            study.noise = _unresolved(phi, at_zero, FAR * study.secants[0].step) / study.secants[0].step
+            return study.slope()
+        if study.is_sharp:
+            return study.slope()
+        if study.stays_apart(finest):
+            return study.slope()
+    for study in reversed(studies):
+        study.go_on(len(STEPS))
+        if study.is_sharp:
+            return study.slope()
+    best = studies[0].slope()
+    for study in studies[1:]:
+        best = _better(best, study.slope())
+    return best
 
 
-class RiddersTable:
+def _unresolved(phi: RealPath, at_zero: ndarray, far: float) -> float:
+    """The rounding of those terms that change far away although they did not change nearby, by less than it."""
+    depends = np.zeros(at_zero.shape, bool)
+    for t in (far, -far):
+        depends |= np.asarray(phi(t)) != at_zero
+    return EVALUATION * float(np.linalg.norm(at_zero[depends]))
+
+
+def _better(coarse: Slope, fine: Slope) -> Slope:
+    """Which slope to believe. If they contradict each other, the finer one is closer to the truth, if it can tell."""
+    if np.isnan(coarse.value) or np.isnan(fine.value) or fine.is_kink != coarse.is_kink:
+        return fine if np.isnan(coarse.value) or (coarse.is_kink and not np.isnan(fine.value)) else coarse
+    apart = abs(coarse.value - fine.value)
+    if apart > coarse.noise + fine.noise:
+        return fine if fine.noise <= TELLS * apart else coarse
+    return fine if fine.noise < coarse.noise else coarse
+
+
+class Differences:
     """Central differences over falling steps and their extrapolations, of which it keeps the best.
 
     The best is the one that differs least from its two neighbours, the extrapolations of one order less. That
-    difference, plus the rounding in a slope, is its noise.
+    difference, plus the rounding in a slope, is its noise. Only steps count over which phi is smooth.
 
     Source: Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", 1982.
     """
 
-    def __init__(self) -> None:
-        self.best, self.noise, self.best_row = np.nan, np.inf, 0
-        self.row: list[float] = []
+    def __init__(
+        self,
+        phi: RealPath,
+        at_zero: ndarray,
+        moved: ndarray,
+        rounding: float | ndarray,
+        steps: Sequence[float],
+        expected: float | None,
+    ) -> None:
+        self.phi, self.at_zero, self.moved = phi, at_zero, moved
+        self.rounding, self.expected = rounding, expected
+        self.steps = list(steps)
         self.secants: list[Secants] = []
+        self._begin()
 
-    def add(self, h: float, below: float, at_zero: float, above: float, rounding: float) -> None:
-        """Adds the values of phi at -h, 0 and h, and the rounding in them; h is a quarter of the last step."""
-        row = [(above - below) / (2 * h)]
+    def _begin(self) -> None:
+        """Forgets the steps so far: phi is not smooth, or not defined, over them."""
+        self.best, self.noise = np.nan, np.inf
+        self.row: list[float] = []
+        self.closing = Closing()
+
+    def go_on(self, count: int) -> None:
+        """Takes more steps, until finer ones cannot help."""
+        while self.steps and count:
+            count -= 1
+            secants = self._secants(self.steps.pop(0))
+            if secants is None:
+                self._begin()
+                continue
+            self._add(secants)
+            if self.is_sharp or (self.closing.is_closed and secants.noise > 4 * self.noise):
+                break
+
+    def _secants(self, h: float) -> Secants | None:
+        above, below = np.asarray(self.phi(h)), np.asarray(self.phi(-h))
+        if not (np.isfinite(above).all() and np.isfinite(below).all()):
+            return None
+        self.moved |= (above != below) | (above != self.at_zero)
+        largest = np.maximum(np.maximum(np.abs(above), np.abs(below)), np.abs(self.at_zero))
+        rounding = np.where(self.moved, np.maximum(EVALUATION * largest, self.rounding), 0.0)
+        noise = float(np.linalg.norm(rounding.ravel())) / h
+        return Secants(h, float(np.sum(self.at_zero - below)) / h, float(np.sum(above - self.at_zero)) / h, noise)
+
+    def _add(self, secants: Secants) -> None:
+        self.secants.append(secants)
+        if not self.closing.goes_on(secants):
+            self.best, self.noise, self.row = np.nan, np.inf, []
+        row = [(secants.left + secants.right) / 2]
         for order, coarse in enumerate(self.row, start=1):
             # The truncation error is a series in h^2, so that a quarter of the step leaves 1 / 16^order of a term.
             row.append(row[-1] + (row[-1] - coarse) / (16.0**order - 1))
-            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + rounding / h
+            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + secants.noise
             if error < self.noise:
-                self.best, self.noise, self.best_row = row[-1], error, len(self.secants)
+                self.best, self.noise = row[-1], error
         self.row = row
-        self.secants.append(Secants(h, (at_zero - below) / h, (above - at_zero) / h))
+
+    @property
+    def is_sharp(self) -> bool:
+        if not (self.closing.is_closed and len(self.row) > 1):
+            return False
+        agrees = self.expected is not None and abs(self.best - self.expected) <= 1e-5 * abs(self.expected)
+        return self.noise <= (1e-2 if agrees else CONVERGED) * abs(self.best)
+
+    def stays_apart(self, finest: float) -> bool:
+        """Whether there is a kink: over a much finer step, which still tells, the slopes are as far apart."""
+        if not self.closing.is_open:
+            return False
+        last = self.secants[-1]
+        h = 2.0 ** np.ceil(np.log2(max(finest, last.step * self.closing.share_that_tells(last), np.finfo(float).tiny)))
+        if h > last.step / 4 or (much_finer := self._secants(h)) is None:
+            return False
+        if much_finer.jump < last.jump / 2:
+            return False
+        self.secants.append(much_finer)
+        return True
+
+    def slope(self) -> Slope:
+        if not self.secants:
+            return NOWHERE
+        left, right = self.secants[-1].left, self.secants[-1].right
+        value = (left + right) / 2 if np.isnan(self.best) else self.best
+        noise = abs(right - left) + self.secants[-1].noise if np.isnan(self.best) else self.noise
+        jumps = [secants.jump for secants in self.secants]
+        is_steep = self.closing.is_open and len(jumps) > 2 and all(b > 1.4 * a for a, b in pairwise(jumps[-3:]))
+        return Slope(value, noise, left, right, self.closing.is_open, is_steep, tuple(self.secants))
 
 
-def complex_step(phi: ComplexPath) -> float:
+def complex_step(phi: ComplexPath, step: float = COMPLEX_STEP) -> float:
     """phi'(0) = Im phi(ih) / h for an analytic phi. No difference is taken, so nothing cancels.
 
     Source: Squire and Trapp, "Using Complex Variables to Estimate Derivatives of Real Functions", 1998.
     """
-    return complex(phi(COMPLEX_STEP * 1j)).imag / COMPLEX_STEP
+    return float(np.sum(np.imag(phi(step * 1j)))) / step
 
 
 def taylor_order(phi: RealPath, derivative: float, unit: float = 1.0, rounding: float = 0.0) -> float | None:
@@ -130,37 +237,23 @@ def taylor_order(phi: RealPath, derivative: float, unit: float = 1.0, rounding: 
     None if fewer than three remainders stand out from rounding; for a linear phi and its right derivative none does.
     """
     at_zero = phi(0.0)
+    steps = [step * unit for step in TAYLOR_STEPS]
+    values = [phi(h) for h in steps]
+    rounded = [max(rounding, EPSILON * max(abs(value), abs(at_zero))) for value in values]
+    slopes = [(value - at_zero) / h for value, h in zip(values, steps, strict=True)]
+    return fitted_order(steps, slopes, derivative, rounded)
+
+
+def fitted_order(
+    steps: Sequence[float], slopes: Sequence[float], derivative: float, rounding: Sequence[float]
+) -> float | None:
+    """The same from one-sided slopes over the steps, and the rounding of the values of phi that they come from."""
     remainders = []
-    for step in TAYLOR_STEPS:
-        h = step * unit
-        value = phi(h)
-        remainder = abs(value - at_zero - h * derivative)
-        rounded = max(rounding, EPSILON * max(abs(value), abs(at_zero), abs(h * derivative)))
-        if np.isfinite(remainder) and remainder > ABOVE_ROUNDING * rounded:
-            remainders.append((np.log2(step), np.log2(remainder)))
+    for h, slope, rounded in zip(steps, slopes, rounding, strict=True):
+        remainder = h * abs(slope - derivative)
+        if np.isfinite(remainder) and remainder > ABOVE_ROUNDING * max(rounded, EPSILON * abs(h * derivative)):
+            remainders.append((np.log2(h), np.log2(remainder)))
     if len(remainders) < 3:
         return None
-    steps, found = np.array(remainders[-FITTED:]).T
-    return float(np.polyfit(steps, found, 1)[0])
-
-
-def rounding_of(phi: RealPath, unit: float = 1.0, finest: float = 0.0) -> float:
-    """How far rounding moves a value of phi.
-
-    Over steps so small that phi cannot bend, its values should lie on a straight line. Their largest distance from the
-    line that fits best is rounding. Each side of 0 has a line of its own, as there may be a kink between them.
-
-    Args: as for `central_difference`.
-    """
-    step = max(STRAIGHT_STEP * unit, 4 * finest)
-    largest = 0.0
-    for side in (-1, 1):
-        steps = side * np.arange(1, 6) * step
-        values = np.array([float(phi(t)) for t in steps])
-        steps, values = steps[np.isfinite(values)], values[np.isfinite(values)]
-        if len(steps) < 3:
-            continue
-        line = np.polynomial.Polynomial.fit(steps, values, 1)
-        off = float(np.abs(values - line(steps)).max())
-        largest = max(largest, off + EVALUATION * float(np.abs(values).max()))
-    return largest
+    of_steps, found = np.array(remainders[-FITTED:]).T
+    return float(np.polyfit(of_steps, found, 1)[0])

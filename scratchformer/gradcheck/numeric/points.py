@@ -1,19 +1,22 @@
 """Where a gradient is measured, and how far rounding moves numbers there."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.numeric.copies import complex_copy, generic_copies, nudged_copy
+from scratchformer.gradcheck.numeric.budget import Budget, Effort, budget_for
+from scratchformer.gradcheck.numeric.copies import complex_copy, generic_copies, nudged, nudged_copy
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.precision import precision_of
-from scratchformer.gradcheck.numeric.random_streams import COTANGENT
+from scratchformer.gradcheck.numeric.random_streams import COTANGENT, ROUNDING
+from scratchformer.gradcheck.numeric.rounding import output_rounding
 from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
-NUDGES = 3
-"""How often all tensors are moved by one rounding. The effects of a single move may cancel in a sum."""
+NUDGED = 4
+"""How often all tensors and the cotangent are moved by a few roundings. The effects of one move may cancel in a sum."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Point:
 
     Attributes:
         precision: the relative rounding error with which the subject computes.
-        condition: by tensor, how far any element of its gradient moves when all tensors move by one rounding.
-        loss_rounding: how far off the loss may be, as a sum of products each of which is rounded.
+        scatter: by tensor, how far each element of its gradient moves when all inputs move by a few roundings.
+        rounding: of each term of the loss.
         complex_copies: the subject in complex128, at the same values and one rounding away, for the complex step;
             None where its forward pass takes no complex numbers.
     """
@@ -32,12 +35,13 @@ class Point:
     dy: Value
     gradients: Gradients
     precision: float
-    condition: dict[str, float]
-    loss_rounding: float
+    scatter: dict[str, ndarray]
+    rounding: ndarray
+    budget: Budget
     complex_copies: tuple[Subject, Subject] | None = None
 
 
-def starting_point(subject: Subject, seed: int) -> Point:
+def starting_point(subject: Subject, seed: int, effort: Effort = "sample") -> Point:
     """The point at the values that were given, with a random cotangent.
 
     Raises ValueError if the output there is not finite, or changes from call to call.
@@ -45,19 +49,24 @@ def starting_point(subject: Subject, seed: int) -> Point:
     y, _ = subject.forward()
     if not np.isfinite(y).all():
         raise ValueError(f"{subject.name}: its output must be finite, it holds infinities or NaN")
+    budget = budget_for(subject.name, [x.size for x in subject.tensors.values()], effort)
+    began, precision = time.perf_counter(), precision_of(subject)
+    budget.begin((time.perf_counter() - began) / 3)
     dy = cotangent(y, seed)
-    return with_complex_copies(point_at(subject, dy, precision_of(subject)))
+    least = 0.0 if precision <= EPSILON else precision * np.abs(y)
+    rounding = np.abs(dy) * np.maximum(output_rounding(subject, np.array(y), budget), least)
+    return point_at(subject, dy, precision, rounding, budget)
 
 
 def generic_points(point: Point, generator: np.random.Generator) -> Iterator[Point]:
     """Points at generic values nearby, without those where the function is not defined."""
     for copy in generic_copies(point.subject, generator):
         try:
-            there = point_at(copy, point.dy, EPSILON)  # taken to compute in float64
+            there = point_at(copy, point.dy, point.precision, point.rounding, point.budget)
         except Exception:  # outside of the function's domain
             continue
-        if np.isfinite(there.loss_rounding):
-            yield there if point.complex_copies is None else with_complex_copies(there)
+        if all(np.isfinite(dx).all() for dx in there.gradients.values()):
+            yield there
 
 
 def cotangent(y: Value, seed: int) -> Value:
@@ -65,30 +74,29 @@ def cotangent(y: Value, seed: int) -> Value:
     return np.asarray(np.random.default_rng([seed, COTANGENT]).standard_normal(np.shape(y)))[()]
 
 
-def point_at(subject: Subject, dy: Value, precision: float) -> Point:
-    y, backward = subject.forward()
+def point_at(subject: Subject, dy: Value, precision: float, rounding: ndarray, budget: Budget) -> Point:
+    _, backward = subject.forward()
     gradients = {name: dx.copy() for name, dx in backward(np.array(dy)[()]).items()}
-    nudged = [_gradients_or_none(nudged_copy(subject, attempt), dy) for attempt in range(NUDGES)]
-    condition = {
-        name: max((_distance(dx, moved[name]) for moved in nudged if moved is not None), default=0.0)
-        for name, dx in gradients.items()
-    }
-    return Point(subject, dy, gradients, precision, condition, 4 * precision * float(np.abs(dy * y).sum()))
+    scatter = {name: np.zeros(dx.shape) for name, dx in gradients.items()}
+    budget.spent += 1
+    for attempt in range(NUDGED):
+        for name, moved in _nudged_gradients(subject, dy, attempt).items():
+            off = np.abs(moved - gradients[name])
+            scatter[name] = np.fmax(scatter[name], np.where(np.isfinite(off), off, 0.0))
+        budget.spend()
+    return with_complex_copies(Point(subject, dy, gradients, precision, scatter, rounding, budget))
 
 
 def with_complex_copies(point: Point) -> Point:
-    here, nudged = complex_copy(point.subject), complex_copy(nudged_copy(point.subject))
-    return point if here is None or nudged is None else replace(point, complex_copies=(here, nudged))
+    here, moved = complex_copy(point.subject), complex_copy(nudged_copy(point.subject))
+    point.budget.spent += 2
+    return point if here is None or moved is None else replace(point, complex_copies=(here, moved))
 
 
-def _gradients_or_none(subject: Subject, dy: Value) -> Gradients | None:
+def _nudged_gradients(subject: Subject, dy: Value, attempt: int) -> Gradients:
+    """The gradients a few roundings away; none where that is outside of the domain."""
+    moved = nudged({"dy": np.asarray(dy)}, attempt + NUDGED)["dy"][()]
     try:
-        return subject.forward()[1](np.array(dy)[()])
-    except Exception:  # one rounding away may already be outside of the domain
-        return None
-
-
-def _distance(a: ndarray, b: ndarray) -> float:
-    """The largest difference of two elements; 0 if it is not finite, as that says nothing about rounding."""
-    off = float(np.abs(a - b).max(initial=0))
-    return off if np.isfinite(off) else 0.0
+        return nudged_copy(subject, attempt).forward()[1](moved)
+    except Exception:
+        return {}

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from scratchformer.gradcheck.numeric.directions import Direction
 from scratchformer.gradcheck.numeric.oracles import Slope
+
+BY_COMPLEX_STEP, BY_DIFFERENCES = 1e-10, 1e-7
+"""Relative errors up to which a gradient is right, by the complex step and by differences."""
+SAFETY = 10
+"""An oracle may be off by this many times its estimated noise."""
 
 
 @dataclass(frozen=True)
@@ -17,15 +21,19 @@ class Probe:
     Attributes:
         place: the element or the direction.
         analytic: what the gradient says.
+        scatter: how far rounding moves what the gradient says.
         slope: by differences.
         complex_slope: by the complex step, None where that does not apply.
+        complex_noise: how far off it may be.
         terms: the size of the terms that add up along a direction, where they may cancel; 0 for an element.
     """
 
     place: Direction
     analytic: float
+    scatter: float
     slope: Slope
     complex_slope: float | None
+    complex_noise: float
     terms: float
 
     @property
@@ -38,9 +46,43 @@ class Probe:
         return self.slope.value if self.complex_slope is None else self.complex_slope
 
     @property
+    def noise(self) -> float:
+        """How far rounding may move the derivative apart from what the gradient says."""
+        own = self.slope.noise if self.complex_slope is None else self.complex_noise
+        return self.scatter + (own if np.isfinite(own) else 0.0)
+
+    @property
+    def size(self) -> float:
+        """What an error is relative to: the derivative itself, or the terms that add up along a direction."""
+        return float(np.fmax(abs(self.reference), self.terms))
+
+    @property
     def is_decided(self) -> bool:
         """Whether there are differences: some step stays where the function is defined."""
         return bool(np.isfinite(self.slope.value))
+
+    @property
+    def believes_complex_step(self) -> bool:
+        """Whether the complex step is to be believed.
+
+        It is the sharpest oracle for an analytic function, and wrong for any other, perhaps only by a little. So it must
+        agree with differences as far as their noise can tell, and must find no error in a gradient in which sharp
+        differences find none.
+        """
+        if self.complex_slope is None or self.slope.is_kink:
+            return False
+        if not self.is_decided:
+            return True
+        rounded = SAFETY * (self.scatter + self.complex_noise)
+        allowed, noise = BY_COMPLEX_STEP * self.size + rounded, SAFETY * self.slope.noise
+        agrees = abs(self.complex_slope - self.slope.value) <= allowed + noise
+        is_off = abs(self.analytic - self.complex_slope) > allowed
+        is_right_by_differences = abs(self.analytic - self.slope.value) <= noise + rounded
+        is_sharp = noise <= BY_DIFFERENCES * self.size
+        return agrees and not (is_off and is_right_by_differences and is_sharp)
+
+    def by_differences_alone(self) -> "Probe":
+        return replace(self, complex_slope=None, complex_noise=0.0)
 
 
 @dataclass(frozen=True)
@@ -48,17 +90,13 @@ class Probes:
     """The probes of one tensor, either of elements or of directions.
 
     Attributes:
-        condition: how far rounding the inputs moves any of the derivatives.
         taylor_order: of the remainder along the first probe; None if it drowns in rounding.
-        complex_step_applies: to all of the probes; else to none.
     """
 
     probes: Sequence[Probe]
-    condition: float
-    taylor_order: float | None
-    complex_step_applies: bool
+    taylor_order: float | None = None
 
-    @cached_property
+    @property
     def scale(self) -> float:
         """The largest magnitude of a measured derivative."""
         return float(np.nanmax(np.abs([probe.reference for probe in self.probes]), initial=0))
@@ -67,19 +105,19 @@ class Probes:
     def has_kink(self) -> bool:
         return any(probe.slope.is_kink for probe in self.probes)
 
-    def by_differences_alone(self) -> "Probes":
-        """The same probes without the complex step."""
-        probes = [replace(probe, complex_slope=None) for probe in self.probes]
-        return replace(self, probes=probes, complex_step_applies=False)
-
-    def size(self, probe: Probe) -> float:
-        """What an error is relative to: the largest element, or the terms that add up along a direction."""
-        return float(np.maximum(abs(probe.reference), probe.terms)) if probe.terms > 0 else self.scale
+    @property
+    def complex_step_applies(self) -> bool:
+        return all(probe.complex_slope is not None for probe in self.probes)
 
 
 @dataclass(frozen=True)
 class TensorProbes:
-    """The probes of single elements of a tensor, and of directions through it."""
+    """The probes of single elements of a tensor, and of directions through it.
+
+    Attributes:
+        moved: whether the directions were probed at generic values nearby, off the kinks.
+    """
 
     elements: Probes
     directions: Probes
+    moved: bool = False

@@ -1,130 +1,179 @@
 """The main step: derivatives of the loss by some elements of a tensor, and along some directions through it."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.directions import Direction, along, random_direction, size_along, size_classes
-from scratchformer.gradcheck.numeric.paths import best_slope, path_along
+from scratchformer.gradcheck.numeric.epsilon import EPSILON
+from scratchformer.gradcheck.numeric.line import Line, line_along
+from scratchformer.gradcheck.numeric.nearby import Nearby, nearby_gradients
+from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, central_difference, fitted_order
 from scratchformer.gradcheck.numeric.points import Point, generic_points
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.random_streams import PROBES
-from scratchformer.gradcheck.numeric.units import narrow_units, wide_units
-
-Effort = Literal["directions", "sample", "everything"]
+from scratchformer.gradcheck.numeric.units import SMALLEST, own_units
 
 PROBED_WHOLE = 16
 """Of a tensor of up to so many elements each is probed; of a larger one some elements and some directions."""
-NUM_ELEMENTS, NUM_DIRECTIONS = 12, 3
-USUAL_ROUNDING = 1e3
-"""A loss is usually rounded by no more than this many times the rounding of its last sum. More may be a bend."""
-COMPLEX_CROSSING = 1e-3
-"""If a rounding of the inputs moves the complex step by more than this, relative to the largest, it crosses a kink."""
+NUM_ELEMENTS, NUM_DIRECTIONS, MOST_DIRECTIONS = 12, 3, 6
+KEPT_FOR_KINKS = 80
+"""Forward passes that are kept for what is to be done where there are kinks."""
+FOR_A_DIRECTION = 12
+"""Forward passes that are kept for each direction."""
 CROSSING = 1e-6
 """If a rounding of the inputs moves a gradient by more than this, relative to the largest, it crosses a kink."""
+AGREES = 1e-9
+"""Relative difference of gradient and complex step up to which differences need not be sharp."""
 
 
-def probe_tensors(point: Point, seed: int, effort: Effort = "sample") -> dict[str, TensorProbes]:
-    """The probes of every tensor, by its name."""
-    return {
-        name: probe_tensor(point, name, np.random.default_rng([seed, PROBES, i]))
-        for i, name in enumerate(point.gradients)
-    }
+@dataclass(frozen=True)
+class Measured:
+    """What was measured: the probes of every tensor by its name, and gradients nearby if there are kinks."""
+
+    tensors: dict[str, TensorProbes]
+    nearby: Nearby | None
 
 
-def probe_tensor(point: Point, name: str, generator: np.random.Generator) -> TensorProbes:
-    """Probes elements and directions of a tensor; the directions off the kinks, if there are any.
+def probe_tensors(point: Point, seed: int) -> Measured:
+    """Probes every tensor.
 
     Along a direction that runs through kinks of several elements the right gradient need not lie between the slopes to
     both sides, so that a single kink, or tie, would hide what is wrong with all other elements. So directions are then
-    probed at generic values nearby, where forward and backward run anew. If every attempt meets another kink, the first
-    directions are kept, and at their kinks any gradient passes.
+    probed at generic values nearby, too, where forward and backward run anew. If every attempt meets another kink, the
+    first directions are kept, and at their kinks any gradient passes.
     """
-    elements = probe_elements(point, name, generator)
-    directions = probe_directions(point, name, generator)
-    if not (directions.has_kink or elements.has_kink):
-        return TensorProbes(elements, directions)
-    elements = _on_one_side(elements)
+    budget = point.budget
+    kept = KEPT_FOR_KINKS if budget.effort != "directions" else 0
+    tensors = {}
+    for i, name in enumerate(point.gradients):
+        allowance = max(0, budget.left - kept) // (len(point.gradients) - i)
+        tensors[name] = probe_tensor(point, name, np.random.default_rng([seed, PROBES, i]), budget.spent + allowance)
+    kinked = [name for name, probes in tensors.items() if probes.elements.has_kink or probes.directions.has_kink]
+    if kinked:
+        for name, found in _off_the_kinks(point, kinked, np.random.default_rng([seed, PROBES])).items():
+            tensors[name] = replace(tensors[name], directions=found, moved=True)
+    may_lie_on_kinks = any(
+        tensors[name].elements.has_kink or len(tensors[name].elements.probes) < point.gradients[name].size
+        for name in kinked
+    )
+    nearby = nearby_gradients(point) if may_lie_on_kinks and budget.effort != "directions" else None
+    budget.end()
+    return Measured(tensors, nearby)
+
+
+def _off_the_kinks(point: Point, names: Iterable[str], generator: np.random.Generator) -> dict[str, Probes]:
+    """Directions at the first generic point where none of them meets a kink."""
     for there in generic_points(point, generator):
-        found = probe_directions(there, name, generator)
-        if not found.has_kink and all(probe.is_decided for probe in found.probes):
-            return TensorProbes(elements, found)
-    return TensorProbes(elements, _on_one_side(directions))
+        found = {}
+        for name in names:
+            probes = probe_directions(there, name, generator, np.isfinite(there.subject.tensors[name]))
+            if probes.has_kink or not all(probe.is_decided for probe in probes.probes):
+                break
+            found[name] = probes
+        else:
+            return found
+    return {}
 
 
-def probe_elements(point: Point, name: str, generator: np.random.Generator) -> Probes:
+def probe_tensor(point: Point, name: str, generator: np.random.Generator, until: int) -> TensorProbes:
+    """Probes elements and directions of a tensor, until so many forward passes are spent."""
+    x, gradient = point.subject.tensors[name], point.gradients[name]
+    until -= FOR_A_DIRECTION * (1 if x.size <= PROBED_WHOLE else NUM_DIRECTIONS)
+    elements = probe_elements(point, name, generator, until)
+    scatter = point.scatter[name]
+    movable = np.isfinite(x) & (scatter <= CROSSING * np.abs(gradient).max(initial=0))
+    for probe in elements.probes:
+        movable[probe.place] &= not probe.slope.is_kink
+    if not movable.any():
+        movable = np.isfinite(x)
+    return TensorProbes(elements, probe_directions(point, name, generator, movable))
+
+
+def probe_elements(point: Point, name: str, generator: np.random.Generator, until: int) -> Probes:
     """Every element of a small tensor, some of a large one, without infinities, which cannot be moved."""
-    places = [tuple(map(int, index)) for index in np.argwhere(np.isfinite(point.subject.tensors[name]))]
-    if len(places) > PROBED_WHOLE:
-        places = [places[i] for i in np.sort(generator.choice(len(places), NUM_ELEMENTS, replace=False))]
-    return _probes(point, name, places, generator)
+    if point.budget.effort == "directions":
+        return Probes([])
+    x = point.subject.tensors[name]
+    finite = np.flatnonzero(np.isfinite(x))
+    if point.budget.effort == "sample" and len(finite) > PROBED_WHOLE:
+        finite = generator.choice(finite, NUM_ELEMENTS, replace=False, shuffle=False)
+    else:
+        finite = generator.permutation(finite)
+    units, probes = own_units(x), []
+    for i in finite:
+        place = tuple(int(k) for k in np.unravel_index(i, x.shape))
+        probes.append(_probe(point, name, place, units))
+        if point.budget.spent >= until and point.budget.effort == "sample":
+            break
+    return Probes(_by_one_oracle(point, name, sorted(probes, key=lambda probe: probe.place), units))
 
 
-def probe_directions(point: Point, name: str, generator: np.random.Generator) -> Probes:
+def probe_directions(point: Point, name: str, generator: np.random.Generator, movable: ndarray) -> Probes:
     """Random directions, each through the elements of one size class: one for a small tensor, some for a large one.
 
-    There is at least one for each class.
+    There is at least one for each class, but no more than some.
     """
     x = point.subject.tensors[name]
-    classes = size_classes(x)
-    count = max(NUM_DIRECTIONS if x.size > PROBED_WHOLE else 1, len(classes))
-    masks = [classes[i % len(classes)] for i in range(count)] if classes else []
-    return _probes(point, name, [random_direction(mask, generator) for mask in masks], generator)
+    classes = size_classes(x, movable)
+    is_quick = x.size <= PROBED_WHOLE or point.budget.effort == "directions"
+    count = min(max(1 if is_quick else NUM_DIRECTIONS, len(classes)), MOST_DIRECTIONS)
+    units = own_units(x)
+    masks = [classes[-1 - i % len(classes)] for i in range(count)] if classes else []
+    probes = [_probe(point, name, random_direction(mask, generator), units, not i) for i, mask in enumerate(masks)]
+    return Probes(_by_one_oracle(point, name, probes, units), _taylor_order(probes[0]) if probes else None)
 
 
-def _probes(point: Point, name: str, places: Sequence[Direction], generator: np.random.Generator) -> Probes:
-    x, gradient = point.subject.tensors[name], point.gradients[name]
-    units = wide_units(x), narrow_units(x)
-    rounding = point.loss_rounding + _inner_rounding(point, name, generator)
-    probes: list[Probe] = []
-    nudged_slopes: list[float] = []
-    taylor_order = None
-    for place in places:
-        wide, narrow = (path_along(point.subject, point.dy, name, place, of_elements) for of_elements in units)
-        slope, path = best_slope(wide, narrow, rounding)
-        complex_slope = None
-        if point.complex_copies is not None:
-            here, nudged = point.complex_copies
-            complex_slope = path.through(here).complex_slope()
-            nudged_slopes.append(path.through(nudged).complex_slope())
-        if not probes:
-            taylor_order = path.taylor_order(gradient, rounding)
-        analytic, terms = along(gradient, path.direction), size_along(gradient, path.direction)
-        probes.append(Probe(place, analytic, slope, complex_slope, terms))
-    found = Probes(probes, point.condition[name], taylor_order, point.complex_copies is not None)
-    return _with_complex_condition(found, nudged_slopes) if found.complex_step_applies else found
+def _probe(
+    point: Point, name: str, place: Direction, units: ndarray, is_sharp: bool = False, believes: bool = True
+) -> Probe:
+    """Measures one derivative.
 
-
-def _inner_rounding(point: Point, name: str, generator: np.random.Generator) -> float:
-    """How far rounding inside of the function moves the loss.
-
-    In wide units, a function that bends over a small scale of its own seems to be rounded by much. So narrow units are
-    tried, too, if the first finding is unusual, and the smaller one counts.
+    Args:
+        is_sharp: whether differences must be sharp although the complex step agrees with the gradient.
+        believes: whether the complex step is tried.
     """
-    x = point.subject.tensors[name]
-    direction = random_direction(np.isfinite(x), generator)
-    found = np.inf
-    for units in (wide_units(x), narrow_units(x)):
-        found = min(found, path_along(point.subject, point.dy, name, direction, units).rounding())
-        if found <= USUAL_ROUNDING * point.loss_rounding:
-            break
-    return found
+    line = line_along(point.subject, point.dy, name, place, units, point.budget)
+    gradient, scatter = point.gradients[name], point.scatter[name]
+    analytic, terms = along(gradient, line.direction), size_along(gradient, line.direction)
+    rounded = size_along(scatter, line.direction) or along(scatter, line.direction)
+    exact, noise = _complex_slope(point, line) if believes else (None, 0.0)
+    agrees = exact is not None and abs(exact - analytic) <= AGREES * max(abs(exact), terms)
+    expected = exact if agrees and not is_sharp else None
+    slope = central_difference(line.at, line.units, point.rounding, line.finest, expected)
+    return Probe(line.direction, analytic, rounded, slope, exact, noise, terms)
 
 
-def _with_complex_condition(probes: Probes, nudged_slopes: Sequence[float]) -> Probes:
-    """Adds to the condition how far a rounding of the inputs moves the complex step.
+def _complex_slope(point: Point, line: Line) -> tuple[float | None, float]:
+    """The complex step and its noise: how far a rounding of the inputs moves it, and what it is summed up of."""
+    if point.complex_copies is None:
+        return None, 0.0
+    step = max(COMPLEX_STEP * line.own, 2.0**SMALLEST)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+        terms, moved = (np.imag(line.through(copy).at(step * 1j)) / step for copy in point.complex_copies)
+    here = float(np.sum(terms))
+    noise = abs(float(np.sum(moved)) - here) + 4 * EPSILON * float(np.linalg.norm(np.ravel(terms)))
+    return (here, noise) if np.isfinite(here) and np.isfinite(noise) else (None, 0.0)
 
-    If that crosses a kink, the complex step does not apply.
-    """
-    slopes = np.array([probe.complex_slope for probe in probes.probes], float)
-    moves = float(np.abs(slopes - np.array(nudged_slopes, float)).max(initial=0))
-    if moves <= max(COMPLEX_CROSSING * np.abs(slopes).max(initial=0), probes.condition):
-        return replace(probes, condition=max(probes.condition, moves))
-    return probes.by_differences_alone()
+
+def _by_one_oracle(point: Point, name: str, probes: list[Probe], units: ndarray) -> list[Probe]:
+    """The probes, by differences alone if the complex step does not apply to one of them."""
+    if not probes or all(probe.believes_complex_step for probe in probes):
+        return probes
+    return [
+        probe.by_differences_alone()
+        if probe.complex_slope is None or probe.slope.noise <= AGREES * probe.size
+        else _probe(point, name, probe.place, units, believes=False)
+        for probe in probes
+    ]
 
 
-def _on_one_side(probes: Probes) -> Probes:
-    """Sets the condition to 0 if it comes from crossing the kink, and says nothing about rounding."""
-    return probes if probes.condition <= CROSSING * probes.scale else replace(probes, condition=0.0)
+def _taylor_order(probe: Probe) -> float | None:
+    secants = probe.slope.secants
+    return fitted_order(
+        [s.step for s in secants], [s.right for s in secants], probe.analytic, [s.noise * s.step for s in secants]
+    )

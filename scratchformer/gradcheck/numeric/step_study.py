@@ -3,8 +3,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.gradcheck.numeric.budget import Budget
 from scratchformer.gradcheck.numeric.copies import complex_copy
-from scratchformer.gradcheck.numeric.paths import Path
+from scratchformer.gradcheck.numeric.line import Line
 from scratchformer.gradcheck.numeric.points import cotangent
 from scratchformer.gradcheck.numeric.random_streams import STEP_STUDY
 from scratchformer.gradcheck.subjects.subject import Subject
@@ -33,14 +34,14 @@ def step_study(subject: Subject, tensor: str, seed: int = 0) -> StepStudy:
         dy = cotangent(y, seed)
         direction = np.random.default_rng([seed, STEP_STUDY]).standard_normal(subject.tensors[tensor].shape)
         slope = float(np.sum(direction * backward(dy)[tensor]))
-        path = Path(subject, dy, tensor, direction)
-        at_zero = path.at(0.0)
+        line = Line(subject, dy, tensor, direction, 1.0, 0.0, Budget("sample", 0))
+        at_zero = np.sum(line.at(0.0))
         for i, h in enumerate(steps):
-            errors[CENTRAL][i] = abs((path.at(h) - path.at(-h)) / (2 * h) - slope) / abs(slope)
-            errors[TAYLOR][i] = abs(path.at(h) - at_zero - h * slope) / max(abs(at_zero), abs(slope))
+            errors[CENTRAL][i] = abs(np.sum(line.at(h) - line.at(-h)) / (2 * h) - slope) / abs(slope)
+            errors[TAYLOR][i] = abs(np.sum(line.at(h)) - at_zero - h * slope) / max(abs(at_zero), abs(slope))
         copy = complex_copy(subject)
         if copy is not None:
-            path = path.through(copy)
+            line = line.through(copy)
             for i, h in enumerate(steps):
-                errors[COMPLEX][i] = abs(complex(path.at(1j * h)).imag / h - slope) / abs(slope)
+                errors[COMPLEX][i] = abs(np.sum(line.at(1j * h)).imag / h - slope) / abs(slope)
     return StepStudy(steps, errors)

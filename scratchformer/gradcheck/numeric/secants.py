@@ -1,0 +1,65 @@
+"""Has phi a kink at 0? The slopes to both sides approach each other over falling steps only where it is smooth.
+
+Each step is a quarter of the one before. Where phi is smooth, the jump between both slopes falls as the step, to 1 / 4
+each time; at a kink it stays. The limit below leaves room for higher terms.
+"""
+
+from typing import NamedTuple
+
+VISIBLE = 32
+"""A jump counts if it is more than this many times the rounding of a slope."""
+FALLING = 0.3
+"""What is left of a jump at a quarter of the step: at most this where phi is smooth, all of it at a kink."""
+WOULD_SHOW = 0.1
+"""A jump that is not seen is gone if even this share of it would be seen."""
+
+
+class Secants(NamedTuple):
+    """The slopes of phi to the left and to the right of 0, over one step; `noise` is what rounding does to either."""
+
+    step: float
+    left: float
+    right: float
+    noise: float = 0.0
+
+    @property
+    def jump(self) -> float:
+        return abs(self.right - self.left)
+
+    @property
+    def is_visible(self) -> bool:
+        return self.jump > VISIBLE * self.noise
+
+
+class Closing:
+    """Follows the jump over falling steps.
+
+    Attributes:
+        last: the last jump that was seen, 0 if there is none.
+        is_closed: whether phi is smooth over the steps that were seen last.
+    """
+
+    def __init__(self) -> None:
+        self.last, self.is_closed = 0.0, False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a jump was seen that did not fall."""
+        return self.last > 0 and not self.is_closed
+
+    def goes_on(self, secants: Secants) -> bool:
+        """Takes in the next step. False if phi is not smooth over the steps before, which then do not count."""
+        was_closed, before = self.is_closed, self.last
+        if secants.is_visible:
+            self.last = secants.jump
+            self.is_closed = 0 < before and secants.jump <= FALLING * before
+            return self.is_closed or before == 0
+        is_gone = VISIBLE * secants.noise <= WOULD_SHOW * before
+        if before == 0 or is_gone:
+            self.last, self.is_closed = 0.0, True
+            return was_closed or before == 0
+        return True
+
+    def share_that_tells(self, secants: Secants) -> float:
+        """The smallest share of a step over which `WOULD_SHOW` of its jump is still seen."""
+        return VISIBLE * secants.noise / (WOULD_SHOW * secants.jump)

@@ -1,0 +1,50 @@
+"""What counts in the table, by derivatives in 60 digits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from mpmath import mp, mpf
+from numpy import ndarray
+
+from tests.gradcheck.table.functions import Function
+from tests.gradcheck.table.numbers import EXACT
+
+mp.dps = 60
+STEP = mpf(10) ** -22
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The derivatives of sum(dy * y): of each element the slope, NaN where those to both sides differ.
+
+    Attributes:
+        sensitivity: how far the slope moves when all inputs move by one rounding.
+    """
+
+    slope: ndarray
+    sensitivity: ndarray
+
+
+def truth(function: Function, x: ndarray, dy: ndarray) -> Truth:
+    slope, moved = (_slopes(function, at, dy) for at in (x, x * (1 + 2.0**-52 * np.where(np.arange(x.size).reshape(x.shape) % 2, 1, -1))))
+    off = np.nan_to_num(np.abs(moved - slope))
+    return Truth(slope, off)
+
+
+def _slopes(function: Function, x: ndarray, dy: ndarray) -> ndarray:
+    at = np.array([mpf(float(v)) for v in x.flat], object).reshape(x.shape)
+    cotangent = np.array([mpf(float(v)) for v in np.asarray(dy).flat], object).reshape(np.shape(dy))
+
+    def phi(index: tuple[int, ...], h: mpf) -> mpf:
+        moved = at.copy()
+        moved[index] += h
+        return mp.fsum(np.asarray(cotangent * function.forward(EXACT, moved), object).flat)
+
+    here = phi((0,) * x.ndim, mpf(0))
+    slopes = np.full(x.shape, np.nan)
+    for index in np.ndindex(x.shape):
+        h = STEP * max(abs(at[index]), mpf(10) ** -12)
+        right, left = (phi(index, h) - here) / h, (here - phi(index, -h)) / h
+        if abs(right - left) <= mpf(10) ** -15 * max(abs(left), abs(right), mpf(10)**-30):
+            slopes[index] = float((right + left) / 2)
+    return slopes

@@ -1,0 +1,132 @@
+"""Counts false alarms and misses of the checker over functions x regimes x the right gradient and four spoiled ones.
+
+    python -m tests.gradcheck.table.run [--only NAME] [--verbose]
+
+A cell counts if 60 digits say that the gradient exists and that the function's own formula is right there, for a spoiled
+gradient also that the mistake changes an element by more than rounding does.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy import ndarray
+
+from scratchformer.gradcheck import check_op
+from scratchformer.gradcheck.numeric.points import cotangent
+from tests.gradcheck.table.functions import FUNCTIONS, Function
+from tests.gradcheck.table.judge import truth
+from tests.gradcheck.table.regimes import REGIMES, values
+
+
+def largest(dx: ndarray) -> ndarray:
+    dx.flat[np.abs(dx).argmax()] *= 1.01
+    return dx
+
+
+def smallest(dx: ndarray) -> ndarray:
+    if dx.any():
+        dx.flat[np.where(dx == 0, np.inf, np.abs(dx)).argmin()] *= 1.5
+    return dx
+
+
+SPOILINGS: dict[str, Callable[[ndarray], ndarray]] = {
+    "all too large by a ten thousandth": lambda dx: dx * 1.0001,
+    "the largest too large by a hundredth": largest,
+    "the smallest half too large": smallest,
+    "rolled by one": lambda dx: np.roll(dx, 1),
+}
+RIGHT = "right"
+
+
+@dataclass(frozen=True)
+class Cell:
+    function: Function
+    regime: str
+    spoiling: str
+    x: ndarray
+
+    def op(self, x: ndarray) -> tuple:
+        y, backward = self.function.op(x)
+        if self.spoiling == RIGHT:
+            return y, backward
+        return y, lambda dy: SPOILINGS[self.spoiling](np.array(backward(dy)))
+
+
+def cells(function: Function, regime: str, seed: int) -> Iterator[Cell | str]:
+    """The cells that count, or the reasons why they do not."""
+    x = values(regime, function.domain, seed)
+    with np.errstate(all="ignore"):
+        try:
+            y, backward = function.op(x)
+            dy = cotangent(y, 0)
+            dx = np.asarray(backward(dy))
+            if not (np.isfinite(y).all() and np.isfinite(dx).all()):
+                raise OverflowError
+            exact = truth(function, x, dy)
+        except (ArithmeticError, ValueError, TypeError, np.linalg.LinAlgError):
+            yield from ["undefined"] * (1 + len(SPOILINGS))
+            return
+        exists = np.isfinite(exact.slope)
+        off = np.where(exists, np.abs(dx - exact.slope), 0)
+        if (off > 1e-6 * np.abs(np.nan_to_num(exact.slope)) + 100 * exact.sensitivity + 1e-15 * np.abs(dx).max()).any():
+            yield from ["formula imprecise"] * (1 + len(SPOILINGS))
+            return
+        if not dx.any() and not np.nan_to_num(exact.slope).any():
+            yield from ["vacuous"] * (1 + len(SPOILINGS))
+            return
+        yield Cell(function, regime, RIGHT, x) if exists.all() or function.name in LIMITS else "kink"
+        for spoiling, spoil in SPOILINGS.items():
+            change = np.where(exists, np.abs(spoil(dx.copy()) - dx), 0)
+            noticeable = change > 1000 * (off + exact.sensitivity) + 1e-5 * np.abs(dx)
+            yield Cell(function, regime, spoiling, x) if noticeable.any() else "changes nothing"
+
+
+LIMITS = {"relu", "abs", "hard clip", "max", "sort"}
+"""Functions whose formula is a mean of limits where the gradient does not exist."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=None)
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    start, counts, seconds = time.perf_counter(), Counter[str](), 0.0
+    warnings.simplefilter("ignore")
+    for function in FUNCTIONS[: options.first]:
+        if options.only and options.only != function.name:
+            continue
+        told: list[str] = []
+        for regime in REGIMES:
+            for seed in range(options.seeds):
+                for cell in cells(function, regime, seed):
+                    if isinstance(cell, str):
+                        counts[cell] += 1
+                        continue
+                    began = time.perf_counter()
+                    report = check_op(cell.op, cell.x, contract=False)
+                    seconds += time.perf_counter() - began
+                    verdict = report.findings[0].verdict
+                    failed = (not report.passed) if cell.spoiling == RIGHT else report.passed
+                    kind = "false alarm" if cell.spoiling == RIGHT else "miss"
+                    counts[kind if failed else f"ok: {verdict}"] += 1
+                    if failed:
+                        told.append(f"    {kind}: {regime}, seed {seed}, {cell.spoiling}: {verdict}")
+                        if options.verbose:
+                            print(report, cell.x, sep="\n")
+        print(function.name, "ok" if not told else f"{len(told)} failures", *told, sep="\n", flush=True)
+    print(f"{time.perf_counter() - start:.0f} s, of which the checker {seconds:.0f} s")
+    for kind, count in sorted(counts.items()):
+        print(f"{count:7} {kind}")
+    sys.exit(counts["false alarm"] + counts["miss"] > 0)
+
+
+if __name__ == "__main__":
+    main()
