@@ -163,8 +163,8 @@ def entries_to_check(config: Config) -> list[Entry]:
 def check_entries(entries: Sequence[Entry], examples: int, regimes: Sequence[Regime]) -> Iterator[Tally]:
     """Checks entries in as many processes as there are cores, and yields each tally as soon as it is known.
 
-    Those that take longest begin first, so that no core waits for a last one. A single entry is checked in this process.
-    Only its tally keeps the subjects, which no process can send.
+    Those that take longest begin first, so that no core waits for a last one. A single entry is checked in this
+    process. Only its tally keeps the subjects, which no process can send.
     """
     if len(entries) == 1:
         yield check_entry(entries[0], examples or EXAMPLES[entries[0].room], regimes)
