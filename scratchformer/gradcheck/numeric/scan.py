@@ -12,7 +12,6 @@ from scratchformer.gradcheck.numeric.directions import Direction, along
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.points import Point
 from scratchformer.gradcheck.numeric.random_streams import SCAN
-from scratchformer.gradcheck.numeric.units import finite_sizes
 from scratchformer.gradcheck.subjects.subject import Value
 
 MOST = 1024
@@ -119,7 +118,8 @@ class _Ruler:
         if self.is_analytic and point.complex_copies is not None:
             self.subject = point.complex_copies[0]
         self.steps = STEPS if point.precision <= EPSILON else STEPS_IN_FLOAT32
-        sizes = finite_sizes(point.subject.tensors[name])
+        x = point.subject.tensors[name]
+        sizes = np.abs(np.where(np.isfinite(x), x, 0.0))
         usual = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 1.0
         self.units = np.where(sizes > 0, np.minimum(sizes, 1.0), min(usual, 1.0))
 
