@@ -34,7 +34,7 @@ from scratchformer.runs.command_line import Range, check_ranges, one_sentence_er
 PROG = "python -m scratchformer gradcheck"
 EXAMPLES = {"ops": 30, "layers": 5, "models": 1, "optim": 30}
 """By room: with so many examples of each, everything is checked within two minutes on two cores."""
-SECONDS = {"ops": 0.06, "layers": 0.4, "models": 6.0, "optim": 0.002}
+SECONDS = {"ops": 0.03, "layers": 0.4, "models": 2.8, "optim": 0.001}
 """By room: how long an example takes on one core, for the estimate."""
 HEADER = ("", "examples", "central", "complex step", "Taylor", "verdict")
 
@@ -163,8 +163,8 @@ def entries_to_check(config: Config) -> list[Entry]:
 def check_entries(entries: Sequence[Entry], examples: int, regimes: Sequence[Regime]) -> Iterator[Tally]:
     """Checks entries in as many processes as there are cores, and yields each tally as soon as it is known.
 
-    Those that take longest begin first, so that no core waits for a last one. A single entry is checked in this process.
-    Only its tally keeps the subjects, which no process can send.
+    Those that take longest begin first, so that no core waits for a last one. A single entry is checked in this
+    process. Only its tally keeps the subjects, which no process can send.
     """
     if len(entries) == 1:
         yield check_entry(entries[0], examples or EXAMPLES[entries[0].room], regimes)

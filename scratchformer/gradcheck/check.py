@@ -20,7 +20,7 @@ from scratchformer.gradcheck.judgement.in_hypothesis import note_time
 from scratchformer.gradcheck.judgement.report import Contract, Finding, OracleErrors, Report
 from scratchformer.gradcheck.judgement.verdicts import judge
 from scratchformer.gradcheck.numeric.budget import Effort
-from scratchformer.gradcheck.numeric.epsilon import EPSILON
+from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT32_EPSILON
 from scratchformer.gradcheck.numeric.points import Point, starting_point
 from scratchformer.gradcheck.numeric.probing import probe_tensors
 from scratchformer.gradcheck.promises.promises import broken_promises
@@ -179,14 +179,16 @@ def _judged(point: Point, changing: Mapping[str, str], seed: int, zero: Zero) ->
     """A finding for each tensor. A gradient that changes from call to call is wrong, and is not measured."""
     steady = replace(point, gradients={name: dx for name, dx in point.gradients.items() if name not in changing})
     judged = judge(steady, probe_tensors(steady, seed), zero) if steady.gradients else []
-    findings = {finding.tensor: _to_float32(finding) if point.precision > EPSILON else finding for finding in judged}
+    findings = {finding.tensor: _to_precision(finding, point.precision) for finding in judged}
     findings |= {name: Finding(name, "wrong", OracleErrors(), seen) for name, seen in changing.items()}
     return [findings[name] for name in point.gradients]
 
 
-def _to_float32(finding: Finding) -> Finding:
-    is_right = finding.verdict in ("right", "noisy")
-    return replace(finding, verdict="right to float32") if is_right else finding
+def _to_precision(finding: Finding, precision: float) -> Finding:
+    """The finding, right as far as a function can tell that computes in less than float64."""
+    if precision <= EPSILON or finding.verdict not in ("right", "noisy"):
+        return finding
+    return replace(finding, verdict="right to float32" if precision <= FLOAT32_EPSILON else "right to float16")
 
 
 def check_zero(name: str, zero: Mapping[str, str], tensors: Mapping[str, ndarray]) -> None:

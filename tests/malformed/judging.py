@@ -123,9 +123,9 @@ def is_plain(array: np.ndarray, hint: Any) -> bool:
 
 
 def accepts_bool(hint: Any) -> bool:
-    """Whether True is meant by a hint itself, not by an `int` in it."""
+    """Whether True or False is meant by a hint itself, not by an `int` in it."""
     parts = [part for part in get_args(hint) if not isinstance(part, list)]
-    return hint in (bool, Any, object) or any(map(accepts_bool, parts)) or (True in parts and hint is not int)
+    return hint in (bool, Any, object) or any(isinstance(part, bool) or accepts_bool(part) for part in parts)
 
 
 def is_dtype_hint(hint: Any) -> bool:

@@ -870,7 +870,7 @@ def finding() -> gradcheck.Finding:
     return gradcheck.check_op(ops.softmax, normal(2, 2)).findings[0]
 
 
-CHECKED = {"seed": 0, "zero": dict, "contract": True}
+CHECKED = {"seed": 0, "zero": dict, "contract": "advice", "effort": "sample"}
 GRADCHECK: dict[str, Recipe] = {
     "gradcheck.check_op": new(
         gradcheck, "check_op", op=ops.softmax, name="softmax", **CHECKED, **{"*arguments": lambda: [normal(2, 2)]}
@@ -892,13 +892,21 @@ GRADCHECK: dict[str, Recipe] = {
         gradient=doubled,
         seed=0,
         zero=dict,
+        effort="sample",
         **{"*arrays": lambda: [normal(2)]},
     ),
     "gradcheck.Finding": new(
         gradcheck, "Finding", tensor="a", verdict="right", errors=lambda: finding().errors, message="a"
     ),
     "gradcheck.Report": new(
-        gradcheck, "Report", name="a", findings=lambda: [finding()], broken_promises=["a"], example="a", subject=None
+        gradcheck,
+        "Report",
+        name="a",
+        findings=lambda: [finding()],
+        broken_promises=["a"],
+        example="a",
+        subject=None,
+        contract="advice",
     ),
 }
 FREQUENCIES = {"d": 4, "base": 100.0, "factor": 2.0, "original_context": 8}

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.comparison import Comparison
 from scratchformer.gradcheck.judgement.factors import factor_said, ratio_shown
-from scratchformer.gradcheck.numeric.precision import fits
+from scratchformer.gradcheck.numeric.precision import holds_all
 
 EXACT = 1e-12
 """Relative difference of two results of backward that are the same."""
@@ -225,7 +225,7 @@ def few_digits(compared: Comparison) -> str:
     if not relative.size or worst > SMALL:
         return ""
     for dtype, bits in (("float16", 11), ("float32", 24)):
-        if fits(compared.scan.gradient, bits) and not fits(compared.scan.gradient, 6):
+        if holds_all(compared.scan.gradient, bits):
             return f"it is off by up to {worst:.0e}, and holds no more digits than {dtype}: is that used in backward?"
     if (relative >= 0).all() or (relative <= 0).all():
         way = "large" if (relative >= 0).all() else "small"

@@ -47,6 +47,6 @@ def note_time(name: str, seconds: float) -> None:
     deadline = settings.default.deadline if settings.default else None
     if deadline is not None and seconds > deadline.total_seconds() / 2:
         hypothesis.note(
-            f"{name}: this check took {seconds:.2f} s of the {deadline.total_seconds():.2g} s until the deadline: write "
+            f"{name}: this check took {seconds:.2f} s of {deadline.total_seconds():.2g} s until the deadline: write "
             '@settings(deadline=None), or give contract=False or effort="directions" to take less'
         )

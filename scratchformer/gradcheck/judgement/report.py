@@ -8,8 +8,9 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck.judgement import in_hypothesis
 from scratchformer.gradcheck.subjects.subject import Subject
 
-Verdict = Literal["right", "right to float32", "zero", "kink", "noisy", "vacuous", "wrong"]
-PASSED: tuple[Verdict, ...] = ("right", "right to float32", "zero", "kink", "noisy")
+Verdict = Literal["right", "right to float32", "right to float16", "zero", "kink", "noisy", "vacuous", "wrong"]
+PASSED: tuple[Verdict, ...] = ("right", "right to float32", "right to float16", "zero", "kink", "noisy")
+TO_PRECISION: tuple[Verdict, ...] = ("right to float16", "right to float32")
 Contract = Literal["advice", "required", False]
 """Whether broken promises are said, fail the check, or are not looked for."""
 
@@ -45,7 +46,7 @@ class Finding:
     The verdict is one of
 
     - "right";
-    - "right to float32": it is right as far as a function can tell that computes in float32;
+    - "right to float32", "right to float16": it is right as far as a function can tell that computes in this precision;
     - "zero": the gradient is zero by mathematics, as was declared;
     - "kink": it lies between the slopes to both sides of a kink, and no single value is right there;
     - "noisy": it is right as far as the oracles can tell, but their noise is large;
@@ -123,7 +124,7 @@ class Report:
         elif "vacuous" in verdicts:
             of_gradients = "PROVES NOTHING"
         else:
-            of_gradients = "right to float32" if "right to float32" in verdicts else "right"
+            of_gradients = next((verdict for verdict in TO_PRECISION if verdict in verdicts), "right")
         if not self.broken_promises:
             return of_gradients
         return f"{'gradients ' if of_gradients.startswith('right') else ''}{of_gradients}; contract broken"

@@ -7,7 +7,16 @@ from statistics import median
 
 from scratchformer.gradcheck.judgement.report import PASSED, Finding, OracleErrors, Report, Verdict
 
-STRENGTH: tuple[Verdict, ...] = ("wrong", "right", "right to float32", "kink", "noisy", "zero", "vacuous")
+STRENGTH: tuple[Verdict, ...] = (
+    "wrong",
+    "right",
+    "right to float32",
+    "right to float16",
+    "kink",
+    "noisy",
+    "zero",
+    "vacuous",
+)
 """The first of these verdicts that any example got holds for all: one wrong gradient is enough, and so is one proof."""
 
 

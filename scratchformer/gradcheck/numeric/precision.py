@@ -1,24 +1,29 @@
 """Does a subject compute in float64 all the way?"""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.numeric.copies import generic_copies
-from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT32_EPSILON
+from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT16_EPSILON, FLOAT32_EPSILON
 from scratchformer.gradcheck.numeric.random_streams import PRECISION
 from scratchformer.gradcheck.subjects.subject import Subject
 
 SAME_OUTPUT = 1e-10
 """Two outputs for one input may differ by this share of the largest: sums may be taken in another order."""
-FLOAT32_BITS = 24
-SIMPLE_BITS = 12
-"""Numbers of so few bits, such as the 1 of a saturated function, look the same in either precision."""
+BITS = {FLOAT16_EPSILON: 11, FLOAT32_EPSILON: 24}
+"""Of a significand. Numbers of half as many, such as the 1 of a saturated function, look the same in any precision."""
+CANCELLED = 2.0**-24
+"""Smaller outputs may have lost digits where numbers of about 1 cancel."""
+MOVE = 1e-2
+MOST = 10_000
+"""So many outputs are enough to look at."""
 
 
 def precision_of(subject: Subject) -> float:
     """The relative rounding error of a subject in float64: that of float32 if its numbers pass through float32.
 
-    They do if float32 can hold every output, although the inputs were drawn at random in float64.
+    They do if float32 can hold every output, although the inputs were drawn at random in float64. The same for float16.
 
     Raises ValueError if the same input gives two outputs.
     """
@@ -29,18 +34,34 @@ def precision_of(subject: Subject) -> float:
         )
     if y.dtype == np.float32:
         return FLOAT32_EPSILON
-    try:
-        copy = next(generic_copies(subject, np.random.default_rng(PRECISION)))
-        there = np.asarray(copy.forward()[0])
-    except Exception:  # the generic values may lie outside of its domain
-        return EPSILON
-    changed = there[there != y] if there.shape == y.shape else there
-    return FLOAT32_EPSILON if fits_float32(changed) else EPSILON
+    changed = np.concatenate([np.zeros(0), *_outputs_nearby(subject, y)])
+    return next((epsilon for epsilon, bits in BITS.items() if holds_all(changed, bits)), EPSILON)
+
+
+def _outputs_nearby(subject: Subject, y: ndarray) -> Iterator[ndarray]:
+    """What the outputs become at random inputs, near the given ones relative to 1, and relative to their own size."""
+    generator = np.random.default_rng(PRECISION)
+    for least in (1.0, 0.0):
+        copy = subject.astype(np.float64)
+        for x in copy.tensors.values():
+            size = np.where(np.isfinite(x), np.maximum(np.abs(x), least), 0.0)
+            x += MOVE * size * generator.standard_normal(x.shape)
+        try:
+            there = np.asarray(copy.forward()[0])
+        except Exception:  # outside of its domain
+            continue
+        if there.shape == y.shape:
+            there, before = there.flat[:MOST], y.flat[:MOST]
+            yield there[(there != before) & np.isfinite(there) & (np.abs(there) > CANCELLED)]
+
+
+def holds_all(values: ndarray, bits: int) -> bool:
+    """Whether a significand of so many bits holds each of the numbers, of which one at least is not simple."""
+    return fits(values, bits) and not fits(values, bits // 2)
 
 
 def fits_float32(values: ndarray) -> bool:
-    """Whether float32 holds each of the numbers, of which one at least is not simple."""
-    return fits(values, FLOAT32_BITS) and not fits(values, SIMPLE_BITS)
+    return holds_all(values, BITS[FLOAT32_EPSILON])
 
 
 def fits(values: ndarray, bits: int) -> bool:

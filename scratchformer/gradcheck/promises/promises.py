@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from scratchformer.gradcheck.numeric.epsilon import EPSILON
+from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT32_EPSILON
 from scratchformer.gradcheck.numeric.points import Point
 from scratchformer.gradcheck.promises import arithmetic, calls, storage
 from scratchformer.gradcheck.promises.same_gradients import fresh
@@ -52,7 +52,8 @@ def broken_promises(point: Point, seed: int, is_required: bool) -> list[str]:
     tests |= {promise: partial(_in_time, test, seconds) for promise, test in PROMISES_IN_FLOAT32.items()}
     broken = []
     if point.precision > EPSILON and y.dtype == np.float64:  # else the promise of dtypes says it
-        broken.append(f"of float64 inputs the output has no more digits than float32 holds (promised: {IN_FLOAT64})")
+        dtype = "float32" if point.precision <= FLOAT32_EPSILON else "float16"
+        broken.append(f"of float64 inputs the output has no more digits than {dtype} holds (promised: {IN_FLOAT64})")
     for promise, test in tests.items():
         try:
             seen = test(point.subject.astype(np.float64), fresh(point.dy), seed)
