@@ -10,6 +10,10 @@ from scratchformer.gradcheck.subjects.subject import Gradients, Value
 
 EXPLAINED, EXPLAINED_TO_FLOAT32 = 1e-3, 0.05
 """A hint may leave this share of the error unexplained."""
+EXACT = 1e-12
+"""Relative difference of two results of backward that are the same."""
+SMALL = 1e-3
+"""Relative errors up to this come from a constant or from rounding, and not from a term."""
 TOO_SMALL = 1e-3
 """No ratio is taken to an element that is smaller than this, relative to the largest."""
 ROUNDED = {True: 1e-12, False: 1e-9}
