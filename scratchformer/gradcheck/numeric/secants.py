@@ -28,7 +28,7 @@ class Secants(NamedTuple):
 
     @property
     def is_visible(self) -> bool:
-        return self.jump > VISIBLE * self.noise
+        return bool(self.jump > VISIBLE * self.noise)
 
 
 class Closing:
@@ -62,4 +62,4 @@ class Closing:
 
     def share_that_tells(self, secants: Secants) -> float:
         """The smallest share of a step over which `WOULD_SHOW` of its jump is still seen."""
-        return VISIBLE * secants.noise / (WOULD_SHOW * secants.jump)
+        return VISIBLE * secants.noise / (WOULD_SHOW * self.last)
