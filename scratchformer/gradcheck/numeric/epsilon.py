@@ -4,3 +4,4 @@ import numpy as np
 
 EPSILON = float(np.finfo(np.float64).eps)
 FLOAT32_EPSILON = float(np.finfo(np.float32).eps)
+FLOAT16_EPSILON = float(np.finfo(np.float16).eps)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.numeric.budget import Budget, Effort, budget_for
+from scratchformer.gradcheck.numeric.budget import Budget
 from scratchformer.gradcheck.numeric.copies import complex_copy, generic_copies, nudged, nudged_copy
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.precision import precision_of
@@ -15,6 +15,7 @@ from scratchformer.gradcheck.numeric.random_streams import COTANGENT
 from scratchformer.gradcheck.numeric.rounding import OUTPUT, measured_rounding
 from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
+PASSES_FOR_PRECISION = 3
 NUDGED = 4
 """How often all tensors and the cotangent are moved by a few roundings. The effects of one move may cancel in a sum."""
 
@@ -44,7 +45,7 @@ class Point:
     complex_copies: tuple[Subject, Subject] | None = None
 
 
-def starting_point(subject: Subject, seed: int, effort: Effort = "sample") -> Point:
+def starting_point(subject: Subject, seed: int) -> Point:
     """The point at the values that were given, with a random cotangent.
 
     Raises ValueError if the output there is not finite, or changes from call to call.
@@ -52,9 +53,8 @@ def starting_point(subject: Subject, seed: int, effort: Effort = "sample") -> Po
     y, _ = subject.forward()
     if not np.isfinite(y).all():
         raise ValueError(f"{subject.name}: its output must be finite, it holds infinities or NaN")
-    budget = budget_for(subject.name, [x.size for x in subject.tensors.values()], effort)
     began, precision = time.perf_counter(), precision_of(subject)
-    budget.begin((time.perf_counter() - began) / 3)
+    budget = Budget(subject.name, (time.perf_counter() - began) / PASSES_FOR_PRECISION, PASSES_FOR_PRECISION + 1)
     return point_at(subject, cotangent(y, seed), precision, budget)
 
 

@@ -4,21 +4,22 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.copies import generic_copies
-from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT32_EPSILON
+from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT16_EPSILON, FLOAT32_EPSILON
 from scratchformer.gradcheck.numeric.random_streams import PRECISION
 from scratchformer.gradcheck.subjects.subject import Subject
 
 SAME_OUTPUT = 1e-10
 """Two outputs for one input may differ by this share of the largest: sums may be taken in another order."""
-FLOAT32_BITS = 24
-SIMPLE_BITS = 12
-"""Numbers of so few bits, such as the 1 of a saturated function, look the same in either precision."""
+BITS = {FLOAT16_EPSILON: 11, FLOAT32_EPSILON: 24}
+SIMPLE = 3
+"""Numbers of so few bits less, such as the 1 of a saturated function, look the same in either precision."""
 
 
 def precision_of(subject: Subject) -> float:
-    """The relative rounding error of a subject in float64: that of float32 if its numbers pass through float32.
+    """The relative rounding error of a subject in float64: that of float32 or float16 if its numbers pass
+    through these.
 
-    They do if float32 can hold every output, although the inputs were drawn at random in float64.
+    They do if such numbers can hold every output, although the inputs were drawn at random in float64.
 
     Raises ValueError if the same input gives two outputs.
     """
@@ -35,7 +36,10 @@ def precision_of(subject: Subject) -> float:
     except Exception:  # the generic values may lie outside of its domain
         return EPSILON
     changed = there[there != y] if there.shape == y.shape else there
-    return FLOAT32_EPSILON if _fits(changed, FLOAT32_BITS) and not _fits(changed, SIMPLE_BITS) else EPSILON
+    for epsilon, bits in BITS.items():
+        if _fits(changed, bits):
+            return EPSILON if _fits(changed, bits - SIMPLE) else epsilon
+    return EPSILON
 
 
 def _fits(values: ndarray, bits: int) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.gradcheck.numeric.budget import Effort
 from scratchformer.gradcheck.numeric.directions import Direction, along, random_direction, size_along, size_classes
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.line import Line, line_along
@@ -40,7 +41,7 @@ class Measured:
     nearby: Nearby | None
 
 
-def probe_tensors(point: Point, seed: int) -> Measured:
+def probe_tensors(point: Point, seed: int, effort: Effort = "sample") -> Measured:
     """Probes every tensor.
 
     Along a direction that runs through kinks of several elements the right gradient need not lie between the slopes to
@@ -49,6 +50,7 @@ def probe_tensors(point: Point, seed: int) -> Measured:
     first directions are kept, and at their kinks any gradient passes.
     """
     budget = point.budget
+    budget.begin(effort, [point.subject.tensors[name].size for name in point.gradients])
     kept = KEPT_FOR_KINKS if budget.effort != "directions" else 0
     tensors = {}
     for i, name in enumerate(point.gradients):
