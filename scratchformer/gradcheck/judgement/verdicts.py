@@ -34,7 +34,9 @@ def judge(point: Point, measured: Measured, zero: Mapping[str, str]) -> list[Fin
     shapes = {name: x.shape for name, x in point.subject.tensors.items()} | {"the output": np.shape(point.dy)}
     beyond = _beyond_limits(measured)
     return [
-        _judge_tensor(_Claim(gradient, point.scatter[name], zero.get(name), beyond.get(name, "")), name, measured, shapes)
+        _judge_tensor(
+            _Claim(gradient, point.scatter[name], zero.get(name), beyond.get(name, "")), name, measured, shapes
+        )
         for name, gradient in point.gradients.items()
     ]
 
@@ -105,7 +107,10 @@ def _verdict(claim: _Claim, probes: TensorProbes, errors: Sequence[Errors], shap
         return "noisy", UNDEFINED
     is_zero = _is_zero(probes)
     if claim.reason is not None and not is_zero:
-        return "wrong", f"it was declared zero ({claim.reason}), but the true gradient reaches {probes.elements.scale:.3g}"
+        return (
+            "wrong",
+            f"it was declared zero ({claim.reason}), but the true gradient reaches {probes.elements.scale:.3g}",
+        )
     if claim.reason is not None and not claim.returns_zero:
         return "wrong", f"it must be zero ({claim.reason}), it reaches {np.abs(gradient).max():.3g}"
     if claim.reason is not None:

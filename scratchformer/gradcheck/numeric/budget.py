@@ -60,7 +60,9 @@ class Budget:
         self.spent += 1
         if self.is_long and (now := time.monotonic()) - self.told > 1:
             self.told = now
-            print(f"\r{self.name}: {self.spent} of up to {self.total} forward passes", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{self.name}: {self.spent} of up to {self.total} forward passes", end="", file=sys.stderr, flush=True
+            )
 
     def end(self) -> None:
         if self.is_long:

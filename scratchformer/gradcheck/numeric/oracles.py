@@ -92,7 +92,9 @@ def central_difference(
     at_zero = np.asarray(phi(0.0))
     moved = np.zeros(at_zero.shape, bool)
     studies = [
-        Differences(phi, at_zero, moved, rounding, [float(unit * step) for step in STEPS if unit * step >= finest], expected)
+        Differences(
+            phi, at_zero, moved, rounding, [float(unit * step) for step in STEPS if unit * step >= finest], expected
+        )
         for unit in np.atleast_1d(units)
     ]
     for study in studies:

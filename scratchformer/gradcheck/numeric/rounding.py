@@ -2,7 +2,9 @@
 
 Over equal moves so small that a number is as good as a parabola of them, its third differences hold nothing but rounding.
 They are taken over moves of several sizes, and the smallest ones count over which a number changes at all: over smaller
-moves, what would change was lost inside.
+moves, what would change was lost inside. If all that it changes by is about what larger moves find for its rounding,
+that counts, as a few equal roundings may happen to lie on a line. Nor is it less than half of the grain of the changes,
+the largest number that all of them are multiples of.
 
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
@@ -28,11 +30,17 @@ WEIGHTS = np.array([(1, -3, 3, -1, 0), (0, 1, -3, 3, -1), (1, -4, 6, -4, 1)]).T
 """Of five numbers in their third and fourth differences."""
 VARIANCES = (WEIGHTS**2).sum(axis=0)
 """How much larger than that of one number the variance of a difference is."""
+LARGE = 100_000
+"""Of more numbers only one difference is taken, to save memory."""
+ALIKE = 8
+"""Within this factor, a change is about the size of a rounding."""
 JUMPS = 1e-6
 """What is more than this share of the largest value that a number takes is no rounding: the number jumps."""
 
 
-def measured_rounding(subject: Subject, y: Value, dy: Value, gradients: Gradients, budget: Budget) -> dict[str, ndarray]:
+def measured_rounding(
+    subject: Subject, y: Value, dy: Value, gradients: Gradients, budget: Budget
+) -> dict[str, ndarray]:
     """The rounding of the output and of each gradient, by tensor, as standard deviations.
 
     A number that never changes may have lost all that would change: where an activation is saturated, say. Then it is
@@ -46,14 +54,17 @@ def measured_rounding(subject: Subject, y: Value, dy: Value, gradients: Gradient
     directions = {name: generator.standard_normal(x.shape) for name, x in subject.tensors.items()}
     here = {OUTPUT: np.asarray(y), **gradients}
     at_zero, copy = _joined(here), subject.astype(np.float64)
-    found, largest = np.full(len(at_zero), np.nan), np.abs(at_zero)
+    found, coarser, largest = np.full(len(at_zero), np.nan), np.zeros(len(at_zero)), np.abs(at_zero)
+    weights_of_each = WEIGHTS if len(at_zero) <= LARGE else WEIGHTS[:, -1:]
     for share, least in scales:
         moves = {
             name: _exact(share * np.maximum(unit, least) * directions[name], subject.tensors[name])
             for name, unit in own.items()
         }
-        differences, changes, last = np.zeros((3, len(at_zero))), np.zeros(len(at_zero), np.int8), None
-        for i, weights in enumerate(WEIGHTS):
+        differences = np.zeros((weights_of_each.shape[1], len(at_zero)))
+        changes, change, last = np.zeros(len(at_zero), np.int8), np.zeros(len(at_zero)), None
+        grain = np.full(len(at_zero), np.inf)
+        for i, weights in enumerate(weights_of_each):
             for name, x in subject.tensors.items():
                 copy.tensors[name][...] = x + (i - 2) * moves[name]
             numbers = at_zero if i == 2 else _numbers(copy, dy, budget)
@@ -61,13 +72,20 @@ def measured_rounding(subject: Subject, y: Value, dy: Value, gradients: Gradient
                 break
             for difference, weight in zip(differences, weights, strict=True):
                 difference += weight * numbers
-            changes += numbers != last if last is not None else 0
+            if last is not None:
+                changes += numbers != last
+                change = np.fmax(change, np.abs(numbers - last))
+                grain = np.fmin(grain, _grain(numbers - last))
             largest = np.fmax(largest, np.abs(numbers))
             last = numbers
         else:
-            off = np.sqrt((differences.T**2 / VARIANCES).mean(axis=1))
+            np.square(differences, out=differences)
+            off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences / len(differences))
             is_told = (changes >= 3) & np.isfinite(off)
-            found = np.where(is_told, off, found)
+            is_alike = (coarser <= ALIKE * change) & (change <= ALIKE * coarser)
+            off = np.maximum(off, np.where(np.isfinite(grain), grain, 0.0) / 2)
+            found = np.where(is_told, np.where(is_alike, np.maximum(off, coarser), off), found)
+            coarser = np.where(is_told, off, coarser)
     for name, x in subject.tensors.items():
         copy.tensors[name][...] = np.where(np.isfinite(x), np.clip(x, -1, 1) * generator.uniform(0.3, 1, x.shape), x)
     ordinary = _numbers(copy, dy, budget)
@@ -76,6 +94,13 @@ def measured_rounding(subject: Subject, y: Value, dy: Value, gradients: Gradient
         largest = np.fmax(largest, ordinary)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)
     return _parted(np.where(found <= JUMPS * largest, found, 0.0), here)
+
+
+def _grain(change: ndarray) -> ndarray:
+    """The largest power of two that each number is a multiple of; infinite for 0, which is one of any."""
+    mantissa, exponent = np.frexp(np.where(np.isfinite(change), change, 0.0))
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    return np.where(whole == 0, np.inf, np.ldexp((whole & -whole).astype(np.float64), exponent - 53))
 
 
 def _exact(move: ndarray, x: ndarray) -> ndarray:

@@ -32,7 +32,9 @@ class Function:
         return np.asarray(y)[()], lambda dy: self.gradient(x, dy)
 
 
-def each(name: str, forward: Callable[[Any, Any], Any], slope: Callable[[ndarray], Any], domain: Domain = "real") -> Function:
+def each(
+    name: str, forward: Callable[[Any, Any], Any], slope: Callable[[ndarray], Any], domain: Domain = "real"
+) -> Function:
     return Function(name, forward, lambda x, dy: dy * slope(x), domain)
 
 
@@ -73,7 +75,11 @@ ELEMENTWISE = [
     each("1 - cos", lambda m, x: 1 - m.cos(x), np.sin),
     each("relu", lambda m, x: x * (m.real(x) > 0), lambda x: (x > 0) * 1.0),
     each("abs", lambda m, x: np.abs(x), np.sign),
-    each("hard clip", lambda m, x: np.where(m.real(x) > 1, 1.0, np.where(m.real(x) < -1, -1.0, x)), lambda x: (np.abs(x) < 1) * 1.0),
+    each(
+        "hard clip",
+        lambda m, x: np.where(m.real(x) > 1, 1.0, np.where(m.real(x) < -1, -1.0, x)),
+        lambda x: (np.abs(x) < 1) * 1.0,
+    ),
     each("offset square", lambda m, x: x * x + 10**7, lambda x: 2 * x),
     each("j0", lambda m, x: m.j0(x), lambda x: -special.j1(x)),
     each("logit", lambda m, x: m.logit(x), lambda x: 1 / (x * (1 - x)), "unit"),
@@ -83,15 +89,28 @@ ELEMENTWISE = [
 STRUCTURED = [
     Function("softmax", softmax, d_softmax),
     Function("sum of squares", lambda m, x: (x * x).sum(-1), lambda x, dy: rows(dy) * 2 * x),
-    Function("norm", lambda m, x: m.sqrt((x * x).sum(-1)), lambda x, dy: rows(dy) * x / np.sqrt((x * x).sum(-1, keepdims=True))),
+    Function(
+        "norm",
+        lambda m, x: m.sqrt((x * x).sum(-1)),
+        lambda x, dy: rows(dy) * x / np.sqrt((x * x).sum(-1, keepdims=True)),
+    ),
     Function("mean of all", lambda m, x: x.sum() / x.size, lambda x, dy: np.full(x.shape, dy / x.size)),
     Function("cumsum", lambda m, x: x.cumsum(-1), lambda x, dy: np.flip(np.flip(dy, -1).cumsum(-1), -1)),
-    Function("max", lambda m, x: np.take_along_axis(x, np.argmax(m.real(x), -1)[..., None], -1)[..., 0],
-             lambda x, dy: np.where(np.arange(x.shape[-1]) == np.argmax(x, -1)[..., None], rows(dy), 0.0)),
-    Function("sort", lambda m, x: np.take_along_axis(x, np.argsort(m.real(x), -1, kind="stable"), -1), 
-             lambda x, dy: np.take_along_axis(dy, np.argsort(np.argsort(x, -1, kind="stable"), -1, kind="stable"), -1)),
-    Function("logsumexp", lambda m, x: m.log(m.exp(x - m.real(x).max(-1, keepdims=True)).sum(-1)) + m.real(x).max(-1),
-             lambda x, dy: rows(dy) * softmax(FLOATS, x)),
+    Function(
+        "max",
+        lambda m, x: np.take_along_axis(x, np.argmax(m.real(x), -1)[..., None], -1)[..., 0],
+        lambda x, dy: np.where(np.arange(x.shape[-1]) == np.argmax(x, -1)[..., None], rows(dy), 0.0),
+    ),
+    Function(
+        "sort",
+        lambda m, x: np.take_along_axis(x, np.argsort(m.real(x), -1, kind="stable"), -1),
+        lambda x, dy: np.take_along_axis(dy, np.argsort(np.argsort(x, -1, kind="stable"), -1, kind="stable"), -1),
+    ),
+    Function(
+        "logsumexp",
+        lambda m, x: m.log(m.exp(x - m.real(x).max(-1, keepdims=True)).sum(-1)) + m.real(x).max(-1),
+        lambda x, dy: rows(dy) * softmax(FLOATS, x),
+    ),
 ]
 
 FUNCTIONS = [*ELEMENTWISE, *STRUCTURED]
