@@ -52,7 +52,7 @@ class Closing:
         was_closed, before = self.is_closed, self.last
         if secants.is_visible:
             self.last = secants.jump
-            self.is_closed = 0 < before and secants.jump <= FALLING * before
+            self.is_closed = before > 0 and secants.jump <= FALLING * before
             return self.is_closed or before == 0
         is_gone = VISIBLE * secants.noise <= WOULD_SHOW * before
         if before == 0 or is_gone:

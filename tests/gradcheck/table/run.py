@@ -23,7 +23,6 @@ from tests.gradcheck.table.functions import FUNCTIONS, Function
 from tests.gradcheck.table.judge import truth
 from tests.gradcheck.table.regimes import REGIMES, values
 
-
 Spoiling = Callable[[ndarray, ndarray], ndarray]
 """Takes a gradient, and the right one at the given inputs, which says which element is the wrong one."""
 
