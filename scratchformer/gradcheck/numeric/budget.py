@@ -23,14 +23,14 @@ class Budget:
         seconds: that one pass takes.
         spent: passes so far.
         effort: "directions" probes no single elements, "sample" some of a large tensor, "everything" all.
-        total: how many passes there may be.
+        total: how many passes there may be, once `begin` was called.
     """
 
     name: str
     seconds: float
     spent: int
     effort: Effort = "sample"
-    total: int = PASSES["sample"]
+    total: int = 0
     told: float = field(default_factory=time.monotonic)
 
     def begin(self, effort: Effort, sizes: Sequence[int]) -> None:

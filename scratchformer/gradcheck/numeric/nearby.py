@@ -1,4 +1,4 @@
-"""Gradients at points so close by that they are as good as limits: what is right at a kink or a tie is a mean of them."""
+"""Gradients at points so close by that they are as good as limits: what is right at a kink is a mean of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -74,8 +74,8 @@ class Probe:
     def believes_complex_step(self) -> bool:
         """Whether the complex step is to be believed.
 
-        It is the sharpest oracle for an analytic function, and wrong for any other, perhaps only by a little. So it must
-        agree with differences as far as their noise can tell, and must find no error in a gradient in which sharp
+        It is the sharpest oracle for an analytic function, and wrong for any other, perhaps only by a little. So it
+        must agree with differences as far as their noise can tell, and must find no error in a gradient in which sharp
         differences find none.
         """
         if self.complex_slope is None or self.slope.is_kink:

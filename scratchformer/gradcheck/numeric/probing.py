@@ -122,9 +122,9 @@ def probe_directions(point: Point, name: str, generator: np.random.Generator, mo
     There is at least one for each class, but no more than some.
     """
     x = point.subject.tensors[name]
-    classes = size_classes(x, movable)
-    is_quick = x.size <= PROBED_WHOLE or point.budget.effort == "directions"
-    count = min(max(1 if is_quick else NUM_DIRECTIONS, len(classes)), MOST_DIRECTIONS)
+    is_quick = point.budget.effort == "directions"
+    classes = [movable] if is_quick and movable.any() else size_classes(x, movable)
+    count = min(max(1 if is_quick or x.size <= PROBED_WHOLE else NUM_DIRECTIONS, len(classes)), MOST_DIRECTIONS)
     units = own_units(x)
     masks = [classes[-1 - i % len(classes)] for i in range(count)] if classes else []
     probes = [_probe(point, name, random_direction(mask, generator), units, not i) for i, mask in enumerate(masks)]

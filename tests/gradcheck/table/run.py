@@ -2,8 +2,8 @@
 
     python -m tests.gradcheck.table.run [--only NAME] [--verbose]
 
-A cell counts if 60 digits say that the gradient exists and that the function's own formula is right there, for a spoiled
-gradient also that the mistake changes an element by more than rounding does.
+A cell counts if 60 digits say that the gradient exists and that the function's own formula is right there, for a
+spoiled gradient also that the mistake changes an element by more than rounding does.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def cells(function: Function, regime: str, seed: int) -> Iterator[Cell | str]:
             yield Cell(function, regime, spoiling, x, dx) if noticeable.any() else "changes nothing"
 
 
-LIMITS = {"relu", "abs", "hard clip", "max", "sort"}
+LIMITS = {"relu", "leaky relu", "abs", "hard clip", "max", "min", "sort"}
 """Functions whose formula is a mean of limits where the gradient does not exist."""
 
 
