@@ -18,8 +18,8 @@ UNDEFINED = "no step from here stays where the function is defined: choose value
 STEEP = "nothing is judged where values jump or slopes are infinite, as at index"
 VACUOUS = "the true gradient is about zero here, so that nothing is proven; choose other values"
 BEYOND = (
-    "at a kink or a tie, as at index {place}, it is {given:.9g}, where gradients nearby run from {low:.9g} to {high:.9g}: "
-    "it must be a mean of them, for all elements and tensors together (each tie counts once)"
+    "at a kink or a tie, as at index {place}, it is {given:.9g}, where gradients nearby run from {low:.9g} to "
+    "{high:.9g}: it must be a mean of them, for all elements and tensors together (each tie counts once)"
 )
 
 

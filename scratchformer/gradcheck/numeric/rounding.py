@@ -1,10 +1,10 @@
 """How far rounding moves each output and each element of a gradient: measured, at inputs a little apart.
 
 Over equal moves so small that a number is as good as a parabola of them, its third differences hold nothing but
-rounding. They are taken over moves of several sizes, and the smallest ones count over which a number changes at all: over smaller
-moves, what would change was lost inside. If all that it changes by is about what larger moves find for its rounding,
-that counts, as a few equal roundings may happen to lie on a line. Nor is it less than half of the grain of the changes,
-the largest number that all of them are multiples of.
+rounding. They are taken over moves of several sizes, and the smallest ones count over which a number changes at all:
+over smaller moves, what would change was lost inside. If all that it changes by is about what larger moves find for its
+rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is it less than half of the grain of
+the changes, the largest number that all of them are multiples of.
 
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
