@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from numpy import ndarray
 
 from scratchformer.gradcheck import check_op
-from tests.gradcheck.examples import assert_tells_apart, changed, pool, ramp, times
+from tests.gradcheck.examples import Op, assert_tells_apart, elementwise, pool, ramp, times
 from tests.strategies import seeds
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -33,7 +34,7 @@ def test_a_mistake_that_only_a_direction_finds_is_reported_so() -> None:
     x = np.abs(np.random.default_rng(0).standard_normal((30, 40)))
     x[0, :20] = 0
     text = str(assert_tells_apart(ramp, x, times(0.5, 17, slice(11, 14))))
-    assert "a random direction: analytic" in text
+    assert "a random direction, at other values nearby, off the kinks: analytic" in text
     assert "all 12 elements that were probed are right; the mistake is elsewhere" in text
 
 
@@ -43,9 +44,58 @@ def test_the_worst_element_is_not_one_that_is_right_at_a_kink() -> None:
     assert "only at index (2,) it is 1.01 times the right one, elsewhere right" in text
 
 
-def test_a_slope_beyond_a_kink_is_reported_with_both_slopes() -> None:
-    text = str(check_op(changed(ramp, lambda dx: dx + 1.0), np.zeros(3), contract=False))
-    assert "should lie between the slopes of a kink, " in text
+def maximum(of_a: float, of_b: float) -> Op:
+    """The larger one of two numbers, which of two that tie gives each some share of the gradient."""
+
+    def op(a: ndarray, b: ndarray) -> tuple:
+        def share(here: ndarray, there: ndarray, at_tie: float) -> ndarray:
+            return np.where(here == there, at_tie, here > there)
+
+        return np.maximum(a, b), lambda dy: (dy * share(a, b, of_a), dy * share(b, a, of_b))
+
+    return op
+
+
+TIED = np.array([1.0, 2.0, -1.0]), np.array([1.0, 0.5, 3.0])
+
+
+@pytest.mark.parametrize(("of_a", "of_b"), [(1, 0), (0, 1), (0.5, 0.5), (0.3, 0.7)])
+def test_a_tie_may_be_shared_in_any_way(of_a: float, of_b: float) -> None:
+    check_op(maximum(of_a, of_b), *TIED, contract=False).assert_right()
+
+
+@pytest.mark.parametrize(("of_a", "of_b"), [(1, 1), (0, 0), (0.5, 0.6), (2, -1)])
+def test_a_tie_that_is_counted_otherwise_than_once_is_wrong(of_a: float, of_b: float) -> None:
+    """Each gradient alone may be a limit of gradients nearby, both together are not."""
+    report = check_op(maximum(of_a, of_b), *TIED, contract=False)
+    assert report.is_wrong
+    assert "at a kink or a tie, as at index (0,)" in str(report)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e6])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sort_of_equal_numbers_is_right(size: float, seed: int) -> None:
+    def sort(x: ndarray) -> tuple:
+        order = np.argsort(x.real, kind="stable")
+        return x[order], lambda dy: dy[np.argsort(order)]
+
+    x = size * np.array([1.0, 1.0, 3.0, 1.0, 0.5, 0.5])
+    assert_tells_apart(sort, x, times(1.01, 4), seed)
+
+
+def test_a_smooth_function_is_judged_though_its_parts_have_kinks() -> None:
+    """relu(x) - relu(-x) is x, so that its gradient at 0 is 1 and nothing else."""
+    both = elementwise(lambda x: np.maximum(x, 0) - np.maximum(-x, 0), lambda x: np.where(x == 0, 0.0, 1.0))
+    assert check_op(both, np.array([0.0, 1.0, -2.0]), contract=False).is_wrong
+
+
+@pytest.mark.parametrize("function", [np.round, lambda x: np.sign(x) * np.sqrt(np.abs(x))])
+def test_where_values_jump_or_slopes_are_infinite_nothing_is_judged_and_that_is_said(function) -> None:
+    slope = (lambda x: 0 * x) if function is np.round else (lambda x: 0.5 / np.sqrt(np.abs(x) + (x == 0)))
+    together = elementwise(lambda x: function(x) + 3 * x, lambda x: slope(x) + 3)
+    report = check_op(together, np.array([0.5 if function is np.round else 0.0, 0.3, 0.7]), contract=False)
+    assert report.passed
+    assert "nothing is judged where values jump or slopes are infinite, as at index (0,)" in str(report)
 
 
 @pytest.mark.parametrize("at", [1e-12, -1e-10, 1e-5])

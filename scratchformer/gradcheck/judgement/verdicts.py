@@ -7,11 +7,11 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.diagnosis import explained
-from scratchformer.gradcheck.judgement.errors import SAFETY, UNDERFLOW, Errors, errors_of, is_about_zero
+from scratchformer.gradcheck.judgement.errors import UNDERFLOW, Errors, errors_of, is_about_zero
 from scratchformer.gradcheck.judgement.limits import beyond_limits
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Verdict
 from scratchformer.gradcheck.numeric.points import Point
-from scratchformer.gradcheck.numeric.probes import TensorProbes
+from scratchformer.gradcheck.numeric.probes import SAFETY, TensorProbes
 from scratchformer.gradcheck.numeric.probing import Measured
 
 UNDEFINED = "no step from here stays where the function is defined: choose values further inside of its domain"
@@ -21,8 +21,8 @@ VACUOUS = (
     'or if it is zero by mathematics say so: zero={{"{name}": "why"}}'
 )
 BEYOND = (
-    "at a kink or a tie, as at index {place}, it is {given:.9g}, where gradients nearby run from {low:.9g} to {high:.9g}: "
-    "it must be a mean of them, for all elements and tensors together (each tie counts once)"
+    "at a kink or a tie, as at index {place}, it is {given:.9g}, where gradients nearby run from {low:.9g} to "
+    "{high:.9g}: it must be a mean of them, for all elements and tensors together (each tie counts once)"
 )
 
 
@@ -36,7 +36,9 @@ def judge(point: Point, measured: Measured, zero: Mapping[str, str]) -> list[Fin
     """
     beyond = _beyond_limits(measured)
     return [
-        _judge_tensor(_Claim(gradient, point.scatter[name], zero.get(name), beyond.get(name, "")), name, measured, point)
+        _judge_tensor(
+            _Claim(gradient, point.scatter[name], zero.get(name), beyond.get(name, "")), name, measured, point
+        )
         for name, gradient in point.gradients.items()
     ]
 
@@ -110,7 +112,10 @@ def _verdict(
         return "noisy", UNDEFINED
     is_zero = _is_zero(probes)
     if claim.reason is not None and not is_zero:
-        return "wrong", f"it was declared zero ({claim.reason}), but the true gradient reaches {probes.elements.scale:.3g}"
+        return (
+            "wrong",
+            f"it was declared zero ({claim.reason}), but the true gradient reaches {probes.elements.scale:.3g}",
+        )
     if claim.reason is not None and not claim.returns_zero:
         return "wrong", f"it must be zero ({claim.reason}), it reaches {np.abs(gradient).max():.3g}"
     if claim.reason is not None:

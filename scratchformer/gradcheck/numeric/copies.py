@@ -38,7 +38,7 @@ def nudged(values: Mapping[str, ndarray], attempt: int) -> dict[str, ndarray]:
     moved = {}
     for name, x in values.items():
         drawn = (np.abs(np.ascontiguousarray(x, np.float64)).view(np.uint64) * mixed) >> np.uint64(61)
-        moved[name] = x * (1 + EPSILON * MOVES[drawn].reshape(np.shape(x)))
+        moved[name] = np.asarray(x * (1 + EPSILON * MOVES[drawn].reshape(np.shape(x))))
     return moved
 
 

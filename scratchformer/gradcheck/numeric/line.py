@@ -60,7 +60,9 @@ def line_along(subject: Subject, dy: Value, tensor: str, place: Direction, units
     """The line that moves one element, or each element along `place` in proportion to its unit."""
     x = subject.tensors[tensor]
     if isinstance(place, tuple):
-        return Line(subject, dy, tensor, place, float(units[place]), FINEST * float(np.spacing(np.abs(x[place]))), budget)
+        return Line(
+            subject, dy, tensor, place, float(units[place]), FINEST * float(np.spacing(np.abs(x[place]))), budget
+        )
     is_moved = place != 0
     own = float(np.max(units, where=is_moved, initial=0.0)) or 1.0
     coarsest = float(np.max(np.spacing(np.abs(x)) / units, where=is_moved, initial=0.0))

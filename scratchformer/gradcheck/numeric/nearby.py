@@ -1,4 +1,4 @@
-"""Gradients at points so close by that they are as good as limits: what is right at a kink or a tie is a mean of them."""
+"""Gradients at points so close by that they are as good as limits: what is right at a kink is a mean of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from scratchformer.gradcheck.numeric.points import Point
 from scratchformer.gradcheck.numeric.random_streams import NEARBY
 from scratchformer.gradcheck.numeric.units import own_units
 
-DISTANCE = 2.0**-20
+DISTANCE = 2.0**-34
 """How far away, relative to the size of an element."""
 ALIKE = 1e-4
 """Gradients that differ by less, relative to the larger one, are taken for the same limit."""

@@ -5,6 +5,7 @@ terms that the loss is the sum of: one for each output, whose rounding is its ow
 left out.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,18 +15,20 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
-from scratchformer.gradcheck.numeric.secants import Closing, Secants
+from scratchformer.gradcheck.numeric.secants import VISIBLE, Closing, Secants
 
 STEPS = [2.0**-k for k in range(4, 29, 2)]
 """The steps of central differences, from coarse to fine, each a quarter of the one before."""
 FIRST = 4
 """So many steps are taken in each unit before any finer one."""
+STEEP_NOISE = 1e-2
+"""Relative noise above which a slope that grows as the step falls is taken for infinite."""
 CONVERGED = 1e-10
 """Relative noise of a slope that needs no finer step."""
+SAME_JUMP = 0.7
+"""How far the jumps at a kink may differ over steps of very different size."""
 TELLS = 0.1
 """A slope over finer steps overrules another if its noise is at most this share of their difference."""
-FAR = 1024
-"""How many coarsest steps away a term is looked at that no step has changed: does it depend on the element at all?"""
 EVALUATION = 2 * EPSILON
 """The least that a value of phi is rounded by, relative to its size."""
 
@@ -53,6 +56,7 @@ class Slope:
         is_kink: whether left and right stay apart as the step falls.
         is_steep: whether they even grow apart, as where phi jumps or has an infinite slope.
         secants: over all steps, from coarse to fine.
+        unmoved: how far each term of phi that no step has changed may be rounded, as a slope; 0 for the others.
     """
 
     value: float
@@ -62,6 +66,7 @@ class Slope:
     is_kink: bool
     is_steep: bool = False
     secants: Sequence[Secants] = ()
+    unmoved: ndarray | None = None
 
 
 NOWHERE = Slope(np.nan, np.inf, np.nan, np.nan, False)
@@ -87,14 +92,13 @@ def central_difference(
     at_zero = np.asarray(phi(0.0))
     moved = np.zeros(at_zero.shape, bool)
     studies = [
-        Differences(phi, at_zero, moved, rounding, [unit * step for step in STEPS if unit * step >= finest], expected)
+        Differences(
+            phi, at_zero, moved, rounding, [float(unit * step) for step in STEPS if unit * step >= finest], expected
+        )
         for unit in np.atleast_1d(units)
     ]
     for study in studies:
         study.go_on(FIRST)
-        if not moved.any() and study.secants:
-            study.noise = _unresolved(phi, at_zero, FAR * study.secants[0].step) / study.secants[0].step
-            return study.slope()
         if study.is_sharp:
             return study.slope()
         if study.stays_apart(finest):
@@ -107,14 +111,6 @@ def central_difference(
     for study in studies[1:]:
         best = _better(best, study.slope())
     return best
-
-
-def _unresolved(phi: RealPath, at_zero: ndarray, far: float) -> float:
-    """The rounding of those terms that change far away although they did not change nearby, by less than it."""
-    depends = np.zeros(at_zero.shape, bool)
-    for t in (far, -far):
-        depends |= np.asarray(phi(t)) != at_zero
-    return EVALUATION * float(np.linalg.norm(at_zero[depends]))
 
 
 def _better(coarse: Slope, fine: Slope) -> Slope:
@@ -177,7 +173,8 @@ class Differences:
         largest = np.maximum(np.maximum(np.abs(above), np.abs(below)), np.abs(self.at_zero))
         rounding = np.where(self.moved, np.maximum(EVALUATION * largest, self.rounding), 0.0)
         noise = float(np.linalg.norm(rounding.ravel())) / h
-        return Secants(h, float(np.sum(self.at_zero - below)) / h, float(np.sum(above - self.at_zero)) / h, noise)
+        left, right = float(np.sum(self.at_zero - below)) / h, float(np.sum(above - self.at_zero)) / h
+        return Secants(h, left, right, noise)
 
     def _add(self, secants: Secants) -> None:
         self.secants.append(secants)
@@ -204,10 +201,10 @@ class Differences:
         if not self.closing.is_open:
             return False
         last = self.secants[-1]
-        h = 2.0 ** np.ceil(np.log2(max(finest, last.step * self.closing.share_that_tells(last), np.finfo(float).tiny)))
+        h = 2.0 ** math.ceil(math.log2(max(finest, last.step * self.closing.share_that_tells(last), 2.0**-1000)))
         if h > last.step / 4 or (much_finer := self._secants(h)) is None:
             return False
-        if much_finer.jump < last.jump / 2:
+        if not SAME_JUMP < much_finer.jump / self.closing.last < 1 / SAME_JUMP:
             return False
         self.secants.append(much_finer)
         return True
@@ -218,9 +215,18 @@ class Differences:
         left, right = self.secants[-1].left, self.secants[-1].right
         value = (left + right) / 2 if np.isnan(self.best) else self.best
         noise = abs(right - left) + self.secants[-1].noise if np.isnan(self.best) else self.noise
-        jumps = [secants.jump for secants in self.secants]
-        is_steep = self.closing.is_open and len(jumps) > 2 and all(b > 1.4 * a for a, b in pairwise(jumps[-3:]))
-        return Slope(value, noise, left, right, self.closing.is_open, is_steep, tuple(self.secants))
+        unmoved = np.asarray(
+            np.where(self.moved, 0.0, EVALUATION * np.abs(self.at_zero)) / max(secants.step for secants in self.secants)
+        )
+        is_steep = noise > STEEP_NOISE * abs(value) and self._grows()
+        is_kink = self.closing.is_open or is_steep
+        return Slope(value, noise, left, right, is_kink, is_steep, tuple(self.secants), unmoved)
+
+    def _grows(self) -> bool:
+        """Whether the slopes of the last steps grow as these fall, by the root of their ratio at least, about."""
+        last = [max(abs(secants.left), abs(secants.right)) for secants in self.secants[-4:]]
+        is_seen = VISIBLE * self.secants[-1].noise < last[-1]
+        return len(last) == 4 and is_seen and all(fine > 1.4 * coarse for coarse, fine in pairwise(last))
 
 
 def complex_step(phi: ComplexPath, step: float = COMPLEX_STEP) -> float:

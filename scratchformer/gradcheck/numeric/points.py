@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.numeric.budget import Budget, Effort, budget_for
+from scratchformer.gradcheck.numeric.budget import Budget
 from scratchformer.gradcheck.numeric.copies import complex_copy, generic_copies, nudged, nudged_copy
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.precision import precision_of
-from scratchformer.gradcheck.numeric.random_streams import COTANGENT, ROUNDING
-from scratchformer.gradcheck.numeric.rounding import output_rounding
+from scratchformer.gradcheck.numeric.random_streams import COTANGENT
+from scratchformer.gradcheck.numeric.rounding import OUTPUT, measured_rounding
 from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
+PASSES_FOR_PRECISION = 3
 NUDGED = 4
 """How often all tensors and the cotangent are moved by a few roundings. The effects of one move may cancel in a sum."""
 
@@ -25,8 +26,10 @@ class Point:
 
     Attributes:
         precision: the relative rounding error with which the subject computes.
-        scatter: by tensor, how far each element of its gradient moves when all inputs move by a few roundings.
-        rounding: of each term of the loss.
+        scatter: by tensor, how far rounding moves each element of its gradient: as measured inside of the function,
+            or if all inputs and the cotangent move by a few roundings.
+        rounding: of the output and of the gradients, as measured.
+        term_rounding: of each term of the loss.
         complex_copies: the subject in complex128, at the same values and one rounding away, for the complex step;
             None where its forward pass takes no complex numbers.
     """
@@ -36,12 +39,13 @@ class Point:
     gradients: Gradients
     precision: float
     scatter: dict[str, ndarray]
-    rounding: ndarray
+    rounding: dict[str, ndarray]
+    term_rounding: ndarray
     budget: Budget
     complex_copies: tuple[Subject, Subject] | None = None
 
 
-def starting_point(subject: Subject, seed: int, effort: Effort = "sample") -> Point:
+def starting_point(subject: Subject, seed: int) -> Point:
     """The point at the values that were given, with a random cotangent.
 
     Raises ValueError if the output there is not finite, or changes from call to call.
@@ -49,20 +53,16 @@ def starting_point(subject: Subject, seed: int, effort: Effort = "sample") -> Po
     y, _ = subject.forward()
     if not np.isfinite(y).all():
         raise ValueError(f"{subject.name}: its output must be finite, it holds infinities or NaN")
-    budget = budget_for(subject.name, [x.size for x in subject.tensors.values()], effort)
     began, precision = time.perf_counter(), precision_of(subject)
-    budget.begin((time.perf_counter() - began) / 3)
-    dy = cotangent(y, seed)
-    least = 0.0 if precision <= EPSILON else precision * np.abs(y)
-    rounding = np.abs(dy) * np.maximum(output_rounding(subject, np.array(y), budget), least)
-    return point_at(subject, dy, precision, rounding, budget)
+    budget = Budget(subject.name, (time.perf_counter() - began) / PASSES_FOR_PRECISION, PASSES_FOR_PRECISION + 1)
+    return point_at(subject, cotangent(y, seed), precision, budget)
 
 
 def generic_points(point: Point, generator: np.random.Generator) -> Iterator[Point]:
     """Points at generic values nearby, without those where the function is not defined."""
     for copy in generic_copies(point.subject, generator):
         try:
-            there = point_at(copy, point.dy, point.precision, point.rounding, point.budget)
+            there = point_at(copy, point.dy, point.precision, point.budget, point.rounding)
         except Exception:  # outside of the function's domain
             continue
         if all(np.isfinite(dx).all() for dx in there.gradients.values()):
@@ -74,17 +74,24 @@ def cotangent(y: Value, seed: int) -> Value:
     return np.asarray(np.random.default_rng([seed, COTANGENT]).standard_normal(np.shape(y)))[()]
 
 
-def point_at(subject: Subject, dy: Value, precision: float, rounding: ndarray, budget: Budget) -> Point:
-    _, backward = subject.forward()
-    gradients = {name: dx.copy() for name, dx in backward(np.array(dy)[()]).items()}
-    scatter = {name: np.zeros(dx.shape) for name, dx in gradients.items()}
+def point_at(
+    subject: Subject, dy: Value, precision: float, budget: Budget, rounding: dict[str, ndarray] | None = None
+) -> Point:
+    """The point at the present values of the tensors; the rounding is measured unless it is given."""
+    y, backward = subject.forward()
+    y, gradients = np.array(y), {name: dx.copy() for name, dx in backward(np.array(dy)[()]).items()}
     budget.spent += 1
+    if rounding is None:
+        rounding = measured_rounding(subject, y, dy, gradients, budget)
+    scatter = {name: rounding[name] for name in gradients}
     for attempt in range(NUDGED):
         for name, moved in _nudged_gradients(subject, dy, attempt).items():
             off = np.abs(moved - gradients[name])
             scatter[name] = np.fmax(scatter[name], np.where(np.isfinite(off), off, 0.0))
         budget.spend()
-    return with_complex_copies(Point(subject, dy, gradients, precision, scatter, rounding, budget))
+    least = 0.0 if precision <= EPSILON else precision * np.abs(y)
+    of_terms = np.asarray(np.abs(dy) * np.maximum(rounding[OUTPUT], least))
+    return with_complex_copies(Point(subject, dy, gradients, precision, scatter, rounding, of_terms, budget))
 
 
 def with_complex_copies(point: Point) -> Point:

@@ -21,7 +21,8 @@ MOST = 10_000
 
 
 def precision_of(subject: Subject) -> float:
-    """The relative rounding error of a subject in float64: that of float32 if its numbers pass through float32.
+    """The relative rounding error of a subject in float64: that of float32 or float16 if its numbers pass
+    through these.
 
     They do if float32 can hold every output, although the inputs were drawn at random in float64. The same for float16.
 

@@ -62,11 +62,20 @@ class Probe:
         return bool(np.isfinite(self.slope.value))
 
     @property
+    def agrees_with_differences(self) -> bool:
+        """Whether gradient and complex step are what the differences say, as far as their noise can tell."""
+        if self.slope.is_kink or not self.is_decided:
+            return True
+        limit = BY_DIFFERENCES * self.size + SAFETY * (self.scatter + self.slope.noise)
+        found = [self.analytic] + ([] if self.complex_slope is None else [self.complex_slope])
+        return all(abs(value - self.slope.value) <= limit for value in found)
+
+    @property
     def believes_complex_step(self) -> bool:
         """Whether the complex step is to be believed.
 
-        It is the sharpest oracle for an analytic function, and wrong for any other, perhaps only by a little. So it must
-        agree with differences as far as their noise can tell, and must find no error in a gradient in which sharp
+        It is the sharpest oracle for an analytic function, and wrong for any other, perhaps only by a little. So it
+        must agree with differences as far as their noise can tell, and must find no error in a gradient in which sharp
         differences find none.
         """
         if self.complex_slope is None or self.slope.is_kink:

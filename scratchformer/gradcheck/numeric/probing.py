@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.gradcheck.numeric.budget import Effort
 from scratchformer.gradcheck.numeric.directions import Direction, along, random_direction, size_along, size_classes
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.line import Line, line_along
 from scratchformer.gradcheck.numeric.nearby import Nearby, nearby_gradients
-from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, central_difference, fitted_order
+from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, Slope, central_difference, fitted_order
 from scratchformer.gradcheck.numeric.points import Point, generic_points
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.random_streams import PROBES
@@ -26,6 +27,8 @@ FOR_A_DIRECTION = 12
 """Forward passes that are kept for each direction."""
 CROSSING = 1e-6
 """If a rounding of the inputs moves a gradient by more than this, relative to the largest, it crosses a kink."""
+FAR = 4
+"""How many times the largest number of a tensor is far away."""
 AGREES = 1e-9
 """Relative difference of gradient and complex step up to which differences need not be sharp."""
 
@@ -38,7 +41,7 @@ class Measured:
     nearby: Nearby | None
 
 
-def probe_tensors(point: Point, seed: int) -> Measured:
+def probe_tensors(point: Point, seed: int, effort: Effort = "sample") -> Measured:
     """Probes every tensor.
 
     Along a direction that runs through kinks of several elements the right gradient need not lie between the slopes to
@@ -47,6 +50,7 @@ def probe_tensors(point: Point, seed: int) -> Measured:
     first directions are kept, and at their kinks any gradient passes.
     """
     budget = point.budget
+    budget.begin(effort, [point.subject.tensors[name].size for name in point.gradients])
     kept = KEPT_FOR_KINKS if budget.effort != "directions" else 0
     tensors = {}
     for i, name in enumerate(point.gradients):
@@ -85,7 +89,7 @@ def probe_tensor(point: Point, name: str, generator: np.random.Generator, until:
     until -= FOR_A_DIRECTION * (1 if x.size <= PROBED_WHOLE else NUM_DIRECTIONS)
     elements = probe_elements(point, name, generator, until)
     scatter = point.scatter[name]
-    movable = np.isfinite(x) & (scatter <= CROSSING * np.abs(gradient).max(initial=0))
+    movable = np.asarray(np.isfinite(x) & (scatter <= CROSSING * np.abs(gradient).max(initial=0)))
     for probe in elements.probes:
         movable[probe.place] &= not probe.slope.is_kink
     if not movable.any():
@@ -118,9 +122,9 @@ def probe_directions(point: Point, name: str, generator: np.random.Generator, mo
     There is at least one for each class, but no more than some.
     """
     x = point.subject.tensors[name]
-    classes = size_classes(x, movable)
-    is_quick = x.size <= PROBED_WHOLE or point.budget.effort == "directions"
-    count = min(max(1 if is_quick else NUM_DIRECTIONS, len(classes)), MOST_DIRECTIONS)
+    is_quick = point.budget.effort == "directions"
+    classes = [movable] if is_quick and movable.any() else size_classes(x, movable)
+    count = min(max(1 if is_quick or x.size <= PROBED_WHOLE else NUM_DIRECTIONS, len(classes)), MOST_DIRECTIONS)
     units = own_units(x)
     masks = [classes[-1 - i % len(classes)] for i in range(count)] if classes else []
     probes = [_probe(point, name, random_direction(mask, generator), units, not i) for i, mask in enumerate(masks)]
@@ -143,8 +147,30 @@ def _probe(
     exact, noise = _complex_slope(point, line) if believes else (None, 0.0)
     agrees = exact is not None and abs(exact - analytic) <= AGREES * max(abs(exact), terms)
     expected = exact if agrees and not is_sharp else None
-    slope = central_difference(line.at, line.units, point.rounding, line.finest, expected)
-    return Probe(line.direction, analytic, rounded, slope, exact, noise, terms)
+    slope = central_difference(line.at, line.units, point.term_rounding, line.finest, expected)
+    probe = Probe(line.direction, analytic, rounded, slope, exact, noise, terms)
+    if probe.agrees_with_differences or slope.unmoved is None:
+        return probe
+    unresolved = replace(probe, slope=_with_noise(slope, np.ones(slope.unmoved.shape, bool)))
+    return replace(probe, slope=_with_noise(slope, _depends(line))) if unresolved.agrees_with_differences else probe
+
+
+def _with_noise(slope: Slope, depends: ndarray) -> Slope:
+    """Adds to the noise the rounding of terms that no step has changed, although they depend on what moves."""
+    assert slope.unmoved is not None
+    return replace(slope, noise=slope.noise + float(np.linalg.norm(slope.unmoved[depends])))
+
+
+def _depends(line: Line) -> ndarray:
+    """Which terms depend on what moves: those that change if it moves by its size, to 0, or by the largest number."""
+    x = line.subject.tensors[line.tensor]
+    far = FAR * max(line.units[0], float(np.abs(x[np.isfinite(x)]).max(initial=0)))
+    to_zero = -float(x[line.direction]) if isinstance(line.direction, tuple) else 0.0
+    at_zero = np.asarray(line.at(0.0))
+    depends = np.zeros(at_zero.shape, bool)
+    for t in (far, -far, line.units[0], -line.units[0], to_zero):
+        depends |= np.asarray(line.at(t)) != at_zero
+    return depends
 
 
 def _complex_slope(point: Point, line: Line) -> tuple[float | None, float]:

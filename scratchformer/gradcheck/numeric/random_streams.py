@@ -3,7 +3,17 @@
 `np.random.default_rng([seed, COTANGENT])` is such a stream.
 """
 
-COTANGENT, PROBES, LINEARITY, INPUT_ROUNDING, STEP_STUDY, GRADIENT_STARTS, NUDGES, PRECISION, FLOAT32, ROUNDING, NEARBY = (
-    range(1, 12)
-)
+(
+    COTANGENT,
+    PROBES,
+    LINEARITY,
+    INPUT_ROUNDING,
+    STEP_STUDY,
+    GRADIENT_STARTS,
+    NUDGES,
+    PRECISION,
+    FLOAT32,
+    ROUNDING,
+    NEARBY,
+) = range(1, 12)
 SCAN = 20

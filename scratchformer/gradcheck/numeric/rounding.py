@@ -1,71 +1,128 @@
-"""How far rounding moves each output: measured, from outputs at inputs a little apart.
+"""How far rounding moves each output and each element of a gradient: measured, at inputs a little apart.
 
-Over equal moves so small that the function is as good as a parabola, the third differences of an output hold nothing but
-rounding. They are taken over moves of several sizes: what falls with the moves is no rounding, and outputs that do not
-change at all, over moves too small for what was lost inside, tell nothing.
+Over equal moves so small that a number is as good as a parabola of them, its third differences hold nothing but
+rounding. They are taken over moves of several sizes, and the smallest ones count over which a number changes at all:
+over smaller moves, what would change was lost inside. If all that it changes by is about what larger moves find for its
+rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is it less than half of the grain of
+the changes, the largest number that all of them are multiples of.
 
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.budget import Budget
-from scratchformer.gradcheck.numeric.directions import random_direction
+from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.random_streams import ROUNDING
 from scratchformer.gradcheck.numeric.units import own_units
-from scratchformer.gradcheck.subjects.subject import Subject
+from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
-WIDE_MOVES = (2.0**-18, 2.0**-25, 2.0**-32)
+OUTPUT = ""
+"""The name of the output among the numbers that are looked at; no tensor has an empty name."""
+WIDE_MOVES = (2.0**-5, 2.0**-17, 2.0**-29, 2.0**-41)
 """Relative to the size of an element, or to 1 if that is more."""
-OWN_MOVES = (2.0**-18, 2.0**-30)
+OWN_MOVES = (2.0**-14, 2.0**-30)
 """Relative to the size of an element."""
-DIFFERENCES = {(1, -3, 3, -1, 0): 20, (0, 1, -3, 3, -1): 20, (1, -4, 6, -4, 1): 70}
-"""Third and fourth differences of five outputs, and how much larger than that of one output their variance is."""
-FALLS = 16
-"""Rounding falls by less than this over a move that is over a hundred times smaller."""
+WEIGHTS = np.array([(1, -3, 3, -1, 0), (0, 1, -3, 3, -1), (1, -4, 6, -4, 1)]).T
+"""Of five numbers in their third and fourth differences."""
+VARIANCES = (WEIGHTS**2).sum(axis=0)
+"""How much larger than that of one number the variance of a difference is."""
+LARGE = 100_000
+"""Of more numbers only one difference is taken, to save memory."""
+ALIKE = 8
+"""Within this factor, a change is about the size of a rounding."""
+JUMPS = 1e-6
+"""What is more than this share of the largest value that a number takes is no rounding: the number jumps."""
 
 
-def output_rounding(subject: Subject, y: ndarray, budget: Budget) -> ndarray:
-    """The rounding of each output, as a standard deviation."""
+def measured_rounding(
+    subject: Subject, y: Value, dy: Value, gradients: Gradients, budget: Budget
+) -> dict[str, ndarray]:
+    """The rounding of the output and of each gradient, by tensor, as standard deviations.
+
+    A number that never changes may have lost all that would change: where an activation is saturated, say. Then it is
+    rounded as it is where the inputs are of ordinary size.
+    """
     generator = np.random.default_rng(ROUNDING)
     own = {name: own_units(x) for name, x in subject.tensors.items()}
-    moves = [{name: share * np.maximum(unit, 1) for name, unit in own.items()} for share in WIDE_MOVES]
+    scales = [(share, 1.0) for share in WIDE_MOVES]
     if any((unit < 2.0**-6).any() for unit in own.values()):
-        moves += [{name: share * unit for name, unit in own.items()} for share in OWN_MOVES]
-    copy = subject.astype(np.float64)
-    directions = {
-        name: np.where(np.isfinite(x), random_direction(np.isfinite(x), generator), 0.0) for name, x in subject.tensors.items()
-    }
-    found = np.zeros(y.shape)
-    before = np.full(y.shape, np.nan)
-    for move in moves:
-        off, is_told = _differences(copy, subject, y, {name: d * move[name] for name, d in directions.items()}, budget)
-        found = np.where(is_told, np.where(off * FALLS < before, 0.0, off), found)
-        before = np.where(is_told, off, before)
-    return found
+        scales += [(share, 0.0) for share in OWN_MOVES]
+    directions = {name: generator.standard_normal(x.shape) for name, x in subject.tensors.items()}
+    here = {OUTPUT: np.asarray(y), **gradients}
+    at_zero, copy = _joined(here), subject.astype(np.float64)
+    found, coarser, largest = np.full(len(at_zero), np.nan), np.zeros(len(at_zero)), np.abs(at_zero)
+    weights_of_each = WEIGHTS if len(at_zero) <= LARGE else WEIGHTS[:, -1:]
+    for share, least in scales:
+        moves = {
+            name: _exact(share * np.maximum(unit, least) * directions[name], subject.tensors[name])
+            for name, unit in own.items()
+        }
+        differences = np.zeros((weights_of_each.shape[1], len(at_zero)))
+        changes, change, last = np.zeros(len(at_zero), np.int8), np.zeros(len(at_zero)), None
+        grain = np.full(len(at_zero), np.inf)
+        for i, weights in enumerate(weights_of_each):
+            for name, x in subject.tensors.items():
+                copy.tensors[name][...] = x + (i - 2) * moves[name]
+            numbers = at_zero if i == 2 else _numbers(copy, dy, budget)
+            if numbers is None or len(numbers) != len(at_zero):
+                break
+            for difference, weight in zip(differences, weights, strict=True):
+                difference += weight * numbers
+            if last is not None:
+                changes += numbers != last
+                change = np.fmax(change, np.abs(numbers - last))
+                grain = np.fmin(grain, _grain(numbers - last))
+            largest = np.fmax(largest, np.abs(numbers))
+            last = numbers
+        else:
+            np.square(differences, out=differences)
+            off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences / len(differences))
+            is_told = (changes >= 3) & np.isfinite(off)
+            is_alike = (coarser <= ALIKE * change) & (change <= ALIKE * coarser)
+            off = np.maximum(off, np.where(np.isfinite(grain), grain, 0.0) / 2)
+            found = np.where(is_told, np.where(is_alike, np.maximum(off, coarser), off), found)
+            coarser = np.where(is_told, off, coarser)
+    for name, x in subject.tensors.items():
+        copy.tensors[name][...] = np.where(np.isfinite(x), np.clip(x, -1, 1) * generator.uniform(0.3, 1, x.shape), x)
+    ordinary = _numbers(copy, dy, budget)
+    if ordinary is not None and len(ordinary) == len(at_zero):
+        ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
+        largest = np.fmax(largest, ordinary)
+        found = np.where(np.isnan(found), EPSILON * ordinary, found)
+    return _parted(np.where(found <= JUMPS * largest, found, 0.0), here)
 
 
-def _differences(
-    copy: Subject, subject: Subject, y: ndarray, moves: dict[str, ndarray], budget: Budget
-) -> tuple[ndarray, ndarray]:
-    """The size of the differences, as a standard deviation of the rounding, and whether enough outputs changed."""
-    sums = [np.zeros(y.shape) for _ in DIFFERENCES]
-    changes, last = np.zeros(y.shape, np.int8), None
-    for i in range(5):
-        for name, x in subject.tensors.items():
-            copy.tensors[name][...] = x + (i - 2) * moves[name]
-        budget.spend()
-        try:
-            there = y if i == 2 else np.asarray(copy.forward()[0])
-        except Exception:  # outside of the function's domain
-            return np.zeros(y.shape), np.zeros(y.shape, bool)
-        for total, weights in zip(sums, DIFFERENCES, strict=True):
-            if weights[i]:
-                total += weights[i] * there
-        if last is not None:
-            changes += there != last
-        last = there
-    squares = sum(total**2 / variance for total, variance in zip(sums, DIFFERENCES.values(), strict=True))
-    off = np.sqrt(squares / len(DIFFERENCES))
-    return off, (changes >= 3) & np.isfinite(off)
+def _grain(change: ndarray) -> ndarray:
+    """The largest power of two that each number is a multiple of; infinite for 0, which is one of any."""
+    mantissa, exponent = np.frexp(np.where(np.isfinite(change), change, 0.0))
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    return np.where(whole == 0, np.inf, np.ldexp((whole & -whole).astype(np.float64), exponent - 53))
+
+
+def _exact(move: ndarray, x: ndarray) -> ndarray:
+    """The move, rounded so that it adds to x exactly, and no further: powers of two would be rounded by too little."""
+    ulps = 4 * np.spacing(np.abs(np.where(np.isfinite(x), x, 1.0)))
+    return np.where(np.isfinite(x), np.round(move / ulps) * ulps, 0.0)
+
+
+def _joined(numbers: Mapping[str, ndarray]) -> ndarray:
+    return np.concatenate([np.ravel(values) for values in numbers.values()]).astype(np.float64)
+
+
+def _parted(joined: ndarray, like: Mapping[str, ndarray]) -> dict[str, ndarray]:
+    parts = np.split(joined, np.cumsum([values.size for values in like.values()])[:-1])
+    return {name: part.reshape(values.shape) for part, (name, values) in zip(parts, like.items(), strict=True)}
+
+
+def _numbers(subject: Subject, dy: Value, budget: Budget) -> ndarray | None:
+    """The output and the gradients, one after the other; None outside of the function's domain."""
+    budget.spend()
+    try:
+        y, backward = subject.forward()
+        return _joined({OUTPUT: np.asarray(y), **backward(np.array(dy)[()])})
+    except Exception:
+        return None

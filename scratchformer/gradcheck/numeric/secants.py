@@ -28,7 +28,7 @@ class Secants(NamedTuple):
 
     @property
     def is_visible(self) -> bool:
-        return self.jump > VISIBLE * self.noise
+        return bool(self.jump > VISIBLE * self.noise)
 
 
 class Closing:
@@ -52,7 +52,7 @@ class Closing:
         was_closed, before = self.is_closed, self.last
         if secants.is_visible:
             self.last = secants.jump
-            self.is_closed = 0 < before and secants.jump <= FALLING * before
+            self.is_closed = before > 0 and secants.jump <= FALLING * before
             return self.is_closed or before == 0
         is_gone = VISIBLE * secants.noise <= WOULD_SHOW * before
         if before == 0 or is_gone:
@@ -62,4 +62,4 @@ class Closing:
 
     def share_that_tells(self, secants: Secants) -> float:
         """The smallest share of a step over which `WOULD_SHOW` of its jump is still seen."""
-        return VISIBLE * secants.noise / (WOULD_SHOW * secants.jump)
+        return VISIBLE * secants.noise / (WOULD_SHOW * self.last)

@@ -34,7 +34,7 @@ def step_study(subject: Subject, tensor: str, seed: int = 0) -> StepStudy:
         dy = cotangent(y, seed)
         direction = np.random.default_rng([seed, STEP_STUDY]).standard_normal(subject.tensors[tensor].shape)
         slope = float(np.sum(direction * backward(dy)[tensor]))
-        line = Line(subject, dy, tensor, direction, 1.0, 0.0, Budget("sample", 0))
+        line = Line(subject, dy, tensor, direction, 1.0, 0.0, Budget(subject.name, 0.0, 0))
         at_zero = np.sum(line.at(0.0))
         for i, h in enumerate(steps):
             errors[CENTRAL][i] = abs(np.sum(line.at(h) - line.at(-h)) / (2 * h) - slope) / abs(slope)

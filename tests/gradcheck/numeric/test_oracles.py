@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchformer.gradcheck.numeric.oracles import central_difference, complex_step, rounding_of, taylor_order
+from scratchformer.gradcheck.numeric.oracles import central_difference, complex_step, taylor_order
 
 
 def sharp(t: float) -> float:
@@ -65,9 +65,7 @@ def test_the_taylor_remainder_has_order_2_for_the_right_slope_and_1_for_a_wrong_
     assert taylor_order(lambda t: 3 * t + 1, 3.1) == pytest.approx(1, abs=1e-6)
 
 
-def test_rounding_is_measured_and_a_kink_is_not_taken_for_it() -> None:
-    assert rounding_of(lambda t: 0.0) == 0
-    assert rounding_of(lambda t: 3 * abs(t)) < 1e-21
-    generator = np.random.default_rng(0)
-    noisy = rounding_of(lambda t: 1 + t + 1e-9 * generator.standard_normal())
-    assert 1e-10 < noisy < 1e-8
+def test_a_value_that_jumps_is_steep_and_a_kink_is_not() -> None:
+    assert central_difference(lambda t: float(t > 0) + t).is_steep
+    assert central_difference(lambda t: float(np.sign(t) * np.sqrt(abs(t)))).is_steep
+    assert not central_difference(abs).is_steep

@@ -26,7 +26,10 @@ class Truth:
 
 
 def truth(function: Function, x: ndarray, dy: ndarray) -> Truth:
-    slope, moved = (_slopes(function, at, dy) for at in (x, x * (1 + 2.0**-52 * np.where(np.arange(x.size).reshape(x.shape) % 2, 1, -1))))
+    slope, moved = (
+        _slopes(function, at, dy)
+        for at in (x, x * (1 + 2.0**-52 * np.where(np.arange(x.size).reshape(x.shape) % 2, 1, -1)))
+    )
     off = np.nan_to_num(np.abs(moved - slope))
     return Truth(slope, off)
 
@@ -45,6 +48,6 @@ def _slopes(function: Function, x: ndarray, dy: ndarray) -> ndarray:
     for index in np.ndindex(x.shape):
         h = STEP * max(abs(at[index]), mpf(10) ** -12)
         right, left = (phi(index, h) - here) / h, (here - phi(index, -h)) / h
-        if abs(right - left) <= mpf(10) ** -15 * max(abs(left), abs(right), mpf(10)**-30):
+        if abs(right - left) <= mpf(10) ** -15 * max(abs(left), abs(right), mpf(10) ** -30):
             slopes[index] = float((right + left) / 2)
     return slopes

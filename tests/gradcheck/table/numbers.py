@@ -36,7 +36,9 @@ SPECIAL = {
 
 
 def _each(function: Any) -> Any:
-    return lambda x: np.frompyfunc(lambda v: function(v) if isinstance(v, mpmath.mpf) else function(mpmath.mpf(v)), 1, 1)(x)
+    return lambda x: np.frompyfunc(
+        lambda v: function(v) if isinstance(v, mpmath.mpf) else function(mpmath.mpf(v)), 1, 1
+    )(x)
 
 
 def _solve(a: ndarray, b: ndarray) -> ndarray:

@@ -5,7 +5,18 @@ from numpy import ndarray
 
 from tests.gradcheck.table.functions import Domain
 
-REGIMES = ("ordinary", "tiny", "huge", "mixed sizes", "near ties", "ties", "zeros", "integers", "strided", "one element")
+REGIMES = (
+    "ordinary",
+    "tiny",
+    "huge",
+    "mixed sizes",
+    "near ties",
+    "ties",
+    "zeros",
+    "integers",
+    "strided",
+    "one element",
+)
 
 
 def values(regime: str, domain: Domain, seed: int) -> ndarray:
