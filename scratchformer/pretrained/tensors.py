@@ -42,6 +42,13 @@ def _widen_bf16(raw: UInt8[ndarray, "rows bytes"]) -> Float32[ndarray, "rows col
     return words.view(np.float32)
 
 
+def narrow_bf16(rows: Float32[ndarray, "rows columns"]) -> UInt8[ndarray, "rows bytes"]:
+    """Rounds finite numbers to bfloat16; of two that are equally near, to the even one."""
+    words = rows.view(np.uint32)
+    rounded = (words + np.uint32(0x7FFF) + ((words >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    return rounded.astype("<u2").view(np.uint8)
+
+
 WIDEN: Mapping[str, Callable[[ndarray], ndarray]] = {
     "F64": lambda raw: raw.view("<f8"),
     "F32": lambda raw: raw.view("<f4"),
