@@ -22,8 +22,7 @@ from scratchformer.pretrained.stored_matrix import StoredMatrix, narrowed
 from scratchformer.pretrained.tensors import WIDEN, narrow_bf16
 from scratchformer.training import save as save_run
 from tests.closeness import assert_close
-from tests.pretrained.small_models import Model, family_of, gguf_metadata, model_of, random_model, write_gguf
-from tests.pretrained.test_families import in_gguf
+from tests.pretrained.small_models import Model, family_of, gguf_metadata, in_gguf, model_of, random_model, write_gguf
 from tests.strategies import seeds
 
 CONFIG = LlamaConfig(
