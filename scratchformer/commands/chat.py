@@ -69,7 +69,7 @@ class Chat:
         settings = config.settings(open_weights(path), tokenizer.stop_tokens)
         ends = dict.fromkeys((*settings.eos_token_id, *tokenizer.stop_tokens))
         self.settings = replace(settings, eos_token_id=tuple(ends))
-        self.model = load_decoder(path)
+        self.model = load_decoder(path, config.weights)
         limit = self.model.context_length
         if config.context is not None and config.context > limit:
             raise ValueError(f"--context must be at most {limit}, which the model can see, got {config.context}")

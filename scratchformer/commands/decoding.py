@@ -10,6 +10,7 @@ import tyro
 
 from scratchformer.generation import GenerationSettings
 from scratchformer.pretrained import TensorFile
+from scratchformer.pretrained.loading import Weights
 from scratchformer.pretrained.stored_settings import stored_settings
 from scratchformer.runs.command_line import Range, check_ranges, option_name
 
@@ -29,7 +30,8 @@ class DecodingOptions:
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = "smollm2"
     """A GGUF file or a folder of Hugging Face's layout; or smollm2, which is downloaded when it is not here."""
-
+    weights: Weights = "wide"
+    """How weights lie in memory."""
     temperature: Annotated[Annotated[float, Range(at_least=0, below=math.inf)] | None, Number] = None
     """Below 1 prefers likely tokens; 0 always takes the likeliest."""
     top_k: Annotated[Annotated[int, Range(at_least=0)] | None, Number] = None

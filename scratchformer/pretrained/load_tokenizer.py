@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.pretrained.folder_tokenizer import tokenizer_from_folder
 from scratchformer.pretrained.gguf import open_gguf
 from scratchformer.pretrained.gguf_tokenizer import tokenizer_from_metadata
 from scratchformer.pretrained.tokenizer import Tokenizer
 
 
+@checked_arguments
 def load_tokenizer(path: Path | str) -> Tokenizer:
     """The tokenizer of a GGUF file, or of a folder as Hugging Face lays it out.
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.pretrained.gguf import MAGIC, open_gguf
 from scratchformer.pretrained.safetensors import INDEX, WHOLE, open_safetensors
 from scratchformer.pretrained.tensors import TensorFile
@@ -12,6 +13,7 @@ PICKLE_MARKS = b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"
 """How the files of `torch.save` and of `pickle` begin."""
 
 
+@checked_arguments
 def open_weights(path: Path | str) -> TensorFile:
     """Opens the weights of a model.
 

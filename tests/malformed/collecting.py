@@ -10,8 +10,8 @@ from typing import Any
 
 import scratchformer
 
-LEFT_OUT = {"commands", "recipes", "pretrained"}
-"""Rooms of programs, where what is typed is checked; and that of files, whose errors name the file."""
+LEFT_OUT = {"commands", "recipes"}
+"""Rooms of programs, where what is typed is checked."""
 LISTED_BY_MODULE = {"analysis"}
 """Rooms whose modules are imported from one by one."""
 CALLED = ("__call__", "__getitem__")
