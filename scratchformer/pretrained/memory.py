@@ -7,10 +7,13 @@ from scratchformer.pretrained.families.table import Piece
 from scratchformer.pretrained.opened import Opened
 from scratchformer.pretrained.quantized import BLOCKS
 
+POSITIONS = "position_embedding.table"
+"""A small table, which stays wide in every form."""
+
 
 def weight_bytes(opened: Opened) -> dict[str, float]:
     """Bytes of the weights by the forms that `load` takes, for those forms that the model can have."""
-    matrices = [piece for piece in opened.pieces if len(piece.shape) == 2]
+    matrices = [piece for piece in opened.pieces if len(piece.shape) == 2 and piece.parameter != POSITIONS]
     num_weights = sum(math.prod(piece.shape) for piece in matrices)
     num_others = sum(math.prod(piece.shape) for piece in opened.pieces) - num_weights
     found: dict[str, float] = {"wide": 4 * num_weights}
