@@ -4,10 +4,10 @@ import difflib
 from pathlib import Path
 
 from scratchformer.commands.standard_streams import say
-from scratchformer.models import BERT
+from scratchformer.models import BERT, BERTConfig
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.pretrained import get
-from scratchformer.pretrained.loading import Weights, load
+from scratchformer.pretrained.loading import Weights, load, open_model
 from scratchformer.pretrained.packages import PACKAGES
 
 
@@ -31,6 +31,12 @@ def find_model(name: str) -> Path:
         if len(found) == 1:
             return found[0]
     return path
+
+
+def check_decoder(path: Path) -> None:
+    """Raises ValueError for an encoder, and for what `load` refuses before it reads weights."""
+    if isinstance(open_model(path).config, BERTConfig):
+        raise ValueError(f"{path} holds an encoder, BERT, which continues no text; see `embed`")
 
 
 def load_decoder(path: Path, weights: Weights = "wide") -> DecoderOnly:

@@ -135,7 +135,7 @@ def memory(opened: Opened) -> str:
     megabytes = {form: f"{num_bytes / MEGABYTE:,.1f} MB" for form, num_bytes in weight_bytes(opened).items()}
     wide = megabytes.pop("wide")
     others = ", ".join(f"{form} {size}" for form, size in megabytes.items())
-    return f"{wide} of memory in float32" + (f"; with --weights {others}" if others else "")
+    return f"{wide} of memory in float32" + (f" (--weights of chat and generate: {others})" if others else "")
 
 
 def tokenizer(path: Path, weights: TensorFile) -> str:

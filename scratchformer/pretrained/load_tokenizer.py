@@ -6,6 +6,7 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.pretrained.folder_tokenizer import tokenizer_from_folder
 from scratchformer.pretrained.gguf import open_gguf
 from scratchformer.pretrained.gguf_tokenizer import tokenizer_from_metadata
+from scratchformer.pretrained.opening import check_there
 from scratchformer.pretrained.tokenizer import Tokenizer
 
 
@@ -24,4 +25,5 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
     path = Path(path)
     if path.is_dir() or path.suffix == ".json":
         return tokenizer_from_folder(path)
+    check_there(path)
     return tokenizer_from_metadata(open_gguf(path).metadata, path)
