@@ -11,10 +11,13 @@ from tests.malformed.recipes.ops import OPS
 from tests.malformed.recipes.optim import OPTIM
 from tests.malformed.recipes.plots import PLOTS
 from tests.malformed.recipes.pretrained import PRETRAINED
+from tests.malformed.recipes.recipes import OF_RECIPES
 from tests.malformed.recipes.runs import RUNS
 from tests.malformed.recipes.text import TEXT
 from tests.malformed.recipes.training import TRAINING
 
+OPTIONS = "options of a program: its command line checks them"
+DRAWN = "draws a finished run of a program again; what it reads and draws with is tried"
 UNTRIED = {
     "ops.op": "takes the source of an op, not data",
     "optim.Optimizer": "abstract; tried as its subclasses",
@@ -26,6 +29,11 @@ UNTRIED = {
     "runs.run_script": "ends the process; takes the main function of a program",
     "pretrained.StoredTensor": "made by what reads files, after it has checked them",
     "pretrained.TensorFile": "made by what reads files, after it has checked them",
+    "recipes.PairOptions": OPTIONS,
+    "recipes.LanguageModelOptions": OPTIONS,
+    "recipes.PromptedOptions": OPTIONS,
+    "recipes.draw_pairs": DRAWN,
+    "recipes.draw_answers": DRAWN,
 }
 
 
@@ -43,4 +51,5 @@ RECIPES: dict[str, Recipe] = {
     **DERIVATIONS,
     **RUNS,
     **PRETRAINED,
+    **OF_RECIPES,
 }

@@ -75,5 +75,10 @@ def method(make: Callable[[], Any], called: str, /, **arguments: Any) -> Recipe:
     return call
 
 
+def writing(recipe: Recipe) -> Recipe:
+    """What writes a file, whose name may be that of a folder."""
+    return lambda: recipe()._replace(also=(OSError,))
+
+
 TRACED: dict[str, Any] = {"trace": lambda: layers.Trace(), "generator": lambda: generator()}
 LENGTHS = lambda: np.array([3, 2])  # noqa: E731

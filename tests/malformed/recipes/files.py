@@ -5,6 +5,7 @@ from pathlib import Path
 from scratchformer import runs, training
 from tests.malformed.recipes.models import gpt
 from tests.malformed.recipes.pretrained import write_models
+from tests.malformed.recipes.recipes import write_runs
 from tests.malformed.recipes.runs import RUN, Options
 
 
@@ -20,3 +21,4 @@ def write_files() -> None:
     made.write_text("norms.csv", "step,quantity,layer,norm\n1,gradient,blocks.0,1.0\n")
     made.close()
     write_models()
+    write_runs()

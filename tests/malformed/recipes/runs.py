@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from scratchformer import runs, training
-from tests.malformed.recipes.call import Call, Recipe, ids, method, new, normal
+from tests.malformed.recipes.call import Call, Recipe, ids, method, new, normal, writing
 from tests.malformed.recipes.text import token_batch
 from tests.malformed.recipes.training import trainer
 
@@ -122,11 +122,6 @@ RUNS |= {
 def exiting(recipe: Recipe) -> Recipe:
     """A command line, which ends the program for an option that does not exist."""
     return lambda: recipe()._replace(also=(SystemExit,))
-
-
-def writing(recipe: Recipe) -> Recipe:
-    """What writes a file, whose name may be that of a folder."""
-    return lambda: recipe()._replace(also=(OSError,))
 
 
 RUNS["runs.parse"] = exiting(RUNS["runs.parse"])

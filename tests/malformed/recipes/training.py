@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchformer import layers, optim, text, training
-from tests.malformed.recipes.call import Call, Recipe, generator, method, new, normal
+from tests.malformed.recipes.call import Call, Recipe, generator, method, new, normal, writing
 from tests.malformed.recipes.models import gpt
 from tests.malformed.recipes.text import token_batch
 
@@ -78,3 +78,5 @@ TRAINING: dict[str, Recipe] = {
     "training.save": new(training, "save", path=Path("saved.safetensors"), model=lambda: gpt(), note="a"),
     "training.load": new(training, "load", path=Path("model.safetensors"), model=lambda: gpt()),
 }
+for name in ("save", "write_checkpoint"):
+    TRAINING[f"training.{name}"] = writing(TRAINING[f"training.{name}"])
