@@ -22,9 +22,9 @@ import tyro
 from experiments.speed.fresh_process import Failure, ask
 from experiments.speed.table import print_table
 from experiments.weights.measure import Figures, measure
-from scratchformer.commands.model_files import find_model
+from scratchformer.commands.model_files import check_decoder, find_model
 from scratchformer.pretrained import load_tokenizer
-from scratchformer.pretrained.loading import open_model
+from scratchformer.pretrained.loading import Weights, open_model
 from scratchformer.pretrained.memory import weight_bytes
 from scratchformer.recipes.options import Count
 from scratchformer.recipes.text_runs import chosen_corpus
@@ -55,12 +55,13 @@ def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors(PROG):
         check_ranges(options)
         path = find_model(options.model)
+        check_decoder(path)
         forms = list(weight_bytes(open_model(path)))
         ids = load_tokenizer(path).encode(chosen_corpus(options.text).text)[: options.tokens]
         if len(ids) < 2:
             raise ValueError(f"the text has {len(ids)} tokens, expected at least 2")
     with one_sentence_errors(PROG, status=1, kind=Failure):
-        found: dict[str, list[Figures]] = {form: [] for form in forms}
+        found: dict[Weights, list[Figures]] = {form: [] for form in forms}
         for _ in range(options.processes):
             for form in forms:
                 found[form].append(ask(partial(measure, path, form, ids, options.new_tokens), f"measure {form}"))

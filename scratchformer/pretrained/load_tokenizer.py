@@ -1,5 +1,6 @@
 """Opens the tokenizer of a model's files."""
 
+import os
 from pathlib import Path
 
 from scratchformer.arguments import checked_arguments
@@ -23,7 +24,7 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
     Raises ValueError, in one sentence that names the file, for what is missing, damaged or not known.
     """
     path = Path(path)
-    if path.is_dir() or path.suffix == ".json":
+    if os.path.isdir(path) or path.suffix == ".json":  # unlike its method, it takes names of any length
         return tokenizer_from_folder(path)
     check_there(path)
     return tokenizer_from_metadata(open_gguf(path).metadata, path)

@@ -4,6 +4,7 @@ import math
 
 from scratchformer.models import BERTConfig
 from scratchformer.pretrained.families.table import Piece
+from scratchformer.pretrained.loading import Weights
 from scratchformer.pretrained.opened import Opened
 from scratchformer.pretrained.quantized import BLOCKS
 
@@ -11,12 +12,12 @@ POSITIONS = "position_embedding.table"
 """A small table, which stays wide in every form."""
 
 
-def weight_bytes(opened: Opened) -> dict[str, float]:
+def weight_bytes(opened: Opened) -> dict[Weights, float]:
     """Bytes of the weights by the forms that `load` takes, for those forms that the model can have."""
     matrices = [piece for piece in opened.pieces if len(piece.shape) == 2 and piece.parameter != POSITIONS]
     num_weights = sum(math.prod(piece.shape) for piece in matrices)
     num_others = sum(math.prod(piece.shape) for piece in opened.pieces) - num_weights
-    found: dict[str, float] = {"wide": 4 * num_weights}
+    found: dict[Weights, float] = {"wide": 4 * num_weights}
     if not isinstance(opened.config, BERTConfig):
         found["bfloat16"] = 2 * num_weights
         block = BLOCKS["Q8_0"]
