@@ -37,7 +37,7 @@ def write_tables(folder: RunFolder, heads: Sequence[tuple[int, int]], scores: Sc
     Raises ValueError for scores or distances that are not one for each head and one for uniform attention.
     """
     num_rows = len(heads) + 1
-    if any(len(scores.get(name, ())) != num_rows for name in MEASURES):
+    if any(np.shape(scores.get(name, ())) != (num_rows,) for name in MEASURES):
         raise ValueError(f"write_tables: scores must have {num_rows} values for each of {', '.join(MEASURES)}")
     if len(distances) != num_rows:
         raise ValueError(f"write_tables: distances has {len(distances)} rows, expected {num_rows}")
