@@ -58,7 +58,14 @@ def _read(opened: Opened, pieces: list[Piece], parameter: ndarray) -> None:
 def _rounded(opened: Opened, pieces: list[Piece], shape: tuple[int, ...], is_table: bool, weights: str) -> StoredMatrix:
     wide = np.zeros(shape, np.float32)
     _read(opened, pieces, wide)
-    return narrowed(wide if is_table else wide.T, weights)
+    try:
+        return narrowed(wide if is_table else wide.T, weights)
+    except ValueError as error:
+        tensor, reason = opened.tensors[pieces[0].name], str(error).partition(": rows ")[2]
+        raise ValueError(
+            f"load: weights is {weights!r}, expected another form for {tensor.path}: its tensor {shown(tensor.name)} "
+            f"{reason}"
+        ) from None
 
 
 def _as_in_file(opened: Opened, pieces: list[Piece], is_table: bool) -> StoredMatrix:

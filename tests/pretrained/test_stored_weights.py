@@ -1,6 +1,7 @@
 """Models whose matrices stay in fewer bits compute what wide models with the rounded weights compute."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,15 @@ def test_only_language_models_in_float32_stay_small(name: str, dtype: type, tmp_
     folder = save(random_model(name, 0), tmp_path / "model")
     with pytest.raises(ValueError, match=r"load: weights is 'bfloat16', expected 'wide' for a .* in float.*"):
         load(folder, dtype, weights="bfloat16")
+
+
+def test_rows_that_are_not_whole_blocks_are_refused(tmp_path: Path):
+    folder = save(model_of(replace(CONFIG, d_hidden=48), np.random.default_rng(0)), tmp_path / "model")
+    with pytest.raises(
+        ValueError,
+        match=r"^load: weights is 'int8', .* tensor '.*down_proj.*' has 48 columns, expected a multiple of 32$",
+    ):
+        load(folder, weights="int8")
 
 
 @pytest.mark.parametrize("weights", ["wide", "bfloat16", "file"])
