@@ -17,6 +17,8 @@ check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 DRAWN_FROM = ("scratchformer.gradcheck.strategies", "scratchformer.catalogue")
 """Left out: the checker looks at random items, which Hypothesis takes for randomness of the strategy's own."""
+CHECKS = ("scratchformer.arguments", "scratchformer.misfits")
+"""Left out: these look at every argument of every public call themselves, whatever it is."""
 
 is_on = True
 
@@ -36,7 +38,7 @@ class CheckedFinder(PathFinder):
         self.package = package
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name.partition(".")[0] != self.package or name.startswith(DRAWN_FROM):
+        if name.partition(".")[0] != self.package or name.startswith((*DRAWN_FROM, *CHECKS)):
             return None
         spec = super().find_spec(name, path, target)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):

@@ -72,6 +72,7 @@ class Cell:
     ours: float
     torch: float
     is_subnormal: bool
+    medians: tuple[float, float]
 
     @property
     def is_judged(self) -> bool:
@@ -84,7 +85,8 @@ class Cell:
     def __str__(self) -> str:
         inputs = f"width {self.width}, offset {self.offset:g}, spread {self.spread:g}"
         errors = f"ours {self.ours:.1e}, PyTorch {self.torch:.1e}"
-        return f"{self.name}, {name_of(self.array)}, {inputs}: {errors}"
+        medians = "ours {:.1e}, PyTorch {:.1e}".format(*self.medians)
+        return f"{self.name}, {name_of(self.array)}, {inputs}: {errors}; median of the seeds {medians}"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -105,19 +107,21 @@ def measure(subject: Subject, options: Options) -> Iterator[Cell]:
     """The errors of every cell of an operation."""
     offsets = [offset for offset in options.offsets if offset <= subject.largest_offset]
     for width, offset, spread in itertools.product(options.widths, offsets, options.spreads):
-        worst: dict[int, list[float]] = {}
+        errors: dict[int, list[tuple[float, float]]] = {}
         subnormal: set[int] = set()
         for seed in range(options.seeds):
             inputs = subject.draw(np.random.default_rng(seed), width, offset, spread)
             true = subject.true(*(x.astype(np.longdouble) if x.dtype.kind == "f" else x for x in inputs))
             ours, theirs = subject.ours(*inputs), subject.torch(*inputs)
             for i, (a, b, expected) in enumerate(zip(ours, theirs, true, strict=True)):
-                errors = worst.setdefault(i, [0.0, 0.0])
-                errors[:] = max(errors[0], error(a, expected)), max(errors[1], error(b, expected))
+                errors.setdefault(i, []).append((error(a, expected), error(b, expected)))
                 if is_subnormal(expected):
                     subnormal.add(i)
-        for i, (of_ours, of_torch) in worst.items():
-            yield Cell(subject.name, width, offset, spread, i, of_ours, of_torch, i in subnormal)
+        for i, pairs in errors.items():
+            of_ours, of_torch = np.transpose(pairs)
+            medians = float(np.median(of_ours)), float(np.median(of_torch))
+            largest = float(of_ours.max()), float(of_torch.max())
+            yield Cell(subject.name, width, offset, spread, i, *largest, i in subnormal, medians)
 
 
 def error(found: np.ndarray, expected: np.ndarray) -> float:

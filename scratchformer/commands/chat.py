@@ -13,7 +13,7 @@ from typing import Annotated
 from numpy import ndarray
 
 from scratchformer.commands.decoding import DecodingOptions, Text, Unsaid, describe
-from scratchformer.commands.model_files import find_model, load_decoder
+from scratchformer.commands.model_files import check_decoder, find_model, load_decoder
 from scratchformer.commands.standard_streams import say, stdin_lines, write_text
 from scratchformer.generation import Conversation
 from scratchformer.pretrained import open_weights
@@ -62,14 +62,19 @@ class Chat:
 
     def __init__(self, config: Config) -> None:
         path = find_model(config.model)
+        check_decoder(path)
         tokenizer = load_tokenizer(path)
+        if not tokenizer.templates:
+            raise ValueError(
+                f"{path} has no chat template, which says how messages become a prompt; `generate` continues texts"
+            )
         self.config, self.tokens = config, ChatTokens(tokenizer)
         beginning = [] if config.system is None else [{"role": "system", "content": config.system}]
         self.tokens.chat([*beginning, {"role": "user", "content": "?"}])  # what fails does so before weights are read
         settings = config.settings(open_weights(path), tokenizer.stop_tokens)
         ends = dict.fromkeys((*settings.eos_token_id, *tokenizer.stop_tokens))
         self.settings = replace(settings, eos_token_id=tuple(ends))
-        self.model = load_decoder(path)
+        self.model = load_decoder(path, config.weights)
         limit = self.model.context_length
         if config.context is not None and config.context > limit:
             raise ValueError(f"--context must be at most {limit}, which the model can see, got {config.context}")

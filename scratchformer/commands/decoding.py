@@ -10,6 +10,7 @@ import tyro
 
 from scratchformer.generation import GenerationSettings
 from scratchformer.pretrained import TensorFile
+from scratchformer.pretrained.loading import Weights
 from scratchformer.pretrained.stored_settings import stored_settings
 from scratchformer.runs.command_line import Range, check_ranges, option_name
 
@@ -29,7 +30,10 @@ class DecodingOptions:
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = "smollm2"
     """A GGUF file or a folder of Hugging Face's layout; or smollm2, which is downloaded when it is not here."""
-
+    weights: Weights = "wide"
+    """How weights lie in memory: wide is float32, file is as the file has them. Fewer bits take less memory and more
+    time. SmolLM2 takes 518 MiB wide, for 37 tokens a second on one core; in bfloat16 278 for 30, in int8 152 for 15, as
+    in its file 100 for 8. Its perplexity of 15.27 grows by 0.01 in bfloat16 and by 0.03 in int8."""
     temperature: Annotated[Annotated[float, Range(at_least=0, below=math.inf)] | None, Number] = None
     """Below 1 prefers likely tokens; 0 always takes the likeliest."""
     top_k: Annotated[Annotated[int, Range(at_least=0)] | None, Number] = None

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
         tokenizer = load_tokenizer(path)
         settings = config.settings(open_weights(path), tokenizer.stop_tokens)
         prompts = [encoded(tokenizer, text) for text in texts(config.prompt)]
-        model = load_decoder(path)
+        model = load_decoder(path, config.weights)
         longest = max(len(prompt.ids) for prompt in prompts)
         num_tokens = config.num_tokens or default_num_tokens(settings, longest, model.context_length)
         if longest + num_tokens > model.context_length:

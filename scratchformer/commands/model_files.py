@@ -4,10 +4,10 @@ import difflib
 from pathlib import Path
 
 from scratchformer.commands.standard_streams import say
-from scratchformer.models import BERT
+from scratchformer.models import BERT, BERTConfig
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.pretrained import get
-from scratchformer.pretrained.loading import load
+from scratchformer.pretrained.loading import Weights, load, open_model
 from scratchformer.pretrained.packages import PACKAGES
 
 
@@ -33,9 +33,15 @@ def find_model(name: str) -> Path:
     return path
 
 
-def load_decoder(path: Path) -> DecoderOnly:
+def check_decoder(path: Path) -> None:
+    """Raises ValueError for an encoder, and for what `load` refuses before it reads weights."""
+    if isinstance(open_model(path).config, BERTConfig):
+        raise ValueError(f"{path} holds an encoder, BERT, which continues no text; see `embed`")
+
+
+def load_decoder(path: Path, weights: Weights = "wide") -> DecoderOnly:
     """The language model in a file or folder. Raises ValueError for an encoder, and as `load` does."""
-    model = load(path)
+    model = load(path, weights=weights)
     if not isinstance(model, DecoderOnly):
         raise ValueError(f"{path} holds an encoder, {type(model).__name__}, which continues no text; see `embed`")
     return model

@@ -19,6 +19,8 @@ from scratchformer.commands.model_files import find_model
 from scratchformer.generation import GenerationSettings
 from scratchformer.pretrained import TensorFile, get, load_tokenizer, open_weights
 from scratchformer.pretrained.loading import open_model
+from scratchformer.pretrained.memory import weight_bytes
+from scratchformer.pretrained.opened import Opened
 from scratchformer.pretrained.sentences import read_sentence_vectors
 from scratchformer.pretrained.stored_settings import stored_settings
 from scratchformer.reading import as_word
@@ -111,19 +113,29 @@ def licence_of_card(card: Path) -> str | None:
 
 
 def model(path: Path, weights: TensorFile) -> str:
-    """The family, its sizes, and the memory that they need."""
+    """The family, its sizes, the memory that they need, and what was noticed about the tensors."""
     opened = open_model(path)
     config = opened.config
     heads = f"{config.num_heads} heads"
     if (num_kv_heads := getattr(config, "num_kv_heads", None)) not in (None, config.num_heads):
         heads += f" ({num_kv_heads} of keys and values)"
     num_parameters = sum(math.prod(piece.shape) for piece in opened.pieces)
-    needed = [f"{num_parameters * size / MEGABYTE:,.0f} MB in float{8 * size}" for size in (4, 8)]
-    return (
-        f"{opened.family.title}: {config.num_layers} layers, {heads}, width {config.d_model}, "
-        f"{config.vocabulary_size:,} tokens, context {config.context_length:,}\n"
-        f"{num_parameters:,} parameters: {' or '.join(needed)} of memory"
+    return "\n".join(
+        [
+            f"{opened.family.title}: {config.num_layers} layers, {heads}, width {config.d_model}, "
+            f"{config.vocabulary_size:,} tokens, context {config.context_length:,}",
+            f"{num_parameters:,} parameters: {memory(opened)}",
+            *opened.notes,
+        ]
     )
+
+
+def memory(opened: Opened) -> str:
+    """The memory of the weights in each form that the model can have."""
+    megabytes = {form: f"{num_bytes / MEGABYTE:,.1f} MB" for form, num_bytes in weight_bytes(opened).items()}
+    wide = megabytes.pop("wide")
+    others = ", ".join(f"{form} {size}" for form, size in megabytes.items())
+    return f"{wide} of memory in float32" + (f" (--weights of chat and generate: {others})" if others else "")
 
 
 def tokenizer(path: Path, weights: TensorFile) -> str:

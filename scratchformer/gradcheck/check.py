@@ -146,15 +146,15 @@ def _check(
     check_zero(subject.name, zero, subject.tensors)
     start = time.perf_counter()
     with np.errstate(all="ignore"):
-        point = _starting_point(subject, seed, effort)
+        point = _starting_point(subject, seed)
         repetition = Repetition(point.subject, point.dy, point.precision)
         changing = repetition.changing()
-        findings = _judged(point, changing, seed, zero)
+        findings = _judged(point, changing, seed, zero, effort)
         can_be_tried = not changing and all(np.isfinite(dx).all() for dx in point.gradients.values())
         broken = broken_promises(point, seed, contract == "required") if contract and can_be_tried else []
         late = repetition.changing()  # after so many calls, a slow drift shows as well
         if late.keys() != changing.keys():
-            findings, broken = _judged(point, changing | late, seed, zero), []
+            findings, broken = _judged(point, changing | late, seed, zero, effort), []
     note_time(subject.name, time.perf_counter() - start)
     options = {"seed": seed} | ({"zero": dict(zero)} if zero else {}) | dict(given or {})
     options |= {} if contract in ("advice", None) else {"contract": contract}
@@ -163,22 +163,22 @@ def _check(
     return Report(subject.name, findings, broken, line, point.subject, contract or False)
 
 
-def _starting_point(subject: Subject, seed: int, effort: Effort) -> Point:
+def _starting_point(subject: Subject, seed: int) -> Point:
     """The point to measure at, in float32 if the function takes nothing else."""
     try:
-        return starting_point(subject, seed, effort)
+        return starting_point(subject, seed)
     except Exception as error:
         single = replace(subject, takes_float32_alone=True)
         try:
-            return starting_point(single, seed, effort)
+            return starting_point(single, seed)
         except Exception:
             raise error from None
 
 
-def _judged(point: Point, changing: Mapping[str, str], seed: int, zero: Zero) -> list[Finding]:
+def _judged(point: Point, changing: Mapping[str, str], seed: int, zero: Zero, effort: Effort) -> list[Finding]:
     """A finding for each tensor. A gradient that changes from call to call is wrong, and is not measured."""
     steady = replace(point, gradients={name: dx for name, dx in point.gradients.items() if name not in changing})
-    judged = judge(steady, probe_tensors(steady, seed), zero) if steady.gradients else []
+    judged = judge(steady, probe_tensors(steady, seed, effort), zero) if steady.gradients else []
     findings = {finding.tensor: _to_precision(finding, point.precision) for finding in judged}
     findings |= {name: Finding(name, "wrong", OracleErrors(), seen) for name, seen in changing.items()}
     return [findings[name] for name in point.gradients]

@@ -25,6 +25,11 @@ class Embedding(Layer):
         check_at_least("Embedding", 1, n=n, d=d)
         self.table = Parameter(normal(generator, (n, d), dtype))
 
+    @property
+    def num_ids(self) -> int:
+        """How many ids have a vector."""
+        return len(self.table.value)
+
     def __call__(self, ids: Integer[ndarray, "*batch"]) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
         y, _ = embedding(ids, self.table.value)
 

@@ -36,7 +36,7 @@ class Layer:
         """Adds the parameters of a node and of all that it holds. A node may hold its owner: each is visited once."""
         children: dict[str, object] = {}
         if isinstance(node, Layer):
-            children = vars(node)
+            children = node._children()
         elif isinstance(node, list | tuple):
             children = {str(i): child for i, child in enumerate(node)}
         elif isinstance(node, dict):
@@ -50,6 +50,10 @@ class Layer:
             found[name] = node
         for key, child in children.items():
             Layer._collect(child, f"{name}.{key}" if name else key, found, seen)
+
+    def _children(self) -> dict[str, object]:
+        """Where its parameters may be. A layer that is no part of training raises TypeError."""
+        return vars(self)
 
     @checked_arguments
     def pack(self, dtype: DTypeLike | None = None) -> None:

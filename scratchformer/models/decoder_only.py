@@ -71,7 +71,7 @@ class DecoderOnly(Layer):
         """
         name = type(self).__name__
         check_call(name, trace, cache=cache)
-        check_indices(name, "ids", ids, len(self.token_embedding.table.value))
+        check_indices(name, "ids", ids, self.token_embedding.num_ids)
         check_dimensions(name, "ids", ids, 1)
         check_boolean_mask(name, mask)
         start, length = 0 if cache is None else cache.length, ids.shape[-1]

@@ -8,7 +8,7 @@ from scratchformer.ops.attention import memory_order
 from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.masks import check_mask
-from scratchformer.ops.rows import row_dot, row_sum, unbroadcast
+from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
 from scratchformer.ops.tiles import Head, Tiles
 
 
@@ -56,7 +56,7 @@ def blockwise_attention(
 
     def forward_tile(head: Head, rows: slice, columns: slice, q: ndarray, k: ndarray) -> ndarray:
         """W = exp(S - c) of a tile (rows, columns). One more feature is -c in the queries and 1 in the keys."""
-        weights = q @ k[columns].T
+        weights = row_products(q, k[columns])
         tiles.restrict(weights, head, rows, columns)
         return np.exp(weights, out=weights)
 
@@ -90,7 +90,7 @@ def blockwise_attention(
         weights: ndarray, keep: ndarray | None, dy_mean: ndarray, mean: ndarray, v: ndarray
     ) -> tuple[ndarray, ndarray]:
         """dS = P (dropout(dY V^T) - mean) of a tile, and dropout(P)."""
-        dscores = dy_mean @ v.T  # dY V^T - mean
+        dscores = row_products(dy_mean, v)  # dY V^T - mean
         if keep is None:
             dscores *= weights
             return dscores, weights
@@ -160,7 +160,7 @@ def shift_of_rows(tiles: Tiles, head: Head, rows: slice, q: ndarray, key: ndarra
         return shift
     highest = np.full((len(q), 1), -np.inf, q.real.dtype)
     for columns in tiles.columns(rows):
-        scores = q @ key[columns].T
+        scores = row_products(q, key[columns])
         tiles.restrict(scores, head, rows, columns)
         np.maximum(highest, scores.real.max(axis=1, keepdims=True), out=highest)
     is_free = np.isneginf(highest) if tiles.is_additive else np.isneginf(highest) | is_small

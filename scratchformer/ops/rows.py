@@ -10,6 +10,8 @@ import numpy as np
 
 LONG, BLOCK = 512, 256
 """Sums of more numbers than LONG are cut into blocks of BLOCK."""
+LANES = 8
+"""Numbers of float32 in a vector of AVX2. With fewer columns than that, BLAS adds each sum of a product in one lane."""
 SMALLEST = {kind: np.finfo(kind).tiny for kind in "fdgFDG"}
 """The smallest normal number of each dtype, by its letter."""
 
@@ -30,6 +32,13 @@ def row_dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         (a_blocks, a_rest), (b_blocks, b_rest) = _in_blocks(a), _in_blocks(b)
         return row_sum(row_dot(a_blocks, b_blocks)[..., 0]) + row_dot(a_rest, b_rest)
     return np.vecdot(a.conj(), b)[..., None]  # vecdot conjugates its first argument: conj undoes it
+
+
+def row_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a b^T, the products of all rows: (..., m, d) and (..., n, d) to (..., m, n)."""
+    if b.shape[-2] < LANES:  # added in several lanes, they are three times as exact
+        return np.vecdot(a[..., :, None, :].conj(), b[..., None, :, :])
+    return a @ b.swapaxes(-1, -2)
 
 
 def _in_blocks(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

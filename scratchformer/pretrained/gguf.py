@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.pretrained.tensors import MOST_VALUES, StoredTensor, TensorFile, block_of, map_file, shown
 
 MAGIC = b"GGUF"
@@ -77,6 +78,7 @@ FEWEST_BYTES_OF_ENTRY = 8 + 4 + 1
 FEWEST_BYTES_OF_TENSOR = 8 + 4 + 4 + 8
 
 
+@checked_arguments
 def open_gguf(path: Path | str) -> TensorFile:
     """Opens a GGUF file: reads what it says about itself, and maps its tensors.
 

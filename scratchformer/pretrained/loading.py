@@ -1,53 +1,34 @@
 """Loads models from files."""
 
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.models import BERT, GPT, Llama
+from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.pretrained.config_keys import Keys
 from scratchformer.pretrained.families import FAMILIES, Family
 from scratchformer.pretrained.families.table import Piece
 from scratchformer.pretrained.json_files import read_json
+from scratchformer.pretrained.opened import Opened
 from scratchformer.pretrained.opening import open_weights
-from scratchformer.pretrained.placing import place
+from scratchformer.pretrained.placing import check_finite, place
+from scratchformer.pretrained.storing import store
 from scratchformer.pretrained.tensors import StoredTensor, TensorFile, shown
 
+Weights = Literal["wide", "bfloat16", "int8", "file"]
 CONFIG = "config.json"
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A model in a file or folder, none of whose weights has been read.
-
-    Args:
-        file: with the tensors.
-        family: that the model belongs to.
-        config: of the model.
-        tensors: by their names in the family's table.
-        pieces: what of the tensors becomes which part of which parameter.
-        notes: sentences about what was found: whether the head is tied, and which tensors are passed over, and why.
-    """
-
-    file: TensorFile
-    family: Family
-    config: Any
-    tensors: Mapping[str, StoredTensor]
-    pieces: tuple[Piece, ...]
-    notes: tuple[str, ...]
-
-
 @checked_arguments
-def load(path: Path | str, dtype: DTypeLike = np.float32) -> GPT | Llama | BERT:
+def load(path: Path | str, dtype: DTypeLike = np.float32, weights: Weights = "wide") -> GPT | Llama | BERT:
     """The model in a GGUF file, or in a folder as Hugging Face lays it out, with its weights.
 
     GPT-2, Llama 1 to 3.2, SmolLM2, Mistral, Qwen2, Qwen3 and BERT. Weights are widened from the mapped file into the
@@ -58,6 +39,10 @@ def load(path: Path | str, dtype: DTypeLike = np.float32) -> GPT | Llama | BERT:
         path: a GGUF file; a folder with `config.json` and safetensors; or one such safetensors file, or the index of
             several, with `config.json` beside it.
         dtype: of the weights, float32 or float64.
+        weights: "wide" for weights of this dtype. In the other forms, matrices of a language model in float32 stay
+            small in memory, and are widened in each product: "bfloat16" in 2 bytes a weight, "int8" in 34 bytes for 32
+            weights, "file" in the bits that the file has. Such a model is a read-only store: it has no backward, and is
+            not packed, copied or saved.
 
     Raises ValueError for files that are missing or damaged, for what is not supported, and for weights that are NaN or
     infinite.
@@ -67,7 +52,15 @@ def load(path: Path | str, dtype: DTypeLike = np.float32) -> GPT | Llama | BERT:
         raise ValueError(f"load: dtype must be float32 or float64, got {dtype}")
     opened = open_model(path)
     model = opened.family.model_type(opened.config, generator=None, dtype=dtype)
-    fill(opened, {name: parameter.value for name, parameter in model.parameters().items()})
+    if weights == "wide":
+        fill(opened, {name: parameter.value for name, parameter in model.parameters().items()})
+    elif dtype == np.float32 and isinstance(model, DecoderOnly):
+        store(opened, model, weights)
+    else:
+        raise ValueError(
+            f"load: weights is {weights!r}, expected 'wide' for a {opened.family.title} in {dtype}: "
+            "only language models in float32 stay small"
+        )
     return model  # type: ignore[return-value]
 
 
@@ -94,20 +87,11 @@ def open_model(path: Path | str) -> Opened:
 
 def fill(opened: Opened, parameters: Mapping[str, np.ndarray]) -> None:
     """Reads all weights into parameters. Raises ValueError for NaN and infinity, naming the tensor."""
-    has_pairs = opened.family.gguf_pairs and opened.file.format == "gguf"
     for piece in opened.pieces:
-        parameter = parameters[piece.parameter]
-        place(piece, opened.tensors[piece.name], parameter, has_pairs=has_pairs)
+        place(piece, opened.tensors[piece.name], parameters[piece.parameter], has_pairs=opened.has_pairs)
         opened.file.release()
     for piece in opened.pieces:
-        part = parameters[piece.parameter][..., piece.columns]
-        if not (math.isfinite(part.min()) and math.isfinite(part.max())):  # both are NaN if one value is
-            tensor = opened.tensors[piece.name]
-            count = np.count_nonzero(~np.isfinite(part))
-            raise ValueError(
-                f"load: {tensor.path}: {count:,} of {part.size:,} values of the tensor {shown(tensor.name)} are NaN or "
-                "infinite"
-            )
+        check_finite(opened.tensors[piece.name], parameters[piece.parameter][..., piece.columns])
 
 
 def _family(path: Path, file: TensorFile) -> tuple[Family, Keys]:

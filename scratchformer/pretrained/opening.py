@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.pretrained.gguf import MAGIC, open_gguf
+from scratchformer.pretrained.packages import PACKAGES
 from scratchformer.pretrained.safetensors import INDEX, WHOLE, open_safetensors
 from scratchformer.pretrained.tensors import TensorFile
 
@@ -12,6 +14,7 @@ PICKLE_MARKS = b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"
 """How the files of `torch.save` and of `pickle` begin."""
 
 
+@checked_arguments
 def open_weights(path: Path | str) -> TensorFile:
     """Opens the weights of a model.
 
@@ -22,6 +25,7 @@ def open_weights(path: Path | str) -> TensorFile:
     Raises ValueError for a path that holds none of these or more than one, for a pickle, and for damaged files.
     """
     path = Path(path)
+    check_there(path)
     if os.path.isdir(path):  # unlike its method, it takes names of any length
         path = _choose(path)
     if path.name.endswith((".safetensors", ".index.json")):
@@ -32,6 +36,12 @@ def open_weights(path: Path | str) -> TensorFile:
     if path.suffix in PICKLES or beginning.startswith(PICKLE_MARKS):
         raise ValueError(_refused_pickle(path))
     raise ValueError(f"{path} holds no weights: expected a GGUF or safetensors file, it begins with {beginning!r}")
+
+
+def check_there(path: Path) -> None:
+    """Raises ValueError for a path that is not there. It may be a name, as of a model on a hub."""
+    if not os.path.lexists(path):
+        raise ValueError(f"{path}: there is no such file or folder; by name, `get` brings {' and '.join(PACKAGES)}")
 
 
 def _choose(folder: Path) -> Path:

@@ -1,10 +1,12 @@
 """Puts tensors of files into parameters, and parameters into tensors."""
 
+import math
+
 import numpy as np
 from numpy import ndarray
 
 from scratchformer.pretrained.families.table import Piece
-from scratchformer.pretrained.tensors import StoredTensor
+from scratchformer.pretrained.tensors import StoredTensor, shown
 
 VALUES_AT_ONCE = 2**20
 """That are read at once, where a tensor cannot be read into its place."""
@@ -29,6 +31,22 @@ def place(piece: Piece, tensor: StoredTensor, parameter: ndarray, *, has_pairs: 
         tensor.read_into(target, piece.stored_columns)
     else:
         _place_columns(tensor, target, piece.stored_columns)
+
+
+def check_finite(tensor: StoredTensor, values: ndarray) -> None:
+    """Raises ValueError for NaN and infinity in what was read of a tensor."""
+    if not (math.isfinite(values.min()) and math.isfinite(values.max())):  # both are NaN if one value is
+        count = np.count_nonzero(~np.isfinite(values))
+        raise ValueError(
+            f"load: {tensor.path}: {count:,} of {values.size:,} values of the tensor {shown(tensor.name)} are NaN or "
+            "infinite"
+        )
+
+
+def features_apart(rows: ndarray, num_heads: int) -> ndarray:
+    """The rows of each head, of which (2i, 2i + 1) are a rotary pair, in the order in which (i, i + d / 2) are one."""
+    of_head = rows.reshape(num_heads, -1, 2, rows.shape[1])
+    return of_head.swapaxes(1, 2).reshape(rows.shape)
 
 
 def _place_pairs(tensor: StoredTensor, target: ndarray, num_heads: int) -> None:

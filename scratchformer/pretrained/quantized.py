@@ -79,6 +79,25 @@ def widen_q8_0(raw: UInt8[ndarray, "rows bytes"]) -> Float32[ndarray, "rows colu
     return values.reshape(len(raw), -1)
 
 
+def narrow_q8_0(rows: Float32[ndarray, "rows columns"]) -> UInt8[ndarray, "rows bytes"]:
+    """Rounds rows to blocks of signed 8-bit codes. The largest value of a block gets the code 127 or -127.
+
+    Raises ValueError for columns that are no multiple of 32, and for values above 127 times the largest float16.
+    """
+    if rows.shape[1] % 32:
+        raise ValueError(f"narrow_q8_0: rows has {rows.shape[1]} columns, expected a multiple of 32")
+    values = rows.reshape(len(rows), -1, 32)
+    scale = np.abs(values).max(axis=-1, keepdims=True) / 127
+    if scale.max(initial=0) > np.finfo(np.float16).max:
+        raise ValueError(
+            f"narrow_q8_0: rows has a value of size {np.abs(values).max():g}, too large for blocks of 8 bits"
+        )
+    blocks = np.empty(values.shape[:2], _Q8_0)
+    blocks["scale"] = scale[..., 0]
+    blocks["codes"] = np.rint(values / np.where(scale == 0, 1, scale))
+    return blocks.view(np.uint8)
+
+
 def _codes_of_4_bits(codes: UInt8[ndarray, "rows blocks 16"]) -> Float32[ndarray, "rows blocks 32"]:
     values = np.empty((*codes.shape[:2], 32), np.float32)
     values[..., :16] = codes & 15

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.pretrained.json_files import MOST_BYTES, parse_json, read_json
 from scratchformer.pretrained.tensors import BITS, MOST_VALUES, StoredTensor, TensorFile, map_file, shown
 
@@ -21,6 +22,7 @@ MOST_AXES = 64
 FIELDS = {"dtype", "shape", "data_offsets"}
 
 
+@checked_arguments
 def open_safetensors(path: Path | str) -> TensorFile:
     """Opens a safetensors file, or a folder with `model.safetensors` or `model.safetensors.index.json`.
 

@@ -90,6 +90,7 @@ def stored_tensors(family: Family, model: GPT | Llama | BERT) -> dict[str, ndarr
 def _described(model: GPT | Llama | BERT) -> tuple[Family, dict[str, Any]]:
     """The first family that can say all of a model, and what its config.json says."""
     reasons = []
+    dtype = str(next(iter(model.parameters().values())).value.dtype)
     for family in FAMILIES:
         if family.model_type is type(model):
             try:
@@ -101,8 +102,8 @@ def _described(model: GPT | Llama | BERT) -> tuple[Family, dict[str, Any]]:
                 "model_type": family.name,
                 "architectures": [family.class_of(model.config)],
                 **written,
-                "dtype": str(model.values.dtype),
-                "torch_dtype": str(model.values.dtype),
+                "dtype": dtype,
+                "torch_dtype": dtype,
             }
             return family, described
     raise ValueError(f"save: no family of models that can be saved is like this one: {'; '.join(reasons)}")

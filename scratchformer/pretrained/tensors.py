@@ -11,7 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 from numpy import ndarray
+from numpy.typing import DTypeLike
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.pretrained import quantized
 
 BITS = {
@@ -40,6 +42,13 @@ def _widen_bf16(raw: UInt8[ndarray, "rows bytes"]) -> Float32[ndarray, "rows col
     words = raw.view("<u2").astype(np.uint32)
     words <<= 16  # bfloat16 is the upper half of a float32
     return words.view(np.float32)
+
+
+def narrow_bf16(rows: Float32[ndarray, "rows columns"]) -> UInt8[ndarray, "rows bytes"]:
+    """Rounds finite numbers to bfloat16; of two that are equally near, to the even one."""
+    words = rows.view(np.uint32)
+    rounded = (words + np.uint32(0x7FFF) + ((words >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    return rounded.astype("<u2").view(np.uint8)
 
 
 WIDEN: Mapping[str, Callable[[ndarray], ndarray]] = {
@@ -96,15 +105,17 @@ class StoredTensor:
         """Whether its kind can be widened."""
         return self.kind in WIDEN
 
-    def read(self, dtype: Any = np.float32) -> ndarray:
+    @checked_arguments
+    def read(self, dtype: DTypeLike = np.float32) -> ndarray:
         """The whole tensor as a new array of float32 or float64. Raises as `read_into` does."""
-        self._check_kind("read")
+        self._check_kind("StoredTensor.read")
         dtype = np.dtype(dtype)
-        _check_dtype("read", dtype)
+        _check_dtype("StoredTensor.read", dtype)
         out = np.empty(self.shape, dtype)
         self.read_into(out)
         return out
 
+    @checked_arguments
     def read_into(self, out: Shaped[ndarray, "..."], rows: slice = slice(None)) -> None:
         """Widens the tensor, or some of its rows, into an array.
 
@@ -119,14 +130,16 @@ class StoredTensor:
 
         Raises ValueError for a kind that cannot be read, and for an array that does not fit.
         """
-        self._check_kind("read_into")
-        _check_dtype("read_into", out.dtype)
+        self._check_kind("StoredTensor.read_into")
+        _check_dtype("StoredTensor.read_into", out.dtype)
         start, stop = self._range(rows)
         expected = (stop - start, *self.shape[1:]) if self.shape else ()
         if out.shape != expected:
-            raise ValueError(f"read_into: out has shape {out.shape}, expected {expected} for {self.name!r}")
+            raise ValueError(
+                f"StoredTensor.read_into: out has shape {out.shape}, expected {expected} for {self.name!r}"
+            )
         if not out.flags.writeable:
-            raise ValueError(f"read_into: out is read-only, expected an array to write {self.name!r} into")
+            raise ValueError(f"StoredTensor.read_into: out is read-only, expected an array to write {self.name!r} into")
         if not out.size:
             return
         raw = self.raw
@@ -145,17 +158,19 @@ class StoredTensor:
     def _range(self, rows: slice) -> tuple[int, int]:
         if not self.shape:
             if rows != slice(None):
-                raise ValueError(f"read_into: rows is {rows}, but {self.name!r} is one number and has no rows")
+                raise ValueError(
+                    f"StoredTensor.read_into: rows is {rows}, but {self.name!r} is one number and has no rows"
+                )
             return 0, 1
         start, stop, step = rows.indices(self.shape[0])
         if step != 1:
-            raise ValueError(f"read_into: rows has the step {step}, expected rows that follow each other")
+            raise ValueError(f"StoredTensor.read_into: rows has the step {step}, expected rows that follow each other")
         stop = max(start, stop)
         num_values = block_of(self.kind).num_values
         if len(self.shape) == 1 and (start % num_values or stop % num_values):
             raise ValueError(
-                f"read_into: rows are {start} to {stop} of {self.name!r}, expected multiples of {num_values}, "
-                f"the values of a block of {self.kind}"
+                f"StoredTensor.read_into: rows are {start} to {stop} of {self.name!r}, expected multiples of "
+                f"{num_values}, the values of a block of {self.kind}"
             )
         return start, stop
 

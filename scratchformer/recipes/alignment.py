@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchformer.analysis.alignment import Alignment
+from scratchformer.arguments import checked_arguments
 from scratchformer.runs.files import check_rows, read_table, real_number, whole_number
 from scratchformer.runs.folder import RunFolder
 from scratchformer.runs.summary import Result
@@ -13,6 +14,7 @@ COLUMNS = ("sought", "layer", "head", "share", "uniform")
 TABLE = "attention.csv"
 
 
+@checked_arguments
 def alignment_results(alignment: Alignment) -> list[Result]:
     """The shares of the best head, of all heads in the mean, and of uniform attention, for each kind that is sought."""
     return [
@@ -26,6 +28,7 @@ def alignment_results(alignment: Alignment) -> list[Result]:
     ]
 
 
+@checked_arguments
 def write_alignment(folder: RunFolder, alignment: Alignment) -> None:
     """Writes attention.csv. Layers and heads count from 1."""
     with folder.table(TABLE.removesuffix(".csv"), *COLUMNS) as table:
@@ -34,11 +37,13 @@ def write_alignment(folder: RunFolder, alignment: Alignment) -> None:
                 table.add(name, layer + 1, head + 1, round(float(share), 6), round(alignment.uniform[name], 6))
 
 
+@checked_arguments
 def has_alignment(path: Path) -> bool:
     """Whether a run folder holds attention.csv, which a run writes at its end."""
     return (path / TABLE).exists()
 
 
+@checked_arguments
 def read_alignment(path: Path) -> Alignment:
     """Reads attention.csv from a run folder. Raises ValueError when it cannot be read."""
     table = read_table(path / TABLE)

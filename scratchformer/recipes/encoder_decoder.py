@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.generation.translation import translate
 from scratchformer.layers import Trace
 from scratchformer.models import Transformer, TransformerConfig
@@ -64,6 +65,7 @@ class PairOptions(RunOptions):
     """Pairs that the trained model is tested on."""
 
 
+@checked_arguments
 def pair_trainer(options: PairOptions, vocabulary_size: int) -> Trainer[Transformer, PairBatch]:
     """The model of the paper, but small, and its training: Adam, the paper's learning rates, label smoothing.
 
@@ -101,6 +103,7 @@ def pair_trainer(options: PairOptions, vocabulary_size: int) -> Trainer[Transfor
     )
 
 
+@checked_arguments
 def load_encoder_decoder(path: Path) -> Transformer:
     """The best model of a run folder. Raises ValueError as `load_run` does, and for another kind of model."""
     model = load_run(path)
@@ -109,6 +112,7 @@ def load_encoder_decoder(path: Path) -> Transformer:
     return model
 
 
+@checked_arguments
 def draw_pairs(
     path: Path,
     about: About,
@@ -140,16 +144,23 @@ def draw_pairs(
     return figures
 
 
+@checked_arguments
 def least_smoothed_loss(vocabulary_size: int, label_smoothing: float) -> float:
     """The least possible mean loss with label smoothing, in nats per token: the entropy of the smoothed targets.
 
     H(q) with q = 1 - s + s / V for the target and s / V for each of the V - 1 others.
     """
+    if vocabulary_size < 1 or not 0 <= label_smoothing <= 1:
+        raise ValueError(
+            "least_smoothed_loss: vocabulary_size must be at least 1, and label_smoothing in [0, 1], "
+            f"got {vocabulary_size} and {label_smoothing}"
+        )
     other = label_smoothing / vocabulary_size
     probabilities = [1 - label_smoothing + other, *[other] * (vocabulary_size - 1)]
     return -sum(p * math.log(p) for p in probabilities if p)
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class CharacterPairs:
     """Turns pairs of texts into ids. Each character has one, and so have the beginning and the end of a target.
@@ -172,12 +183,14 @@ class CharacterPairs:
     def vocabulary_size(self) -> int:
         return len(self.characters) + 2
 
+    @checked_arguments
     def batch(self, sources: Sequence[str], targets: Sequence[str]) -> PairBatch:
         """The batch of these pairs. Raises ValueError for an unknown character, and as `pair_batch` does."""
         encode = CharacterTokenizer(self.characters).encode
         ends = {"begin_id": self.begin_id, "end_id": self.end_id}
         return pair_batch([encode(text) for text in sources], [encode(text) for text in targets], **ends)
 
+    @checked_arguments
     def translate(self, model: Transformer, sources: Sequence[str], *, longest: int, width: int) -> list[str]:
         """The best target of at most `longest` characters for each source, with "?" for a begin token inside it."""
         tokenizer = CharacterTokenizer(self.characters)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.plots import Figure, matrix_panels, save_figure
 from scratchformer.plots.matrices import ALL_PANELS, LARGEST_CELL
 from scratchformer.runs import RunFolder, read_table
@@ -26,7 +27,20 @@ TEXT_HEIGHT, CHARACTERS_PER_INCH = 0.14, 8
 """The height of the figures' tick labels, in inches, and the width of their titles."""
 
 
+@checked_arguments
 def write_tables(folder: RunFolder, heads: Sequence[tuple[int, int]], scores: Scores, distances: Distances) -> None:
+    """Writes heads.csv and distances.csv.
+
+    Args:
+        heads: layer and head of each, counted from 1.
+
+    Raises ValueError for scores or distances that are not one for each head and one for uniform attention.
+    """
+    num_rows = len(heads) + 1
+    if any(np.shape(scores.get(name, ())) != (num_rows,) for name in MEASURES):
+        raise ValueError(f"write_tables: scores must have {num_rows} values for each of {', '.join(MEASURES)}")
+    if len(distances) != num_rows:
+        raise ValueError(f"write_tables: distances has {len(distances)} rows, expected {num_rows}")
     with folder.table("heads", *COLUMNS) as table:
         for i, (layer, head) in enumerate(heads):
             for name in MEASURES:
@@ -37,6 +51,7 @@ def write_tables(folder: RunFolder, heads: Sequence[tuple[int, int]], scores: Sc
             table.add(name, *row)
 
 
+@checked_arguments
 def draw_heads(path: Path, title: str) -> Path:
     """Draws the patterns of all heads by layer and head, and their focus in the place of entropy."""
     scores, uniform = read_scores(path / "heads.csv")
@@ -54,6 +69,7 @@ def draw_heads(path: Path, title: str) -> Path:
     return save_figure(figure, path / "attention_heads")
 
 
+@checked_arguments
 def draw_distances(path: Path, title: str) -> Path:
     """Draws the distance of every two heads, and of each head and uniform attention."""
     table = read_table(path / "distances.csv")
@@ -69,6 +85,7 @@ def draw_distances(path: Path, title: str) -> Path:
     return save_figure(figure, path / "distances")
 
 
+@checked_arguments
 def read_scores(path: Path) -> tuple[dict[str, Float[ndarray, "layers heads"]], dict[str, float]]:
     """The scores of all heads by measure, and those of uniform attention."""
     table = read_table(path)
@@ -82,6 +99,7 @@ def read_scores(path: Path) -> tuple[dict[str, Float[ndarray, "layers heads"]], 
     return dict(zip(MEASURES, np.moveaxis(values, -1, 0), strict=True)), uniform
 
 
+@checked_arguments
 def heatmaps(
     panels: Mapping[str, Float[ndarray, "rows columns"]],
     rows: Sequence[str],
@@ -100,6 +118,8 @@ def heatmaps(
         title: of the figure.
         smallest: side of the smallest cells with numbers, in inches. Cells of up to 0.3 have room for one decimal.
     """
+    if not (panels and rows and columns):
+        raise ValueError("heatmaps: panels, rows and columns must not be empty")
     row_label, column_label, value_label = labels
     num_columns = len(panels) * len(columns)
     cell = min(LARGEST_CELL, ALL_PANELS / num_columns)
@@ -116,11 +136,15 @@ def heatmaps(
     )
 
 
+@checked_arguments
 def numbered(count: int) -> list[str]:
     return [str(i) for i in range(1, count + 1)]
 
 
+@checked_arguments
 def thinned(names: Sequence[str], cell: float) -> list[str]:
     """The last name and, before it, every second, third, ... where cells are lower than a text; "" for the others."""
+    if not 0 < cell < math.inf:
+        raise ValueError(f"thinned: cell must be a positive length, got {cell}")
     every = math.ceil(TEXT_HEIGHT / cell)
     return [name if (len(names) - 1 - i) % every == 0 else "" for i, name in enumerate(names)]

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.layers.feed_forward import Activation
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig
 from scratchformer.models.positions import Positions
@@ -77,6 +78,7 @@ class LanguageModelOptions(RunOptions):
             raise ValueError("--model llama has positions, norms and an activation of its own")
 
 
+@checked_arguments
 def language_model(options: LanguageModelOptions, vocabulary_size: int) -> GPT | Llama:
     """The model as it starts, with a tied head. Raises ValueError for sizes that do not fit together."""
     generator = np.random.default_rng(options.seed)
@@ -97,6 +99,7 @@ def language_model(options: LanguageModelOptions, vocabulary_size: int) -> GPT |
     return GPT(gpt, generator=generator)
 
 
+@checked_arguments
 def language_model_trainer(options: LanguageModelOptions, vocabulary_size: int) -> Trainer[GPT | Llama, TokenBatch]:
     """The model, and its training to predict the next token. Raises ValueError as `language_model` does."""
     model = language_model(options, vocabulary_size)

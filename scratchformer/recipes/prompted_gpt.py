@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.optim import AdamW, WarmupCosine, WeightAverage
 from scratchformer.plots import Line, Panel, line_panels, save_figure
@@ -59,6 +60,7 @@ class PromptedOptions(RunOptions):
     save_every: SaveEvery = 500
 
 
+@checked_arguments
 def prompted_trainer(options: PromptedOptions, vocabulary_size: int, context_length: int) -> Trainer[GPT, TokenBatch]:
     """A GPT with an output head of its own, and its training on `prompted_batch`es."""
     sizes = (context_length, options.layers, options.heads, options.width, options.dropout)
@@ -76,6 +78,7 @@ def prompted_trainer(options: PromptedOptions, vocabulary_size: int, context_len
     )
 
 
+@checked_arguments
 def draw_answers(
     path: Path, about: About, panels: Mapping[str, Iterable[str]], *, share: str, title: str
 ) -> list[Path]:

@@ -6,7 +6,6 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
 import scratchformer
 from scratchformer.arguments import checked_arguments
@@ -60,8 +59,7 @@ def first_difference(stored: object, current: object, name: str = "") -> str | N
 
 def _are_same(a: Any, b: Any) -> bool:
     """Equality as JSON has it: True is not 1."""
-    if isinstance(a, ndarray) or isinstance(b, ndarray):
-        return np.array_equal(a, b)
+    a, b = as_python(a), as_python(b)  # NumPy's values would compare themselves with each item of a list
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(_are_same, a, b))
     if isinstance(a, Mapping) and isinstance(b, Mapping):

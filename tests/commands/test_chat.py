@@ -1,3 +1,4 @@
+import json
 import os
 import pty
 import re
@@ -137,9 +138,13 @@ def test_models_that_cannot_talk_are_refused(
 ) -> None:
     encoder(tmp_path / "encoder")
     language_model(tmp_path / "beams")
+    language_model(tmp_path / "base")
+    told = json.loads((tmp_path / "base" / "tokenizer_config.json").read_text())
+    (tmp_path / "base" / "tokenizer_config.json").write_text(json.dumps(told | {"chat_template": None}))
     (tmp_path / "beams" / "generation_config.json").write_text('{"num_beams": 4}')
     for name, message in [
-        ("encoder", "chat: the model's files have no chat template; write the prompt for encode instead"),
+        ("encoder", "holds an encoder, BERT, which continues no text; see `embed`"),
+        ("base", "base has no chat template, which says how messages become a prompt; `generate` continues texts"),
         ("beams", "num_beams must be null or 1, got 4: decoding has no more; --no-model-settings leaves out what"),
         ("absent", "absent: there is no such file or folder; by name there are smollm2 and minilm"),
     ]:

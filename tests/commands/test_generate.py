@@ -13,6 +13,8 @@ import pytest
 from scratchformer.commands import generate as generate_command
 from scratchformer.generation import Sampling, SuppressedTokens, generate, greedy
 from scratchformer.models import Llama
+from scratchformer.pretrained import load
+from scratchformer.pretrained.loading import Weights
 from scratchformer.pretrained.tokenizer import Tokenizer
 from tests.annotations import unchecked
 from tests.commands.small_models import ENDLESS, encoder, language_model, unwanted
@@ -80,6 +82,16 @@ def test_stop_strings_end_each_text_and_are_left_out(
     run(small[0], *options, "--num-tokens", "40", "--json", *(word for stop in stops for word in ("--stop", stop)))
     stopped = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
     assert stopped == [text[: min(text.find(stop) for stop in stops if stop in text)] for text in free]
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "file"])
+def test_weights_of_fewer_bits_give_what_the_library_gives(
+    small: tuple[Path, Llama, Tokenizer], weights: Weights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _, tokenizer = small
+    rounded = folder, load(folder, weights=weights), tokenizer
+    run(folder, "--prompt", PROMPTS[0], "--num-tokens", "9", "--weights", weights)
+    assert capsys.readouterr().out == continued(rounded, PROMPTS[0], 9) + "\n"  # type: ignore[arg-type]
 
 
 def test_as_many_tokens_are_added_as_the_files_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,9 @@ def test_a_language_model_is_described(tmp_path: Path, capsys: pytest.CaptureFix
         f"files        safetensors, {num_bytes / 1e6:.1f} MB in 21 tensors: 21 F32",
         "licence      mit (README.md)",
         "model        Llama: 2 layers, 2 heads, width 8, 603 tokens, context 300",
-        f"model        {num_parameters:,} parameters: 0 MB in float32 or 0 MB in float64 of memory",
+        f"model        {num_parameters:,} parameters: 0.0 MB of memory in float32 "
+        "(--weights of chat and generate: bfloat16 0.0 MB, file 0.0 MB)",
+        "model        the output head is a matrix of its own, lm_head.weight",
         "tokenizer    603 tokens, a chat template; answers end with '<|im_end|>'",
         "decoding     tokens are chosen with temperature 0.6, top-k 50, repetition penalty 1.1",
         "unsupported  nothing",

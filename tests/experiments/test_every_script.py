@@ -108,6 +108,13 @@ every_script = scripts(*EXPERIMENTS)
 every_training = pytest.mark.parametrize("name", PICTURES)
 
 
+def all_of_which_few_are_quick(*quick: str, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
+    """Every training, but those that are not quick in the long profile alone: they share nearly all that is tested."""
+    names = [name for name in PICTURES if name not in without]
+    marked = [name if name in quick else pytest.param(name, marks=pytest.mark.long) for name in names]
+    return pytest.mark.parametrize("name", marked)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """With folders that are no runs: of other files, with a config.json of something else, and of another program."""
@@ -266,7 +273,7 @@ def test_figures_are_drawn_anew_from_the_folder_alone(
         assert (tmp_path / "copy" / file).read_bytes() == (smoke / file).read_bytes()
 
 
-@pytest.mark.parametrize("name", [name for name in PICTURES if name not in ("char_lm", "masked_lm")])
+@all_of_which_few_are_quick("sort", "grokking", without=("char_lm", "masked_lm"))
 def test_the_reference_run_is_drawn_behind_but_not_for_smoke(
     name: str, smoke_of: Callable[[str], SmokeRun], tmp_path: Path
 ) -> None:
@@ -311,7 +318,7 @@ def repeated(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("undrawn")
-@every_training
+@all_of_which_few_are_quick("sort", "dates", "grokking", "char_lm", "masked_lm")
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_another_seed_to_others(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

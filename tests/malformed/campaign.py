@@ -14,7 +14,8 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from tests.malformed.judging import makes_sense, why_unclear
-from tests.malformed.recipes import RECIPES, Call
+from tests.malformed.recipes import RECIPES
+from tests.malformed.recipes.call import Call
 from tests.malformed.values import malformed
 
 GRADIENT = "the gradient"

@@ -10,9 +10,11 @@ from typing import Any
 
 import scratchformer
 
-LEFT_OUT = {"commands", "recipes", "pretrained"}
-"""Rooms of programs, where what is typed is checked; and that of files, whose errors name the file."""
-LISTED_BY_MODULE = {"analysis"}
+LEFT_OUT = {"commands"}
+"""A room of programs: what is typed is checked by the command line that each has, and by its tests."""
+FRAMES = {"char_lm_arms", "compared_models", "experiment", "lesson", "options"}
+"""Modules of `recipes` that are the frame of programs: bases of their classes, and their options."""
+LISTED_BY_MODULE = {"analysis", "recipes"}
 """Rooms whose modules are imported from one by one."""
 CALLED = ("__call__", "__getitem__")
 
@@ -58,6 +60,8 @@ def public_names() -> Iterator[tuple[str, str, Any]]:
 
 def modules_of(package: ModuleType) -> Iterator[ModuleType]:
     for module in pkgutil.iter_modules(package.__path__):
+        if package.__name__.endswith(".recipes") and module.name in FRAMES:
+            continue
         yield importlib.import_module(f"{package.__name__}.{module.name}")
 
 

@@ -171,6 +171,8 @@ def test_errors_of_combinations_name_what_came() -> None:
         combine_masks(allowed, allowed.astype(np.int64))
     with pytest.raises(TypeError, match="combine_masks: mask must be boolean or floating, got list"):
         combine_masks(allowed, [True])
+    with pytest.raises(TypeError, match="combine_masks: mask must be boolean or floating, got list"):
+        combine_masks([[True], [True, False]])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="combine_masks: mask is floating and holds only zeros and ones"):
         combine_masks(allowed, allowed.astype(np.float64))
     with pytest.raises(TypeError, match="combine_masks: floating masks must share one dtype, got float64, float32"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scratchformer.ops.rows import BLOCK, LONG, column_sum, inverse_rms, row_dot, row_sum, unbroadcast
+from scratchformer.ops.rows import BLOCK, LONG, column_sum, inverse_rms, row_dot, row_products, row_sum, unbroadcast
 from tests.closeness import assert_close
 from tests.strategies import batch_shapes, normal, seeds
 
@@ -31,6 +31,21 @@ def test_sums_are_those_of_numpy(batch: tuple[int, ...], n: int, seed: int, is_c
 def test_float32_adds_up_long_rows_of_one_number(total: Callable, n: int) -> None:
     x = np.full((1, n), np.float32(0.9376))
     assert abs(total(x).item() / (n * float(x[0, 0])) - 1) <= 1e-6
+
+
+@given(batch=batch_shapes, m=st.integers(0, 3), n=st.integers(0, 12), d=st.integers(0, 5), seed=seeds)
+def test_products_of_rows_are_those_of_matrices(batch: tuple[int, ...], m: int, n: int, d: int, seed: int) -> None:
+    a, b, c = normal(seed, (*batch, m, d), (*batch, n, d), (*batch, n, d))
+    for rows in (b, b + 1j * c):
+        assert_close(row_products(a, rows), a @ rows.mT, 1e-13)
+        assert_close(row_products(rows, rows), rows @ rows.mT, 1e-13)
+
+
+@pytest.mark.parametrize("n", [1, 3, 7, 8, 64])
+def test_products_of_few_rows_are_as_exact_as_those_of_many(n: int) -> None:
+    a, b = (10 + x.astype(np.float32) for x in normal(0, (200, 4, 64), (200, n, 64)))
+    error = row_products(a, b) - a.astype(np.float64) @ b.astype(np.float64).mT
+    assert np.sqrt(np.mean((error / 6400) ** 2)) <= 8e-8
 
 
 @given(seed=seeds, copies=st.sampled_from([1, 3, LONG + 5]))

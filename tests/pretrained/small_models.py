@@ -1,5 +1,6 @@
 """Small models of every family with random sizes, options and weights, and GGUF files of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,25 @@ def as_pairs(rows: ndarray, num_heads: int) -> ndarray:
     d = len(rows) // num_heads
     order = [head * d + half * d // 2 + i for head in range(num_heads) for i in range(d // 2) for half in (0, 1)]
     return rows[order]
+
+
+def in_gguf(name: str, tensors: Mapping[str, ndarray], config: object) -> dict[str, ndarray]:
+    """A model's tensors as llama.cpp's conversion would write them, from those for transformers."""
+    family = family_of(name)
+    found = {}
+    for row in family.rows:
+        for i in range(config.num_layers):  # type: ignore[attr-defined]
+            tensor = tensors.get(family.full_name(row.safetensors.format(i=i), family.class_of(config)))
+            if tensor is None:
+                continue
+            if name == "gpt2" and tensor.ndim == 2 and row.safetensors.startswith("h."):
+                tensor = tensor.T
+            if name == "llama" and ".q_proj" in row.safetensors:
+                tensor = as_pairs(tensor, config.num_heads)  # type: ignore[attr-defined]
+            if name == "llama" and ".k_proj" in row.safetensors:
+                tensor = as_pairs(tensor, config.num_kv_heads)  # type: ignore[attr-defined]
+            found[row.gguf.format(i=i)] = tensor
+    return found
 
 
 def write_gguf(path: Path, architecture: str, metadata: dict[str, Any], tensors: dict[str, ndarray]) -> Path:

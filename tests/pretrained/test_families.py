@@ -1,6 +1,5 @@
 """What every family's table promises."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +15,9 @@ from scratchformer.pretrained.families import FAMILIES
 from scratchformer.pretrained.saving import stored_tensors
 from tests.pretrained.small_models import (
     CONFIGS,
-    as_pairs,
     family_of,
     gguf_metadata,
+    in_gguf,
     model_of,
     random_model,
     write_gguf,
@@ -81,25 +80,6 @@ def test_the_names_in_gguf_files_are_those_that_the_judge_gives(name: str):
         class_name = family.classes[0]
         full = family.full_name(row.safetensors.format(i=7), class_name)
         assert names.get_name(full, (".weight", ".bias")) == row.gguf.format(i=7)
-
-
-def in_gguf(name: str, tensors: Mapping[str, ndarray], config: object) -> dict[str, ndarray]:
-    """A model's tensors as llama.cpp's conversion would write them, from those for transformers."""
-    family = family_of(name)
-    found = {}
-    for row in family.rows:
-        for i in range(config.num_layers):  # type: ignore[attr-defined]
-            tensor = tensors.get(family.full_name(row.safetensors.format(i=i), family.class_of(config)))
-            if tensor is None:
-                continue
-            if name == "gpt2" and tensor.ndim == 2 and row.safetensors.startswith("h."):
-                tensor = tensor.T
-            if name == "llama" and ".q_proj" in row.safetensors:
-                tensor = as_pairs(tensor, config.num_heads)  # type: ignore[attr-defined]
-            if name == "llama" and ".k_proj" in row.safetensors:
-                tensor = as_pairs(tensor, config.num_kv_heads)  # type: ignore[attr-defined]
-            found[row.gguf.format(i=i)] = tensor
-    return found
 
 
 @pytest.mark.parametrize("name", IN_GGUF)

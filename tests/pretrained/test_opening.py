@@ -1,11 +1,12 @@
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from scratchformer.pretrained import open_weights
+from scratchformer.pretrained import load, load_tokenizer, open_weights
 from tests.pretrained.files import gguf, info
 
 GGUF = gguf([], [info("a", (2,), 0, 0)], np.ones(2, "<f4").tobytes())
@@ -86,6 +87,10 @@ def test_another_file_is_named_with_its_beginning(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"a": 1}')
     with pytest.raises(ValueError, match=r"config\.json holds no weights: expected .*, it begins with b'{\"a\"'"):
         open_weights(tmp_path / "config.json")
-    for name, message in (("missing", "No such file or directory"), ("long" * 100, "File name too long")):
-        with pytest.raises(ValueError, match=f"{name} cannot be read: {message}"):
-            open_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("read", [load, load_tokenizer, open_weights])
+@pytest.mark.parametrize("name", ["missing", "HuggingFaceTB/SmolLM2-135M", "long" * 100, "a\0b"])
+def test_names_of_hubs_are_no_paths_and_the_names_that_exist_are_said(read: Callable[[str], object], name: str) -> None:
+    with pytest.raises(ValueError, match=r"there is no such file or folder; by name, `get` brings smollm2 and minilm$"):
+        read(name)

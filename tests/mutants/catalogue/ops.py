@@ -169,8 +169,8 @@ OPS = [
     mutant(
         "attention: dropout forgotten on the way back",
         ATTENTION,
-        "dropout_backward(dy @ value.swapaxes(-1, -2))",
-        "dy @ value.swapaxes(-1, -2)",
+        "dropout_backward(row_products(dy, value))",
+        "row_products(dy, value)",
         "attention (dropout)",
     ),
     Mutant(
