@@ -18,12 +18,19 @@ REGIMES = (
     "one element",
 )
 
+SHAPES: dict[Domain, tuple[tuple[int, int], tuple[int, int]]] = {
+    "matrix": ((3, 3), (1, 1)),
+    "spd": ((3, 3), (1, 1)),
+    "pair": ((4, 2), (1, 2)),
+    "positive pair": ((4, 2), (1, 2)),
+}
+"""The shape in all regimes but the last, and in that; (2, 4) and (1, 1) for other domains."""
+
 
 def values(regime: str, domain: Domain, seed: int) -> ndarray:
     generator = np.random.default_rng(seed)
-    is_matrix = domain in ("matrix", "spd")
-    shape = (3, 3) if is_matrix else (2, 4)
-    x = np.asarray(generator.standard_normal((1, 1) if regime == "one element" else shape))
+    shape, least = SHAPES.get(domain, ((2, 4), (1, 1)))
+    x = np.asarray(generator.standard_normal(least if regime == "one element" else shape))
     match regime:
         case "tiny":
             x = x * 10.0 ** generator.uniform(-9, -5)
@@ -44,7 +51,7 @@ def values(regime: str, domain: Domain, seed: int) -> ndarray:
             wide[::2, ::3] = x
             x = wide[::2, ::3]
     match domain:
-        case "positive":
+        case "positive" | "positive pair":
             np.abs(x, out=x)
         case "unit":
             x[...] = np.abs(x) / (1 + np.abs(x))

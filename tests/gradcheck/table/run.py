@@ -83,17 +83,13 @@ def cells(function: Function, regime: str, seed: int) -> Iterator[Cell | str]:
         if not dx.any() and not np.nan_to_num(exact.slope).any():
             yield from ["vacuous"] * (1 + len(SPOILINGS))
             return
-        yield Cell(function, regime, RIGHT, x, dx) if exists.all() or function.name in LIMITS else "kink"
+        yield Cell(function, regime, RIGHT, x, dx) if exists.all() or function.at_kinks else "kink"
         for spoiling, spoil in SPOILINGS.items():
             change = np.where(exists, np.abs(spoil(dx.copy(), dx) - dx), 0)
             # What is lost in the rounding of the outputs cannot be seen by who has only the function in float64.
             change = np.where(change * np.maximum(np.abs(x), 1) > 1e-13 * np.abs(dy * y).max(), change, 0)
             noticeable = change > 1000 * (off + exact.sensitivity) + 1e-5 * np.abs(dx)
             yield Cell(function, regime, spoiling, x, dx) if noticeable.any() else "changes nothing"
-
-
-LIMITS = {"relu", "leaky relu", "abs", "hard clip", "max", "min", "sort"}
-"""Functions whose formula is a mean of limits where the gradient does not exist."""
 
 
 def main() -> None:
