@@ -191,7 +191,7 @@ class Differences:
 
     @property
     def is_sharp(self) -> bool:
-        if not (self.closing.is_closed and len(self.row) > 1):
+        if not (self.closing.is_closed and self.closing.is_sure and len(self.row) > 1):
             return False
         agrees = self.expected is not None and abs(self.best - self.expected) <= 1e-5 * abs(self.expected)
         return self.noise <= (1e-2 if agrees else CONVERGED) * abs(self.best)

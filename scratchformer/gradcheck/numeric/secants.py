@@ -10,6 +10,8 @@ VISIBLE = 32
 """A jump counts if it is more than this many times the rounding of a slope."""
 FALLING = 0.3
 """What is left of a jump at a quarter of the step: at most this where phi is smooth, all of it at a kink."""
+PASSING_ZERO = 0.2
+"""A jump that falls by more, at a quarter of the step, may just pass 0, as the sum of a kink and a bend does."""
 WOULD_SHOW = 0.1
 """A jump that is not seen is gone if even this share of it would be seen."""
 
@@ -37,10 +39,11 @@ class Closing:
     Attributes:
         last: the last jump that was seen, 0 if there is none.
         is_closed: whether phi is smooth over the steps that were seen last.
+        is_sure: whether the next step could not deny that.
     """
 
     def __init__(self) -> None:
-        self.last, self.is_closed = 0.0, False
+        self.last, self.is_closed, self.is_sure = 0.0, False, False
 
     @property
     def is_open(self) -> bool:
@@ -53,10 +56,11 @@ class Closing:
         if secants.is_visible:
             self.last = secants.jump
             self.is_closed = before > 0 and secants.jump <= FALLING * before
+            self.is_sure = self.is_closed and (was_closed or secants.jump >= PASSING_ZERO * before)
             return self.is_closed or before == 0
         is_gone = VISIBLE * secants.noise <= WOULD_SHOW * before
         if before == 0 or is_gone:
-            self.last, self.is_closed = 0.0, True
+            self.last, self.is_closed, self.is_sure = 0.0, True, True
             return was_closed or before == 0
         return True
 
