@@ -84,22 +84,22 @@ def measured_rounding(
         else:
             np.square(differences, out=differences)
             off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences / len(differences))
-            is_told = (changes >= 3) & np.isfinite(off)
+            is_told = (changes >= 3) & np.isfinite(off) & (off <= JUMPS * largest)
             is_alike = (coarser <= ALIKE * change) & (change <= ALIKE * coarser)
             off = np.maximum(off, np.where(np.isfinite(grain), grain, 0.0) / 2)
             found = np.where(is_told, np.where(is_alike, np.maximum(off, coarser), off), found)
             is_level = is_told & (off <= ALIKE * coarser) & (coarser <= ALIKE * off)
             larger = np.maximum(off, coarser)
-            level = np.where(is_level & (larger <= JUMPS * largest), np.maximum(level, larger), level)
-            coarser = np.where(is_told, off, coarser)
+            level = np.where(is_level, np.maximum(level, larger), level)
+            if share < WIDE_MOVES[0]:  # over the widest moves, a bent function is no parabola
+                coarser = np.where(is_told, off, coarser)
     for name, x in subject.tensors.items():
         copy.tensors[name][...] = np.where(np.isfinite(x), np.clip(x, -1, 1) * generator.uniform(0.3, 1, x.shape), x)
     ordinary = _numbers(copy, dy, budget)
     if ordinary is not None and len(ordinary) == len(at_zero):
         ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
-        largest = np.fmax(largest, ordinary)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)
-    return _parted(np.fmax(np.where(found <= JUMPS * largest, found, 0.0), level), here)
+    return _parted(np.fmax(found, level), here)
 
 
 def _grain(change: ndarray) -> ndarray:

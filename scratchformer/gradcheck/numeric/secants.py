@@ -40,15 +40,16 @@ class Closing:
         last: the last jump that was seen, 0 if there is none.
         is_closed: whether phi is smooth over the steps that were seen last.
         is_sure: whether the next step could not deny that.
+        is_open: whether a jump was seen that did not fall.
     """
 
     def __init__(self) -> None:
-        self.last, self.is_closed, self.is_sure = 0.0, False, False
+        self.last, self.is_closed, self.is_sure, self.is_open = 0.0, False, False, False
 
     @property
-    def is_open(self) -> bool:
-        """Whether a jump was seen that did not fall."""
-        return self.last > 0 and not self.is_closed
+    def undecided(self) -> float:
+        """A jump that was seen over one step alone, and drowned in rounding over the next; 0 if there is none."""
+        return 0.0 if self.is_closed or self.is_open else self.last
 
     def goes_on(self, secants: Secants) -> bool:
         """Takes in the next step. False if phi is not smooth over the steps before, which then do not count."""
@@ -56,11 +57,12 @@ class Closing:
         if secants.is_visible:
             self.last = secants.jump
             self.is_closed = before > 0 and secants.jump <= FALLING * before
+            self.is_open = before > 0 and not self.is_closed
             self.is_sure = self.is_closed and (was_closed or secants.jump >= PASSING_ZERO * before)
             return self.is_closed or before == 0
         is_gone = VISIBLE * secants.noise <= WOULD_SHOW * before
         if before == 0 or is_gone:
-            self.last, self.is_closed, self.is_sure = 0.0, True, True
+            self.last, self.is_closed, self.is_sure, self.is_open = 0.0, True, True, False
             return was_closed or before == 0
         return True
 
