@@ -21,7 +21,7 @@ from scratchformer.gradcheck.judgement.report import Contract, Finding, OracleEr
 from scratchformer.gradcheck.judgement.verdicts import judge
 from scratchformer.gradcheck.numeric.budget import Effort
 from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT32_EPSILON
-from scratchformer.gradcheck.numeric.points import Point, starting_point
+from scratchformer.gradcheck.numeric.points import Point, measured, starting_point
 from scratchformer.gradcheck.numeric.probing import probe_tensors
 from scratchformer.gradcheck.promises.promises import broken_promises
 from scratchformer.gradcheck.promises.repetition import Repetition
@@ -147,8 +147,9 @@ def _check(
     start = time.perf_counter()
     with np.errstate(all="ignore"):
         point = _starting_point(subject, seed)
-        repetition = Repetition(point.subject, point.dy, point.precision)
+        repetition = Repetition(point)
         changing = repetition.changing()
+        point = measured(point)
         findings = _judged(point, changing, seed, zero, effort)
         can_be_tried = not changing and all(np.isfinite(dx).all() for dx in point.gradients.values())
         broken = broken_promises(point, seed, contract == "required") if contract and can_be_tried else []

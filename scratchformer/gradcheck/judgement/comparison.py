@@ -81,10 +81,6 @@ class Comparison:
         tensors = self.scan.point.subject.tensors
         return {name: x.shape for name, x in tensors.items()} | {"the output": np.shape(self.dy)}
 
-    @cached_property
-    def output(self) -> ndarray:
-        return np.asarray(self.scan.point.subject.forward()[0])
-
     def gradient_for(self, dy: Value) -> ndarray:
         """What backward returns for another cotangent."""
         gradients: Gradients = self.scan.point.subject.forward()[1](np.array(dy)[()])
@@ -95,7 +91,7 @@ class Comparison:
         """Arrays of the tensor's shape that take part, on the grid, by what they are called."""
         point = self.scan.point
         own, tensors = self.scan.name, point.subject.tensors
-        found = {own: tensors[own], "dy": np.asarray(self.dy), "y": self.output} | tensors
+        found = {own: tensors[own], "dy": np.asarray(self.dy), "y": np.asarray(point.output)} | tensors
         return {
             name: self.scan.on_grid(x)
             for name, x in found.items()

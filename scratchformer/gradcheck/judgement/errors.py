@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchformer.gradcheck.numeric.probes import BY_COMPLEX_STEP, BY_DIFFERENCES, SAFETY, Probe, Probes
+from scratchformer.gradcheck.numeric.oracles import SAFETY
+from scratchformer.gradcheck.numeric.probes import BY_COMPLEX_STEP, BY_DIFFERENCES, Probe, Probes
 
 NOISY = 1e-4
 """An oracle proves little if its noise, relative to the derivative, is above this."""

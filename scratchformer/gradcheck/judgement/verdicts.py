@@ -11,7 +11,8 @@ from scratchformer.gradcheck.judgement.errors import UNDERFLOW, Errors, errors_o
 from scratchformer.gradcheck.judgement.limits import beyond_limits
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Verdict
 from scratchformer.gradcheck.numeric.points import Point
-from scratchformer.gradcheck.numeric.probes import SAFETY, TensorProbes
+from scratchformer.gradcheck.numeric.oracles import SAFETY
+from scratchformer.gradcheck.numeric.probes import TensorProbes
 from scratchformer.gradcheck.numeric.probing import Measured
 
 UNDEFINED = "no step from here stays where the function is defined: choose values further inside of its domain"

@@ -29,6 +29,8 @@ SAME_JUMP = 0.7
 """How far the jumps at a kink may differ over steps of very different size."""
 TELLS = 0.1
 """A slope over finer steps overrules another if its noise is at most this share of their difference."""
+SAFETY = 10
+"""An oracle may be off by this many times its estimated noise."""
 EVALUATION = 2 * EPSILON
 """The least that a value of phi is rounded by, relative to its size."""
 
@@ -191,7 +193,7 @@ class Differences:
 
     @property
     def is_sharp(self) -> bool:
-        if not (self.closing.is_closed and len(self.row) > 1):
+        if not (self.closing.is_closed and self.closing.is_sure and len(self.row) > 1):
             return False
         agrees = self.expected is not None and abs(self.best - self.expected) <= 1e-5 * abs(self.expected)
         return self.noise <= (1e-2 if agrees else CONVERGED) * abs(self.best)
@@ -215,6 +217,7 @@ class Differences:
         left, right = self.secants[-1].left, self.secants[-1].right
         value = (left + right) / 2 if np.isnan(self.best) else self.best
         noise = abs(right - left) + self.secants[-1].noise if np.isnan(self.best) else self.noise
+        noise = max(noise, self.closing.undecided / 2 / SAFETY)  # a kink or not, both its slopes may be right
         unmoved = np.asarray(
             np.where(self.moved, 0.0, EVALUATION * np.abs(self.at_zero)) / max(secants.step for secants in self.secants)
         )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy import ndarray
@@ -25,6 +25,7 @@ class Point:
     """A subject at the values of its tensors, a cotangent, and the gradients that its backward returns.
 
     Attributes:
+        output, gradients: of the first call.
         precision: the relative rounding error with which the subject computes.
         scatter: by tensor, how far rounding moves each element of its gradient: as measured inside of the function,
             or if all inputs and the cotangent move by a few roundings.
@@ -36,17 +37,18 @@ class Point:
 
     subject: Subject
     dy: Value
+    output: Value
     gradients: Gradients
     precision: float
-    scatter: dict[str, ndarray]
-    rounding: dict[str, ndarray]
-    term_rounding: ndarray
     budget: Budget
+    scatter: dict[str, ndarray] = field(default_factory=dict)
+    rounding: dict[str, ndarray] = field(default_factory=dict)
+    term_rounding: ndarray | float = 0.0
     complex_copies: tuple[Subject, Subject] | None = None
 
 
 def starting_point(subject: Subject, seed: int) -> Point:
-    """The point at the values that were given, with a random cotangent.
+    """The point at the values that were given, with a random cotangent; its rounding is not measured yet.
 
     Raises ValueError if the output there is not finite, or changes from call to call.
     """
@@ -55,14 +57,14 @@ def starting_point(subject: Subject, seed: int) -> Point:
         raise ValueError(f"{subject.name}: its output must be finite, it holds infinities or NaN")
     began, precision = time.perf_counter(), precision_of(subject)
     budget = Budget(subject.name, (time.perf_counter() - began) / PASSES_FOR_PRECISION, PASSES_FOR_PRECISION + 1)
-    return point_at(subject, cotangent(y, seed), precision, budget)
+    return _point_at(subject, cotangent(y, seed), precision, budget)
 
 
 def generic_points(point: Point, generator: np.random.Generator) -> Iterator[Point]:
     """Points at generic values nearby, without those where the function is not defined."""
     for copy in generic_copies(point.subject, generator):
         try:
-            there = point_at(copy, point.dy, point.precision, point.budget, point.rounding)
+            there = measured(_point_at(copy, point.dy, point.precision, point.budget), point.rounding)
         except Exception:  # outside of the function's domain
             continue
         if all(np.isfinite(dx).all() for dx in there.gradients.values()):
@@ -74,30 +76,30 @@ def cotangent(y: Value, seed: int) -> Value:
     return np.asarray(np.random.default_rng([seed, COTANGENT]).standard_normal(np.shape(y)))[()]
 
 
-def point_at(
-    subject: Subject, dy: Value, precision: float, budget: Budget, rounding: dict[str, ndarray] | None = None
-) -> Point:
-    """The point at the present values of the tensors; the rounding is measured unless it is given."""
+def _point_at(subject: Subject, dy: Value, precision: float, budget: Budget) -> Point:
     y, backward = subject.forward()
     y, gradients = np.array(y), {name: dx.copy() for name, dx in backward(np.array(dy)[()]).items()}
     budget.spent += 1
+    return Point(subject, dy, y, gradients, precision, budget)
+
+
+def measured(point: Point, rounding: dict[str, ndarray] | None = None) -> Point:
+    """The point with its rounding, which is measured unless it is given, and with complex copies."""
+    subject, dy, gradients = point.subject, point.dy, point.gradients
     if rounding is None:
-        rounding = measured_rounding(subject, y, dy, gradients, budget)
+        rounding = measured_rounding(subject, point.output, dy, gradients, point.budget)
     scatter = {name: rounding[name] for name in gradients}
     for attempt in range(NUDGED):
         for name, moved in _nudged_gradients(subject, dy, attempt).items():
             off = np.abs(moved - gradients[name])
             scatter[name] = np.fmax(scatter[name], np.where(np.isfinite(off), off, 0.0))
-        budget.spend()
-    least = 0.0 if precision <= EPSILON else precision * np.abs(y)
+        point.budget.spend()
+    least = 0.0 if point.precision <= EPSILON else point.precision * np.abs(point.output)
     of_terms = np.asarray(np.abs(dy) * np.maximum(rounding[OUTPUT], least))
-    return with_complex_copies(Point(subject, dy, gradients, precision, scatter, rounding, of_terms, budget))
-
-
-def with_complex_copies(point: Point) -> Point:
-    here, moved = complex_copy(point.subject), complex_copy(nudged_copy(point.subject))
+    here, moved = complex_copy(subject), complex_copy(nudged_copy(subject))
     point.budget.spent += 2
-    return point if here is None or moved is None else replace(point, complex_copies=(here, moved))
+    copies = None if here is None or moved is None else (here, moved)
+    return replace(point, scatter=scatter, rounding=rounding, term_rounding=of_terms, complex_copies=copies)
 
 
 def _nudged_gradients(subject: Subject, dy: Value, attempt: int) -> Gradients:

@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scratchformer.gradcheck.numeric.directions import Direction
-from scratchformer.gradcheck.numeric.oracles import Slope
+from scratchformer.gradcheck.numeric.oracles import SAFETY, Slope
 
 BY_COMPLEX_STEP, BY_DIFFERENCES = 1e-10, 1e-7
 """Relative errors up to which a gradient is right, by the complex step and by differences."""
-SAFETY = 10
-"""An oracle may be off by this many times its estimated noise."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 Over equal moves so small that a number is as good as a parabola of them, its third differences hold nothing but
 rounding. They are taken over moves of several sizes, and the smallest ones count over which a number changes at all:
-over smaller moves, what would change was lost inside. If all that it changes by is about what larger moves find for its
-rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is it less than half of the grain of
-the changes, the largest number that all of them are multiples of.
+over smaller moves, what would change was lost inside. If larger moves of two sizes find the same, that counts, too:
+what is rounded coarsely inside may stay the same over the smallest moves, while the number changes by other things, and
+nothing but rounding is alike over moves of any size. If all that a number changes by is about what larger moves find
+for its rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is it less than half of the
+grain of the changes, the largest number that all of them are multiples of.
 
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
@@ -32,8 +34,8 @@ VARIANCES = (WEIGHTS**2).sum(axis=0)
 """How much larger than that of one number the variance of a difference is."""
 LARGE = 100_000
 """Of more numbers only one difference is taken, to save memory."""
-ALIKE = 8
-"""Within this factor, a change is about the size of a rounding."""
+ALIKE = 32
+"""Within this factor, two numbers are both about the size of a rounding."""
 JUMPS = 1e-6
 """What is more than this share of the largest value that a number takes is no rounding: the number jumps."""
 
@@ -55,6 +57,7 @@ def measured_rounding(
     here = {OUTPUT: np.asarray(y), **gradients}
     at_zero, copy = _joined(here), subject.astype(np.float64)
     found, coarser, largest = np.full(len(at_zero), np.nan), np.zeros(len(at_zero)), np.abs(at_zero)
+    level = np.zeros(len(at_zero))
     weights_of_each = WEIGHTS if len(at_zero) <= LARGE else WEIGHTS[:, -1:]
     for share, least in scales:
         moves = {
@@ -81,19 +84,22 @@ def measured_rounding(
         else:
             np.square(differences, out=differences)
             off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences / len(differences))
-            is_told = (changes >= 3) & np.isfinite(off)
+            is_told = (changes >= 3) & np.isfinite(off) & (off <= JUMPS * largest)
             is_alike = (coarser <= ALIKE * change) & (change <= ALIKE * coarser)
             off = np.maximum(off, np.where(np.isfinite(grain), grain, 0.0) / 2)
             found = np.where(is_told, np.where(is_alike, np.maximum(off, coarser), off), found)
-            coarser = np.where(is_told, off, coarser)
+            is_level = is_told & (off <= ALIKE * coarser) & (coarser <= ALIKE * off)
+            larger = np.maximum(off, coarser)
+            level = np.where(is_level, np.maximum(level, larger), level)
+            if share < WIDE_MOVES[0]:  # over the widest moves, a bent function is no parabola
+                coarser = np.where(is_told, off, coarser)
     for name, x in subject.tensors.items():
         copy.tensors[name][...] = np.where(np.isfinite(x), np.clip(x, -1, 1) * generator.uniform(0.3, 1, x.shape), x)
     ordinary = _numbers(copy, dy, budget)
     if ordinary is not None and len(ordinary) == len(at_zero):
         ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
-        largest = np.fmax(largest, ordinary)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)
-    return _parted(np.where(found <= JUMPS * largest, found, 0.0), here)
+    return _parted(np.fmax(found, level), here)
 
 
 def _grain(change: ndarray) -> ndarray:

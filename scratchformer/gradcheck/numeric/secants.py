@@ -10,6 +10,8 @@ VISIBLE = 32
 """A jump counts if it is more than this many times the rounding of a slope."""
 FALLING = 0.3
 """What is left of a jump at a quarter of the step: at most this where phi is smooth, all of it at a kink."""
+PASSING_ZERO = 0.2
+"""A jump that falls by more, at a quarter of the step, may just pass 0, as the sum of a kink and a bend does."""
 WOULD_SHOW = 0.1
 """A jump that is not seen is gone if even this share of it would be seen."""
 
@@ -37,15 +39,17 @@ class Closing:
     Attributes:
         last: the last jump that was seen, 0 if there is none.
         is_closed: whether phi is smooth over the steps that were seen last.
+        is_sure: whether the next step could not deny that.
+        is_open: whether a jump was seen that did not fall.
     """
 
     def __init__(self) -> None:
-        self.last, self.is_closed = 0.0, False
+        self.last, self.is_closed, self.is_sure, self.is_open = 0.0, False, False, False
 
     @property
-    def is_open(self) -> bool:
-        """Whether a jump was seen that did not fall."""
-        return self.last > 0 and not self.is_closed
+    def undecided(self) -> float:
+        """A jump that was seen over one step alone, and drowned in rounding over the next; 0 if there is none."""
+        return 0.0 if self.is_closed or self.is_open else self.last
 
     def goes_on(self, secants: Secants) -> bool:
         """Takes in the next step. False if phi is not smooth over the steps before, which then do not count."""
@@ -53,10 +57,12 @@ class Closing:
         if secants.is_visible:
             self.last = secants.jump
             self.is_closed = before > 0 and secants.jump <= FALLING * before
+            self.is_open = before > 0 and not self.is_closed
+            self.is_sure = self.is_closed and (was_closed or secants.jump >= PASSING_ZERO * before)
             return self.is_closed or before == 0
         is_gone = VISIBLE * secants.noise <= WOULD_SHOW * before
         if before == 0 or is_gone:
-            self.last, self.is_closed = 0.0, True
+            self.last, self.is_closed, self.is_sure, self.is_open = 0.0, True, True, False
             return was_closed or before == 0
         return True
 

@@ -6,8 +6,9 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
+from scratchformer.gradcheck.numeric.points import Point
 from scratchformer.gradcheck.promises.same_gradients import copied, gradients_from
-from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
+from scratchformer.gradcheck.subjects.subject import Gradients, Value
 
 REORDERED = {True: 1e-10, False: 1e-4}
 """How far apart two sums in another order may be, relative to the largest element: in float64, and in float32."""
@@ -16,12 +17,12 @@ PROPORTIONAL = 1e-6
 
 
 class Repetition:
-    """Calls of forward and backward at one point, the first of which is kept."""
+    """Calls of forward and backward at one point, beside the very first."""
 
-    def __init__(self, subject: Subject, dy: Value, precision: float) -> None:
-        self.subject, self.dy = subject, dy
-        self.relative = REORDERED[precision <= EPSILON]
-        self.first_output, self.first = self._call()
+    def __init__(self, point: Point) -> None:
+        self.subject, self.dy = point.subject, point.dy
+        self.relative = REORDERED[point.precision <= EPSILON]
+        self.first_output, self.first = point.output, point.gradients
 
     def changing(self) -> dict[str, str]:
         """For each tensor whose gradient is now another one than at first, what was seen and the usual cause."""
@@ -40,7 +41,7 @@ class Repetition:
             x[...] = kept[name]
         return y, gradients
 
-    def _is_same(self, first: ndarray, x: ndarray) -> bool:
+    def _is_same(self, first: Value, x: ndarray) -> bool:
         limit = self.relative * np.abs(first).max(initial=0)
         return bool(np.array_equal(x, first, equal_nan=True) or (np.abs(x - first) <= limit).all())
 
