@@ -36,7 +36,9 @@ def exponential(a: ndarray) -> ndarray:
 
 
 def square_root(a: ndarray) -> ndarray:
-    return array(mp.sqrtm(matrix(a)))
+    """Of a symmetric, positive definite matrix."""
+    values, vectors = mp.eigsy(matrix(a))
+    return array(vectors * mp.diag([mp.sqrt(value) for value in values]) * vectors.T)
 
 
 def eigenvalues(a: ndarray) -> ndarray:
