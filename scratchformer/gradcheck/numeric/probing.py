@@ -152,7 +152,12 @@ def _probe(
     if probe.agrees_with_differences or slope.unmoved is None:
         return probe
     unresolved = replace(probe, slope=_with_noise(slope, np.ones(slope.unmoved.shape, bool)))
-    return replace(probe, slope=_with_noise(slope, _depends(line))) if unresolved.agrees_with_differences else probe
+    if not unresolved.agrees_with_differences:
+        return probe
+    depends = _depends(line)
+    if exact is not None and point.complex_copies is not None:
+        depends |= np.imag(line.through(point.complex_copies[0]).at(_complex_unit(line) * 1j)) != 0
+    return replace(probe, slope=_with_noise(slope, depends))
 
 
 def _with_noise(slope: Slope, depends: ndarray) -> Slope:
@@ -177,13 +182,17 @@ def _complex_slope(point: Point, line: Line) -> tuple[float | None, float]:
     """The complex step and its noise: how far a rounding of the inputs moves it, and what it is summed up of."""
     if point.complex_copies is None:
         return None, 0.0
-    step = max(COMPLEX_STEP * line.own, 2.0**SMALLEST)
+    step = _complex_unit(line)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
         terms, moved = (np.imag(line.through(copy).at(step * 1j)) / step for copy in point.complex_copies)
     here = float(np.sum(terms))
     noise = abs(float(np.sum(moved)) - here) + 4 * EPSILON * float(np.linalg.norm(np.ravel(terms)))
     return (here, noise) if np.isfinite(here) and np.isfinite(noise) else (None, 0.0)
+
+
+def _complex_unit(line: Line) -> float:
+    return max(COMPLEX_STEP * line.own, 2.0**SMALLEST)
 
 
 def _by_one_oracle(point: Point, name: str, probes: list[Probe], units: ndarray) -> list[Probe]:
