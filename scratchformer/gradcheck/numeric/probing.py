@@ -8,12 +8,13 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.budget import Effort
+from scratchformer.gradcheck.numeric.copies import complex_copy, nudged_copy
 from scratchformer.gradcheck.numeric.directions import Direction, along, random_direction, size_along, size_classes
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.line import Line, line_along
 from scratchformer.gradcheck.numeric.nearby import Nearby, nearby_gradients
 from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, Slope, central_difference, fitted_order
-from scratchformer.gradcheck.numeric.points import Point, generic_points
+from scratchformer.gradcheck.numeric.points import NUDGED, Point, generic_points
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.random_streams import PROBES
 from scratchformer.gradcheck.numeric.units import SMALLEST, own_units
@@ -149,6 +150,8 @@ def _probe(
     expected = exact if agrees and not is_sharp else None
     slope = central_difference(line.at, line.units, point.term_rounding, line.finest, expected)
     probe = Probe(line.direction, analytic, rounded, slope, exact, noise, terms)
+    if probe.is_denied_by_complex_step_alone:
+        probe = replace(probe, complex_noise=_complex_scatter(point, line, probe))
     if probe.agrees_with_differences or slope.unmoved is None:
         return probe
     unresolved = replace(probe, slope=_with_noise(slope, np.ones(slope.unmoved.shape, bool)))
@@ -189,6 +192,16 @@ def _complex_slope(point: Point, line: Line) -> tuple[float | None, float]:
     here = float(np.sum(terms))
     noise = abs(float(np.sum(moved)) - here) + 4 * EPSILON * float(np.linalg.norm(np.ravel(terms)))
     return (here, noise) if np.isfinite(here) and np.isfinite(noise) else (None, 0.0)
+
+
+def _complex_scatter(point: Point, line: Line, probe: Probe) -> float:
+    """The noise of the complex step, of more points a rounding away."""
+    found, step = [probe.complex_noise], _complex_unit(line)
+    for attempt in range(1, NUDGED):
+        copy = complex_copy(nudged_copy(point.subject, attempt))
+        if copy is not None:
+            found.append(abs(float(np.sum(np.imag(line.through(copy).at(step * 1j)) / step)) - probe.reference))
+    return max(filter(np.isfinite, found))
 
 
 def _complex_unit(line: Line) -> float:
