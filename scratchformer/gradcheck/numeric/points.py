@@ -10,9 +10,9 @@ from numpy import ndarray
 from scratchformer.gradcheck.numeric.budget import Budget
 from scratchformer.gradcheck.numeric.copies import complex_copy, generic_copies, nudged, nudged_copy
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
-from scratchformer.gradcheck.numeric.precision import precision_of
-from scratchformer.gradcheck.numeric.random_streams import COTANGENT
-from scratchformer.gradcheck.numeric.rounding import OUTPUT, measured_rounding
+from scratchformer.gradcheck.numeric.precision import holds_few_digits, precision_of
+from scratchformer.gradcheck.numeric.random_streams import COTANGENT, NUDGES
+from scratchformer.gradcheck.numeric.rounding import JUMPS, OUTPUT, measured_rounding
 from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
 PASSES_FOR_PRECISION = 3
@@ -94,12 +94,35 @@ def measured(point: Point, rounding: dict[str, ndarray] | None = None) -> Point:
             off = np.abs(moved - gradients[name])
             scatter[name] = np.fmax(scatter[name], np.where(np.isfinite(off), off, 0.0))
         point.budget.spend()
+    if point.precision <= EPSILON:
+        for name in _coarse(point, scatter):  # what float32 inside of backward does excuses nothing
+            scatter[name] = EPSILON * np.abs(gradients[name])
     least = 0.0 if point.precision <= EPSILON else point.precision * np.abs(point.output)
     of_terms = np.asarray(np.abs(dy) * np.maximum(rounding[OUTPUT], least))
     here, moved = complex_copy(subject), complex_copy(nudged_copy(subject))
     point.budget.spent += 2
     copies = None if here is None or moved is None else (here, moved)
     return replace(point, scatter=scatter, rounding=rounding, term_rounding=of_terms, complex_copies=copies)
+
+
+def _coarse(point: Point, scatter: dict[str, ndarray]) -> list[str]:
+    """The tensors whose gradients hold no more digits than float32, here and at generic values nearby.
+
+    Numbers that are little more than rounding hold few digits in any precision; they do not count.
+    """
+    names = [
+        name
+        for name, dx in point.gradients.items()
+        if holds_few_digits(dx) and (scatter[name] <= JUMPS * np.abs(dx)).any()
+    ]
+    for copy in generic_copies(point.subject, np.random.default_rng(NUDGES)) if names else ():
+        try:
+            there = copy.forward()[1](np.array(point.dy)[()])
+        except Exception:  # outside of the function's domain
+            continue
+        point.budget.spend()
+        names = [name for name in names if holds_few_digits(there[name])]
+    return names
 
 
 def _nudged_gradients(subject: Subject, dy: Value, attempt: int) -> Gradients:

@@ -61,6 +61,11 @@ def holds_all(values: ndarray, bits: int) -> bool:
     return fits(values, bits) and not fits(values, bits // 2)
 
 
+def holds_few_digits(values: ndarray) -> bool:
+    """Whether float32 or float16 holds each of the numbers, of which one at least is not simple."""
+    return any(holds_all(values, bits) for bits in BITS.values())
+
+
 def fits_float32(values: ndarray) -> bool:
     return holds_all(values, BITS[FLOAT32_EPSILON])
 

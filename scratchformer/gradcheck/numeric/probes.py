@@ -69,6 +69,15 @@ class Probe:
         return all(abs(value - self.slope.value) <= limit for value in found)
 
     @property
+    def is_denied_by_complex_step_alone(self) -> bool:
+        """Whether the complex step finds an error where differences, as far as they can tell, find none."""
+        if self.complex_slope is None or self.slope.is_kink or not self.is_decided:
+            return False
+        rounded = SAFETY * (self.scatter + self.complex_noise)
+        is_off = abs(self.analytic - self.complex_slope) > BY_COMPLEX_STEP * self.size + rounded
+        return is_off and abs(self.analytic - self.slope.value) <= SAFETY * (self.scatter + self.slope.noise)
+
+    @property
     def believes_complex_step(self) -> bool:
         """Whether the complex step is to be believed.
 

@@ -8,12 +8,13 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.budget import Effort
+from scratchformer.gradcheck.numeric.copies import complex_copy, nudged_copy
 from scratchformer.gradcheck.numeric.directions import Direction, along, random_direction, size_along, size_classes
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.line import Line, line_along
 from scratchformer.gradcheck.numeric.nearby import Nearby, nearby_gradients
 from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, Slope, central_difference, fitted_order
-from scratchformer.gradcheck.numeric.points import Point, generic_points
+from scratchformer.gradcheck.numeric.points import NUDGED, Point, generic_points
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.random_streams import PROBES
 from scratchformer.gradcheck.numeric.units import SMALLEST, own_units
@@ -149,10 +150,17 @@ def _probe(
     expected = exact if agrees and not is_sharp else None
     slope = central_difference(line.at, line.units, point.term_rounding, line.finest, expected)
     probe = Probe(line.direction, analytic, rounded, slope, exact, noise, terms)
+    if probe.is_denied_by_complex_step_alone:
+        probe = replace(probe, complex_noise=_complex_scatter(point, line, probe))
     if probe.agrees_with_differences or slope.unmoved is None:
         return probe
     unresolved = replace(probe, slope=_with_noise(slope, np.ones(slope.unmoved.shape, bool)))
-    return replace(probe, slope=_with_noise(slope, _depends(line))) if unresolved.agrees_with_differences else probe
+    if not unresolved.agrees_with_differences:
+        return probe
+    depends = _depends(line)
+    if exact is not None and point.complex_copies is not None:
+        depends |= np.imag(line.through(point.complex_copies[0]).at(_complex_unit(line) * 1j)) != 0
+    return replace(probe, slope=_with_noise(slope, depends))
 
 
 def _with_noise(slope: Slope, depends: ndarray) -> Slope:
@@ -177,13 +185,27 @@ def _complex_slope(point: Point, line: Line) -> tuple[float | None, float]:
     """The complex step and its noise: how far a rounding of the inputs moves it, and what it is summed up of."""
     if point.complex_copies is None:
         return None, 0.0
-    step = max(COMPLEX_STEP * line.own, 2.0**SMALLEST)
+    step = _complex_unit(line)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
         terms, moved = (np.imag(line.through(copy).at(step * 1j)) / step for copy in point.complex_copies)
     here = float(np.sum(terms))
     noise = abs(float(np.sum(moved)) - here) + 4 * EPSILON * float(np.linalg.norm(np.ravel(terms)))
     return (here, noise) if np.isfinite(here) and np.isfinite(noise) else (None, 0.0)
+
+
+def _complex_scatter(point: Point, line: Line, probe: Probe) -> float:
+    """The noise of the complex step, of more points a rounding away."""
+    found, step = [probe.complex_noise], _complex_unit(line)
+    for attempt in range(1, NUDGED):
+        copy = complex_copy(nudged_copy(point.subject, attempt))
+        if copy is not None:
+            found.append(abs(float(np.sum(np.imag(line.through(copy).at(step * 1j)) / step)) - probe.reference))
+    return max(filter(np.isfinite, found))
+
+
+def _complex_unit(line: Line) -> float:
+    return max(COMPLEX_STEP * line.own, 2.0**SMALLEST)
 
 
 def _by_one_oracle(point: Point, name: str, probes: list[Probe], units: ndarray) -> list[Probe]:

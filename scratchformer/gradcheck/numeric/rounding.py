@@ -57,7 +57,8 @@ def measured_rounding(
     here = {OUTPUT: np.asarray(y), **gradients}
     at_zero, copy = _joined(here), subject.astype(np.float64)
     found, coarser, largest = np.full(len(at_zero), np.nan), np.zeros(len(at_zero)), np.abs(at_zero)
-    level = np.zeros(len(at_zero))
+    level, alike = np.zeros(len(at_zero)), np.zeros(len(at_zero))
+    coarser_noise = np.zeros(len(at_zero))
     weights_of_each = WEIGHTS if len(at_zero) <= LARGE else WEIGHTS[:, -1:]
     for share, least in scales:
         moves = {
@@ -66,6 +67,7 @@ def measured_rounding(
         }
         differences = np.zeros((weights_of_each.shape[1], len(at_zero)))
         changes, change, last = np.zeros(len(at_zero), np.int8), np.zeros(len(at_zero)), None
+        total = np.zeros(len(at_zero))
         grain = np.full(len(at_zero), np.inf)
         for i, weights in enumerate(weights_of_each):
             for name, x in subject.tensors.items():
@@ -78,6 +80,7 @@ def measured_rounding(
             if last is not None:
                 changes += numbers != last
                 change = np.fmax(change, np.abs(numbers - last))
+                total += np.abs(numbers - last)
                 grain = np.fmin(grain, _grain(numbers - last))
             largest = np.fmax(largest, np.abs(numbers))
             last = numbers
@@ -85,6 +88,11 @@ def measured_rounding(
             np.square(differences, out=differences)
             off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences / len(differences))
             is_told = (changes >= 3) & np.isfinite(off) & (off <= JUMPS * largest)
+            is_noise = np.isfinite(off) & (changes >= 3) & (total - change > change / ALIKE)
+            noise = np.where(is_noise & (share < WIDE_MOVES[0]), off, 0.0)
+            is_level = (noise > 0) & (noise <= ALIKE * coarser_noise) & (coarser_noise <= ALIKE * noise)
+            alike = np.where(is_level, np.maximum(noise, coarser_noise), alike)
+            coarser_noise = noise
             is_alike = (coarser <= ALIKE * change) & (change <= ALIKE * coarser)
             off = np.maximum(off, np.where(np.isfinite(grain), grain, 0.0) / 2)
             found = np.where(is_told, np.where(is_alike, np.maximum(off, coarser), off), found)
@@ -93,6 +101,7 @@ def measured_rounding(
             level = np.where(is_level, np.maximum(level, larger), level)
             if share < WIDE_MOVES[0]:  # over the widest moves, a bent function is no parabola
                 coarser = np.where(is_told, off, coarser)
+    found = np.where(np.isnan(found) & (alike > 0), alike, found)
     for name, x in subject.tensors.items():
         copy.tensors[name][...] = np.where(np.isfinite(x), np.clip(x, -1, 1) * generator.uniform(0.3, 1, x.shape), x)
     ordinary = _numbers(copy, dy, budget)
