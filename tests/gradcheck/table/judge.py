@@ -19,22 +19,24 @@ class Truth:
 
     Attributes:
         sensitivity: how far the slope moves when all inputs move by one rounding.
+        stretch: how far an element may move before its slope is another.
     """
 
     slope: ndarray
     sensitivity: ndarray
+    stretch: ndarray
 
 
 def truth(function: Function, x: ndarray, dy: ndarray) -> Truth:
-    slope, moved = (
+    (slope, stretch), (moved, _) = (
         _slopes(function, at, dy)
         for at in (x, x * (1 + 2.0**-52 * np.where(np.arange(x.size).reshape(x.shape) % 2, 1, -1)))
     )
     off = np.nan_to_num(np.abs(moved - slope))
-    return Truth(slope, off)
+    return Truth(slope, off, stretch)
 
 
-def _slopes(function: Function, x: ndarray, dy: ndarray) -> ndarray:
+def _slopes(function: Function, x: ndarray, dy: ndarray) -> tuple[ndarray, ndarray]:
     at = np.array([mpf(float(v)) for v in x.flat], object).reshape(x.shape)
     cotangent = np.array([mpf(float(v)) for v in np.asarray(dy).flat], object).reshape(np.shape(dy))
 
@@ -44,10 +46,12 @@ def _slopes(function: Function, x: ndarray, dy: ndarray) -> ndarray:
         return mp.fsum(np.asarray(cotangent * function.forward(EXACT, moved), object).flat)
 
     here = phi((0,) * x.ndim, mpf(0))
-    slopes = np.full(x.shape, np.nan)
+    slopes, stretches = np.full(x.shape, np.nan), np.maximum(np.abs(x), 1)
     for index in np.ndindex(x.shape):
         h = STEP * max(abs(at[index]), mpf(10) ** -12)
         right, left = (phi(index, h) - here) / h, (here - phi(index, -h)) / h
         if abs(right - left) <= mpf(10) ** -15 * max(abs(left), abs(right), mpf(10) ** -30):
             slopes[index] = float((right + left) / 2)
-    return slopes
+            if right != left:
+                stretches[index] = min(stretches[index], abs(slopes[index]) * float(h / abs(right - left)))
+    return slopes, stretches

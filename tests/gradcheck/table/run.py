@@ -1,9 +1,8 @@
 """Counts false alarms and misses of the checker over functions x regimes x the right gradient and four spoiled ones.
 
-    python -m tests.gradcheck.table.run [--only NAME] [--verbose]
+    python -m tests.gradcheck.table.run [--only NAME] [--seeds N] [--verbose]
 
-A cell counts if 60 digits say that the gradient exists and that the function's own formula is right there, for a
-spoiled gradient also that the mistake changes an element by more than rounding does.
+Which cells count is said by `cells.py`, which failures are known and why by `explained.py`.
 """
 
 import argparse
@@ -11,122 +10,64 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
-import numpy as np
-from numpy import ndarray
+from dataclasses import dataclass, field
 
 from scratchformer.gradcheck import check_op
-from scratchformer.gradcheck.numeric.points import cotangent
-from tests.gradcheck.table.functions import FUNCTIONS, Function
-from tests.gradcheck.table.judge import truth
-from tests.gradcheck.table.regimes import REGIMES, values
-
-Spoiling = Callable[[ndarray, ndarray], ndarray]
-"""Takes a gradient, and the right one at the given inputs, which says which element is the wrong one."""
+from tests.gradcheck.table.cells import RIGHT, Cell, cells
+from tests.gradcheck.table.explained import explained
+from tests.gradcheck.table.functions import FUNCTIONS
+from tests.gradcheck.table.regimes import REGIMES
 
 
-def largest(dx: ndarray, given: ndarray) -> ndarray:
-    dx.flat[np.abs(given).argmax()] *= 1.01
-    return dx
+@dataclass
+class Tally:
+    """How many cells had which outcome, and how long the checker took."""
 
+    outcomes: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
 
-def smallest(dx: ndarray, given: ndarray) -> ndarray:
-    dx.flat[np.where(given == 0, np.inf, np.abs(given)).argmin()] *= 1.5
-    return dx
-
-
-SPOILINGS: dict[str, Spoiling] = {
-    "all too large by a ten thousandth": lambda dx, given: dx * 1.0001,
-    "the largest too large by a hundredth": largest,
-    "the smallest half too large": smallest,
-    "rolled by one": lambda dx, given: np.roll(dx, 1),
-}
-RIGHT = "right"
-
-
-@dataclass(frozen=True)
-class Cell:
-    function: Function
-    regime: str
-    spoiling: str
-    x: ndarray
-    dx: ndarray
-
-    def op(self, x: ndarray) -> tuple:
-        y, backward = self.function.op(x)
-        if self.spoiling == RIGHT:
-            return y, backward
-        return y, lambda dy: SPOILINGS[self.spoiling](np.array(backward(dy)), self.dx)
-
-
-def cells(function: Function, regime: str, seed: int) -> Iterator[Cell | str]:
-    """The cells that count, or the reasons why they do not."""
-    x = values(regime, function.domain, seed)
-    with np.errstate(all="ignore"):
-        try:
-            y, backward = function.op(x)
-            dy = cotangent(y, 0)
-            dx = np.asarray(backward(dy))
-            if not (np.isfinite(y).all() and np.isfinite(dx).all()):
-                raise OverflowError
-            exact = truth(function, x, dy)
-        except (ArithmeticError, ValueError, TypeError, np.linalg.LinAlgError):
-            yield from ["undefined"] * (1 + len(SPOILINGS))
-            return
-        exists = np.isfinite(exact.slope)
-        off = np.where(exists, np.abs(dx - exact.slope), 0)
-        if (off > 1e-6 * np.abs(np.nan_to_num(exact.slope)) + 100 * exact.sensitivity + 1e-15 * np.abs(dx).max()).any():
-            yield from ["formula imprecise"] * (1 + len(SPOILINGS))
-            return
-        if not dx.any() and not np.nan_to_num(exact.slope).any():
-            yield from ["vacuous"] * (1 + len(SPOILINGS))
-            return
-        yield Cell(function, regime, RIGHT, x, dx) if exists.all() or function.at_kinks else "kink"
-        for spoiling, spoil in SPOILINGS.items():
-            change = np.where(exists, np.abs(spoil(dx.copy(), dx) - dx), 0)
-            # What is lost in the rounding of the outputs cannot be seen by who has only the function in float64.
-            change = np.where(change * np.maximum(np.abs(x), 1) > 1e-13 * np.abs(dy * y).max(), change, 0)
-            noticeable = change > 1000 * (off + exact.sensitivity) + 1e-5 * np.abs(dx)
-            yield Cell(function, regime, spoiling, x, dx) if noticeable.any() else "changes nothing"
+    def judge(self, cell: Cell, is_verbose: bool) -> str | None:
+        """What went wrong, or None."""
+        began = time.perf_counter()
+        report = check_op(cell.op, cell.x, contract=False)
+        self.seconds += time.perf_counter() - began
+        verdict = report.findings[0].verdict
+        if report.passed == (cell.spoiling == RIGHT):
+            self.outcomes[f"ok: {verdict}"] += 1
+            return None
+        kind = "false alarm" if cell.spoiling == RIGHT else "miss"
+        why = explained(cell.function.name, cell.regime, kind)
+        self.outcomes[f"explained {kind}" if why else kind] += 1
+        if is_verbose:
+            print(report, repr(cell.x), sep="\n")
+        return f"{kind}: {cell.regime}, {cell.spoiling}: {verdict}" + (f"; explained: {why}" if why else "")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="name of a function")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--first", type=int, default=None)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    start, counts, seconds = time.perf_counter(), Counter[str](), 0.0
+    start, tally = time.perf_counter(), Tally()
     warnings.simplefilter("ignore")
-    for function in FUNCTIONS[: options.first]:
-        if options.only and options.only != function.name:
+    for function in FUNCTIONS:
+        if options.only not in (None, function.name):
             continue
         told: list[str] = []
         for regime in REGIMES:
             for seed in range(options.seeds):
                 for cell in cells(function, regime, seed):
                     if isinstance(cell, str):
-                        counts[cell] += 1
-                        continue
-                    began = time.perf_counter()
-                    report = check_op(cell.op, cell.x, contract=False)
-                    seconds += time.perf_counter() - began
-                    verdict = report.findings[0].verdict
-                    failed = (not report.passed) if cell.spoiling == RIGHT else report.passed
-                    kind = "false alarm" if cell.spoiling == RIGHT else "miss"
-                    counts[kind if failed else f"ok: {verdict}"] += 1
-                    if failed:
-                        told.append(f"    {kind}: {regime}, seed {seed}, {cell.spoiling}: {verdict}")
-                        if options.verbose:
-                            print(report, cell.x, sep="\n")
+                        tally.outcomes[cell] += 1
+                    elif failure := tally.judge(cell, options.verbose):
+                        told.append(f"    seed {seed}, {failure}")
         print(function.name, "ok" if not told else f"{len(told)} failures", *told, sep="\n", flush=True)
-    print(f"{time.perf_counter() - start:.0f} s, of which the checker {seconds:.0f} s")
-    for kind, count in sorted(counts.items()):
+    print(f"{time.perf_counter() - start:.0f} s, of which the checker {tally.seconds:.0f} s")
+    print(f"{sum(tally.outcomes.values()):7} cells")
+    for kind, count in sorted(tally.outcomes.items()):
         print(f"{count:7} {kind}")
-    sys.exit(counts["false alarm"] + counts["miss"] > 0)
+    sys.exit(tally.outcomes["false alarm"] + tally.outcomes["miss"] > 0)
 
 
 if __name__ == "__main__":
