@@ -10,8 +10,8 @@ from scratchformer.gradcheck.judgement.diagnosis import explained
 from scratchformer.gradcheck.judgement.errors import UNDERFLOW, Errors, errors_of
 from scratchformer.gradcheck.judgement.limits import beyond_limits
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Verdict
-from scratchformer.gradcheck.numeric.points import Point
 from scratchformer.gradcheck.numeric.oracles import SAFETY
+from scratchformer.gradcheck.numeric.points import Point
 from scratchformer.gradcheck.numeric.probes import TensorProbes
 from scratchformer.gradcheck.numeric.probing import Measured
 
