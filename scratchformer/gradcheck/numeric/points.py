@@ -99,9 +99,9 @@ def measured(point: Point, rounding: dict[str, ndarray] | None = None) -> Point:
             scatter[name] = EPSILON * np.abs(gradients[name])
     least = 0.0 if point.precision <= EPSILON else point.precision * np.abs(point.output)
     of_terms = np.asarray(np.abs(dy) * np.maximum(rounding[OUTPUT], least))
-    here, moved = complex_copy(subject), complex_copy(nudged_copy(subject))
+    here, there = complex_copy(subject), complex_copy(nudged_copy(subject))
     point.budget.spent += 2
-    copies = None if here is None or moved is None else (here, moved)
+    copies = None if here is None or there is None else (here, there)
     return replace(point, scatter=scatter, rounding=rounding, term_rounding=of_terms, complex_copies=copies)
 
 
