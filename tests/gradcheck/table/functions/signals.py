@@ -14,8 +14,8 @@ TABLE = np.sin(np.arange(9.0))
 def _shifted(x, i):
     """x moved by i places to the left, zeros from outside."""
     n = x.shape[-1]
-    padded = np.pad(x, ((0, 0), (n, n)))
-    return padded[..., n + i : 2 * n + i]
+    padded = np.pad(x, ((0, 0), (abs(i), abs(i))))
+    return padded[..., abs(i) + i : abs(i) + i + n]
 
 
 def _flip(x):
