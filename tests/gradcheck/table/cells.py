@@ -1,6 +1,6 @@
 """The cells of the table that count: a function at inputs of one regime, with its right gradient or a spoiled one.
 
-A cell counts if 60 digits say that the gradient exists and that the function's own formula is right there, for a
+A cell counts if 120 digits say that the gradient exists and that the function's own formula is right there, for a
 spoiled gradient also that the mistake changes an element by more than rounding does.
 """
 

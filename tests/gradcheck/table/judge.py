@@ -1,4 +1,4 @@
-"""What counts in the table, by derivatives in 60 digits."""
+"""What counts in the table, by derivatives in 120 digits."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from numpy import ndarray
 from tests.gradcheck.table.functions import Function
 from tests.gradcheck.table.numbers import EXACT
 
-mp.dps = 60
-STEP = mpf(10) ** -22
+mp.dps = 120
+STEP = mpf(10) ** -30
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _slopes(function: Function, x: ndarray, dy: ndarray) -> tuple[ndarray, ndarr
     for index in np.ndindex(x.shape):
         h = STEP * max(abs(at[index]), mpf(10) ** -12)
         right, left = (phi(index, h) - here) / h, (here - phi(index, -h)) / h
-        if abs(right - left) <= mpf(10) ** -15 * max(abs(left), abs(right), mpf(10) ** -30):
+        if abs(right - left) <= mpf(10) ** -20 * max(abs(left), abs(right), mpf(10) ** -30):
             slopes[index] = float((right + left) / 2)
             if right != left:
                 stretches[index] = min(stretches[index], abs(slopes[index]) * float(h / abs(right - left)))
