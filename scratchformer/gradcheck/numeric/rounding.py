@@ -120,7 +120,7 @@ def _grain(change: ndarray) -> ndarray:
 
 def _exact(move: ndarray, x: ndarray) -> ndarray:
     """The move, rounded so that it adds to x exactly, and no further: powers of two would be rounded by too little."""
-    ulps = 4 * np.spacing(np.abs(np.where(np.isfinite(x), x, 1.0)))
+    ulps = 4 * np.spacing(np.maximum(np.abs(np.where(np.isfinite(x), x, 1.0)), np.abs(move)))
     return np.where(np.isfinite(x), np.round(move / ulps) * ulps, 0.0)
 
 
