@@ -61,7 +61,7 @@ def _expectation(probe: Probe) -> str:
     slope = probe.slope
     if slope.is_kink:
         return f"lie between the slopes of a kink, {slope.left:.9g} and {slope.right:.9g}"
-    noise = f" (noise {slope.noise:.0e})" if probe.complex_slope is None else ""
+    noise = f" (noise {slope.noise:.0e})" if not probe.is_by_complex_step else ""
     return f"be {probe.reference:.9g}{noise}"
 
 

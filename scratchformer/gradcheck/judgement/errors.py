@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchformer.gradcheck.numeric.oracles import SAFETY
-from scratchformer.gradcheck.numeric.probes import BY_COMPLEX_STEP, BY_DIFFERENCES, Probe, Probes
+from scratchformer.gradcheck.numeric.probes import Probe, Probes
 
 NOISY = 1e-4
 """An oracle proves little if its noise, relative to the derivative, is above this."""
@@ -38,7 +38,7 @@ def errors_of(probes: Probes, scale: float) -> Errors:
     smooth = [probe for probe in probes.probes if not probe.slope.is_kink]
     return Errors(
         largest(_relative(probe, probe.slope.value, scale) for probe in smooth if probe.is_decided),
-        largest(_relative(probe, probe.complex_slope, scale) for probe in smooth if probe.complex_slope is not None),
+        largest(_relative(probe, probe.complex_slope, scale) for probe in smooth if probe.is_by_complex_step),
         [0.0 if probe.slope.is_kink else _excess(probe) for probe in probes.probes],
         any(_is_noisy(probe, scale) for probe in smooth),
         probes.has_kink,
@@ -47,8 +47,7 @@ def errors_of(probes: Probes, scale: float) -> Errors:
 
 def allowed(probe: Probe) -> float:
     """How far a gradient may be off at a probe: ten roundings, as they were measured there, and a share of its size."""
-    share = BY_DIFFERENCES if probe.complex_slope is None else BY_COMPLEX_STEP
-    return share * probe.size + SAFETY * probe.noise + UNDERFLOW
+    return probe.share * probe.size + SAFETY * probe.noise + UNDERFLOW
 
 
 def is_about_zero(value: float, probe: Probe) -> bool:

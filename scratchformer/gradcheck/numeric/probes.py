@@ -39,14 +39,27 @@ class Probe:
         return isinstance(self.place, tuple)
 
     @property
+    def is_by_complex_step(self) -> bool:
+        """Whether the complex step applies, and is the sharper oracle."""
+        if self.complex_slope is None:
+            return False
+        by_differences = SAFETY * self.slope.noise + BY_DIFFERENCES * abs(self.slope.value)
+        return not self.is_decided or self.slope.is_kink or SAFETY * self.complex_noise <= by_differences
+
+    @property
     def reference(self) -> float:
-        """The derivative by the sharpest oracle that applies; NaN if there is none."""
-        return self.slope.value if self.complex_slope is None else self.complex_slope
+        """The derivative by the sharper oracle; NaN if there is none."""
+        return self.complex_slope if self.complex_slope is not None and self.is_by_complex_step else self.slope.value
+
+    @property
+    def share(self) -> float:
+        """The relative error up to which the gradient is right."""
+        return BY_COMPLEX_STEP if self.is_by_complex_step else BY_DIFFERENCES
 
     @property
     def noise(self) -> float:
         """How far rounding may move the derivative apart from what the gradient says."""
-        own = self.slope.noise if self.complex_slope is None else self.complex_noise
+        own = self.complex_noise if self.is_by_complex_step else self.slope.noise
         return self.scatter + (own if np.isfinite(own) else 0.0)
 
     @property
@@ -123,7 +136,7 @@ class Probes:
 
     @property
     def complex_step_applies(self) -> bool:
-        return all(probe.complex_slope is not None for probe in self.probes)
+        return all(probe.is_by_complex_step for probe in self.probes)
 
 
 @dataclass(frozen=True)

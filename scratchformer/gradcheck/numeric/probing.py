@@ -18,6 +18,7 @@ from scratchformer.gradcheck.numeric.points import NUDGED, Point, generic_points
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.random_streams import PROBES
 from scratchformer.gradcheck.numeric.units import SMALLEST, own_units
+from scratchformer.gradcheck.subjects.subject import Subject
 
 PROBED_WHOLE = 16
 """Of a tensor of up to so many elements each is probed; of a larger one some elements and some directions."""
@@ -30,6 +31,8 @@ CROSSING = 1e-6
 """If a rounding of the inputs moves a gradient by more than this, relative to the largest, it crosses a kink."""
 FAR = 4
 """How many times the largest number of a tensor is far away."""
+OTHER_STEP = 0.7071067811865476
+"""From one attempt of the complex step to the next: a number of many digits."""
 AGREES = 1e-9
 """Relative difference of gradient and complex step up to which differences need not be sharp."""
 
@@ -159,7 +162,7 @@ def _probe(
         return probe
     depends = _depends(line)
     if exact is not None and point.complex_copies is not None:
-        depends |= np.imag(line.through(point.complex_copies[0]).at(_complex_unit(line) * 1j)) != 0
+        depends |= np.imag(line.through(point.complex_copies[0]).at(COMPLEX_STEP * line.own * 1j)) != 0
     return replace(probe, slope=_with_noise(slope, depends))
 
 
@@ -182,30 +185,35 @@ def _depends(line: Line) -> ndarray:
 
 
 def _complex_slope(point: Point, line: Line) -> tuple[float | None, float]:
-    """The complex step and its noise: how far a rounding of the inputs moves it, and what it is summed up of."""
+    """The complex step and its noise."""
     if point.complex_copies is None:
         return None, 0.0
-    step = _complex_unit(line)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
-        terms, moved = (np.imag(line.through(copy).at(step * 1j)) / step for copy in point.complex_copies)
-    here = float(np.sum(terms))
-    noise = abs(float(np.sum(moved)) - here) + 4 * EPSILON * float(np.linalg.norm(np.ravel(terms)))
-    return (here, noise) if np.isfinite(here) and np.isfinite(noise) else (None, 0.0)
+    (here, size), (there, _) = (_complex_step(line, copy, i) for i, copy in enumerate(point.complex_copies))
+    noise = abs(there - here) + 4 * EPSILON * size
+    return (here, noise) if np.isfinite(noise) else (None, 0.0)
 
 
 def _complex_scatter(point: Point, line: Line, probe: Probe) -> float:
-    """The noise of the complex step, of more points a rounding away."""
-    found, step = [probe.complex_noise], _complex_unit(line)
+    """The noise of the complex step, of more attempts."""
+    found = [probe.complex_noise]
     for attempt in range(1, NUDGED):
         copy = complex_copy(nudged_copy(point.subject, attempt))
         if copy is not None:
-            found.append(abs(float(np.sum(np.imag(line.through(copy).at(step * 1j)) / step)) - probe.reference))
+            found.append(abs(_complex_step(line, copy, attempt + 1)[0] - probe.complex_slope))
     return max(filter(np.isfinite, found))
 
 
-def _complex_unit(line: Line) -> float:
-    return max(COMPLEX_STEP * line.own, 2.0**SMALLEST)
+def _complex_step(line: Line, copy: Subject, attempt: int) -> tuple[float, float]:
+    """The complex step through a copy, and the size of what it is the sum of.
+
+    Each attempt takes another step, so that products with it are rounded in another way, and that what does not fall
+    with the step is seen.
+    """
+    step = max(COMPLEX_STEP * line.own, 2.0**SMALLEST) * OTHER_STEP**attempt
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+        terms = np.imag(line.through(copy).at(step * 1j)) / step
+    return float(np.sum(terms)), float(np.linalg.norm(np.ravel(terms)))
 
 
 def _by_one_oracle(point: Point, name: str, probes: list[Probe], units: ndarray) -> list[Probe]:
