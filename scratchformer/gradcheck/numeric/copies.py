@@ -48,6 +48,14 @@ def nudged_copy(subject: Subject, attempt: int = 0) -> Subject:
     return copy
 
 
+def ordinary_copy(subject: Subject) -> Subject:
+    """The subject at numbers of ordinary size, of the same signs."""
+    generator, copy = np.random.default_rng(NUDGES), subject.astype(np.float64)
+    for x in copy.tensors.values():
+        x[...] = np.where(np.isfinite(x), np.copysign(generator.uniform(0.3, 1, x.shape), x), x)
+    return copy
+
+
 def generic_copies(subject: Subject, generator: np.random.Generator) -> Iterator[Subject]:
     """The subject with every finite element moved a little, off the kinks and ties that the given values may lie on."""
     for share, least in GENERIC_MOVES:

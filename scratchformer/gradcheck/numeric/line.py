@@ -7,7 +7,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.budget import Budget
-from scratchformer.gradcheck.numeric.directions import Direction
+from scratchformer.gradcheck.numeric.directions import GRAIN, Direction
 from scratchformer.gradcheck.numeric.units import wide_and_narrow
 from scratchformer.gradcheck.subjects.subject import Subject, Value
 
@@ -66,4 +66,4 @@ def line_along(subject: Subject, dy: Value, tensor: str, place: Direction, units
     is_moved = place != 0
     own = float(np.max(units, where=is_moved, initial=0.0)) or 1.0
     coarsest = float(np.max(np.spacing(np.abs(x)) / units, where=is_moved, initial=0.0))
-    return Line(subject, dy, tensor, place * (units / own), own, FINEST * own * coarsest, budget)
+    return Line(subject, dy, tensor, place * (units / own), own, GRAIN * FINEST * own * coarsest / 4, budget)

@@ -17,8 +17,13 @@ from numpy import ndarray
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.secants import VISIBLE, Closing, Secants
 
-STEPS = [2.0**-k for k in range(4, 29, 2)]
-"""The steps of central differences, from coarse to fine, each a quarter of the one before."""
+STEPS = [0.7071067811865476 * 2.0**-k for k in range(4, 29, 2)]
+"""The steps of central differences, from coarse to fine, each a quarter of the one before.
+
+They have many digits, since a step that is a whole multiple of a period sees nothing.
+"""
+GRAINS = 4
+"""The finest step is so many grains. Steps are whole numbers of grains, which add to what is moved without rounding."""
 FIRST = 4
 """So many steps are taken in each unit before any finer one."""
 STEEP_NOISE = 1e-2
@@ -78,15 +83,14 @@ def central_difference(
     phi: RealPath,
     units: float | Sequence[float] = 1.0,
     rounding: float | ndarray = 0.0,
-    finest: float = 0.0,
+    finest: float = 64 * EPSILON,
     expected: float | None = None,
 ) -> Slope:
     """phi'(0) by central differences over falling steps, extrapolated to a step of 0 (Ridders' method).
 
     Args:
         phi: a function of one number; returns a number, or an array whose sum is the loss.
-        units: what steps are multiplied by, from large to small; a function may bend over the scale of either. A power
-            of two lets them be added to numbers of its size without rounding.
+        units: what steps are multiplied by, from large to small; a function may bend over the scale of either.
         rounding: of each term of phi. It is taken to be at least 2 EPSILON of its size.
         finest: the smallest step. Adding a smaller one to the elements that are moved would be rounded.
         expected: what another oracle found. If the differences agree, they need not be sharp.
@@ -95,7 +99,12 @@ def central_difference(
     moved = np.zeros(at_zero.shape, bool)
     studies = [
         Differences(
-            phi, at_zero, moved, rounding, [float(unit * step) for step in STEPS if unit * step >= finest], expected
+            phi,
+            at_zero,
+            moved,
+            rounding,
+            [grained(float(unit) * step, finest) for step in STEPS if unit * step >= finest],
+            expected,
         )
         for unit in np.atleast_1d(units)
     ]
@@ -113,6 +122,12 @@ def central_difference(
     for study in studies[1:]:
         best = _better(best, study.slope())
     return best
+
+
+def grained(step: float, finest: float) -> float:
+    """The step, rounded to whole grains."""
+    grains = step * GRAINS / finest if finest > 0 else np.inf
+    return step if grains > 1 / EPSILON else round(grains) * (finest / GRAINS)
 
 
 def _better(coarse: Slope, fine: Slope) -> Slope:

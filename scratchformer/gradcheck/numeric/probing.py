@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.budget import Effort
-from scratchformer.gradcheck.numeric.copies import complex_copy, nudged_copy
+from scratchformer.gradcheck.numeric.copies import complex_copy, nudged_copy, ordinary_copy
 from scratchformer.gradcheck.numeric.directions import Direction, along, random_direction, size_along, size_classes
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.line import Line, line_along
@@ -151,7 +151,8 @@ def _probe(
     exact, noise = _complex_slope(point, line) if believes else (None, 0.0)
     agrees = exact is not None and abs(exact - analytic) <= AGREES * max(abs(exact), terms)
     expected = exact if agrees and not is_sharp else None
-    slope = central_difference(line.at, line.units, point.term_rounding, line.finest, expected)
+    finest = line.finest * point.precision / EPSILON
+    slope = central_difference(line.at, line.units, point.term_rounding, finest, expected)
     probe = Probe(line.direction, analytic, rounded, slope, exact, noise, terms)
     if probe.is_denied_by_complex_step_alone:
         probe = replace(probe, complex_noise=_complex_scatter(point, line, probe))
@@ -194,12 +195,19 @@ def _complex_slope(point: Point, line: Line) -> tuple[float | None, float]:
 
 
 def _complex_scatter(point: Point, line: Line, probe: Probe) -> float:
-    """The noise of the complex step, of more attempts."""
+    """The noise of the complex step, of more attempts.
+
+    What is lost altogether, as in 1 - p for a small p, leaves no trace. So it is at least the rounding of the slope
+    where inputs are of ordinary size, as if what is left of that were a difference.
+    """
     found = [probe.complex_noise]
     for attempt in range(1, NUDGED):
         copy = complex_copy(nudged_copy(point.subject, attempt))
         if copy is not None:
-            found.append(abs(_complex_step(line, copy, attempt + 1)[0] - probe.complex_slope))
+            found.append(abs(_complex_step(line, copy, attempt + 1)[0] - probe.reference))
+    copy = complex_copy(ordinary_copy(point.subject))
+    if copy is not None:
+        found.append(EPSILON * _complex_step(line, copy, 0)[1])
     return max(filter(np.isfinite, found))
 
 

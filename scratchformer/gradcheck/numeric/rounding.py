@@ -17,6 +17,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.budget import Budget
+from scratchformer.gradcheck.numeric.copies import ordinary_copy
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.random_streams import ROUNDING
 from scratchformer.gradcheck.numeric.units import own_units
@@ -102,9 +103,7 @@ def measured_rounding(
             if share < WIDE_MOVES[0]:  # over the widest moves, a bent function is no parabola
                 coarser = np.where(is_told, off, coarser)
     found = np.where(np.isnan(found) & (alike > 0), alike, found)
-    for name, x in subject.tensors.items():
-        copy.tensors[name][...] = np.where(np.isfinite(x), np.clip(x, -1, 1) * generator.uniform(0.3, 1, x.shape), x)
-    ordinary = _numbers(copy, dy, budget)
+    ordinary = _numbers(ordinary_copy(subject), dy, budget)
     if ordinary is not None and len(ordinary) == len(at_zero):
         ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)

@@ -10,8 +10,10 @@ VISIBLE = 32
 """A jump counts if it is more than this many times the rounding of a slope."""
 FALLING = 0.3
 """What is left of a jump at a quarter of the step: at most this where phi is smooth, all of it at a kink."""
+ROUNDED = 10
+"""By so many times the rounding of a slope the jump may be off."""
 PASSING_ZERO = 0.2
-"""A jump that falls by more, at a quarter of the step, may just pass 0, as the sum of a kink and a bend does."""
+"""A jump that falls by more, at a quarter of the step, or changes its sign, may just pass 0: a kink and a bend may."""
 WOULD_SHOW = 0.1
 """A jump that is not seen is gone if even this share of it would be seen."""
 
@@ -45,6 +47,7 @@ class Closing:
 
     def __init__(self) -> None:
         self.last, self.is_closed, self.is_sure, self.is_open = 0.0, False, False, False
+        self._opens_up = False
 
     @property
     def undecided(self) -> float:
@@ -55,10 +58,12 @@ class Closing:
         """Takes in the next step. False if phi is not smooth over the steps before, which then do not count."""
         was_closed, before = self.is_closed, self.last
         if secants.is_visible:
+            opened_up, self._opens_up = self._opens_up, secants.right > secants.left
             self.last = secants.jump
-            self.is_closed = before > 0 and secants.jump <= FALLING * before
+            self.is_closed = before > 0 and secants.jump <= FALLING * before + ROUNDED * secants.noise
             self.is_open = before > 0 and not self.is_closed
-            self.is_sure = self.is_closed and (was_closed or secants.jump >= PASSING_ZERO * before)
+            passes_zero = self._opens_up != opened_up or secants.jump < PASSING_ZERO * before
+            self.is_sure = self.is_closed and (was_closed or not passes_zero)
             return self.is_closed or before == 0
         is_gone = VISIBLE * secants.noise <= WOULD_SHOW * before
         if before == 0 or is_gone:
