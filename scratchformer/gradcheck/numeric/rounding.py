@@ -2,11 +2,9 @@
 
 Over equal moves so small that a number is as good as a parabola of them, its third differences hold nothing but
 rounding. They are taken over moves of several sizes, and the smallest ones count over which a number changes at all:
-over smaller moves, what would change was lost inside. If larger moves of two sizes find the same, that counts, too:
-what is rounded coarsely inside may stay the same over the smallest moves, while the number changes by other things, and
-nothing but rounding is alike over moves of any size. If all that a number changes by is about what larger moves find
-for its rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is it less than half of the
-grain of the changes, the largest number that all of them are multiples of.
+over smaller moves, what would change was lost inside. What still falls with the moves over those is no rounding but a
+kink or an infinite slope; then the number is taken to be rounded in its last digit. Nor is rounding less than half of
+the grain of the changes, the largest number that all of them are multiples of.
 
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
@@ -58,8 +56,7 @@ def measured_rounding(
     here = {OUTPUT: np.asarray(y), **gradients}
     at_zero, copy = _joined(here), subject.astype(np.float64)
     found, coarser, largest = np.full(len(at_zero), np.nan), np.zeros(len(at_zero)), np.abs(at_zero)
-    level, alike = np.zeros(len(at_zero)), np.zeros(len(at_zero))
-    coarser_noise = np.zeros(len(at_zero))
+    alike, coarser_noise = np.zeros(len(at_zero)), np.zeros(len(at_zero))
     weights_of_each = WEIGHTS if len(at_zero) <= LARGE else WEIGHTS[:, -1:]
     for share, least in scales:
         moves = {
@@ -69,7 +66,7 @@ def measured_rounding(
         differences = np.zeros((weights_of_each.shape[1], len(at_zero)))
         changes, change, last = np.zeros(len(at_zero), np.int8), np.zeros(len(at_zero)), None
         total = np.zeros(len(at_zero))
-        grain = np.full(len(at_zero), np.inf)
+        grain, near = np.full(len(at_zero), np.inf), np.abs(at_zero)
         for i, weights in enumerate(weights_of_each):
             for name, x in subject.tensors.items():
                 copy.tensors[name][...] = x + (i - 2) * moves[name]
@@ -83,31 +80,27 @@ def measured_rounding(
                 change = np.fmax(change, np.abs(numbers - last))
                 total += np.abs(numbers - last)
                 grain = np.fmin(grain, _grain(numbers - last))
-            largest = np.fmax(largest, np.abs(numbers))
-            last = numbers
+            near, last = np.fmax(near, np.abs(numbers)), numbers
         else:
             np.square(differences, out=differences)
             off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences / len(differences))
+            largest = np.fmax(largest, near)
             is_told = (changes >= 3) & np.isfinite(off) & (off <= JUMPS * largest)
             is_noise = np.isfinite(off) & (changes >= 3) & (total - change > change / ALIKE)
             noise = np.where(is_noise & (share < WIDE_MOVES[0]), off, 0.0)
             is_level = (noise > 0) & (noise <= ALIKE * coarser_noise) & (coarser_noise <= ALIKE * noise)
             alike = np.where(is_level, np.maximum(noise, coarser_noise), alike)
             coarser_noise = noise
-            is_alike = (coarser <= ALIKE * change) & (change <= ALIKE * coarser)
             off = np.maximum(off, np.where(np.isfinite(grain), grain, 0.0) / 2)
-            found = np.where(is_told, np.where(is_alike, np.maximum(off, coarser), off), found)
-            is_level = is_told & (off <= ALIKE * coarser) & (coarser <= ALIKE * off)
-            larger = np.maximum(off, coarser)
-            level = np.where(is_level, np.maximum(level, larger), level)
+            found = np.where(is_told, np.where(ALIKE * off < coarser, EPSILON * near, off), found)
             if share < WIDE_MOVES[0]:  # over the widest moves, a bent function is no parabola
-                coarser = np.where(is_told, off, coarser)
+                coarser = np.where((changes >= 3) & np.isfinite(off), off, coarser)
     found = np.where(np.isnan(found) & (alike > 0), alike, found)
     ordinary = _numbers(ordinary_copy(subject), dy, budget)
     if ordinary is not None and len(ordinary) == len(at_zero):
         ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)
-    return _parted(np.fmax(found, level), here)
+    return _parted(found, here)
 
 
 def _grain(change: ndarray) -> ndarray:
