@@ -3,8 +3,9 @@
 Over equal moves so small that a number is as good as a parabola of them, its third differences hold nothing but
 rounding. They are taken over moves of several sizes, and the smallest ones count over which a number changes at all:
 over smaller moves, what would change was lost inside. What still falls with the moves over those is no rounding but a
-kink or an infinite slope; then the number is taken to be rounded in its last digit. Nor is rounding less than half of
-the grain of the changes, the largest number that all of them are multiples of.
+kink or an infinite slope; then the number is taken to be rounded in its last digit. But if all that it changes by is
+about what larger moves find for its rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is
+rounding less than half of the grain of the changes, the largest number that all of them are multiples of.
 
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
@@ -92,7 +93,10 @@ def measured_rounding(
             alike = np.where(is_level, np.maximum(noise, coarser_noise), alike)
             coarser_noise = noise
             off = np.maximum(off, np.where(np.isfinite(grain), grain, 0.0) / 2)
-            found = np.where(is_told, np.where(ALIKE * off < coarser, EPSILON * near, off), found)
+            last_digit = EPSILON * near
+            is_on_a_line = (off <= last_digit) & (coarser <= ALIKE * change) & (change <= ALIKE * coarser)
+            found = np.where(is_told, np.where(ALIKE * off < coarser, last_digit, off), found)
+            found = np.where(is_told & is_on_a_line, np.maximum(off, coarser), found)
             if share < WIDE_MOVES[0]:  # over the widest moves, a bent function is no parabola
                 coarser = np.where((changes >= 3) & np.isfinite(off), off, coarser)
     found = np.where(np.isnan(found) & (alike > 0), alike, found)
