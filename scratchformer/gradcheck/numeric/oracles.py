@@ -64,6 +64,7 @@ class Slope:
         is_steep: whether they even grow apart, as where phi jumps or has an infinite slope.
         secants: over all steps, from coarse to fine.
         unmoved: how far each term of phi that no step has changed may be rounded, as a slope; 0 for the others.
+        step: the finest one that the value was taken over.
     """
 
     value: float
@@ -74,6 +75,7 @@ class Slope:
     is_steep: bool = False
     secants: Sequence[Secants] = ()
     unmoved: ndarray | None = None
+    step: float = np.nan
 
 
 NOWHERE = Slope(np.nan, np.inf, np.nan, np.nan, False)
@@ -166,7 +168,7 @@ class Differences:
 
     def _begin(self) -> None:
         """Forgets the steps so far: phi is not smooth, or not defined, over them."""
-        self.best, self.noise = np.nan, np.inf
+        self.best, self.noise, self.best_step = np.nan, np.inf, np.nan
         self.row: list[float] = []
         self.closing = Closing()
 
@@ -203,7 +205,7 @@ class Differences:
             row.append(row[-1] + (row[-1] - coarse) / (16.0**order - 1))
             error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + secants.noise
             if error < self.noise:
-                self.best, self.noise = row[-1], error
+                self.best, self.noise, self.best_step = row[-1], error, secants.step
         self.row = row
 
     @property
@@ -238,7 +240,8 @@ class Differences:
         )
         is_steep = noise > STEEP_NOISE * abs(value) and self._grows()
         is_kink = self.closing.is_open or is_steep
-        return Slope(value, noise, left, right, is_kink, is_steep, tuple(self.secants), unmoved)
+        step = self.secants[-1].step if np.isnan(self.best) else self.best_step
+        return Slope(value, noise, left, right, is_kink, is_steep, tuple(self.secants), unmoved, step)
 
     def _grows(self) -> bool:
         """Whether the slopes of the last steps grow as these fall, by the root of their ratio at least, about."""

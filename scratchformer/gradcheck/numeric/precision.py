@@ -51,7 +51,7 @@ def _outputs_nearby(subject: Subject, y: ndarray) -> Iterator[ndarray]:
             there = np.asarray(copy.forward()[0])
         except Exception:  # outside of its domain
             continue
-        if there.shape == y.shape:
+        if there.shape == y.shape and np.isrealobj(there):
             there, before = there.flat[:MOST], y.flat[:MOST]
             yield there[(there != before) & np.isfinite(there) & (np.abs(there) > CANCELLED)]
 

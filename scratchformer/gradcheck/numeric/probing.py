@@ -17,6 +17,7 @@ from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, Slope, central
 from scratchformer.gradcheck.numeric.points import NUDGED, Point, generic_points
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.random_streams import PROBES
+from scratchformer.gradcheck.numeric.rounding import rounding_beside
 from scratchformer.gradcheck.numeric.units import SMALLEST, own_units
 from scratchformer.gradcheck.subjects.subject import Subject
 
@@ -157,6 +158,11 @@ def _probe(
     if probe.is_denied_by_complex_step_alone:
         probe = replace(probe, complex_noise=_complex_scatter(point, line, probe))
     if probe.agrees_with_differences or slope.unmoved is None:
+        return probe
+    there = float(np.linalg.norm(np.nan_to_num(rounding_beside(line.at, slope.step, finest)))) / slope.step
+    slope = replace(slope, noise=max(slope.noise, there))
+    probe = replace(probe, slope=slope)
+    if probe.agrees_with_differences:
         return probe
     unresolved = replace(probe, slope=_with_noise(slope, np.ones(slope.unmoved.shape, bool)))
     if not unresolved.agrees_with_differences:

@@ -10,7 +10,8 @@ rounding less than half of the grain of the changes, the largest number that all
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -18,6 +19,7 @@ from numpy import ndarray
 from scratchformer.gradcheck.numeric.budget import Budget
 from scratchformer.gradcheck.numeric.copies import ordinary_copy
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
+from scratchformer.gradcheck.numeric.oracles import grained
 from scratchformer.gradcheck.numeric.random_streams import ROUNDING
 from scratchformer.gradcheck.numeric.units import own_units
 from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
@@ -32,6 +34,8 @@ WEIGHTS = np.array([(1, -3, 3, -1, 0), (0, 1, -3, 3, -1), (1, -4, 6, -4, 1)]).T
 """Of five numbers in their third and fourth differences."""
 VARIANCES = (WEIGHTS**2).sum(axis=0)
 """How much larger than that of one number the variance of a difference is."""
+BESIDE = (2.0**-12, 2.0**-6)
+"""Moves beside a step, relative to it; the larger ones are for numbers that change in jumps."""
 LARGE = 100_000
 """Of more numbers only one difference is taken, to save memory."""
 ALIKE = 32
@@ -105,6 +109,26 @@ def measured_rounding(
         ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)
     return _parted(found, here)
+
+
+def rounding_beside(phi: Callable[[float], Any], step: float, finest: float) -> ndarray:
+    """The rounding of each term of phi over a step to both sides, from small moves there; 0 if it stays the same.
+
+    Far from where it was measured before, phi may be rounded otherwise.
+    """
+    found = []
+    for t in (-step, step):
+        noise, is_told = np.zeros(()), np.zeros((), bool)
+        for share in BESIDE:
+            move = grained(share * step, finest)
+            numbers = np.array([np.asarray(phi(t + (i - 2) * move)) for i in range(len(WEIGHTS))])
+            off = np.sqrt(np.mean(np.tensordot(WEIGHTS / np.sqrt(VARIANCES), numbers, (0, 0)) ** 2, axis=0))
+            noise = np.where(is_told, noise, off)
+            is_told = is_told | ((np.diff(numbers, axis=0) != 0).sum(axis=0) >= 3)
+            if is_told.all():
+                break
+        found.append(noise)
+    return np.asarray(np.fmax(*found))
 
 
 def _grain(change: ndarray) -> ndarray:
