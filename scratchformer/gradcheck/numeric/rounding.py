@@ -2,15 +2,16 @@
 
 Over equal moves so small that a number is as good as a parabola of them, its third differences hold nothing but
 rounding. They are taken over moves of several sizes, and the smallest ones count over which a number changes at all:
-over smaller moves, what would change was lost inside. What still falls with the moves over those is no rounding but a
-kink or an infinite slope; then the number is taken to be rounded in its last digit. But if all that it changes by is
-about what larger moves find for its rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is
-rounding less than half of the grain of the changes, the largest number that all of them are multiples of.
+over smaller moves, what would change was lost inside. What still falls with the moves there is no rounding but a kink
+or an infinite slope; then the number is taken to be rounded in its last digit. If all that it changes by is about what
+larger moves find for its rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is rounding
+less than half of the grain of the changes, the largest number that all of them are multiples of.
 
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ LARGE = 100_000
 """Of more numbers only one difference is taken, to save memory."""
 ALIKE = 32
 """Within this factor, two numbers are both about the size of a rounding."""
+LAST, FALLING = 2.0**-8, 6
+"""Moves that much smaller make what is seen of a kink smaller by this factor at least, as the root of the moves."""
 JUMPS = 1e-6
 """What is more than this share of the largest value that a number takes is no rounding: the number jumps."""
 
@@ -54,61 +57,91 @@ def measured_rounding(
     """
     generator = np.random.default_rng(ROUNDING)
     own = {name: own_units(x) for name, x in subject.tensors.items()}
-    scales = [(share, 1.0) for share in WIDE_MOVES]
+    sizes = [{name: share * np.maximum(unit, 1.0) for name, unit in own.items()} for share in WIDE_MOVES]
     if any((unit < 2.0**-6).any() for unit in own.values()):
-        scales += [(share, 0.0) for share in OWN_MOVES]
+        sizes += [{name: np.minimum(sizes[-1][name], share * own[name]) for name in own} for share in OWN_MOVES]
     directions = {name: generator.standard_normal(x.shape) for name, x in subject.tensors.items()}
     here = {OUTPUT: np.asarray(y), **gradients}
-    at_zero, copy = _joined(here), subject.astype(np.float64)
+    at_zero = _joined(here)
+
+    def over(size: Mapping[str, ndarray]) -> "_Moved | None":
+        moves = {name: _exact(size[name] * directions[name], x) for name, x in subject.tensors.items()}
+        return _moved(subject, dy, moves, at_zero, budget)
+
     found, coarser, largest = np.full(len(at_zero), np.nan), np.zeros(len(at_zero)), np.abs(at_zero)
-    alike, coarser_noise = np.zeros(len(at_zero)), np.zeros(len(at_zero))
-    weights_of_each = WEIGHTS if len(at_zero) <= LARGE else WEIGHTS[:, -1:]
-    for share, least in scales:
-        moves = {
-            name: _exact(share * np.maximum(unit, least) * directions[name], subject.tensors[name])
-            for name, unit in own.items()
-        }
-        differences = np.zeros((weights_of_each.shape[1], len(at_zero)))
-        changes, change, last = np.zeros(len(at_zero), np.int8), np.zeros(len(at_zero)), None
-        total = np.zeros(len(at_zero))
-        grain, near = np.full(len(at_zero), np.inf), np.abs(at_zero)
-        for i, weights in enumerate(weights_of_each):
-            for name, x in subject.tensors.items():
-                copy.tensors[name][...] = x + (i - 2) * moves[name]
-            numbers = at_zero if i == 2 else _numbers(copy, dy, budget)
-            if numbers is None or len(numbers) != len(at_zero):
-                break
-            for difference, weight in zip(differences, weights, strict=True):
-                difference += weight * numbers
-            if last is not None:
-                changes += numbers != last
-                change = np.fmax(change, np.abs(numbers - last))
-                total += np.abs(numbers - last)
-                grain = np.fmin(grain, _grain(numbers - last))
-            near, last = np.fmax(near, np.abs(numbers)), numbers
-        else:
-            np.square(differences, out=differences)
-            off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences / len(differences))
-            largest = np.fmax(largest, near)
-            is_told = (changes >= 3) & np.isfinite(off) & (off <= JUMPS * largest)
-            is_noise = np.isfinite(off) & (changes >= 3) & (total - change > change / ALIKE)
-            noise = np.where(is_noise & (share < WIDE_MOVES[0]), off, 0.0)
-            is_level = (noise > 0) & (noise <= ALIKE * coarser_noise) & (coarser_noise <= ALIKE * noise)
-            alike = np.where(is_level, np.maximum(noise, coarser_noise), alike)
-            coarser_noise = noise
-            off = np.maximum(off, np.where(np.isfinite(grain), grain, 0.0) / 2)
-            last_digit = EPSILON * near
-            is_on_a_line = (off <= last_digit) & (coarser <= ALIKE * change) & (change <= ALIKE * coarser)
-            found = np.where(is_told, np.where(ALIKE * off < coarser, last_digit, off), found)
-            found = np.where(is_told & is_on_a_line, np.maximum(off, coarser), found)
-            if share < WIDE_MOVES[0]:  # over the widest moves, a bent function is no parabola
-                coarser = np.where((changes >= 3) & np.isfinite(off), off, coarser)
+    alike, falls = np.zeros(len(at_zero)), np.zeros(len(at_zero), bool)
+    for size in sizes:
+        if (moved := over(size)) is None:
+            continue
+        largest = np.fmax(largest, moved.largest)
+        is_told = moved.changes & (moved.off <= JUMPS * largest)
+        is_level = moved.is_noise & (moved.off <= ALIKE * coarser) & (coarser <= ALIKE * moved.off)
+        alike = np.where(is_level, np.maximum(moved.off, coarser), alike)
+        is_equal = (coarser <= ALIKE * moved.change) & (moved.change <= ALIKE * coarser)
+        is_on_a_line = is_equal & (moved.off <= EPSILON * moved.largest)
+        off = np.maximum(moved.off, moved.grain / 2)
+        found = np.where(is_told, np.where(is_on_a_line, np.maximum(off, coarser), off), found)
+        falls = np.where(is_told, ALIKE * found < coarser, falls)
+        if size is not sizes[0]:  # over the widest moves, a bent function is no parabola
+            coarser = np.where(moved.changes, moved.off, coarser)
+    if falls.any() and (moved := over({name: LAST * size for name, size in sizes[-1].items()})) is not None:
+        is_kink = falls & moved.changes & (FALLING * moved.off < found)
+        found = np.where(is_kink, EPSILON * moved.largest, found)
     found = np.where(np.isnan(found) & (alike > 0), alike, found)
     ordinary = _numbers(ordinary_copy(subject), dy, budget)
     if ordinary is not None and len(ordinary) == len(at_zero):
         ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)
     return _parted(found, here)
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """What some numbers do over a few equal moves.
+
+    Attributes:
+        off: the deviation of each from a parabola.
+        changes: whether it changes with nearly each move.
+        change, largest: the largest change, and the largest value.
+        grain: of the changes; 0 if there are none.
+        is_noise: whether it does not change by one jump alone.
+    """
+
+    off: ndarray
+    changes: ndarray
+    change: ndarray
+    largest: ndarray
+    grain: ndarray
+    is_noise: ndarray
+
+
+def _moved(
+    subject: Subject, dy: Value, moves: Mapping[str, ndarray], at_zero: ndarray, budget: Budget
+) -> _Moved | None:
+    """None where a move leaves the domain."""
+    copy = subject.astype(np.float64)
+    weights_of_each = WEIGHTS if len(at_zero) <= LARGE else WEIGHTS[:, -1:]
+    differences = np.zeros((weights_of_each.shape[1], len(at_zero)))
+    count, change, total = np.zeros(len(at_zero), np.int8), np.zeros(len(at_zero)), np.zeros(len(at_zero))
+    grain, largest, last = np.full(len(at_zero), np.inf), np.abs(at_zero), None
+    for i, weights in enumerate(weights_of_each):
+        for name, x in subject.tensors.items():
+            copy.tensors[name][...] = x + (i - 2) * moves[name]
+        numbers = at_zero if i == 2 else _numbers(copy, dy, budget)
+        if numbers is None or len(numbers) != len(at_zero):
+            return None
+        for difference, weight in zip(differences, weights, strict=True):
+            difference += weight * numbers
+        if last is not None:
+            step = np.abs(numbers - last)
+            count += step != 0
+            change, total, grain = np.fmax(change, step), total + step, np.fmin(grain, _grain(step))
+        largest, last = np.fmax(largest, np.abs(numbers)), numbers
+    np.square(differences, out=differences)
+    off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences / len(differences))
+    changes = (count >= 3) & np.isfinite(off)
+    is_noise = changes & (total - change > change / ALIKE)
+    return _Moved(off, changes, change, largest, np.where(np.isfinite(grain), grain, 0.0), is_noise)
 
 
 def rounding_beside(phi: Callable[[float], Any], step: float, finest: float) -> ndarray:
