@@ -155,22 +155,30 @@ def _probe(
     finest = line.finest * point.precision / EPSILON
     slope = central_difference(line.at, line.units, point.term_rounding, finest, expected)
     probe = Probe(line.direction, analytic, rounded, slope, exact, noise, terms)
+    if not probe.agrees_with_differences and slope.unmoved is not None:
+        probe = replace(probe, slope=_with_rounding_there(point, line, probe, finest))
     if probe.is_denied_by_complex_step_alone:
         probe = replace(probe, complex_noise=_complex_scatter(point, line, probe))
-    if probe.agrees_with_differences or slope.unmoved is None:
-        return probe
+    return probe
+
+
+def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) -> Slope:
+    """Differences that deny, with the rounding beside their step, and with that of terms that they do not move.
+
+    The latter counts only if it explains what they deny.
+    """
+    slope = probe.slope
     there = float(np.linalg.norm(np.nan_to_num(rounding_beside(line.at, slope.step, finest)))) / slope.step
     slope = replace(slope, noise=max(slope.noise, there))
-    probe = replace(probe, slope=slope)
-    if probe.agrees_with_differences:
-        return probe
-    unresolved = replace(probe, slope=_with_noise(slope, np.ones(slope.unmoved.shape, bool)))
-    if not unresolved.agrees_with_differences:
-        return probe
+    if replace(probe, slope=slope).agrees_with_differences or slope.unmoved is None:
+        return slope
+    unresolved = _with_noise(slope, np.ones(slope.unmoved.shape, bool))
+    if not replace(probe, slope=unresolved).agrees_with_differences:
+        return slope
     depends = _depends(line)
-    if exact is not None and point.complex_copies is not None:
+    if probe.complex_slope is not None and point.complex_copies is not None:
         depends |= np.imag(line.through(point.complex_copies[0]).at(COMPLEX_STEP * line.own * 1j)) != 0
-    return replace(probe, slope=_with_noise(slope, depends))
+    return _with_noise(slope, depends)
 
 
 def _with_noise(slope: Slope, depends: ndarray) -> Slope:

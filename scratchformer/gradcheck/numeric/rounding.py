@@ -58,8 +58,9 @@ def measured_rounding(
     generator = np.random.default_rng(ROUNDING)
     own = {name: own_units(x) for name, x in subject.tensors.items()}
     sizes = [{name: share * np.maximum(unit, 1.0) for name, unit in own.items()} for share in WIDE_MOVES]
-    if any((unit < 2.0**-6).any() for unit in own.values()):
-        sizes += [{name: np.minimum(sizes[-1][name], share * own[name]) for name in own} for share in OWN_MOVES]
+    if any((unit < 1).any() for unit in own.values()):
+        finer = ({name: np.minimum(sizes[-1][name], share * own[name]) for name in own} for share in OWN_MOVES)
+        sizes += [size for size in finer if any((size[name] < sizes[-1][name]).any() for name in own)]
     directions = {name: generator.standard_normal(x.shape) for name, x in subject.tensors.items()}
     here = {OUTPUT: np.asarray(y), **gradients}
     at_zero = _joined(here)
@@ -69,7 +70,7 @@ def measured_rounding(
         return _moved(subject, dy, moves, at_zero, budget)
 
     found, coarser, largest = np.full(len(at_zero), np.nan), np.zeros(len(at_zero)), np.abs(at_zero)
-    alike, falls = np.zeros(len(at_zero)), np.zeros(len(at_zero), bool)
+    alike, before, falls = np.zeros(len(at_zero)), np.zeros(len(at_zero)), np.zeros(len(at_zero), bool)
     for size in sizes:
         if (moved := over(size)) is None:
             continue
@@ -82,11 +83,13 @@ def measured_rounding(
         off = np.maximum(moved.off, moved.grain / 2)
         found = np.where(is_told, np.where(is_on_a_line, np.maximum(off, coarser), off), found)
         falls = np.where(is_told, ALIKE * found < coarser, falls)
+        before = np.where(is_told & falls, coarser, before)
         if size is not sizes[0]:  # over the widest moves, a bent function is no parabola
             coarser = np.where(moved.changes, moved.off, coarser)
     if falls.any() and (moved := over({name: LAST * size for name, size in sizes[-1].items()})) is not None:
         is_kink = falls & moved.changes & (FALLING * moved.off < found)
         found = np.where(is_kink, EPSILON * moved.largest, found)
+        found = np.where(falls & ~moved.changes, np.minimum(before, JUMPS * largest), found)
     found = np.where(np.isnan(found) & (alike > 0), alike, found)
     ordinary = _numbers(ordinary_copy(subject), dy, budget)
     if ordinary is not None and len(ordinary) == len(at_zero):
@@ -155,7 +158,8 @@ def rounding_beside(phi: Callable[[float], Any], step: float, finest: float) -> 
         for share in BESIDE:
             move = grained(share * step, finest)
             numbers = np.array([np.asarray(phi(t + (i - 2) * move)) for i in range(len(WEIGHTS))])
-            off = np.sqrt(np.mean(np.tensordot(WEIGHTS / np.sqrt(VARIANCES), numbers, (0, 0)) ** 2, axis=0))
+            third = np.diff(numbers, 3, axis=0)
+            off = np.sqrt(((third**2).sum(axis=0) / 20 + np.diff(third, axis=0)[0] ** 2 / 70) / 3)
             noise = np.where(is_told, noise, off)
             is_told = is_told | ((np.diff(numbers, axis=0) != 0).sum(axis=0) >= 3)
             if is_told.all():
