@@ -12,7 +12,7 @@ from scratchformer.gradcheck.numeric.copies import complex_copy, generic_copies,
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.precision import holds_few_digits, precision_of
 from scratchformer.gradcheck.numeric.random_streams import COTANGENT, NUDGES
-from scratchformer.gradcheck.numeric.rounding import JUMPS, OUTPUT, measured_rounding
+from scratchformer.gradcheck.numeric.rounding import JUMPS, LEVEL, OUTPUT, measured_rounding
 from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
 PASSES_FOR_PRECISION = 3
@@ -31,6 +31,7 @@ class Point:
             or if all inputs and the cotangent move by a few roundings.
         rounding: of the output and of the gradients, as measured.
         term_rounding: of each term of the loss.
+        term_level: the same, if what larger moves find is the rounding.
         complex_copies: the subject in complex128, at the same values and one rounding away, for the complex step;
             None where its forward pass takes no complex numbers.
     """
@@ -44,6 +45,7 @@ class Point:
     scatter: dict[str, ndarray] = field(default_factory=dict)
     rounding: dict[str, ndarray] = field(default_factory=dict)
     term_rounding: ndarray | float = 0.0
+    term_level: ndarray | float = 0.0
     complex_copies: tuple[Subject, Subject] | None = None
 
 
@@ -99,10 +101,13 @@ def measured(point: Point, rounding: dict[str, ndarray] | None = None) -> Point:
             scatter[name] = EPSILON * np.abs(gradients[name])
     least = 0.0 if point.precision <= EPSILON else point.precision * np.abs(point.output)
     of_terms = np.asarray(np.abs(dy) * np.maximum(rounding[OUTPUT], least))
+    level = np.asarray(np.maximum(of_terms, np.abs(dy) * rounding[LEVEL]))
     here, there = complex_copy(subject), complex_copy(nudged_copy(subject))
     point.budget.spent += 2
     copies = None if here is None or there is None else (here, there)
-    return replace(point, scatter=scatter, rounding=rounding, term_rounding=of_terms, complex_copies=copies)
+    return replace(
+        point, scatter=scatter, rounding=rounding, term_rounding=of_terms, term_level=level, complex_copies=copies
+    )
 
 
 def _coarse(point: Point, scatter: dict[str, ndarray]) -> list[str]:

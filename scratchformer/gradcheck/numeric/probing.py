@@ -32,6 +32,8 @@ CROSSING = 1e-6
 """If a rounding of the inputs moves a gradient by more than this, relative to the largest, it crosses a kink."""
 FAR = 4
 """How many times the largest number of a tensor is far away."""
+COARSE = 32
+"""Differences are taken anew if larger moves find so many times the rounding."""
 OTHER_STEP = 0.7071067811865476
 """From one attempt of the complex step to the next: a number of many digits."""
 AGREES = 1e-9
@@ -163,15 +165,19 @@ def _probe(
 
 
 def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) -> Slope:
-    """Differences that deny, with the rounding beside their step, and with that of terms that they do not move.
+    """Differences that deny, with the rounding beside their step, and with other rounding if it explains what they deny.
 
-    The latter counts only if it explains what they deny.
+    That is what larger moves find for it, and that of terms that no step moves although they depend on what moves.
     """
     slope = probe.slope
     there = float(np.linalg.norm(np.nan_to_num(rounding_beside(line.at, slope.step, finest)))) / slope.step
     slope = replace(slope, noise=max(slope.noise, there))
     if replace(probe, slope=slope).agrees_with_differences or slope.unmoved is None:
         return slope
+    if (point.term_level > COARSE * point.term_rounding).any():
+        coarse = central_difference(line.at, line.units, point.term_level, finest)
+        if replace(probe, slope=coarse).agrees_with_differences:
+            return coarse
     unresolved = _with_noise(slope, np.ones(slope.unmoved.shape, bool))
     if not replace(probe, slope=unresolved).agrees_with_differences:
         return slope

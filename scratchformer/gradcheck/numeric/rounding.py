@@ -7,6 +7,9 @@ or an infinite slope; then the number is taken to be rounded in its last digit. 
 larger moves find for its rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is rounding
 less than half of the grain of the changes, the largest number that all of them are multiples of.
 
+What larger moves of two sizes find alike may be the rounding of a part that stays the same over the smallest moves,
+while other parts change, or kinks close by. That cannot be told, so it is measured apart.
+
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
 
@@ -27,6 +30,8 @@ from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
 OUTPUT = ""
 """The name of the output among the numbers that are looked at; no tensor has an empty name."""
+LEVEL = " "
+"""The name of what larger moves than the smallest find alike for the output; 0 if they find nothing alike."""
 WIDE_MOVES = (2.0**-5, 2.0**-17, 2.0**-29, 2.0**-41)
 """Relative to the size of an element, or to 1 if that is more."""
 OWN_MOVES = (2.0**-14, 2.0**-30)
@@ -95,7 +100,7 @@ def measured_rounding(
     if ordinary is not None and len(ordinary) == len(at_zero):
         ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)
-    return _parted(found, here)
+    return _parted(found, here) | {LEVEL: _parted(alike, here)[OUTPUT]}
 
 
 @dataclass(frozen=True)
