@@ -34,6 +34,8 @@ FAR = 4
 """How many times the largest number of a tensor is far away."""
 COARSE = 32
 """Differences are taken anew if larger moves find so many times the rounding."""
+SHARP = 1e-5
+"""And they count if their relative noise is less."""
 OTHER_STEP = 0.7071067811865476
 """From one attempt of the complex step to the next: a number of many digits."""
 AGREES = 1e-9
@@ -165,7 +167,7 @@ def _probe(
 
 
 def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) -> Slope:
-    """Differences that deny, with the rounding beside their step, and with other rounding if it explains what they deny.
+    """Differences that deny, with the rounding beside their step, and with more if that explains what they deny.
 
     That is what larger moves find for it, and that of terms that no step moves although they depend on what moves.
     """
@@ -176,7 +178,7 @@ def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) 
         return slope
     if (point.term_level > COARSE * point.term_rounding).any():
         coarse = central_difference(line.at, line.units, point.term_level, finest)
-        if replace(probe, slope=coarse).agrees_with_differences:
+        if coarse.noise <= SHARP * abs(coarse.value) and replace(probe, slope=coarse).agrees_with_differences:
             return coarse
     unresolved = _with_noise(slope, np.ones(slope.unmoved.shape, bool))
     if not replace(probe, slope=unresolved).agrees_with_differences:

@@ -3,12 +3,11 @@
 Over equal moves so small that a number is as good as a parabola of them, its third differences hold nothing but
 rounding. They are taken over moves of several sizes, and the smallest ones count over which a number changes at all:
 over smaller moves, what would change was lost inside. What still falls with the moves there is no rounding but a kink
-or an infinite slope; then the number is taken to be rounded in its last digit. If all that it changes by is about what
-larger moves find for its rounding, that counts, as a few equal roundings may happen to lie on a line. Nor is rounding
-less than half of the grain of the changes, the largest number that all of them are multiples of.
+or an infinite slope; then the number is taken to be rounded in its last digit. Nor is rounding less than half of the
+grain of the changes, the largest number that all of them are multiples of.
 
-What larger moves of two sizes find alike may be the rounding of a part that stays the same over the smallest moves,
-while other parts change, or kinks close by. That cannot be told, so it is measured apart.
+What larger moves find may be the rounding of a part that stays the same over the smallest moves, while other parts
+change, or be due to kinks close by. That cannot be told, so it is measured apart.
 
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
@@ -31,7 +30,7 @@ from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 OUTPUT = ""
 """The name of the output among the numbers that are looked at; no tensor has an empty name."""
 LEVEL = " "
-"""The name of what larger moves than the smallest find alike for the output; 0 if they find nothing alike."""
+"""The name of what larger moves find for the output."""
 WIDE_MOVES = (2.0**-5, 2.0**-17, 2.0**-29, 2.0**-41)
 """Relative to the size of an element, or to 1 if that is more."""
 OWN_MOVES = (2.0**-14, 2.0**-30)
@@ -75,7 +74,7 @@ def measured_rounding(
         return _moved(subject, dy, moves, at_zero, budget)
 
     found, coarser, largest = np.full(len(at_zero), np.nan), np.zeros(len(at_zero)), np.abs(at_zero)
-    alike, before, falls = np.zeros(len(at_zero)), np.zeros(len(at_zero)), np.zeros(len(at_zero), bool)
+    alike, level, falls = np.zeros(len(at_zero)), np.zeros(len(at_zero)), np.zeros(len(at_zero), bool)
     for size in sizes:
         if (moved := over(size)) is None:
             continue
@@ -83,24 +82,21 @@ def measured_rounding(
         is_told = moved.changes & (moved.off <= JUMPS * largest)
         is_level = moved.is_noise & (moved.off <= ALIKE * coarser) & (coarser <= ALIKE * moved.off)
         alike = np.where(is_level, np.maximum(moved.off, coarser), alike)
-        is_equal = (coarser <= ALIKE * moved.change) & (moved.change <= ALIKE * coarser)
-        is_on_a_line = is_equal & (moved.off <= EPSILON * moved.largest)
         off = np.maximum(moved.off, moved.grain / 2)
-        found = np.where(is_told, np.where(is_on_a_line, np.maximum(off, coarser), off), found)
-        falls = np.where(is_told, ALIKE * found < coarser, falls)
-        before = np.where(is_told & falls, coarser, before)
+        found = np.where(is_told, off, found)
+        falls = np.where(is_told, ALIKE * off < coarser, falls)
         if size is not sizes[0]:  # over the widest moves, a bent function is no parabola
             coarser = np.where(moved.changes, moved.off, coarser)
+            level = np.where(is_told, np.maximum(off, level), level)
     if falls.any() and (moved := over({name: LAST * size for name, size in sizes[-1].items()})) is not None:
         is_kink = falls & moved.changes & (FALLING * moved.off < found)
         found = np.where(is_kink, EPSILON * moved.largest, found)
-        found = np.where(falls & ~moved.changes, np.minimum(before, JUMPS * largest), found)
     found = np.where(np.isnan(found) & (alike > 0), alike, found)
     ordinary = _numbers(ordinary_copy(subject), dy, budget)
     if ordinary is not None and len(ordinary) == len(at_zero):
         ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)
-    return _parted(found, here) | {LEVEL: _parted(alike, here)[OUTPUT]}
+    return _parted(found, here) | {LEVEL: _parted(level, here)[OUTPUT]}
 
 
 @dataclass(frozen=True)
