@@ -176,7 +176,8 @@ def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) 
     slope = replace(slope, noise=max(slope.noise, there))
     if replace(probe, slope=slope).agrees_with_differences or slope.unmoved is None:
         return slope
-    if (point.term_level > COARSE * point.term_rounding).any():
+    is_denied = not replace(probe, slope=slope, complex_slope=None).agrees_with_differences
+    if is_denied and (point.term_level > COARSE * point.term_rounding).any():
         coarse = central_difference(line.at, line.units, point.term_level, finest)
         if coarse.noise <= SHARP * abs(coarse.value) and replace(probe, slope=coarse).agrees_with_differences:
             return coarse

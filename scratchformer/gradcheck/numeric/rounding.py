@@ -79,7 +79,7 @@ def measured_rounding(
         if (moved := over(size)) is None:
             continue
         largest = np.fmax(largest, moved.largest)
-        is_told = moved.changes & (moved.off <= JUMPS * largest)
+        is_told = moved.changes & ((moved.off <= JUMPS * largest) | (moved.off <= ALIKE * moved.grain))
         is_level = moved.is_noise & (moved.off <= ALIKE * coarser) & (coarser <= ALIKE * moved.off)
         alike = np.where(is_level, np.maximum(moved.off, coarser), alike)
         off = np.maximum(moved.off, moved.grain / 2)
