@@ -13,7 +13,7 @@ from scratchformer.gradcheck.numeric.directions import Direction, along, random_
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.line import Line, line_along
 from scratchformer.gradcheck.numeric.nearby import Nearby, nearby_gradients
-from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, Slope, central_difference, fitted_order
+from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, SAFETY, Slope, central_difference, fitted_order
 from scratchformer.gradcheck.numeric.points import NUDGED, Point, generic_points
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.random_streams import PROBES
@@ -34,8 +34,6 @@ FAR = 4
 """How many times the largest number of a tensor is far away."""
 COARSE = 32
 """Differences are taken anew if larger moves find so many times the rounding."""
-SHARP = 1e-5
-"""And they count if their relative noise is less."""
 OTHER_STEP = 0.7071067811865476
 """From one attempt of the complex step to the next: a number of many digits."""
 AGREES = 1e-9
@@ -179,7 +177,8 @@ def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) 
     is_denied = not replace(probe, slope=slope, complex_slope=None).agrees_with_differences
     if is_denied and (point.term_level > COARSE * point.term_rounding).any():
         coarse = central_difference(line.at, line.units, point.term_level, finest)
-        if coarse.noise <= SHARP * abs(coarse.value) and replace(probe, slope=coarse).agrees_with_differences:
+        contradicts = abs(coarse.value - slope.value) > SAFETY * (coarse.noise + slope.noise)
+        if contradicts and replace(probe, slope=coarse).agrees_with_differences:
             return coarse
     unresolved = _with_noise(slope, np.ones(slope.unmoved.shape, bool))
     if not replace(probe, slope=unresolved).agrees_with_differences:

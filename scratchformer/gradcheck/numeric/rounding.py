@@ -6,8 +6,8 @@ over smaller moves, what would change was lost inside. What still falls with the
 or an infinite slope; then the number is taken to be rounded in its last digit. Nor is rounding less than half of the
 grain of the changes, the largest number that all of them are multiples of.
 
-What larger moves find may be the rounding of a part that stays the same over the smallest moves, while other parts
-change, or be due to kinks close by. That cannot be told, so it is measured apart.
+What larger moves find, or inputs of ordinary size, may be the rounding of a part that stays the same over the smallest
+moves, while other parts change, or be due to kinks close by. That cannot be told, so it is measured apart.
 
 Source: Moré and Wild, "Estimating Computational Noise", 2011, where moves of one size are enough.
 """
@@ -30,7 +30,7 @@ from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 OUTPUT = ""
 """The name of the output among the numbers that are looked at; no tensor has an empty name."""
 LEVEL = " "
-"""The name of what larger moves find for the output."""
+"""The name of what larger moves and inputs of ordinary size find for the output."""
 WIDE_MOVES = (2.0**-5, 2.0**-17, 2.0**-29, 2.0**-41)
 """Relative to the size of an element, or to 1 if that is more."""
 OWN_MOVES = (2.0**-14, 2.0**-30)
@@ -96,6 +96,7 @@ def measured_rounding(
     if ordinary is not None and len(ordinary) == len(at_zero):
         ordinary = np.where(np.isfinite(ordinary), np.abs(ordinary), 0.0)
         found = np.where(np.isnan(found), EPSILON * ordinary, found)
+        level = np.maximum(level, EPSILON * ordinary)
     return _parted(found, here) | {LEVEL: _parted(level, here)[OUTPUT]}
 
 

@@ -63,7 +63,7 @@ def cells(function: Function, regime: str, seed: int) -> Iterator[Cell | str]:
             dx = np.asarray(backward(dy))
             if not (np.isfinite(y).all() and np.isfinite(dx).all()):
                 raise OverflowError
-            exact = truth(function, x, dy)
+            exact = truth(function, x, y, dy)
         except (ArithmeticError, ValueError, TypeError, np.linalg.LinAlgError):
             yield from ["undefined"] * (1 + len(SPOILINGS))
             return
@@ -79,6 +79,7 @@ def cells(function: Function, regime: str, seed: int) -> Iterator[Cell | str]:
         for spoiling, spoil in SPOILINGS.items():
             change = np.where(exists, np.abs(spoil(dx.copy(), dx) - dx), 0)
             # What is lost in the rounding of the outputs while the slope stays the same cannot be seen in float64.
-            change = np.where(change * exact.stretch > 1e-13 * np.abs(dy * y).max(), change, 0)
+            lost = max(1e-13 * np.abs(dy * y).max(), 1000 * exact.rounding)
+            change = np.where(change * exact.stretch > lost, change, 0)
             noticeable = change > 1000 * (off + exact.sensitivity) + 1e-5 * np.abs(dx)
             yield Cell(function, regime, spoiling, x, dx) if noticeable.any() else "changes nothing"

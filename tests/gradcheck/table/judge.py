@@ -20,25 +20,32 @@ class Truth:
     Attributes:
         sensitivity: how far the slope moves when all inputs move by one rounding.
         stretch: how far an element may move before its slope is another.
+        rounding: how far off a term of the sum is if y is computed in floats, at most.
     """
 
     slope: ndarray
     sensitivity: ndarray
     stretch: ndarray
+    rounding: float
 
 
-def truth(function: Function, x: ndarray, dy: ndarray) -> Truth:
+def truth(function: Function, x: ndarray, y: ndarray, dy: ndarray) -> Truth:
     (slope, stretch), (moved, _) = (
         _slopes(function, at, dy)
         for at in (x, x * (1 + 2.0**-52 * np.where(np.arange(x.size).reshape(x.shape) % 2, 1, -1)))
     )
     off = np.nan_to_num(np.abs(moved - slope))
-    return Truth(slope, off, stretch)
+    exact = np.asarray(function.forward(EXACT, _exact(x)), object)
+    off_by_rounding = _exact(np.asarray(dy)) * (_exact(np.asarray(y)) - exact)
+    return Truth(slope, off, stretch, max(abs(float(v)) for v in np.ravel(off_by_rounding)))
+
+
+def _exact(x: ndarray) -> ndarray:
+    return np.array([mpf(float(v)) for v in x.flat], object).reshape(x.shape)
 
 
 def _slopes(function: Function, x: ndarray, dy: ndarray) -> tuple[ndarray, ndarray]:
-    at = np.array([mpf(float(v)) for v in x.flat], object).reshape(x.shape)
-    cotangent = np.array([mpf(float(v)) for v in np.asarray(dy).flat], object).reshape(np.shape(dy))
+    at, cotangent = _exact(x), _exact(np.asarray(dy))
 
     def phi(index: tuple[int, ...], h: mpf) -> mpf:
         moved = at.copy()
