@@ -38,7 +38,7 @@ def errors_of(probes: Probes, scale: float) -> Errors:
     smooth = [probe for probe in probes.probes if not probe.slope.is_kink]
     return Errors(
         largest(_relative(probe, probe.slope.value, scale) for probe in smooth if probe.is_decided),
-        largest(_relative(probe, probe.complex_slope, scale) for probe in smooth if probe.is_by_complex_step),
+        largest(_relative(probe, probe.reference, scale) for probe in smooth if probe.is_by_complex_step),
         [0.0 if probe.slope.is_kink else _excess(probe) for probe in probes.probes],
         any(_is_noisy(probe, scale) for probe in smooth),
         probes.has_kink,

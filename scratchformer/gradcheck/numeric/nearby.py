@@ -16,6 +16,9 @@ ALIKE = 1e-4
 """Gradients that differ by less, relative to the larger one, are taken for the same limit."""
 REDRAWN, RANDOM = 20, 16
 """So many points are sought at which the gradient is the given one, and so many pairs are drawn at random."""
+UNORDERED = 4
+"""And so many at first, since the middle of three numbers stays the same while they are moved in their order."""
+CLOSER = 2.0**-4
 KEPT = 2000
 """Elements whose gradients are compared, at most."""
 
@@ -30,11 +33,13 @@ class Nearby:
         places: of each element, the tensor and its index there.
         given: the gradient at the point itself.
         found: the gradients at points nearby, one in each row.
+        jumps: whether the gradient differs as much at points that are far closer, and so has more than one limit.
     """
 
     places: list[tuple[str, tuple[int, ...]]]
     given: ndarray
     found: ndarray
+    jumps: ndarray
 
 
 def nearby_gradients(point: Point) -> Nearby:
@@ -53,6 +58,7 @@ def nearby_gradients(point: Point) -> Nearby:
     with_value = np.empty(size)
     with_value[np.argsort(_joined(point.subject.tensors, names), kind="stable")] = rising
     moves = [rising, -rising, rising[::-1], -rising[::-1], with_value, -with_value]
+    unordered = [generator.uniform(-1, 1, size) for _ in range(UNORDERED)]
     tried: list[tuple[ndarray, ndarray]] = []
 
     def look(move: ndarray) -> ndarray | None:
@@ -63,6 +69,16 @@ def nearby_gradients(point: Point) -> Nearby:
 
     for move in moves:
         look(move)
+    far, close = (
+        np.max(
+            [
+                np.zeros(size),
+                *(np.abs(there - given) for move in unordered if (there := look(share * move)) is not None),
+            ],
+            0,
+        )
+        for share in (1, CLOSER)
+    )
     tried_at_first = [found for _, found in tried]
     varies = np.zeros(size, bool)
     for found in tried_at_first:
@@ -87,7 +103,7 @@ def nearby_gradients(point: Point) -> Nearby:
     rows = np.array([found for _, found in tried]) if tried else np.zeros((0, size))
     kept = np.flatnonzero(varies | _differs(rows, given).any(axis=0))[:KEPT]
     places = _places(point.gradients, names)
-    return Nearby([places(i) for i in kept], given[kept], rows[:, kept])
+    return Nearby([places(i) for i in kept], given[kept], rows[:, kept], (2 * close > far)[kept])
 
 
 def _differs(found: ndarray, given: ndarray) -> ndarray:

@@ -73,6 +73,12 @@ class Probe:
         return bool(np.isfinite(self.slope.value))
 
     @property
+    def is_denied(self) -> bool:
+        """Whether the sharper oracle says something else than the gradient, and sees no kink."""
+        off = abs(self.analytic - self.reference)
+        return not self.slope.is_kink and off > self.share * self.size + SAFETY * self.noise
+
+    @property
     def agrees_with_differences(self) -> bool:
         """Whether gradient and complex step are what the differences say, as far as their noise can tell."""
         if self.slope.is_kink or not self.is_decided:

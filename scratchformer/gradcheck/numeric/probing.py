@@ -63,17 +63,41 @@ def probe_tensors(point: Point, seed: int, effort: Effort = "sample") -> Measure
     for i, name in enumerate(point.gradients):
         allowance = max(0, budget.left - kept) // (len(point.gradients) - i)
         tensors[name] = probe_tensor(point, name, np.random.default_rng([seed, PROBES, i]), budget.spent + allowance)
-    kinked = [name for name, probes in tensors.items() if probes.elements.has_kink or probes.directions.has_kink]
-    if kinked:
-        for name, found in _off_the_kinks(point, kinked, np.random.default_rng([seed, PROBES])).items():
-            tensors[name] = replace(tensors[name], directions=found, moved=True)
+    denied = {name for name, probes in tensors.items() if any(probe.is_denied for probe in probes.elements.probes)}
+    kinked = {name for name, probes in tensors.items() if probes.elements.has_kink or probes.directions.has_kink}
     may_lie_on_kinks = any(
         tensors[name].elements.has_kink or len(tensors[name].elements.probes) < point.gradients[name].size
         for name in kinked
     )
-    nearby = nearby_gradients(point) if may_lie_on_kinks and budget.effort != "directions" else None
+    nearby = None
+    if (denied or may_lie_on_kinks) and budget.effort != "directions":
+        nearby = nearby_gradients(point)
+    tied = {name: _with_ties(tensors[name], name, nearby) for name in denied} if nearby is not None else {}
+    tied = {name: probes for name, probes in tied.items() if probes is not tensors[name]}
+    kinked |= tied.keys()
+    if kinked:
+        for name, found in _off_the_kinks(point, sorted(kinked), np.random.default_rng([seed, PROBES])).items():
+            tensors[name] = replace(tied.get(name, tensors[name]), directions=found, moved=True)
     budget.end()
     return Measured(tensors, nearby)
+
+
+def _with_ties(probes: TensorProbes, name: str, nearby: Nearby) -> TensorProbes:
+    """The probes, with a kink at denied elements whose gradient depends on the side that a point is approached from.
+
+    Where three numbers tie, their median stays the same whichever of them moves, so that no slope shows the kink.
+    """
+    places = {
+        place for (tensor, place), jumps in zip(nearby.places, nearby.jumps, strict=True) if jumps and tensor == name
+    }
+    tied = [probe.is_denied and probe.place in places for probe in probes.elements.probes]
+    if not any(tied):
+        return probes
+    found = [
+        replace(probe, slope=replace(probe.slope, is_kink=True)) if is_tied else probe
+        for probe, is_tied in zip(probes.elements.probes, tied, strict=True)
+    ]
+    return replace(probes, elements=replace(probes.elements, probes=found))
 
 
 def _off_the_kinks(point: Point, names: Iterable[str], generator: np.random.Generator) -> dict[str, Probes]:
@@ -175,7 +199,7 @@ def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) 
     if replace(probe, slope=slope).agrees_with_differences or slope.unmoved is None:
         return slope
     is_denied = not replace(probe, slope=slope, complex_slope=None).agrees_with_differences
-    if is_denied and (point.term_level > COARSE * point.term_rounding).any():
+    if is_denied and np.any(point.term_level > COARSE * point.term_rounding):
         coarse = central_difference(line.at, line.units, point.term_level, finest)
         contradicts = abs(coarse.value - slope.value) > SAFETY * (coarse.noise + slope.noise)
         if contradicts and replace(probe, slope=coarse).agrees_with_differences:
