@@ -21,7 +21,7 @@ from scratchformer.gradcheck.judgement.report import Contract, Finding, OracleEr
 from scratchformer.gradcheck.judgement.verdicts import judge
 from scratchformer.gradcheck.numeric.budget import Effort
 from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT32_EPSILON
-from scratchformer.gradcheck.numeric.points import Point, measured, starting_point
+from scratchformer.gradcheck.numeric.points import Point, measured, starting_point, whole_of
 from scratchformer.gradcheck.numeric.probing import probe_tensors
 from scratchformer.gradcheck.promises.promises import broken_promises
 from scratchformer.gradcheck.promises.repetition import Repetition
@@ -152,7 +152,7 @@ def _check(
         point = measured(point)
         findings = _judged(point, changing, seed, zero, effort)
         can_be_tried = not changing and all(np.isfinite(dx).all() for dx in point.gradients.values())
-        broken = broken_promises(point, seed, contract == "required") if contract and can_be_tried else []
+        broken = broken_promises(whole_of(point), seed, contract == "required") if contract and can_be_tried else []
         late = repetition.changing()  # after so many calls, a slow drift shows as well
         if late.keys() != changing.keys():
             findings, broken = _judged(point, changing | late, seed, zero, effort), []
@@ -161,7 +161,9 @@ def _check(
     options |= {} if contract in ("advice", None) else {"contract": contract}
     options |= {} if effort == "sample" else {"effort": effort}
     line = complete_line(subject.call.text, options)
-    return Report(subject.name, findings, broken, line, point.subject, contract or False)
+    return Report(
+        subject.name, findings, broken, line, getattr(point.subject, "whole", point.subject), contract or False
+    )
 
 
 def _starting_point(subject: Subject, seed: int) -> Point:

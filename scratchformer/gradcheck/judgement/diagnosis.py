@@ -1,15 +1,17 @@
 """Where a gradient is wrong, and what the mistake looks like."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from scratchformer.gradcheck.judgement.causes import CAUSES
 from scratchformer.gradcheck.judgement.comparison import Comparison
 from scratchformer.gradcheck.judgement.errors import Errors
-from scratchformer.gradcheck.numeric.points import Point
+from scratchformer.gradcheck.numeric.points import Point, measured, whole_of
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.scan import scan
+from scratchformer.gradcheck.subjects.part import Part
 
 
 def explained(probes: TensorProbes, errors: Sequence[Errors], name: str, point: Point) -> str:
@@ -21,6 +23,8 @@ def explained(probes: TensorProbes, errors: Sequence[Errors], name: str, point: 
         name: of the tensor.
         point: where it was measured.
     """
+    if isinstance(part := point.subject, Part):
+        point, probes = measured(whole_of(point)), probes.moved_to(partial(part.place, name))
     elements, directions = probes.elements, probes.directions
     of_elements, of_directions = errors
     is_analytic = elements.complex_step_applies and directions.complex_step_applies

@@ -35,7 +35,7 @@ def judge(point: Point, measured: Measured, zero: Mapping[str, str]) -> list[Fin
         measured: of the function there.
         zero: the reason why a gradient is zero by mathematics, by tensor.
     """
-    beyond = _beyond_limits(measured)
+    beyond = _beyond_limits(measured, point)
     return [
         _judge_tensor(
             _Claim(gradient, point.scatter[name], zero.get(name), beyond.get(name, "")), name, measured, point
@@ -66,7 +66,7 @@ class _Claim:
         return bool(np.abs(self.gradient).max(initial=0) <= SAFETY * self.scatter.max(initial=0) + UNDERFLOW)
 
 
-def _beyond_limits(measured: Measured) -> dict[str, str]:
+def _beyond_limits(measured: Measured, point: Point) -> dict[str, str]:
     """By tensor, what is said of gradients at kinks that are no means of those nearby."""
     nearby, told = measured.nearby, dict[str, str]()
     for name, place in beyond_limits(nearby) if nearby is not None else []:
@@ -75,7 +75,9 @@ def _beyond_limits(measured: Measured) -> dict[str, str]:
             continue
         i = nearby.places.index((name, place))
         low, high = nearby.found[:, i].min(), nearby.found[:, i].max()
-        told.setdefault(name, BEYOND.format(place=place, given=nearby.given[i], low=low, high=high))
+        told.setdefault(
+            name, BEYOND.format(place=point.subject.place(name, place), given=nearby.given[i], low=low, high=high)
+        )
     return told
 
 
@@ -128,7 +130,7 @@ def _verdict(
     if claim.beyond:
         return "wrong", claim.beyond
     steep = [probe.place for probe in probes.elements.probes if probe.slope.is_steep]
-    told = f"{STEEP} {steep[0]}" if steep else ""
+    told = f"{STEEP} {point.subject.place(name, steep[0])}" if steep else ""
     if any(error.meets_kink for error in errors) or probes.moved:
         return "kink", told
     return ("noisy" if any(error.is_noisy for error in errors) else "right"), told

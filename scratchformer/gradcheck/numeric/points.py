@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.allocator import return_freed_memory
 from scratchformer.gradcheck.numeric.budget import Budget
 from scratchformer.gradcheck.numeric.copies import complex_copy, generic_copies, nudged, nudged_copy
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.precision import holds_few_digits, precision_of
-from scratchformer.gradcheck.numeric.random_streams import COTANGENT, NUDGES
+from scratchformer.gradcheck.numeric.random_streams import COTANGENT, NUDGES, PARTS
 from scratchformer.gradcheck.numeric.rounding import JUMPS, LEVEL, OUTPUT, measured_rounding
+from scratchformer.gradcheck.subjects.part import LARGE, Line, Part
 from scratchformer.gradcheck.subjects.subject import Gradients, Subject, Value
 
 PASSES_FOR_PRECISION = 3
@@ -52,6 +54,8 @@ class Point:
 def starting_point(subject: Subject, seed: int) -> Point:
     """The point at the values that were given, with a random cotangent; its rounding is not measured yet.
 
+    Of a subject with a large tensor or output, it is the point of a part.
+
     Raises ValueError if the output there is not finite, or changes from call to call.
     """
     y, _ = subject.forward()
@@ -59,7 +63,23 @@ def starting_point(subject: Subject, seed: int) -> Point:
         raise ValueError(f"{subject.name}: its output must be finite, it holds infinities or NaN")
     began, precision = time.perf_counter(), precision_of(subject)
     budget = Budget(subject.name, (time.perf_counter() - began) / PASSES_FOR_PRECISION, PASSES_FOR_PRECISION + 1)
-    return _point_at(subject, cotangent(y, seed), precision, budget)
+    dy = cotangent(y, seed)
+    del y
+    lines = {
+        name: Line(x, np.random.default_rng([seed, PARTS, i]))
+        for i, (name, x) in enumerate(subject.tensors.items())
+        if x.size > LARGE
+    }
+    if lines or np.size(dy) > LARGE:
+        subject = Part(subject.call, whole=subject, dy=np.asarray(dy), lines=lines)
+        dy = cotangent(subject.forward()[0], seed)
+    return _point_at(subject, dy, precision, budget)
+
+
+def whole_of(point: Point) -> Point:
+    """The point of the whole subject. Its rounding is not measured."""
+    part = point.subject
+    return _point_at(part.whole, part.dy[()], point.precision, point.budget) if isinstance(part, Part) else point
 
 
 def generic_points(point: Point, generator: np.random.Generator) -> Iterator[Point]:
@@ -102,6 +122,8 @@ def measured(point: Point, rounding: dict[str, ndarray] | None = None) -> Point:
     least = 0.0 if point.precision <= EPSILON else point.precision * np.abs(point.output)
     of_terms = np.asarray(np.abs(dy) * np.maximum(rounding[OUTPUT], least))
     level = np.asarray(np.maximum(of_terms, np.abs(dy) * rounding[LEVEL]))
+    if isinstance(subject, Part):
+        return_freed_memory()  # too small for complex arrays, which would be held beside it
     here, there = complex_copy(subject), complex_copy(nudged_copy(subject))
     point.budget.spent += 2
     copies = None if here is None or there is None else (here, there)

@@ -28,13 +28,15 @@ def precision_of(subject: Subject) -> float:
 
     Raises ValueError if the same input gives two outputs.
     """
-    y, again = (np.asarray(subject.forward()[0]) for _ in range(2))
-    if not np.abs(again - y).max(initial=0) <= SAME_OUTPUT * np.abs(y).max(initial=0):
+    y = np.asarray(subject.forward()[0])
+    off = np.abs(np.asarray(subject.forward()[0]) - y)
+    if not off.max(initial=0) <= SAME_OUTPUT * np.abs(y).max(initial=0):
         raise ValueError(
             f"{subject.name}: forward gives two outputs for one input; let it draw the same random numbers in each call"
         )
     if y.dtype == np.float32:
         return FLOAT32_EPSILON
+    del off
     changed = np.concatenate([np.zeros(0), *_outputs_nearby(subject, y)])
     return next((epsilon for epsilon, bits in BITS.items() if holds_all(changed, bits)), EPSILON)
 
@@ -45,8 +47,12 @@ def _outputs_nearby(subject: Subject, y: ndarray) -> Iterator[ndarray]:
     for least in (1.0, 0.0):
         copy = subject.astype(np.float64)
         for x in copy.tensors.values():
-            size = np.where(np.isfinite(x), np.maximum(np.abs(x), least), 0.0)
-            x += MOVE * size * generator.standard_normal(x.shape)
+            size = np.asarray(np.abs(x))  # in place from here on, as large arrays take memory
+            np.maximum(size, least, out=size)
+            size *= MOVE
+            size *= generator.standard_normal(x.shape)
+            np.add(x, size, out=x, where=np.isfinite(x))
+            del size
         try:
             there = np.asarray(copy.forward()[0])
         except Exception:  # outside of its domain

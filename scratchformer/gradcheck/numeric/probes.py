@@ -1,6 +1,6 @@
 """What was measured of a gradient: derivatives at some elements, or along some directions, of its tensor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -156,3 +156,11 @@ class TensorProbes:
     elements: Probes
     directions: Probes
     moved: bool = False
+
+    def moved_to(self, place: Callable[[Direction], Direction]) -> "TensorProbes":
+        """The same probes of another tensor, in which each place is another one."""
+        elements, directions = (
+            replace(found, probes=[replace(probe, place=place(probe.place)) for probe in found.probes])
+            for found in (self.elements, self.directions)
+        )
+        return replace(self, elements=elements, directions=directions)

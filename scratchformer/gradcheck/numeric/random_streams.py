@@ -15,5 +15,6 @@
     FLOAT32,
     ROUNDING,
     NEARBY,
-) = range(1, 12)
+    PARTS,
+) = range(1, 13)
 SCAN = 20

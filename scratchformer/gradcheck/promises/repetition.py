@@ -53,7 +53,8 @@ class Repetition:
         if growths.any():
             draws = DRAWS if self._draws_globally(name) else DRIFTS
             cause = next((said for said, holds in GROWTHS.items() if holds(*growths)), draws)
-        at = f" at index {tuple(map(int, place))}" if place else ""
+        index = self.subject.place(name, tuple(map(int, place)))
+        at = f" at index {index}" if index and isinstance(index, tuple) else ""
         return f"the same call gives another gradient each time: {values}{at}\n{cause}"
 
     def _draws_globally(self, name: str) -> bool:

@@ -98,6 +98,10 @@ class Subject(ABC):
         """The same subject on new copies of the arguments of the call, whatever has become of the present ones."""
         return replace(self, dtype=dtype, layout=layout)
 
+    def place(self, tensor: str, place: Any) -> Any:
+        """The index in the user's tensor that an index in one of `tensors` stands for."""
+        return place
+
     def largest_input(self) -> float:
         """The largest finite magnitude in the tensors."""
         return max(float(np.abs(x[np.isfinite(x)]).max(initial=0)) for x in self.tensors.values())
