@@ -103,3 +103,14 @@ def test_close_to_a_kink_the_right_gradient_passes(at: float) -> None:
     x = np.array([at, 1.0, 2.0])
     assert check_op(ramp, x).passed
     assert_tells_apart(ramp, x, times(1.01))
+
+
+@pytest.mark.parametrize("x", [[1.0, 1.0, 1.0], [2.0, 1.0, 1.0, 1.0, 0.0], [1.0, 1.0 + 4e-11, 1.0 + 9e-11, 3.0, 0.0]])
+def test_a_median_of_equal_or_nearly_equal_numbers_is_right(x: list[float]) -> None:
+    """Where three numbers tie, it stays the same whichever of them moves alone."""
+
+    def median(x: ndarray) -> tuple:
+        middle = np.argsort(x.real, kind="stable")[len(x) // 2]
+        return x[middle], lambda dy: dy * (np.arange(len(x)) == middle)
+
+    assert_tells_apart(median, np.array(x), times(2))

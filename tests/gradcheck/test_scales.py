@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from numpy import ndarray
+from scipy import special
 
 from scratchformer.gradcheck import check_op
 from scratchformer.gradcheck.strategies import regime_array
@@ -24,9 +25,20 @@ from tests.strategies import seeds
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
+SIGNED = np.array([1, -1, 1, 1])
 SHARP = elementwise(lambda x: np.tanh(1e8 * x), lambda x: 1e8 * (1 - np.tanh(1e8 * x) ** 2))
 HYPERBOLIC = elementwise(np.tanh, lambda x: 1 - np.tanh(x) ** 2)
 ROOT = elementwise(np.sqrt, lambda x: 0.5 / np.sqrt(x))
+
+
+def _d_savage(x: ndarray) -> ndarray:
+    return -2 * SIGNED * special.expit(-SIGNED * x) ** 2 * special.expit(SIGNED * x)
+
+
+def _d_wave(x: ndarray) -> ndarray:
+    return np.sign(x - 4 * np.round(x / 4))
+
+
 POWER = elementwise(lambda x: x**1.5, lambda x: 1.5 * np.sqrt(x))
 OFFSET = elementwise(lambda x: x * x + 1e7, lambda x: 2 * x)
 
@@ -138,3 +150,21 @@ def test_rounding_of_the_complex_step_is_not_taken_for_a_gradient() -> None:
     report = check_op(blockwise_attention, key[:2].copy(), key, key.copy(), mask, seed=0)
     assert {finding.tensor: finding.verdict for finding in report.findings}["mask"] == "vacuous"
     assert all(finding.verdict != "wrong" for finding in report.findings)
+
+
+@pytest.mark.parametrize(
+    ("op", "x"),
+    [
+        # an exact 0 beside other numbers, which no move may send to infinity
+        (elementwise(lambda x: special.expit(-SIGNED * x) ** 2, _d_savage), [0.126, -0.132, 0.64, 0.0]),
+        # a complex algorithm that leaves constant noise in the imaginary part
+        (elementwise(lambda x: special.jv(2.5, x), lambda x: special.jvp(2.5, x)), [0.12573022]),
+        # terms of 1 that cancel in the complex step
+        (elementwise(lambda x: np.exp(x) - x - 1, np.expm1), [1.9e-8, -2e-8, 9.6e-8]),
+        (elementwise(lambda x: x * x / (1 + x * x), lambda x: 2 * x / (1 + x * x) ** 2), [7.7e-4, -8958.2, 310.3]),
+        # steps that are whole periods would see nothing
+        (elementwise(lambda x: np.abs(x - 4 * np.round(x.real / 4)), _d_wave), [153705.59, -161498.61, 782918.7]),
+    ],
+)
+def test_each_oracle_is_believed_within_its_own_noise(op: Op, x: list[float]) -> None:
+    assert_tells_apart(op, np.array(x), times(1.01, 0))
