@@ -60,10 +60,10 @@ class _Claim:
     reason: str | None
     beyond: str
 
-    @property
-    def returns_zero(self) -> bool:
-        """Whether the gradient that backward returned is zero, but for rounding."""
-        return bool(np.abs(self.gradient).max(initial=0) <= SAFETY * self.scatter.max(initial=0) + UNDERFLOW)
+    def is_zero(self, noise: float) -> bool:
+        """Whether the gradient that backward returned is zero, as far as rounding and the oracles' noise can tell."""
+        rounded = max(noise, float(self.scatter.max(initial=0)))
+        return bool(np.abs(self.gradient).max(initial=0) <= SAFETY * rounded + UNDERFLOW)
 
 
 def _beyond_limits(measured: Measured, point: Point) -> dict[str, str]:
@@ -113,17 +113,18 @@ def _verdict(
         return "wrong", f"the gradient holds {np.count_nonzero(~np.isfinite(gradient))} infinities or NaN"
     if gradient.size and not any(probe.is_decided for probe in all_probes):
         return "noisy", UNDEFINED
-    is_zero = _is_zero(probes)
+    noise = _noise(probes)
+    is_zero = _is_zero(probes, noise)
     if claim.reason is not None and not is_zero:
         return (
             "wrong",
             f"it was declared zero ({claim.reason}), but the true gradient reaches {probes.elements.scale:.3g}",
         )
-    if claim.reason is not None and not claim.returns_zero:
+    if claim.reason is not None and not claim.is_zero(noise):
         return "wrong", f"it must be zero ({claim.reason}), it reaches {np.abs(gradient).max():.3g}"
     if claim.reason is not None:
         return "zero", claim.reason
-    if is_zero and claim.returns_zero:
+    if is_zero and claim.is_zero(noise):
         return "vacuous", VACUOUS.format(name=name)
     if any(excess > 1 for error in errors for excess in error.excess):
         return "wrong", explained(probes, errors, name, point)
@@ -136,11 +137,12 @@ def _verdict(
     return ("noisy" if any(error.is_noisy for error in errors) else "right"), told
 
 
-def _is_zero(probes: TensorProbes) -> bool:
-    """Whether the true gradient is zero, as far as the oracles can tell.
+def _noise(probes: TensorProbes) -> float:
+    """The largest of all probes: the rounding of a single number may be measured as too little by chance."""
+    return max((probe.noise for probe in (*probes.elements.probes, *probes.directions.probes)), default=0.0)
 
-    The rounding of a single number may be measured as too little by chance. So that of all is taken together here.
-    """
+
+def _is_zero(probes: TensorProbes, noise: float) -> bool:
+    """Whether the true gradient is zero, as far as the oracles can tell."""
     found = [probe for probe in (*probes.elements.probes, *probes.directions.probes) if probe.is_decided]
-    noise = max((probe.noise for probe in found), default=0.0)
     return all(not probe.slope.is_kink and abs(probe.reference) <= SAFETY * noise + UNDERFLOW for probe in found)
