@@ -12,7 +12,7 @@ from scratchformer.gradcheck.judgement.limits import beyond_limits
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Verdict
 from scratchformer.gradcheck.numeric.oracles import SAFETY
 from scratchformer.gradcheck.numeric.points import Point
-from scratchformer.gradcheck.numeric.probes import TensorProbes
+from scratchformer.gradcheck.numeric.probes import Probe, TensorProbes
 from scratchformer.gradcheck.numeric.probing import Measured
 
 UNDEFINED = "no step from here stays where the function is defined: choose values further inside of its domain"
@@ -60,8 +60,8 @@ class _Claim:
     reason: str | None
     beyond: str
 
-    def is_zero(self, noise: float) -> bool:
-        """Whether the gradient that backward returned is zero, as far as rounding and the oracles' noise can tell."""
+    def is_zero(self, noise: float = 0.0) -> bool:
+        """Whether the gradient that backward returned is zero, as far as its rounding, and noise, can tell."""
         rounded = max(noise, float(self.scatter.max(initial=0)))
         return bool(np.abs(self.gradient).max(initial=0) <= SAFETY * rounded + UNDERFLOW)
 
@@ -124,7 +124,7 @@ def _verdict(
         return "wrong", f"it must be zero ({claim.reason}), it reaches {np.abs(gradient).max():.3g}"
     if claim.reason is not None:
         return "zero", claim.reason
-    if is_zero and claim.is_zero(noise):
+    if is_zero and claim.is_zero():
         return "vacuous", VACUOUS.format(name=name)
     if any(excess > 1 for error in errors for excess in error.excess):
         return "wrong", explained(probes, errors, name, point)
@@ -139,10 +139,15 @@ def _verdict(
 
 def _noise(probes: TensorProbes) -> float:
     """The largest of all probes: the rounding of a single number may be measured as too little by chance."""
-    return max((probe.noise for probe in (*probes.elements.probes, *probes.directions.probes)), default=0.0)
+    return max((probe.noise for probe in _decided(probes)), default=0.0)
+
+
+def _decided(probes: TensorProbes) -> list[Probe]:
+    return [probe for probe in (*probes.elements.probes, *probes.directions.probes) if probe.is_decided]
 
 
 def _is_zero(probes: TensorProbes, noise: float) -> bool:
     """Whether the true gradient is zero, as far as the oracles can tell."""
-    found = [probe for probe in (*probes.elements.probes, *probes.directions.probes) if probe.is_decided]
-    return all(not probe.slope.is_kink and abs(probe.reference) <= SAFETY * noise + UNDERFLOW for probe in found)
+    return all(
+        not probe.slope.is_kink and abs(probe.reference) <= SAFETY * noise + UNDERFLOW for probe in _decided(probes)
+    )
