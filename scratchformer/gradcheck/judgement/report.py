@@ -127,7 +127,9 @@ class Report:
             of_gradients = next((verdict for verdict in TO_PRECISION if verdict in verdicts), "right")
         if not self.broken_promises:
             return of_gradients
-        return f"{'gradients ' if of_gradients.startswith('right') else ''}{of_gradients}; contract broken"
+        count = len(self.broken_promises)
+        of_contract = f"contract broken: {count} promise{'s' if count > 1 else ''}, said below"
+        return f"{'gradients ' if of_gradients.startswith('right') else ''}{of_gradients}; {of_contract}"
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.headline}"]

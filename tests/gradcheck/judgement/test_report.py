@@ -101,4 +101,4 @@ def test_float32_on_the_way_breaks_a_promise_but_makes_no_gradient_wrong() -> No
     (said,) = report.broken_promises
     assert "promised: what is given in float64 is computed in float64" in said
     assert report.findings[0].verdict == "right to float32"
-    assert str(report).startswith("op: gradients right to float32; contract broken\n")
+    assert str(report).startswith("op: gradients right to float32; contract broken: 1 promise, said below\n")
