@@ -25,36 +25,24 @@ from scratchformer.gradcheck.judgement.comparison import EXACT, SMALL, Compariso
 from scratchformer.gradcheck.judgement.factors import factor_said
 from scratchformer.gradcheck.numeric.precision import holds_all
 
-LARGEST_NORM = 1e3
-"""A gradient is hardly ever scaled to a larger norm."""
-
 
 def never_computed(compared: Comparison) -> str:
     is_zero = not compared.scan.gradient.any()
     return "it is zero everywhere: was it never computed, or overwritten?" if is_zero else ""
 
 
-def normalized(compared: Comparison) -> str:
-    """The ratio is the same everywhere, and the norm is a whole number."""
-    norm = float(np.linalg.norm(compared.scan.gradient))
-    value = float(np.median(compared.ratios)) if compared.ratios.size > 1 else np.nan
-    is_whole = 0.5 < norm < LARGEST_NORM and abs(norm - round(norm)) <= EXACT * norm
-    if is_whole and compared.is_explained_by(value * compared.expected):
-        return f"the ratio is {value:.4g} everywhere, and its norm is {round(norm)}: was it clipped or normalized?"
-    return ""
-
-
 def ignored_cotangent(compared: Comparison) -> str:
     """The gradient grows as another power of the cotangent than the first."""
     once, twice = compared.scan.gradient, compared.gradient_for(2 * compared.dy)
-    seen = "it is the same for a cotangent twice as large"
     if _is_same(twice, once):
+        seen = "it is the same for a cotangent twice as large"
+        normalized = f"{seen}, its norm is {np.linalg.norm(once):.4g}: was it clipped or normalized"
+        ignored = f"{seen}: backward ignores its cotangent, or takes its sign alone"
+        if not np.ndim(compared.dy):
+            is_repaired = compared.is_explained_by(compared.expected / compared.dy)
+            return f"{ignored}; multiplied by it, it is right" if is_repaired else f"{normalized}, or is dy ignored?"
         uneven = compared.dy * np.linspace(1, 2, np.size(compared.dy)).reshape(np.shape(compared.dy))
-        if not _is_same(compared.gradient_for(uneven), once):
-            return f"{seen}, its norm is {np.linalg.norm(once):.4g}: was it clipped or normalized?"
-        seen = f"{seen}: backward ignores its cotangent, or takes its sign alone"
-        is_whole_repair = not np.ndim(compared.dy) and compared.is_explained_by(compared.expected / compared.dy)
-        return f"{seen}; multiplied by it, it is right" if is_whole_repair else seen
+        return ignored if _is_same(compared.gradient_for(uneven), once) else f"{normalized}?"
     if _is_same(twice, 4 * once):
         return "it grows as the square of the cotangent: is that multiplied in twice?"
     return ""
@@ -162,7 +150,6 @@ def few_digits(compared: Comparison) -> str:
 
 CAUSES: tuple[Callable[[Comparison], str], ...] = (
     never_computed,
-    normalized,
     ignored_cotangent,
     ratio,
     rearranged,

@@ -28,7 +28,7 @@ def factor_said(ratio: float, tolerance: float, shapes: Shapes) -> str:
         return "the ratio is -1 everywhere: the sign"
     for described, factor in _factors(shapes):
         if abs(abs(ratio) * factor - 1) < tolerance:
-            return f"the ratio is {shown} everywhere, 1 / {described}: divided by it once too often, a mean for a sum?"
+            return f"the ratio is {shown} everywhere, 1 / {described}: divided by it, a mean for a sum?"
         if abs(abs(ratio) / factor - 1) < tolerance:
             return f"the ratio is {shown} everywhere, {described}: a sum for a mean, or counted so many times?"
     if abs(ratio - 1) <= NEAR_ONE:

@@ -327,6 +327,7 @@ class Stale:
     [
         (Stale().ramp, [X]),
         (Stale().ramp, [np.abs(X)]),
+        (Stale().ramp, [np.array([1.0, 0.5, -0.5, -1.0])]),
         (Stale().sorted_logarithm, [np.array([3.0, 1.0, 2.0, 5.0])]),
         (Stale().embedding, [np.array([[1, 1], [2, 0]]), X]),
         (Stale().embedding, [np.array([2]), X]),
