@@ -61,7 +61,7 @@ class Finding:
 
 
 @checked_arguments
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a check found; false unless it passed.
 
@@ -88,6 +88,9 @@ class Report:
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def __repr__(self) -> str:
+        return str(self)  # which `assert check_op(...)` shows where it fails
 
     @property
     def is_wrong(self) -> bool:

@@ -88,6 +88,11 @@ def test_a_wrong_gradient_is_never_drawn_anew() -> None:
         wrong()
 
 
+def test_an_assertion_on_a_report_shows_what_it_says() -> None:
+    with pytest.raises(AssertionError, match="assert square_with_mistake: WRONG"):
+        assert check_op(changed(square, times(2)), np.ones(3), name="square_with_mistake")
+
+
 def test_no_promises_are_checked_if_a_gradient_is_not_finite() -> None:
     report = check_op(changed(square, times(np.nan)), np.ones(3))
     assert "the gradient holds 3 infinities or NaN" in str(report)
