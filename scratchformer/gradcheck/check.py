@@ -166,6 +166,12 @@ def _check(
     )
 
 
+# CPython keeps frames in blocks of 16 KiB, and maps a new one each time that a call reaches over the end of the last.
+# At an unlucky depth every forward pass does, and a check takes up to twice as long. With one large frame below them,
+# the block that holds it has room for all others.
+_check.__code__ = _check.__code__.replace(co_stacksize=2**12)
+
+
 def _starting_point(subject: Subject, seed: int) -> Point:
     """The point to measure at, in float32 if the function takes nothing else."""
     try:

@@ -10,20 +10,20 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.causes_by_place import (
+    beside_diagonal,
     branch,
     cut_off,
     one_part_of_cotangent,
+    ratio_along_axis,
     rearranged,
     reordered,
     rows_or_columns,
     swapped,
+    transposed_input,
 )
 from scratchformer.gradcheck.judgement.comparison import EXACT, SMALL, Comparison
 from scratchformer.gradcheck.judgement.factors import factor_said
 from scratchformer.gradcheck.numeric.precision import holds_all
-
-LARGEST_NORM = 1e3
-"""A gradient is hardly ever scaled to a larger norm."""
 
 
 def never_computed(compared: Comparison) -> str:
@@ -31,24 +31,19 @@ def never_computed(compared: Comparison) -> str:
     return "it is zero everywhere: was it never computed, or overwritten?" if is_zero else ""
 
 
-def normalized(compared: Comparison) -> str:
-    """The ratio is the same everywhere, and the norm is a whole number."""
-    norm = float(np.linalg.norm(compared.scan.gradient))
-    value = float(np.median(compared.ratios)) if compared.ratios.size > 1 else np.nan
-    is_whole = 0.5 < norm < LARGEST_NORM and abs(norm - round(norm)) <= EXACT * norm
-    if is_whole and compared.is_explained_by(value * compared.expected):
-        return f"the ratio is {value:.4g} everywhere, and its norm is {round(norm)}: was it clipped or normalized?"
-    return ""
-
-
 def ignored_cotangent(compared: Comparison) -> str:
     """The gradient grows as another power of the cotangent than the first."""
     once, twice = compared.scan.gradient, compared.gradient_for(2 * compared.dy)
-    if np.abs(twice - once).max(initial=0) <= EXACT * np.abs(once).max(initial=0):
-        seen = "it is the same for a cotangent twice as large: backward ignores its cotangent, or takes its sign alone"
-        is_whole_repair = not np.ndim(compared.dy) and compared.is_explained_by(compared.expected / compared.dy)
-        return f"{seen}; multiplied by it, it is right" if is_whole_repair else seen
-    if np.abs(twice - 4 * once).max(initial=0) <= EXACT * np.abs(twice).max(initial=0):
+    if _is_same(twice, once):
+        seen = "it is the same for a cotangent twice as large"
+        normalized = f"{seen}, its norm is {np.linalg.norm(once):.4g}: was it clipped or normalized"
+        ignored = f"{seen}: backward ignores its cotangent, or takes its sign alone"
+        if not np.ndim(compared.dy):
+            is_repaired = compared.is_explained_by(compared.expected / compared.dy)
+            return f"{ignored}; multiplied by it, it is right" if is_repaired else f"{normalized}, or is dy ignored?"
+        uneven = compared.dy * np.linspace(1, 2, np.size(compared.dy)).reshape(np.shape(compared.dy))
+        return ignored if _is_same(compared.gradient_for(uneven), once) else f"{normalized}?"
+    if _is_same(twice, 4 * once):
         return "it grows as the square of the cotangent: is that multiplied in twice?"
     return ""
 
@@ -123,8 +118,10 @@ def factor_held_constant(compared: Comparison) -> str:
 
 
 def plain_cotangent(compared: Comparison) -> str:
-    """It is the cotangent, perhaps summed over some axes: what it is to be multiplied with is missing."""
+    """It is the cotangent, perhaps summed over some axes: what it is to be multiplied with is missing everywhere."""
     dy = np.asarray(compared.dy)
+    if not compared.off[compared.known].all():
+        return ""
     for axes in _subsets(dy.ndim):
         summed = dy.sum(axis=axes) if axes else dy
         if summed.shape == compared.scan.gradient.shape and compared.is_explained_by(compared.scan.on_grid(summed)):
@@ -153,23 +150,29 @@ def few_digits(compared: Comparison) -> str:
 
 CAUSES: tuple[Callable[[Comparison], str], ...] = (
     never_computed,
-    normalized,
     ignored_cotangent,
     ratio,
     rearranged,
     swapped,
-    plain_cotangent,
     factor_held_constant,
     term,
+    plain_cotangent,
+    transposed_input,
     clipped,
     cut_off,
     rows_or_columns,
+    beside_diagonal,
+    ratio_along_axis,
     one_part_of_cotangent,
     few_digits,
     branch,
     reordered,
 )
 """From those that leave least to chance to those that say least."""
+
+
+def _is_same(one: ndarray, other: ndarray) -> bool:
+    return bool(np.abs(one - other).max(initial=0) <= EXACT * np.abs(other).max(initial=0))
 
 
 def _subsets(count: int) -> Iterator[tuple[int, ...]]:

@@ -48,6 +48,20 @@ def swapped(compared: Comparison) -> str:
     return ""
 
 
+def transposed_input(compared: Comparison) -> str:
+    """Where some tensor is transposed, backward gives the right one."""
+    point = compared.scan.point
+    for name, x in point.subject.tensors.items():
+        if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+            continue
+        there = point.subject.astype(np.float64)
+        for other, values in point.subject.tensors.items():
+            there.tensors[other][...] = values.swapaxes(-1, -2) if other == name else values
+        if compared.is_expected(there.forward()[1](np.array(compared.dy)[()])[compared.scan.name]):
+            return f"where {name} is transposed, it is right: is {name}.T to be multiplied by in place of {name}?"
+    return ""
+
+
 def one_part_of_cotangent(compared: Comparison) -> str:
     """It depends on the first or last index of the cotangent alone."""
     dy, gradient = np.asarray(compared.dy), compared.scan.gradient
@@ -70,14 +84,42 @@ def rows_or_columns(compared: Comparison) -> str:
         return f"only at index {place} it is {_missing(compared)}, elsewhere right{looked}"
     for axis in range(compared.off.ndim):
         others = tuple(i for i in range(compared.off.ndim) if i != axis)
-        is_wrong, is_known = compared.off.any(axis=others), compared.known.any(axis=others)
-        places, right = np.flatnonzero(is_wrong), np.flatnonzero(is_known & ~is_wrong)
-        if not len(places) or not len(right) or not _are_apart(compared):
+        is_wrong, is_known = compared.off.any(axis=others, keepdims=True), compared.known.any(axis=others)
+        places, right = np.flatnonzero(is_wrong), np.flatnonzero(is_known & ~is_wrong.ravel())
+        if not len(places) or not len(right) or not _is_off_just(np.asarray(is_wrong), compared):
             continue
         indices, missing = compared.scan.axes[axis], _missing(compared)
         if len(places) <= len(right):
             return f"only at {_listed(indices[places])} of axis {axis} it is {missing}, elsewhere right{looked}"
         return f"only at {_listed(indices[right])} of axis {axis} it is right, elsewhere {missing}{looked}"
+    return ""
+
+
+def beside_diagonal(compared: Comparison) -> str:
+    """It is wrong on one side of the diagonal of the last two axes, and right elsewhere."""
+    if compared.off.ndim < 2:
+        return ""
+    rows, columns = compared.scan.axes[-2:]
+    ahead = columns - rows[:, None]
+    sides = {"on": ahead == 0, "above": ahead > 0, "on and above": ahead >= 0, "below": ahead < 0}
+    for said, is_there in (sides | {"on and below": ahead <= 0}).items():
+        if is_there.any() and not is_there.all() and _is_off_just(is_there, compared):
+            return f"{said} the diagonal of the last two axes it is {_missing(compared)}, elsewhere right"
+    return ""
+
+
+def ratio_along_axis(compared: Comparison) -> str:
+    """The ratio is the same along an axis, and another one from row to row."""
+    expected = np.nan_to_num(compared.expected)
+    for axis in range(expected.ndim):
+        size = np.sum(expected**2, axis=axis, keepdims=True)
+        if expected.shape[axis] < 3 or not size.any():
+            continue
+        found = np.sum(expected * compared.analytic, axis=axis, keepdims=True) / np.where(size > 0, size, 1.0)
+        if compared.is_explained_by(found * compared.expected):
+            low, high = (ratio_shown(float(value)) for value in (found[size > 0].min(), found[size > 0].max()))
+            seen = f"along axis {axis} the ratio is the same, elsewhere it is another one, from {low} to {high}"
+            return f"{seen}: is a factor forgotten that is broadcast, or is each part clipped or normalized by itself?"
     return ""
 
 
@@ -134,6 +176,13 @@ def _missing(compared: Comparison) -> str:
     multiple = float(np.sum(wrong * right) / np.sum(right**2)) if right.any() else 0.0
     is_multiple = np.abs(wrong - multiple * right).max() <= compared.explained * np.abs(wrong - right).max()
     return f"{ratio_shown(multiple)} times the right one" if is_multiple else "wrong"
+
+
+def _is_off_just(there: ndarray, compared: Comparison) -> bool:
+    """Whether the gradient is wrong at some places, and nowhere else; what is about zero may be right there, too."""
+    counts = np.abs(np.nan_to_num(compared.expected)) > SMALL * np.abs(compared.error).max(initial=0)
+    is_right = compared.known & ~compared.off
+    return not (compared.off & ~there).any() and not (is_right & there & counts).any() and _are_apart(compared)
 
 
 def _are_apart(compared: Comparison) -> bool:

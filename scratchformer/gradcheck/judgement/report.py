@@ -61,7 +61,7 @@ class Finding:
 
 
 @checked_arguments
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a check found; false unless it passed.
 
@@ -88,6 +88,9 @@ class Report:
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def __repr__(self) -> str:
+        return str(self)  # which `assert check_op(...)` shows where it fails
 
     @property
     def is_wrong(self) -> bool:
@@ -127,7 +130,9 @@ class Report:
             of_gradients = next((verdict for verdict in TO_PRECISION if verdict in verdicts), "right")
         if not self.broken_promises:
             return of_gradients
-        return f"{'gradients ' if of_gradients.startswith('right') else ''}{of_gradients}; contract broken"
+        count = len(self.broken_promises)
+        of_contract = f"contract broken: {count} promise{'s' if count > 1 else ''}, said below"
+        return f"{'gradients ' if of_gradients.startswith('right') else ''}{of_gradients}; {of_contract}"
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.headline}"]

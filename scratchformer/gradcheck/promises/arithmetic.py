@@ -5,6 +5,7 @@ import numpy as np
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.random_streams import GRADIENT_STARTS, LINEARITY
 from scratchformer.gradcheck.promises.same_gradients import (
+    REORDERED,
     change,
     fresh,
     gradients_from,
@@ -12,9 +13,6 @@ from scratchformer.gradcheck.promises.same_gradients import (
     rounding_of_cancellation,
 )
 from scratchformer.gradcheck.subjects.subject import Subject, Value
-
-SUMMED = 1e-10
-"""How far rounding moves a sum of gradients, relative to the largest."""
 
 
 def is_linear(subject: Subject, dy: Value, seed: int) -> str:
@@ -25,7 +23,7 @@ def is_linear(subject: Subject, dy: Value, seed: int) -> str:
     largest = max(float(np.abs(dx).max(initial=0)) for dx in (*of_dy.values(), *of_dz.values()))
     cancelled = rounding_of_cancellation(subject, 2 * np.abs(dy) + 3 * np.abs(dz), EPSILON)
     expected = {name: 2 * of_dy[name] - 3 * of_dz[name] for name in of_dy}
-    seen = change(expected, of_both, SUMMED, SUMMED * largest + cancelled * max(1.0, subject.largest_input()))
+    seen = change(expected, of_both, absolute=REORDERED * largest + cancelled * max(1.0, subject.largest_input()))
     return seen and f"for the cotangent 2 dy - 3 dz {seen}; is dy ignored, squared, clipped or normalized?"
 
 
@@ -45,7 +43,7 @@ def adds_to_gradients(subject: Subject, dy: Value, seed: int) -> str:
     assert again is not None
     before, after = again
     for name, dx in once.items():
-        if seen := change({name: before[name] + dx}, {name: after[name]}, absolute=SUMMED * sizes[name]):
+        if seen := change({name: before[name] + dx}, {name: after[name]}, absolute=REORDERED * sizes[name]):
             return f"{seen}, which is what was in .grad plus the gradient; is it `=` for `+=`?"
     return ""
 

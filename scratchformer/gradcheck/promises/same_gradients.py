@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from scratchformer.gradcheck.numeric.epsilon import FLOAT32_EPSILON
 from scratchformer.gradcheck.numeric.precision import fits_float32
 from scratchformer.gradcheck.numeric.random_streams import INPUT_ROUNDING
 from scratchformer.gradcheck.subjects.subject import Backward, Gradients, Subject, Value
 
+REORDERED, REORDERED_IN_FLOAT32 = 1e-10, 1e-4
+"""How far apart two sums in another order may be, relative to the largest element."""
 CONDITION = 100
 """Two runs may differ by this many times the estimated effect of rounding."""
 
@@ -34,22 +35,29 @@ def is_finite(gradients: Gradients) -> bool:
     return all(bool(np.isfinite(dx).all()) for dx in gradients.values())
 
 
-def change(expected: Gradients, found: Gradients, relative: float = 0.0, absolute: float = 0.0) -> str:
+def change(expected: Gradients, found: Gradients, relative: float = REORDERED, absolute: float = 0.0) -> str:
     """Where two runs differ most, in words; empty if they are the same.
 
     They are the same if no two elements differ by more than a share of the largest element, plus an absolute amount.
-    If there is such a share, it is at least the rounding of float32 where that is what holds the gradients.
+    That share is larger where float32 holds the gradients.
     """
-    if relative > 0 and all(fits_float32(dx) for dx in found.values()):
-        relative = max(relative, CONDITION * FLOAT32_EPSILON)
+    if all(fits_float32(dx) for dx in found.values()):
+        relative = max(relative, REORDERED_IN_FLOAT32)
     limit = relative * max(np.abs(dx).max(initial=0) for dx in expected.values()) + absolute
     for name, dx in expected.items():
         off = np.abs(dx - found[name])
         if not (off <= limit).all():
             place = np.unravel_index(int(np.argmax(np.where(off <= limit, 0, off))), off.shape)
             at = f" at index {tuple(map(int, place))}" if place else ""
-            return f"the gradient of {name} is {found[name][place]:.9g} instead of {dx[place]:.9g}{at}"
+            given, right = told_apart(found[name][place], dx[place])
+            return f"the gradient of {name} is {given} instead of {right}{at}"
     return ""
+
+
+def told_apart(*values: np.floating) -> list[str]:
+    """Numbers with as many digits as it takes to see that they are not all the same."""
+    written = ([f"{value:.{digits}g}" for value in values] for digits in (6, 9, 12, 17))
+    return next((texts for texts in written if len(set(texts)) > 1), [f"{value:.6g}" for value in values])
 
 
 def rounding_effect(subject: Subject, dy: Value, seed: int, epsilon: float) -> float:

@@ -19,8 +19,8 @@ from scratchformer.gradcheck.promises.same_gradients import (
 )
 from scratchformer.gradcheck.subjects.subject import Subject, Value
 
-IN_OTHER_LAYOUT, IN_FLOAT32 = 1e-10, 1e-3
-"""Two runs may differ by this, relative to the largest gradient, however little effect rounding seems to have."""
+IN_FLOAT32 = 1e-3
+"""The gradients of float32 may differ by this, relative to the largest, however little rounding seems to do."""
 LARGEST_IN_FLOAT32 = 100
 """Inputs up to this size are compared in float32. Where larger numbers cancel, it has no digits left to compare."""
 
@@ -78,7 +78,7 @@ def takes_any_layout(subject: Subject, dy: Value, seed: int) -> str:
     reordered = _rounding_in_other_order(subject, dy, seed)
     for described, layout in LAYOUTS.items():
         found = gradients_of(subject.astype(np.float64, layout), dy)
-        if seen := change(expected, found, IN_OTHER_LAYOUT, reordered):
+        if seen := change(expected, found, absolute=reordered):
             return f"of {described} inputs {seen}; is it ravel, reshape or a buffer in another order?"
     return ""
 
@@ -96,7 +96,7 @@ def takes_any_cotangent(subject: Subject, dy: Value, seed: int) -> str:
         found = copied(backward(laid_out))
         if not np.array_equal(plain, laid_out):
             return f"backward writes to a {described} cotangent"
-        if seen := change(gradients_of(subject, plain), found, IN_OTHER_LAYOUT, reordered):
+        if seen := change(gradients_of(subject, plain), found, absolute=reordered):
             return f"for a {described} cotangent {seen}; is it ravel, reshape or a buffer in another order?"
     return ""
 

@@ -50,11 +50,11 @@ def copied_arguments(arguments: Mapping[str, Any], dtype: DTypeLike, layout: Lay
 def other_arguments(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Arguments of the same shapes with other values, those that differ most first.
 
-    Some may lie outside of the function's domain: the first have other signs, in another order, and other ids; the last
+    Some may lie outside of the function's domain: the first have other signs, sizes and ids, in another order; the last
     differ little.
     """
     has_others = any(isinstance(x, ndarray) and not is_floating(x) for x in arguments.values())
-    for change in (_negated_and_flipped, _flipped, _halved, _a_little_smaller):
+    for change in (_negated, _smaller, _flipped, _a_little_smaller):
         for change_ids in (_other_ids, np.copy) if has_others else (np.copy,):
             others = {name: _other(x, change, change_ids) for name, x in arguments.items()}
             if not all(np.array_equal(x, others[name]) for name, x in arguments.items() if isinstance(x, ndarray)):
@@ -67,16 +67,16 @@ def _other(x: Any, change: Layout, change_ids: Layout) -> Any:
     return change_ids(x) if isinstance(x, ndarray) else x
 
 
-def _negated_and_flipped(x: ndarray) -> ndarray:
-    return -np.flip(x)
+def _negated(x: ndarray) -> ndarray:
+    return (-0.75 * x).astype(x.dtype)  # which also reverses their order
+
+
+def _smaller(x: ndarray) -> ndarray:
+    return (0.75 * np.flip(x)).astype(x.dtype)
 
 
 def _flipped(x: ndarray) -> ndarray:
     return np.flip(x).copy()
-
-
-def _halved(x: ndarray) -> ndarray:
-    return (x * 0.5).astype(x.dtype)
 
 
 def _a_little_smaller(x: ndarray) -> ndarray:
@@ -84,9 +84,9 @@ def _a_little_smaller(x: ndarray) -> ndarray:
 
 
 def _other_ids(x: ndarray) -> ndarray:
-    """Each number replaced by the next one that occurs. A single number becomes 0, or 1."""
+    """Each number replaced by the next one that occurs. A single one becomes 0 or False, or else 1 or True."""
     occurring, places = np.unique(x, return_inverse=True)
-    if len(occurring) == 1 and x.dtype.kind in "iu":
+    if len(occurring) == 1 and x.dtype.kind in "iub":
         return np.full_like(x, occurring[0] == 0)
     return occurring[(places.reshape(x.shape) + 1) % len(occurring)] if x.size else x.copy()
 

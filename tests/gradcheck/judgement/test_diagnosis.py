@@ -127,6 +127,16 @@ MISTAKES = {
         lambda x: np.tanh(x)[::-1],
         lambda x, dy: of_tanh(x, dy[::-1])[::-1],
     ),
+    "above the diagonal of the last two axes it is 0": (np.tanh, lambda x, dy: np.tril(of_tanh(x, dy))),
+    "along axis 1 the ratio is the same, elsewhere it is another one": (
+        np.tanh,
+        lambda x, dy: of_tanh(x, dy) / np.linalg.norm(x, axis=1, keepdims=True),
+    ),
+    "its norm is 0.3: was it clipped or normalized": (np.sin, lambda x, dy: cut(0.3, dy * np.cos(x))),
+    "it is wrong where x is below 0": (
+        lambda x: np.where(x.real > 0, x, np.exp(x) - 1),
+        lambda x, dy: dy,
+    ),
     "is a mask missing, or an argmax?": (
         lambda x: np.sort(x, axis=-1)[..., -1],
         lambda x, dy: np.repeat(dy[..., None], x.shape[-1], axis=-1),
@@ -143,6 +153,13 @@ def test_usual_mistakes_are_named_at_any_size(hint: str, shape: tuple[int, int])
     report = check_op(op_of(function, gradient, len(arrays)), *arrays, contract=False)
     assert not report
     assert hint.replace("4²", f"{shape[0]}²") in str(report), report
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("count", [4, 30])
+def test_a_matrix_that_is_not_transposed_is_named(count: int) -> None:
+    op = op_of(lambda x, w: x @ w, lambda x, w, dy: (dy @ w, x.T @ dy), 2)
+    assert "where w is transposed, it is right" in str(check_op(op, LARGE[:5, :count], LARGE[:count, :count]))
 
 
 @pytest.mark.usefixtures("unchecked")

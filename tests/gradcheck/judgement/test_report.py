@@ -88,6 +88,11 @@ def test_a_wrong_gradient_is_never_drawn_anew() -> None:
         wrong()
 
 
+def test_an_assertion_on_a_report_shows_what_it_says() -> None:
+    with pytest.raises(AssertionError, match="assert square_with_mistake: WRONG"):
+        assert check_op(changed(square, times(2)), np.ones(3), name="square_with_mistake")
+
+
 def test_no_promises_are_checked_if_a_gradient_is_not_finite() -> None:
     report = check_op(changed(square, times(np.nan)), np.ones(3))
     assert "the gradient holds 3 infinities or NaN" in str(report)
@@ -101,4 +106,4 @@ def test_float32_on_the_way_breaks_a_promise_but_makes_no_gradient_wrong() -> No
     (said,) = report.broken_promises
     assert "promised: what is given in float64 is computed in float64" in said
     assert report.findings[0].verdict == "right to float32"
-    assert str(report).startswith("op: gradients right to float32; contract broken\n")
+    assert str(report).startswith("op: gradients right to float32; contract broken: 1 promise, said below\n")

@@ -241,7 +241,7 @@ def test_a_broken_promise_is_advice_unless_the_contract_is_required() -> None:
 
     report = check_op(loose, X)
     assert report
-    assert str(report).startswith("loose: gradients right; contract broken\n")
+    assert str(report).startswith("loose: gradients right; contract broken: 1 promise, said below\n")
     assert "backward is given a cotangent of shape (), and broadcasts it" in str(report)
     assert not check_op(loose, X, contract="required")
     assert check_op(loose, X, contract=False).broken_promises == []
@@ -290,6 +290,25 @@ class Stale:
 
         return y, backward
 
+    def normalized(self, x: ndarray) -> tuple[ndarray, Callable]:
+        self.kept = np.sqrt(np.sum(x * x))
+        y = x / self.kept
+
+        def backward(dy: ndarray) -> ndarray:
+            require_shape(dy, y)
+            return np.asarray((dy - y * np.sum(dy * y)) / self.kept)
+
+        return y, backward
+
+    def masked(self, x: ndarray, mask: ndarray) -> tuple[ndarray, Callable]:
+        self.kept = mask
+
+        def backward(dy: ndarray) -> ndarray:
+            require_shape(dy, x)
+            return dy * self.kept
+
+        return x * mask, backward
+
     def embedding(self, ids: ndarray, table: ndarray) -> tuple[ndarray, Callable]:
         self.kept = ids
         y = table[ids]
@@ -308,9 +327,12 @@ class Stale:
     [
         (Stale().ramp, [X]),
         (Stale().ramp, [np.abs(X)]),
+        (Stale().ramp, [np.array([1.0, 0.5, -0.5, -1.0])]),
         (Stale().sorted_logarithm, [np.array([3.0, 1.0, 2.0, 5.0])]),
         (Stale().embedding, [np.array([[1, 1], [2, 0]]), X]),
         (Stale().embedding, [np.array([2]), X]),
+        (Stale().normalized, [X]),
+        (Stale().masked, [X, np.ones(X.shape, bool)]),
     ],
 )
 def test_masks_orders_and_ids_of_another_call_are_noticed(op: Op, arguments: list[ndarray]) -> None:
@@ -340,6 +362,34 @@ def test_a_loop_that_does_not_end_in_float32_is_told_with_its_line(monkeypatch: 
     assert " of test_promises.py; does it iterate down to an absolute tolerance?" in said
     assert report
     assert threading.active_count() == before
+
+
+def test_an_error_of_float32_inputs_is_said_once() -> None:
+    def double_only(x: ndarray) -> tuple[ndarray, Callable]:
+        if x.dtype == np.float32:
+            raise RuntimeError("no convergence")
+        return square(x)
+
+    (said,) = check_op(double_only, X).broken_promises
+    assert said == "of float32 inputs it raises RuntimeError: no convergence (promised: the dtype is kept)"
+
+
+def test_sums_in_another_order_break_no_promise() -> None:
+    generator = np.random.default_rng(0)
+
+    def product(x: ndarray, w: ndarray) -> tuple[ndarray, Callable]:
+        y = x @ w
+
+        def backward(dy: ndarray) -> tuple[ndarray, ndarray]:
+            require_shape(dy, y)
+            order = generator.permutation(len(x))
+            return dy @ w.T, x[order].T @ dy[order]
+
+        return y, backward
+
+    report = check_op(product, generator.standard_normal((50, 4)), X.T)
+    assert report.broken_promises == []
+    assert str(report).startswith("product: right\n")
 
 
 @pytest.mark.filterwarnings("error")

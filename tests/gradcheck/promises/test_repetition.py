@@ -1,5 +1,6 @@
 """A gradient that is another one at each call is named before anything else is said."""
 
+import random
 from collections.abc import Callable
 
 import numpy as np
@@ -42,6 +43,16 @@ class State:
     def draws(self, dx: ndarray) -> ndarray:
         return dx * GENERATOR.uniform(0.9, 1.1, dx.shape)
 
+    def draws_one_factor(self, dx: ndarray) -> ndarray:
+        return dx * GENERATOR.uniform(0.9, 1.1)
+
+    def draws_from_python(self, dx: ndarray) -> ndarray:
+        return dx * random.uniform(0.9, 1.1)
+
+    def breaks(self, dx: ndarray) -> ndarray:
+        self.calls += 1
+        return dx if self.calls < 3 else np.full_like(dx, np.nan)
+
     def draws_globally(self, dx: ndarray) -> ndarray:
         return dx * np.random.uniform(0.9, 1.1, dx.shape)  # noqa: NPY002
 
@@ -50,12 +61,15 @@ class State:
     ("change", "cause"),
     [
         (State().accumulates, "it accumulates, as each call adds as much"),
-        (State().averages, "each call keeps a share of the one before"),
+        (State().averages, "each call adds the same share of what the one before added"),
         (State().alternates, "it drifts or draws"),
         (State().warms_up, "it accumulates, as each call adds as much"),
         (State().changes_late, "it drifts or draws"),
         (State().draws, "it drifts or draws"),
+        (State().draws_one_factor, "it drifts or draws"),
         (State().draws_globally, "backward draws from np.random"),
+        (State().draws_from_python, "backward draws from np.random or random"),
+        (State().breaks, "it drifts or draws"),
     ],
 )
 def test_what_a_gradient_keeps_or_draws_is_named(change: Callable[[ndarray], ndarray], cause: str) -> None:
