@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from experiments import char_lm
-from experiments.char_lm import CharacterModel
+from experiments.char_lm import ComparedCharacterModel
 from scratchformer.recipes.language_model import LanguageModelOptions, language_model
 from scratchformer.runs import ReferenceRun
 from scratchformer.text import CharacterTokenizer, Corpus, fixed_batches, pydoc_corpus
@@ -111,9 +111,9 @@ def test_the_reference_run_stands_behind_runs_of_its_options_and_text(
     monkeypatch.setattr(char_lm, "reference_run", lambda *given: {(char_lm.__file__, "quick"): shown}[given])
     (tmp_path / "other.txt").write_text("abc" * 999)
     quick = char_lm.PRESETS["quick"]
-    assert CharacterModel(quick).notes["reference_run"] == vars(shown)
+    assert ComparedCharacterModel(quick).notes["reference_run"] == vars(shown)
     for options in (replace(quick, heads=2), char_lm.PRESETS["smoke"], replace(quick, text=tmp_path / "other.txt")):
-        assert CharacterModel(options).notes["reference_run"] is None
+        assert ComparedCharacterModel(options).notes["reference_run"] is None
 
 
 def test_a_gpt_may_differ_from_gpt_2_and_be_trained_by_another_optimizer(tmp_path: Path) -> None:

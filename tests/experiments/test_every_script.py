@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from experiments import EXPERIMENTS, Experiment, reverse
 from scratchformer.recipes.experiment import Experiment as Frame
 from scratchformer.runs import options_of, places_of
 from scratchformer.runs.command_line import option_name
-from scratchformer.training import Trainer
 from tests.experiments.conftest import SmokeRun
 from tests.experiments.running import EXPERIMENTS as FOLDER
-from tests.experiments.running import LESSON, refusal, run
+from tests.experiments.running import LESSON, kill_in_step, refusal, repeated, run
 
 EXPLAINED = {
     "attention_walkthrough": "Seed of all that is drawn at random.",
@@ -297,24 +295,6 @@ def test_the_reference_run_is_drawn_behind_but_not_for_smoke(
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the figures out of a run: they take longer than it does."""
     monkeypatch.setattr(Frame, "draw_for", classmethod(lambda cls, options, path: []))
-
-
-def kill_in_step(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets a Ctrl-C come in the step of this number, counted over all models."""
-    step, calls = Trainer.step, count(1)
-
-    def interrupted(self: Trainer, micro_batches: Any) -> Any:
-        if next(calls) == number:
-            raise KeyboardInterrupt
-        return step(self, micro_batches)
-
-    monkeypatch.setattr(Trainer, "step", interrupted)
-
-
-def repeated(folder: Path) -> dict[str, bytes]:
-    """All files that depend neither on the clock nor on the folder's name."""
-    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in files.items() if path.suffix != ".json"}
 
 
 @pytest.mark.usefixtures("undrawn")
