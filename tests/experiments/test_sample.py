@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import sample
 from scratchformer.generation import generate, greedy
+from scratchformer.recipes.sampling import load_model
 from scratchformer.training import load, model_checkpoint, write_checkpoint
 from tests.experiments.running import EXPERIMENTS, TINY, refusal, run
 from tests.training.setting import tiny_gpt
@@ -23,7 +23,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_prompt_is_continued_by_the_best_model(trained: Path) -> None:
     result = run("sample.py", "run", "--prompt", "The", "--tokens", "20", "--temperature", "0", cwd=trained.parent)
     assert result.returncode == 0, result.stderr
-    model, tokenizer = sample.load_model(trained)
+    model, tokenizer = load_model(trained)
     ids = list(generate(load(trained), tokenizer.encode("The"), 20, context_length=64, choose=greedy))
     assert result.stdout == "The" + tokenizer.decode(np.array(ids)) + "\n"
 
