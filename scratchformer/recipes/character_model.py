@@ -1,5 +1,6 @@
 """A model that predicts the next character of a text: its options, its training, its sample and its figures."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -24,6 +25,7 @@ from scratchformer.runs.extending import check_ended, copy_run
 from scratchformer.runs.figures import ReferenceRun, comparable_run, draw_attention
 from scratchformer.runs.folder import RunFolder, read_config, read_run, write_config
 from scratchformer.runs.summary import Result
+from scratchformer.runs.terminal import tell
 from scratchformer.runs.training_run import Recorder, Training
 from scratchformer.text import (
     CharacterTokenizer,
@@ -197,21 +199,25 @@ class CharacterModel(TrainingExperiment[CharacterModelOptions, GPT | Llama, Toke
 
     def judge(self, folder: RunFolder) -> list[Result]:
         """The last validation loss."""
+        tell(f"\nA sample at temperature {self.options.temperature:g}:")
+        pieces = []
         with self.evaluated():
-            sample = self.sample()
-        folder.write_text("sample.txt", sample)
-        print(f"\nA sample at temperature {self.options.temperature:g}:\n{sample}\n")
+            for piece in stripped(self.sample()):
+                print(piece, end="", flush=True)
+                pieces.append(piece)
+        print("\n")
+        folder.write_text("sample.txt", "".join(pieces))
         target, _ = self.known_targets()
         return [Result("validation_loss_nats", self.validation_loss, target)]
 
-    def sample(self) -> str:
-        """What the model writes after a line break, or after the first character where the text has none."""
+    def sample(self) -> Iterator[str]:
+        """The characters that the model writes after a line break, or the first character where there is none."""
         options, tokenizer = self.options, self.tokenizer
         choose = Sampling(np.random.default_rng(options.seed), options.temperature, options.top_k)
         prompt = tokenizer.encode(tokenizer.first_prompt)
         model = self.model
         ids = generate(model, prompt, options.sample, context_length=options.context, choose=choose)
-        return tokenizer.decode(np.array(list(ids), dtype=np.intp)).strip("\n")
+        return (tokenizer.decode(token[None]) for token in ids)
 
     @classmethod
     def draw(cls, path: Path) -> list[Path]:
@@ -233,6 +239,18 @@ class CharacterModel(TrainingExperiment[CharacterModelOptions, GPT | Llama, Toke
             figures = replace(figures, reference_run=comparable_run(options.reference_run, sha256))
         drawn = figures.draw(path, unit="nats per character")
         return drawn + draw_attention(path, tokenizer.encode(text), list(text), title=figures.title)
+
+
+def stripped(pieces: Iterable[str]) -> Iterator[str]:
+    """The characters of a text without the line breaks at its beginning and its end, as they come."""
+    breaks = 0
+    has_begun = False
+    for piece in pieces:
+        if piece == "\n":
+            breaks += 1
+        else:
+            yield "\n" * breaks * has_begun + piece
+            breaks, has_begun = 0, True
 
 
 def encode(corpus: Corpus, tokenizer: CharacterTokenizer, context: int) -> tuple[ndarray, ndarray]:

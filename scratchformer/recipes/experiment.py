@@ -7,6 +7,7 @@ A script defines a subclass of one of three classes, and ends with `run_experime
 - `Experiment` measures something else.
 """
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,9 +19,11 @@ import numpy as np
 
 from scratchformer.recipes.options import ExperimentOptions, TrainingOptions, is_as
 from scratchformer.runs.command_line import one_sentence_errors, options_of, parse
+from scratchformer.runs.estimate import estimate
 from scratchformer.runs.folder import RunFolder, begin_run
-from scratchformer.runs.stopping import run_script
+from scratchformer.runs.stopping import Stopped, run_script
 from scratchformer.runs.summary import About, Result, conclude, read_summary, results_of
+from scratchformer.runs.terminal import tell
 from scratchformer.runs.training_run import Recorder, Training, run_training
 from scratchformer.training.trainer import BatchT, ModelT
 
@@ -132,9 +135,16 @@ class Experiment(ABC, Generic[OptionsT]):
             run.carry_out(folder)
         is_whole = getattr(options, "resume", None) is None
         seconds = perf_counter() - start if is_whole else None
-        with one_sentence_errors(program):
-            conclude(folder, cls.about, options, run.judge(folder), seconds)
-            cls.show_figures(options, folder.path)
+        try:
+            with one_sentence_errors(program):
+                conclude(folder, cls.about, options, run.judge(folder), seconds)
+                cls.show_figures(options, folder.path)
+        except KeyboardInterrupt:
+            if not hasattr(options, "resume"):
+                raise
+            raise Stopped(
+                signal.SIGINT, folder.path, "the training, which is saved; sample or figures are missing"
+            ) from None
 
     def show_end(self, folder: RunFolder) -> None:
         """Prints what a run that has ended reached, and draws its figures if some are missing."""
@@ -151,7 +161,7 @@ class Experiment(ABC, Generic[OptionsT]):
     def show_figures(cls, options: OptionsT, path: Path) -> None:
         """Draws the figures of a run, and prints their paths."""
         if figures := cls.draw_for(options, path):
-            print("figures:", *figures)
+            print("figures:", *figures, flush=True)
 
 
 class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, ModelT, BatchT]):
@@ -180,11 +190,13 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
     def carry_out(self, folder: RunFolder) -> None:
         options, trainer = self.options, self.training.trainer
         if self.introduction:
-            print(self.introduction)
+            tell(self.introduction)
         size = f"{trainer.model.values.size:,} parameters"
-        print(f"model: {size}, {options.threads} threads, results in {folder.path}", flush=True)
+        tell(f"model: {size}, {options.threads} threads, results in {folder.path}")
         if options.resume is not None:
-            print(f"it goes on after step {trainer.optimizer.num_steps} of {options.steps}", flush=True)
+            tell(f"it goes on after step {trainer.optimizer.num_steps} of {options.steps}")
+        if trainer.optimizer.num_steps < options.steps:
+            tell(estimate(self.training, options.steps, options.evaluate_every))
         self.validation_loss = train_as(options, self.recorder)
 
     def evaluated(self) -> ExitStack:

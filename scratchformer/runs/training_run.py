@@ -20,7 +20,7 @@ from scratchformer.reading import shown
 from scratchformer.runs.files import MEASURES, METRICS, NORMS, Table, is_finite_number, is_position, read_metrics
 from scratchformer.runs.folder import RunFolder, read_run
 from scratchformer.runs.stopping import Stopped, StopSignals
-from scratchformer.runs.terminal import is_terminal
+from scratchformer.runs.terminal import is_terminal, tell
 from scratchformer.training import (
     BEST,
     LAST,
@@ -248,12 +248,8 @@ class ProgressBar:
                 f"step {done:>{len(str(self.num_steps))}} of {self.num_steps}: "
                 f"training loss {training_loss:.4f}, validation loss {validation_loss:.4f}, {seconds:.1f} s"
             )
-            if self._bar.disable:
-                print(line)
-            else:
-                tqdm.write(line)  # above the bar
-            with suppress(AttributeError):  # None, or a stand-in of the user's
-                sys.stdout.flush()
+            with tqdm.external_write_mode():  # above the bar
+                tell(line)
 
     def __enter__(self) -> "ProgressBar":
         return self

@@ -72,7 +72,9 @@ def main_of(script: str) -> Callable[[Sequence[str]], None]:
 
 def run_lesson(arguments: Sequence[str]) -> None:
     """The walkthrough has no `main`: it is the program itself, from its first line to its last."""
-    received = {number: signal.getsignal(number) for number in [getattr(signal, "SIGPIPE", None)] if number}
+    received = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, getattr(signal, "SIGPIPE", None)) if number
+    }
     with patch.object(sys, "argv", [LESSON, *arguments]):
         try:
             runpy.run_path(str(EXPERIMENTS / LESSON), run_name="__main__")

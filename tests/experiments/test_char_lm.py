@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,13 @@ from safetensors.numpy import load_file
 
 from experiments import char_lm
 from experiments.char_lm import ComparedCharacterModel
+from scratchformer.recipes.character_model import stripped
 from scratchformer.recipes.language_model import LanguageModelOptions, language_model
 from scratchformer.runs import ReferenceRun
 from scratchformer.text import CharacterTokenizer, Corpus, fixed_batches, pydoc_corpus
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.conftest import SmokeRun
-from tests.experiments.running import TINY, refusal, run
+from tests.experiments.running import TINY, refusal, run, start
 
 
 @pytest.fixture
@@ -176,3 +178,30 @@ def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, tmp_pa
     (tmp_path / "short.txt").write_text("x" * 100)
     (tmp_path / "full").mkdir()
     assert refusal("char_lm.py", *arguments, cwd=tmp_path) == said
+
+
+def test_a_reader_that_has_gone_does_not_stop_the_training(tmp_path: Path) -> None:
+    process = start("char_lm.py", *TINY, "--no-figures", "--out", "run", cwd=tmp_path)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_ctrl_c_while_it_samples_says_that_the_model_is_saved(tmp_path: Path) -> None:
+    process = start("char_lm.py", *TINY, "--sample", "10000000", "--out", "run", cwd=tmp_path)
+    while "A sample at temperature" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    first, last = said.splitlines()
+    assert first.startswith("SIGINT stopped the run after the training, which is saved; sample or figures are missing")
+    assert last.endswith("char_lm.py --resume run")
+    assert (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_a_sample_loses_the_line_breaks_at_its_ends_as_it_comes() -> None:
+    for text in ("\n\na\n\nb\n\n", "\n", "", "ab", "a\n"):
+        assert "".join(stripped(text)) == text.strip("\n")
