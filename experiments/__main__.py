@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from experiments import EXPERIMENTS, Experiment
 from scratchformer.recipes.options import Natural
@@ -38,6 +40,7 @@ from scratchformer.runs.terminal import is_terminal
 
 PROG = "python -m experiments"
 FOLDER = Path(__file__).parent
+ONLY = f"Experiments to run, of {', '.join(one.name for one in EXPERIMENTS)}; all of them, if it is not given."
 Verdict = Literal["reached", "MISSED", "ran", "FAILED"]
 
 
@@ -47,8 +50,7 @@ class Options:
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
     """Of every experiment: some minutes, all that the published figure takes, or a few seconds."""
-    only: tuple[str, ...] = ()
-    """Names of the experiments to run; all of them, if it is not given."""
+    only: Annotated[tuple[str, ...], tyro.conf.arg(help=ONLY)] = ()
     seeds: tuple[Natural, ...] = (0,)
     """Seeds of the runs of each experiment; those that have several seeds of their own are run once, with the first."""
     out: Path | None = None

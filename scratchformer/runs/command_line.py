@@ -16,6 +16,7 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import fits_type
 from scratchformer.reading import shown
 from scratchformer.runs.files import read_json
+from scratchformer.runs.parser_output import plain_parser_output
 
 ConfigT = TypeVar("ConfigT")
 
@@ -173,9 +174,10 @@ def parse(
     elif peeked.init_from is not None and inherited:
         initial = _config_of_run("--init-from", type(default), _expanded(Path(peeked.init_from)))
         default = replace(cast(Any, default), **{name: getattr(initial, name) for name in inherited})
-    config, unknown = tyro.cli(
-        type(default), default=default, prog=prog, description=description, args=arguments, return_unknown_args=True
-    )
+    with plain_parser_output(prog):
+        config, unknown = tyro.cli(
+            type(default), default=default, prog=prog, description=description, args=arguments, return_unknown_args=True
+        )
     _refuse_unknown(unknown, default, prog)
     config = _with_expanded_places(config)
     if resumed is not None:
