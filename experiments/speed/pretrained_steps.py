@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from experiments.speed.fresh_process import Failure
 from experiments.speed.steps import BETAS, MAX_NORM, WEIGHT_DECAY, Results, Step
 from experiments.speed.tasks import PretrainedSettings, Task
+from scratchformer.allocator import keep_freed_memory
 from scratchformer.generation.blas_threads import one_blas_thread_for
 from scratchformer.layers.cache import KeyValueCache
 from scratchformer.models import Llama, LlamaConfig
@@ -39,6 +40,7 @@ def write_llama(path: Path, folder: Path) -> LlamaConfig:
 @contextmanager
 def our_pretrained(settings: PretrainedSettings, task: Task, threads: int) -> Iterator[Step]:
     """Steps as `generate` and the trainer do them."""
+    keep_freed_memory()
     model = load(settings.folder)
     assert isinstance(model, Llama)  # `write_llama` wrote it
     if settings.kind == "training":

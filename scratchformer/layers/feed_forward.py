@@ -65,7 +65,8 @@ class FeedForward(Layer):
         """Returns y, and `backward(dy)` giving dx; a trace records `hidden`, `activations` and `output`."""
         check_call("FeedForward", trace)
         h, up_backward = self.up(x)  # (..., d_hidden), or (..., 2 d_hidden) with a gate
-        gate, u = np.split(h, 2, axis=-1) if self.activation in GATED else (h, None)
+        width = h.shape[-1] // 2
+        gate, u = (h[..., :width], h[..., width:]) if self.activation in GATED else (h, None)
         a, activation_backward = ACTIVATIONS[self.activation](gate)
         gated = a if u is None else a * u  # (..., d_hidden)
         y, down_backward = self.down(gated)

@@ -293,7 +293,8 @@ class MultiHeadAttention(Layer):
     def _projected(self, memory: ndarray, positions: ndarray) -> tuple[ndarray, ndarray, Backward]:
         kv_heads = self.config.kv_heads
         key_value, linear_backward = self.key_value(memory)  # (..., T, kv_heads * (d_key + d_value))
-        k, v = np.split(key_value, [kv_heads * self.config.key_width], axis=-1)  # (..., T, kv_heads * d)
+        width = kv_heads * self.config.key_width
+        k, v = key_value[..., :width], key_value[..., width:]  # (..., T, kv_heads * d)
         normed, norm_backward = normalized(self.key_norm, split_heads(k, kv_heads))
         key, rotary_backward = self._rotated(normed, positions)
         value = split_heads(v, kv_heads)

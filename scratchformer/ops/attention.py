@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
+from scratchformer.ops.cached_products import cached_product, cached_row_products
 from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.dropout import dropout as drop
@@ -118,7 +119,7 @@ def masked_weights(
         key = zero_unless_used(allowed, key, over_axis=-2)
 
     q = query * scale  # (..., T_query, d_k)
-    scores = row_products(q, key)  # (..., T_query, T_key)
+    scores = cached_row_products(q, key)  # (..., T_query, T_key)
     if mask is not None and mask.dtype != bool:
         scores += mask.astype(scores.dtype)
     if allowed is not None:
@@ -146,7 +147,7 @@ def masked_weights(
 
 def product(a: ndarray, b: ndarray, like: ndarray) -> ndarray:
     """a @ b in the memory order of `like`: heads in the order (batch, time, heads, features) merge without a copy."""
-    return np.matmul(a, b, out=np.empty_like(like, order=memory_order(like), shape=(*a.shape[:-1], b.shape[-1])))
+    return cached_product(a, b, out=np.empty_like(like, order=memory_order(like), shape=(*a.shape[:-1], b.shape[-1])))
 
 
 def memory_order(x: ndarray) -> Literal["K", "C"]:

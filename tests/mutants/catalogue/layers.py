@@ -20,8 +20,8 @@ LAYERS = [
     mutant(
         "heads: keys and values swapped, which gradients cannot see",
         HEADS,
-        "k, v = np.split(key_value, [",
-        "v, k = np.split(key_value, [",
+        "k, v = key_value[",
+        "v, k = key_value[",
         "tests/layers/test_multi_head_attention.py::test_it_equals_one_head_after_another",
         seen_in=PUBLIC,
     ),

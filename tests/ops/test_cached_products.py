@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchformer.ops import cached_products
+from scratchformer.ops.cached_products import FEW_ROWS, cached_product, cached_row_products
+from tests.closeness import assert_close
+from tests.strategies import batch_shapes, normal, seeds
+
+
+@given(
+    batch=batch_shapes,
+    m=st.integers(1, FEW_ROWS + 1),
+    n=st.integers(0, 20),
+    d=st.integers(0, 4),
+    block=st.sampled_from([1, 64, 2**18]),
+    seed=seeds,
+)
+def test_blocks_give_the_product_of_the_whole(
+    batch: tuple[int, ...], m: int, n: int, d: int, block: int, seed: int
+) -> None:
+    a, b, weights = normal(seed, (*batch, m, d), (*batch, n, d), (*batch, m, n))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cached_products, "BLOCK_BYTES", block)
+        assert_close(cached_row_products(a, b), a @ b.mT, 1e-13)
+        assert_close(cached_product(weights, b, out=np.full((*batch, m, d), np.nan)), weights @ b, 1e-13)
