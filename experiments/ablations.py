@@ -5,8 +5,8 @@ The GPT of char_lm.py learns the embedded corpus for 600 steps, and one thing at
 - Positions are learned, sinusoidal, rotary, ALiBi's, or none. Without any, the causal mask still tells the order, and
   such a model falls behind, but not far (Haviv et al., "Transformer Language Models without Positional Encodings Still
   Learn Positional Information", 2022). Rotary positions learn faster than added ones (Su et al., "RoFormer", 2021).
-  With sinusoidal positions the model learns hardly more here than how often each character occurs. They have a mean
-  square of 1/2, and are added to embeddings that start with a deviation of 0.02; Vaswani et al. scale embeddings up.
+  Sinusoidal positions are added to embeddings that are scaled by sqrt(d_model), as by Vaswani et al. Without the
+  scale they drown the embeddings, and a model learns hardly more than how often each character occurs.
 - Norms stand before or after each branch. The linear warm-up takes a third of the steps, or is left out. Post-norm
   needs a long warm-up, pre-norm can do without (Xiong et al., "On Layer Normalization in the Transformer Architecture",
   2020). Here both lose 0.2 nats without it in the mean of three seeds. Pre-norm loses with every seed. Post-norm loses

@@ -90,9 +90,9 @@ LAYERS = [
     ),
     mutant(
         "Transformer: scale of the embeddings forgotten on the way back",
-        "models/transformer.py",
-        "token_backward(dropout_backward(dx) * scale)",
-        "token_backward(dropout_backward(dx))",
+        "models/positions.py",
+        "return y, lambda dy: scale * dy",
+        "return y, lambda dy: dy",
         "Transformer",
     ),
     mutant(
