@@ -99,6 +99,7 @@ class Ablations(ArmsExperiment):
     """Runs of the character model, each with one thing changed."""
 
     about, presets, arms = ABOUT, PRESETS, ARMS
+    title = "The character model with one part changed"
 
     def compare(self, arms: Mapping[str, Arm]) -> list[Result]:
         """How much higher the loss ends without what helps, in nats per character, for the arms that were run."""
@@ -130,7 +131,7 @@ class Ablations(ArmsExperiment):
                     lines.append(arms[name].mean(label, "reference"))
                 elif name in arms:
                     lines += arms[name].lines(label)
-            panels.append(Panel(title, "training step", "validation loss, nats", lines))
+            panels.append(Panel(title, "training step", "validation loss, nats per character", lines))
         return panels
 
 

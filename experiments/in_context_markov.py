@@ -58,6 +58,7 @@ ABOUT = About(
 )
 ARMS = {"two_layers": 2, "one_layer": 1}
 STATES, BEGIN = "ab", 2
+TITLE = "Markov chains of two states, each learned from its context"
 STRATEGIES = {"unigram": unigram, "bigram": bigram}
 SHOWN = 24
 """Tokens of the example whose attention is drawn."""
@@ -229,8 +230,8 @@ class InContextMarkov(ComparedModels[Options, AttentionOnly, TokenBatch]):
             panel("what two layers attend to", "share of attention", heads),
         ]
         figures = [
-            save_figure(line_panels([panel("", "loss, nats per token", losses, levels=levels)]), path / "loss"),
-            save_figure(line_panels(stages), path / "stages"),
+            save_figure(line_panels([panel(TITLE, "loss, nats per token", losses, levels=levels)]), path / "loss"),
+            save_figure(line_panels(stages, title=TITLE), path / "stages"),
         ]
         if (path / "two_layers" / LAST).exists():
             figures.append(draw_attention(path, options, validation))

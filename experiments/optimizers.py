@@ -61,6 +61,7 @@ class Optimizers(ArmsExperiment):
     """Runs of the character model with every optimizer, each at several learning rates."""
 
     about, presets, arms, share_y = ABOUT, PRESETS, ARMS, True
+    title = "The character model with four optimizers"
 
     def compare(self, arms: Mapping[str, Arm]) -> list[Result]:
         """The best mean loss of each optimizer, and how far that of Adam is below that of gradient descent."""
@@ -82,7 +83,7 @@ class Optimizers(ArmsExperiment):
         for name, of_rates in by_optimizer(arms).items():
             by_step += best_of(of_rates).lines(LABELS[name])
             by_rate += mean_and_range(LABELS[name], rates(of_rates), finals(of_rates))
-        y_label = "validation loss, nats"
+        y_label = "validation loss, nats per character"
         return [
             Panel("each with its best learning rate", "training step", y_label, by_step),
             Panel("after the last step", "peak of the learning rate", y_label, by_rate, log_x=True),

@@ -143,11 +143,10 @@ class Scaling(Experiment[Options]):
         everything = line_panels(
             [
                 Panel("variance of the scores", "d_k", "variance", [*lines("variance"), *variances], True, True),
-                Panel(
-                    f"entropy of {n} weights", "d_k", "nats, mean over queries", entropy, log_x=True, levels=all_alike
-                ),
+                Panel(f"entropy of {n} weights", "d_k", "entropy, nats", entropy, log_x=True, levels=all_alike),
                 Panel("norm of the scores' gradient", "d_k", "median over queries", gradient, True, True),
-            ]
+            ],
+            title="Attention with scores that are divided by √d_k, and without",
         )
         falling = [
             *mean_and_range("mean over queries", sizes, measured["mean_gradient"][..., 1]),

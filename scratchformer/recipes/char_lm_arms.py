@@ -77,10 +77,12 @@ class ArmsExperiment(Experiment[ArmOptions]):
 
     Attributes:
         arms: all arms that can be chosen, by name.
+        title: of the figure.
         share_y: whether all panels of the figure have the same vertical axis.
     """
 
     arms: ClassVar[Mapping[str, ArmSettings]]
+    title: ClassVar[str]
     share_y: ClassVar[bool] = False
 
     def __init__(self, options: ArmOptions) -> None:
@@ -106,8 +108,8 @@ class ArmsExperiment(Experiment[ArmOptions]):
         options = read_run(path, "options", "runs", experiment=cls.about.name)["options"]
         arms = arms_of(read_measures(path / "measures.csv"))
         reference = reference_arms(cls.about.script, options, cls.presets["paper"])
-        panels, diverged = cls.panels(arms, reference), describe_diverged(arms)
-        figure = line_panels(panels, columns=min(2, len(panels)), share_y=cls.share_y, title=diverged)
+        panels, title = cls.panels(arms, reference), cls.title + describe_diverged(arms)
+        figure = line_panels(panels, columns=min(2, len(panels)), share_y=cls.share_y, title=title)
         return [save_figure(figure, path / Path(cls.about.picture).stem)]
 
     @classmethod
@@ -192,9 +194,9 @@ def print_table(arms: Mapping[str, Arm]) -> None:
 
 
 def describe_diverged(arms: Mapping[str, Arm]) -> str:
-    """Names the arms in which a run diverged, for the title of a figure; empty if there are none."""
+    """The end of a figure's title, which names the arms in which a run diverged; empty if there are none."""
     names = [arm.name for arm in arms.values() if not math.isfinite(arm.final)]
-    return f"diverged: {', '.join(names)}" if names else ""
+    return f"; diverged: {', '.join(names)}" if names else ""
 
 
 def _arguments(settings: ArmSettings) -> list[str]:

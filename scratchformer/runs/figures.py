@@ -93,6 +93,7 @@ def draw_losses(
     levels: Mapping[str, float],
     reference: ReferenceRun | None = None,
     *,
+    is_averaged: bool = False,
     unit: str,
     title: str,
 ) -> Path:
@@ -102,6 +103,7 @@ def draw_losses(
         folder: of the run.
         levels: losses to compare with, by name; horizontal lines.
         reference: a run to compare with.
+        is_averaged: whether averages of the weights were evaluated.
         unit: of the loss.
         title: of the figure.
 
@@ -111,7 +113,7 @@ def draw_losses(
     metrics = read_metrics(folder / "metrics.csv")
     grey = None if reference is None else (reference.name, np.array(reference.steps), np.array(reference.losses))
     curves = *metrics["training_loss"], *metrics["validation_loss"]
-    figure = loss_curve(*curves, levels, reference_run=grey, unit=unit, title=title)
+    figure = loss_curve(*curves, levels, reference_run=grey, is_averaged=is_averaged, unit=unit, title=title)
     return save_figure(figure, folder / "loss")
 
 

@@ -42,7 +42,7 @@ def test_a_run_ends_with_its_last_loss_and_a_window_filled_in(smoke_of: Callable
     assert result["metric"] == "validation_loss_nats"
     assert summary["question"].startswith("Does a BERT ")
     losses, norms = ((smoke.path / f"{name}.svg").read_text() for name in ("loss", "norms"))
-    for label in ("unigrams 3.25", "validation", "loss (nats per hidden character)"):
+    for label in ("unigrams 3.25", "validation (averaged weights)", "loss, nats per hidden character"):
         assert f">{label}<" in losses
     assert ">layer 1<" in norms
 

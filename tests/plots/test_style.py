@@ -95,7 +95,7 @@ NAMED: dict[str, tuple[int, Callable[[], Figure]]] = {
     ),
     "curves": (
         4,
-        lambda: loss_curve(X, X / 1, X, X / 1, {NAME: 2.0}, reference_run=(NAME, X, X / 1), unit=NAME, title=NAME),
+        lambda: loss_curve(X, X / 1, X, X / 1, {NAME: 2.0}, reference_run=(NAME, X, X / 2), unit=NAME, title=NAME),
     ),
     "lines": (
         6,

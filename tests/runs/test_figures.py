@@ -28,7 +28,7 @@ def test_every_figure_of_a_run_is_drawn_as_png_and_svg_and_again_the_same(run: P
     drawn = []
     for _ in range(2):
         paths = [
-            draw_losses(run, {"unigrams": 1.9}, other, unit="nats", title="A run of a$b$"),
+            draw_losses(run, {"unigrams": 1.9}, other, is_averaged=True, unit="nats", title="A run of a$b$"),
             draw_norms(run, title="A run"),
             *draw_attention(run, np.array([0, 1, 2, 1]), list("abcb"), title="A run"),
         ]
@@ -38,6 +38,7 @@ def test_every_figure_of_a_run_is_drawn_as_png_and_svg_and_again_the_same(run: P
         for file in files:
             file.unlink()
     assert drawn[0] == drawn[1]
+    assert b">validation (averaged weights)<" in drawn[0][1]
 
 
 def test_a_run_on_the_same_text_can_be_compared_with(run: Path, tmp_path: Path) -> None:
