@@ -233,7 +233,7 @@ class Grokking(ComparedModels[Options, AdditionTransformer, TokenBatch]):
             Panel("loss", "training step", "loss, nats per sum", lines("loss"), log_x=True, log_y=True),
         ]
 
-        title = f"a + b mod {options.modulus}, of which {options.share:.0%} are trained on"
+        title = f"a + b mod {options.modulus}, trained on {options.share:.0%} of all pairs"
         shares = [Line(ARMS[arm], *measured[name]) for arm in ARMS if (name := f"{arm}_top_five_share") in measured]
         models = {ARMS[arm]: load(file, make_model(options)) for arm in ARMS if (file := path / arm / LAST).exists()}
         models["before training"] = make_model(options)

@@ -215,7 +215,12 @@ def _plot_line(axes: Axes, line: Line, panel: Panel, looks: Mapping[str, Look]) 
         look = {"color": BEHIND, "zorder": 1, "linewidth": line.width + 1.2}
     else:
         look = looks[line.name] | {"linewidth": line.width, "markersize": 4.5}
-        look |= {"marker": None} if line.kind != "marked" else {}
+        look |= _marked(line, list(looks).index(line.name)) if line.kind == "marked" else {"marker": None}
     x, y = with_gaps(line.x, is_log=panel.log_x), with_gaps(line.y, is_log=panel.log_y)
     (drawn,) = axes.plot(x, y, label=line.name, **look)
     return drawn
+
+
+def _marked(line: Line, place: int) -> Look:
+    """Later names are wider and lie below, so that they stand out where an earlier one runs over them."""
+    return {"linewidth": line.width + 0.6 * place, "markersize": 4.5 + 1.2 * place, "zorder": 2.5 - 0.1 * place}

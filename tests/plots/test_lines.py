@@ -132,9 +132,11 @@ def test_the_legend_says_what_the_thin_lines_are() -> None:
     assert [line.kind for line in of_three] == ["bound", "bound", "marked"]
 
 
-def test_a_marked_line_shows_through_one_that_covers_it() -> None:
-    below, above = line_panels([panel(*(Line(name, X, X, "marked") for name in "ab"))]).axes[0].lines
-    assert above.get_linestyle() != below.get_linestyle() == "-"
+def test_of_marked_lines_that_coincide_both_are_seen() -> None:
+    above, below = line_panels([panel(*(Line(name, X, X, "marked") for name in "ab"))]).axes[0].lines
+    assert above.get_zorder() > below.get_zorder()
+    assert above.get_linewidth() < below.get_linewidth()
+    assert above.get_markersize() < below.get_markersize()
 
 
 def test_one_legend_serves_all_panels_where_one_has_every_name() -> None:
