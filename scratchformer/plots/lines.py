@@ -223,4 +223,4 @@ def _plot_line(axes: Axes, line: Line, panel: Panel, looks: Mapping[str, Look]) 
 
 def _marked(line: Line, place: int) -> Look:
     """Later names are wider and lie below, so that they stand out where an earlier one runs over them."""
-    return {"linewidth": line.width + 0.6 * place, "markersize": 4.5 + 1.2 * place, "zorder": 2.5 - 0.1 * place}
+    return {"linewidth": line.width + 0.45 * place, "markersize": 4.5 + 0.9 * place, "zorder": 2.5 - 0.1 * place}
