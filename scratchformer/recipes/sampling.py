@@ -14,7 +14,7 @@ from scratchformer.recipes.options import Count, Natural, NotNegative
 from scratchformer.runs.command_line import check_ranges, one_sentence_errors, parse
 from scratchformer.runs.folder import load_run
 from scratchformer.text import CharacterTokenizer
-from scratchformer.training import load, read_checkpoint, trained_checkpoint
+from scratchformer.training import load, load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,9 @@ def print_sample(arguments: Sequence[str], prog: str, description: str) -> None:
 def load_model(path: Path) -> tuple[GPT | Llama, CharacterTokenizer]:
     """The model and the tokenizer of a run, or of a checkpoint. Raises ValueError for those of another model."""
     model = load_run(path) if path.is_dir() else load(path)
-    run = read_checkpoint(trained_checkpoint(path)).description.get("run")
-    described = run.get("tokenizer") if isinstance(run, dict) else None
-    if not isinstance(model, GPT | Llama) or described is None:
+    tokenizer = load_tokenizer(path)
+    if not isinstance(model, GPT | Llama):
         raise ValueError(f"{path} is not of a character model")
-    match described:
-        case {"characters": str(characters)} if len(characters) == model.config.vocabulary_size:
-            return model, CharacterTokenizer(characters)
-    raise ValueError(f"{path} is damaged: its tokenizer is not one of {model.config.vocabulary_size} characters")
+    if (size := tokenizer.vocabulary_size) != model.config.vocabulary_size:
+        raise ValueError(f"{path} is damaged: its tokenizer has {size} characters, not {model.config.vocabulary_size}")
+    return model, tokenizer
