@@ -1,5 +1,6 @@
 """Whether both sides compute the same, before anything is timed."""
 
+import sys
 import tempfile
 from dataclasses import replace
 from functools import partial
@@ -33,3 +34,7 @@ def largest_difference(task: Task, threads: int) -> float:
     if not difference <= TOLERANCE:
         raise Failure(f"{task.name} is not the same on both sides: what they compute differs by {difference:.1e}")
     return difference
+
+
+if __name__ == "__main__":
+    sys.exit("agreement.py is no script; run python -m experiments.speed")

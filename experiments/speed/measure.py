@@ -3,6 +3,7 @@
 import math
 import platform
 import re
+import sys
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -109,3 +110,7 @@ def peak_flops(threads: int, size: int) -> float:
             np.matmul(a, b, out=y)
             seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds)
+
+
+if __name__ == "__main__":
+    sys.exit("measure.py is no script; run python -m experiments.speed")

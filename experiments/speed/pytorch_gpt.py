@@ -1,5 +1,7 @@
 """The GPT of `scratchformer.models` as one writes it in PyTorch, and its optimizer: what ours is compared with."""
 
+import sys
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -81,3 +83,7 @@ def make_optimizer(
         {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=is_fused or None)
+
+
+if __name__ == "__main__":
+    sys.exit("pytorch_gpt.py is no script; run python -m experiments.speed")

@@ -1,6 +1,7 @@
 """PyTorch's steps: training the same GPT, and the same attention alone."""
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,3 +85,7 @@ def pytorch_weights(tensors: Mapping[str, ndarray]) -> dict[str, ndarray]:
             converted[name] = tensor.T
     converted["head.weight"] = converted["token_embedding.weight"]
     return converted
+
+
+if __name__ == "__main__":
+    sys.exit("pytorch_steps.py is no script; run python -m experiments.speed")

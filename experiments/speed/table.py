@@ -1,5 +1,6 @@
 """The table of the benchmark: one row per task, from what all processes measured."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -119,3 +120,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     for first, *others in rows:
         line = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
         print("  ".join(line).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit("table.py is no script; run python -m experiments.speed")

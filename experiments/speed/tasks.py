@@ -1,5 +1,6 @@
 """What is timed: training steps of three GPTs, causal attention alone by length, and a Llama from files."""
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,3 +147,7 @@ MODELS = {
     "gpt2": training("gpt2", gpt(12, 12, 768, 64, 50257), batch=4, warmup=1, steps=4),
 }
 TINY = {name: training(name, gpt(1, 2, 16, 8, 65), batch=4, warmup=1, steps=3) for name in MODELS}
+
+
+if __name__ == "__main__":
+    sys.exit("tasks.py is no script; run python -m experiments.speed")

@@ -1,5 +1,6 @@
 """The steps of transformers with the same weights: prefill, decoding and training."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -54,3 +55,7 @@ def training_step(model: LlamaForCausalLM, settings: PretrainedSettings) -> Call
         return [(loss.item(),)]
 
     return step
+
+
+if __name__ == "__main__":
+    sys.exit("transformers_steps.py is no script; run python -m experiments.speed")

@@ -16,7 +16,7 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import fits_type
 from scratchformer.reading import shown
 from scratchformer.runs.files import read_json
-from scratchformer.runs.parser_output import plain_parser_output
+from scratchformer.runs.parser_output import flowed, plain_parser_output
 
 ConfigT = TypeVar("ConfigT")
 
@@ -176,7 +176,12 @@ def parse(
         default = replace(cast(Any, default), **{name: getattr(initial, name) for name in inherited})
     with plain_parser_output(prog):
         config, unknown = tyro.cli(
-            type(default), default=default, prog=prog, description=description, args=arguments, return_unknown_args=True
+            type(default),
+            default=default,
+            prog=prog,
+            description=flowed(description),
+            args=arguments,
+            return_unknown_args=True,
         )
     _refuse_unknown(unknown, default, prog)
     config = _with_expanded_places(config)

@@ -28,14 +28,22 @@ def plain_parser_output(prog: str) -> Iterator[None]:
         raise
 
 
+def flowed(description: str) -> str:
+    """A docstring with each paragraph, and each item of a list, in one line, for the parser to break."""
+    return re.sub(r"(?<=\S)\n(?![\n-]) *", " ", description)
+
+
 def plain_help(text: str) -> str:
-    """The help with long lines broken, and with `--out PATH` for `--out {None}|PATH`."""
+    """The help with long lines broken, `--out PATH` for `--out {None}|PATH`, and without defaults that are none."""
     text = re.sub(r"\{None\}\|(\S+)", rf"\1{' ' * len('{None}|')}", text)
+    text = re.sub(r"\s*\(default:\s*(None)?\)", "", text)
+    text = re.sub(r"\n{3,}", "\n\n", text)
     width = max(40, shutil.get_terminal_size().columns)
     lines = []
     for line in text.splitlines():
         is_long = len(line) > width and line[:1] not in BORDERS
-        lines += textwrap.wrap(line, width) if is_long else [line.rstrip()]
+        indent = "  " * line.startswith("- ")
+        lines += textwrap.wrap(line, width, subsequent_indent=indent) if is_long else [line.rstrip()]
     return "".join(f"{line}\n" for line in lines)
 
 

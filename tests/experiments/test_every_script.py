@@ -7,6 +7,8 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from experiments import EXPERIMENTS, Experiment, reverse
+from scratchformer.recipes import lesson
 from scratchformer.recipes.experiment import Experiment as Frame
 from scratchformer.runs import options_of, places_of
 from scratchformer.runs.command_line import option_name
@@ -126,13 +129,13 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def question_and_fields(name: str) -> tuple[str, list[str]]:
+def question_and_fields(name: str) -> tuple[str, dict[str, Any]]:
     """Of the lesson, which cannot be imported without running it, the question that its docstring asks."""
     if f"{name}.py" == LESSON:
         docstring = ast.get_docstring(ast.parse((FOLDER / LESSON).read_text(encoding="utf-8")))
-        return " ".join(docstring.partition("\n\n")[0].split()), ["preset", "out", "plot_only", "seed"]
+        return " ".join(docstring.partition("\n\n")[0].split()), vars(lesson.PRESETS["quick"])
     module = importlib.import_module(f"experiments.{name}")
-    return module.ABOUT.question, list(vars(module.PRESETS["quick"]))
+    return module.ABOUT.question, vars(module.PRESETS["quick"])
 
 
 @every_script
@@ -145,7 +148,7 @@ def test_the_help_asks_the_question_and_explains_every_option(experiment: Experi
     assert question in said
     for option in [option_name(field) for field in fields if field != "run"]:  # which is typed without a name
         assert re.search(f"{option}[ ,]", said), option
-    assert said.count("(default: ") == len(fields)
+    assert said.count("(default: ") == sum(value not in (None, ()) for value in fields.values())
     assert EXPLAINED[experiment.name] in said
 
 
@@ -323,3 +326,15 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_another_seed_to_oth
     for file in whole:
         if file.endswith(("metrics.csv", "best.safetensors")):
             assert other[file] != whole[file]
+
+
+def test_a_module_that_is_no_script_says_so() -> None:
+    modules = [path for path in FOLDER.glob("*/*.py") if path.name not in ("__init__.py", "__main__.py")]
+    assert len(modules) > 10
+    for path in modules:
+        *_, last = ast.parse(path.read_text(encoding="utf-8")).body
+        assert ast.unparse(last).startswith("if __name__ == '__main__'"), path
+    command = [sys.executable, FOLDER / "weights" / "measure.py"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "measure.py is no script; run python -m experiments.weights\n"

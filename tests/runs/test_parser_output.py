@@ -49,3 +49,24 @@ def test_help_is_plain_and_no_wider_than_the_terminal(
     assert "{None}" not in printed
     assert "--out PATH " in printed
     assert "\x1b" not in printed
+    assert "default: 1" in printed
+    assert "None" not in printed
+
+
+def test_paragraphs_and_items_of_a_list_flow_in_the_help(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((40, 20)))
+    description = "One sentence that\nis broken\n\nSecond:\n\n- an item that goes on and is\n  broken as well\n- last"
+    with pytest.raises(SystemExit, match="0"):
+        parse({"a": Options()}, prog="run.py", description=description, arguments=["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("One sentence that is broken")
+    assert lines[start + 1 : start + 7] == [
+        "",
+        "Second:",
+        "",
+        "- an item that goes on and is broken as",
+        "  well",
+        "- last",
+    ]
