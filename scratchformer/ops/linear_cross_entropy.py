@@ -43,8 +43,9 @@ def linear_cross_entropy(
 
     Returns:
         the loss, a NumPy scalar of x's dtype (0 when no target counts), and `backward(dloss=1.0)` giving
-        `(dx, dweight, dbias)`, as `linear` gives them for dz = dloss (softmax(z) - q) / number of counted targets;
-        `dbias` is None without a bias.
+        `(dx, dweight, dbias)`; `dbias` is None without a bias:
+        dz = dloss (softmax(z) - q) / number of counted targets,
+        dx = dz W^T, dW = sum over the batch of x^T dz, db = sum over the batch of dz.
 
     Raises:
         TypeError: an argument that is not floating, or of another dtype than `x`; targets that are not integers.
