@@ -45,11 +45,11 @@ def steps_of(task: Task, side: Side, threads: int, weights: Path | None = None) 
 
             return transformers_pretrained(settings, threads)
         return our_pretrained(settings, task, threads)
-    if side == "pytorch":
+    if side != "ours":
         from experiments.speed.pytorch_steps import pytorch_attention, pytorch_training
 
         if isinstance(settings, TrainingSettings):
-            return pytorch_training(settings, task, threads, weights)
+            return pytorch_training(settings, task, threads, weights, is_compiled=side == "compiled")
         return pytorch_attention(settings, threads)
     if isinstance(settings, TrainingSettings):
         return our_training(settings, task, threads, weights)

@@ -26,7 +26,9 @@ from experiments.speed.tasks import AttentionSettings, Task, TrainingSettings
 
 
 @contextmanager
-def pytorch_training(settings: TrainingSettings, task: Task, threads: int, weights: Path | None) -> Iterator[Step]:
+def pytorch_training(
+    settings: TrainingSettings, task: Task, threads: int, weights: Path | None, *, is_compiled: bool = False
+) -> Iterator[Step]:
     """Steps as a user of PyTorch writes them; from our weights in a file, or from newly initialised ones."""
     prepare(threads)
     model = GPT(settings.model)
@@ -34,11 +36,12 @@ def pytorch_training(settings: TrainingSettings, task: Task, threads: int, weigh
         converted = pytorch_weights(load_file(weights))
         model.load_state_dict({name: torch.from_numpy(weight) for name, weight in converted.items()})
     optimizer = make_optimizer(model, learning_rate=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    loss_of = torch.compile(model.loss) if is_compiled else model.loss
     batches = [(torch.tensor(batch.ids), torch.tensor(batch.targets)) for batch in make_batches(settings, task)]
 
     def step(index: int) -> Results:
         optimizer.zero_grad()
-        loss = model.loss(*batches[index])
+        loss = loss_of(*batches[index])
         loss.backward()
         # Clipping returns a norm that is only good to 1e-4 where tables are large: a check takes it in float64.
         checked = () if weights is None else model.parameters()

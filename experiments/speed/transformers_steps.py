@@ -40,9 +40,7 @@ def forward_step(model: LlamaForCausalLM, settings: PretrainedSettings) -> Calla
 
 
 def training_step(model: LlamaForCausalLM, settings: PretrainedSettings) -> Callable[[int], Results]:
-    optimizer = make_optimizer(
-        model, learning_rate=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY, is_fused=True
-    )
+    optimizer = make_optimizer(model, learning_rate=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
 
     def step(index: int) -> Results:
         tokens = torch.from_numpy(make_ids(settings, index))

@@ -131,7 +131,7 @@ def test_a_gpt_may_differ_from_gpt_2_and_be_trained_by_another_optimizer(tmp_pat
 
 def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
     (tmp_path / "ode.txt").write_text("Freude, schöner Götterfunken, Tochter aus Elysium\n" * 40, encoding="utf-8")
-    result = run("char_lm.py", *TINY, "--text", "ode.txt", cwd=tmp_path)
+    result = run("char_lm.py", *TINY, "--text", "ode.txt", "--no-figures", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     config = json.loads((tmp_path / "runs" / "char_lm-001" / "config.json").read_text(encoding="utf-8"))
     assert "ö" in config["tokenizer"]["characters"]
@@ -139,7 +139,7 @@ def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
 
 
 def test_a_llama_is_trained_sampled_and_no_larger_than_the_gpt(tmp_path: Path) -> None:
-    result = run("char_lm.py", *TINY, "--model", "llama", "--out", "run", cwd=tmp_path)
+    result = run("char_lm.py", *TINY, "--model", "llama", "--no-figures", "--out", "run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     model = load(tmp_path / "run")
     assert type(model).__name__ == "Llama"

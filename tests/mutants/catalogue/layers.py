@@ -35,15 +35,15 @@ LAYERS = [
     mutant(
         "layer: gradient overwritten",
         "layers/linear.py",
-        "self.weight.grad += dweight",
-        "self.weight.grad[...] = dweight",
+        "linear_backward(dy)\n            self.weight.grad += dweight",
+        "linear_backward(dy)\n            self.weight.grad[...] = dweight",
         "Linear",
     ),
     mutant(
         "tied head: gradient of the embedding overwritten",
         "layers/linear.py",
-        "self.table.grad += dweight.T",
-        "self.table.grad[...] = dweight.T",
+        "linear_backward(dy)\n            self.table.grad += dweight.T",
+        "linear_backward(dy)\n            self.table.grad[...] = dweight.T",
         "TiedLinear",
     ),
     mutant(
