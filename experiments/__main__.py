@@ -7,6 +7,8 @@ Ctrl-C or SIGTERM stops the current experiment, which saves. `--resume OUT` goes
 that have ended.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import os
 import shlex
 import shutil

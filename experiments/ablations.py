@@ -25,6 +25,8 @@ seed 0, and takes a minute on two cores. `paper` has everything with three seeds
 takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -14,6 +14,8 @@ Expected: at most 1.90 on that text; at most 1.62 on the embedded corpus, where 
 preset `quick` takes one to two minutes on two cores, `paper` is the same, `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from scratchformer.recipes.character_model import PRESETS, CharacterModel, CharacterModelOptions
 from scratchformer.recipes.experiment import run_experiment
 from scratchformer.recipes.options import is_as

@@ -9,6 +9,8 @@ The curves are the validation loss at each evaluation, and the measures.csv of t
 figures show them.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import math
 import re
 import shutil

@@ -15,6 +15,8 @@ of the test near 10,000.
 `quick` takes less than two minutes on two cores, `paper` about forty, `smoke` a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import math
 from dataclasses import dataclass
 from functools import partial

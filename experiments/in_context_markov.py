@@ -18,6 +18,8 @@ of the optimum. That of one layer stays at least 0.03 above it. `quick` takes a 
 times the steps at a third of the learning rate, and takes four minutes. `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import math
 from dataclasses import dataclass, replace
 from functools import partial

@@ -8,6 +8,8 @@ nats per hidden character: at most 2.4 with `paper`, and 2.6 with `quick`, which
 to four minutes on two cores, `quick` half of that, `smoke` a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated

@@ -14,6 +14,8 @@ preset `quick` has momentum at 0.1 and Adam at 0.003 with one seed, and takes a 
 everything with three seeds, and takes half an hour. `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -3,6 +3,8 @@
 For example `sample.py runs/char_lm-001 --prompt "The statement" --tokens 300`.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from collections.abc import Sequence
 
 from scratchformer.recipes.sampling import print_sample

@@ -24,6 +24,8 @@ from 256 to 1,024 is within 10 % of theory. The preset `quick` is all of it and 
 same, `smoke` takes two.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields, replace

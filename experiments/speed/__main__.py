@@ -24,6 +24,8 @@ length.
 The preset `quick` takes about twenty minutes, `paper` is the same, and `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import json
 import signal
 import tempfile

@@ -84,6 +84,8 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str, commands: Colle
     nowhere = open(os.devnull, "w")  # noqa: SIM115 open until the program ends
     sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere  # None where a shell closed them
     replace_what_cannot_be_shown()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `scratchformer.program` left it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main(sys.argv[1:])
         sys.stdout.flush()
