@@ -42,7 +42,7 @@ class ComparedCharacterModel(CharacterModel):
 
     def reference(self) -> ReferenceRun | None:
         is_comparable = self.corpus.name == "pydoc" and is_published(self.options)
-        return reference_run(__file__, self.options.preset) if is_comparable else None
+        return reference_run(__file__, self.options.preset, self.corpus.sha256) if is_comparable else None
 
 
 def is_published(options: CharacterModelOptions) -> bool:

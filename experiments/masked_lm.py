@@ -127,7 +127,8 @@ class MaskedModel(TrainingExperiment[Options, BERT, TokenBatch]):
         self.training = Training(trainer, lambda step: [masked(step)], held_out)
         self.introduction = f"{self.corpus.name}: {len(self.corpus.text):,} characters, {num_characters} distinct"
         self.depends_on["corpus"] = {"sha256": self.corpus.sha256}
-        reference = reference_run(__file__, options.preset) if self.corpus.name == "pydoc" else None
+        is_embedded = self.corpus.name == "pydoc"
+        reference = reference_run(__file__, options.preset, self.corpus.sha256) if is_embedded else None
         levels = {"unigrams": ngram_entropy(training, validation, num_characters, 1)}
         self.notes |= asdict(TextFigures(f"A BERT of the characters of {self.corpus.name}", levels, reference))
 

@@ -1,3 +1,5 @@
+import scratchformer.program
+
 import importlib
 import os
 import signal
@@ -7,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import scratchformer.program
 from tests.documents import ROOT
 
 

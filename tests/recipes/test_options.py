@@ -43,7 +43,7 @@ def test_the_help_explains_the_options_of_all_too(capsys: pytest.CaptureFixture[
         "--steps INT Training steps. (default: 10)",
     ):
         assert said in shown
-    assert shown.count("(default: ") == len(fields(Config))
+    assert shown.count("(default: ") == len([field for field in fields(Config) if field.default is not None])
 
 
 def test_another_preset_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,3 +96,13 @@ def test_the_validation_loss_of_the_reference_is_a_run_to_compare_with(tmp_path:
     assert reference_run(str(tmp_path / "sort.py"), "paper") == shown
     assert reference_run(str(tmp_path / "sort.py"), "smoke") is None
     assert reference_run(str(tmp_path / "add.py"), "paper") is None
+
+
+def test_a_reference_of_another_text_is_not_compared_with(tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "char_lm.csv").write_text("step,measure,value\n5,validation_loss,2.0\n")
+    (tmp_path / "reference" / "texts.json").write_text('{"char_lm": "abc"}')
+    script = str(tmp_path / "char_lm.py")
+    assert reference_run(script, "paper", "abd") is None
+    assert reference_run(script, "paper", "abc") == reference_run(script, "paper")
+    assert reference_run(script, "paper").losses == [2.0]
