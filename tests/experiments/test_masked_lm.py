@@ -88,7 +88,7 @@ def test_on_the_embedded_text_the_reference_run_is_drawn_behind(
     smoke_of: Callable[[str], SmokeRun], ode: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = ReferenceRun("an earlier run", [10, 20], [3.0, 2.5])
-    monkeypatch.setattr(masked_lm, "reference_run", lambda *given: {(masked_lm.__file__, "smoke"): shown}[given])
+    monkeypatch.setattr(masked_lm, "reference_run", lambda *given: {(masked_lm.__file__, "smoke"): shown}[given[:2]])
     found = [MaskedModel(replace(TINY, text=text)).notes["reference_run"] for text in (None, ode)]
     assert found == [vars(shown), None]
     shutil.copytree(smoke_of("masked_lm").path, tmp_path / "copy")
