@@ -1,9 +1,13 @@
 import ast
 import traceback
+from dataclasses import dataclass
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.derivations.formulas.names import Names, names_of
+from scratchformer.derivations.formulas.nodes import FormulaError
+from scratchformer.derivations.formulas.page_formulas import Formulas, Member
 from scratchformer.derivations.reader.checking import CheckResult, recording
-from scratchformer.derivations.reader.pages import Page
+from scratchformer.derivations.reader.pages import Fence, Page
 
 Outcome = list[CheckResult] | str
 """The results of a page's checks; for a page that does not run, the error."""
@@ -13,6 +17,19 @@ class PageError(Exception):
     """Code of a page that does not run; the message names the page and the line."""
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a page's code and formulas gave.
+
+    Args:
+        results: of its checks and of its formulas, in order.
+        members: of its formulas; empty for a page whose table of conventions has no column "in code".
+    """
+
+    results: list[CheckResult]
+    members: list[Member]
+
+
 @checked_arguments
 def run_page(page: Page) -> list[CheckResult]:
     """Runs the Python of a page, fence by fence, in one namespace; returns the results of its checks in order.
@@ -20,9 +37,26 @@ def run_page(page: Page) -> list[CheckResult]:
     If code raises an error after a check has failed, the failed check is taken for the cause: the results so far are
     returned. Any other error raises PageError.
     """
+    return run_with_formulas(page).results
+
+
+@checked_arguments
+def run_with_formulas(page: Page) -> Run:
+    """Runs a page as `run_page` does, and also returns the members of its formulas.
+
+    Formulas are evaluated with the values that names have after the Python that follows them. Raises PageError for a
+    formula that cannot be evaluated, unless the page says so, or code has failed before.
+    """
     namespace: dict[str, object] = {"__name__": page.name}
+    names = _names_of(page)
+    formulas = None if names is None else Formulas(page.text, names)
+    waiting: list[Fence] = []
+    members: list[Member] = []
+
     with recording(str(page.path)) as results:
         for fence in page.fences:
+            if fence.language == "math":
+                waiting.append(fence)
             if fence.language != "python":
                 continue
             try:
@@ -36,11 +70,45 @@ def run_page(page: Page) -> list[CheckResult]:
                 raise PageError(
                     f"{page.name}.md, line {_line_of(error, page)}: {type(error).__name__}: {error}"
                 ) from error
-    return results
+            if formulas is not None:
+                for formula in waiting:
+                    members += _evaluate(page, formulas, formula, namespace, results)
+            waiting = []
+        if formulas is not None:
+            for formula in waiting:
+                members += _evaluate(page, formulas, formula, namespace, results)
+    return Run(results, members)
+
+
+def _names_of(page: Page) -> Names | None:
+    try:
+        return names_of(page.text)
+    except FormulaError as error:
+        raise PageError(f"{page.name}.md, table of conventions: {error}") from error
+
+
+def _evaluate(
+    page: Page, formulas: Formulas, fence: Fence, namespace: dict[str, object], results: list[CheckResult]
+) -> list[Member]:
+    """Evaluates the formulas of a fence, and adds their results."""
+    members = formulas.evaluate(fence.code, fence.line, namespace)
+    for member in members:
+        if member.error is not None:
+            results.append(CheckResult(_short(member), "formula", member.error, member.is_right, member.line))
+        elif not member.is_marked and all(result.is_right for result in results):
+            raise PageError(f"{page.name}.md, line {member.line}: cannot evaluate {member.latex}: {member.reason}")
+    return members
+
+
+def _short(member: Member) -> str:
+    """The left-hand side without the marks of LaTeX."""
+    return member.left.replace(r"\mathrm{d}", "d").replace("\\", "").replace("{", "").replace("}", "")
 
 
 def lines_of(page: Page, result: CheckResult) -> range:
     """The lines of the check's fence that assign the checked variable; the line of the check if there are none."""
+    if result.claim == "formula":
+        return range(result.line, result.line + 1)
     fence = next(fence for fence in reversed(page.fences) if fence.line <= result.line)
     assigned = [
         statement

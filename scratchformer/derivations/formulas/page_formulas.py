@@ -1,0 +1,137 @@
+"""Evaluates every member of a fence and compares it with the left-hand side."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from scratchformer.derivations.formulas.equations import Equation, equations
+from scratchformer.derivations.formulas.evaluation import Evaluator
+from scratchformer.derivations.formulas.matrices import is_matrix_formula, matrix_value
+from scratchformer.derivations.formulas.names import Bindings, Names
+from scratchformer.derivations.formulas.nodes import FormulaError, Node
+from scratchformer.derivations.formulas.parsing import parse
+from scratchformer.derivations.formulas.tensors import joined
+
+LIMIT = 1e-9
+SMALLEST_SIZE = 1e-3
+"""A size below which an error is not relative: members that are 0 on paper are rounding errors."""
+MARK = re.compile(r"<!-- not evaluated: (?P<start>.+?) because (?P<reason>.+?) -->", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One right-hand side of an equation.
+
+    Args:
+        left, latex: the left-hand side, and the member, as written.
+        line: of the member in the page.
+        parsed: its node; None if it is not evaluated.
+        error: relative to the left-hand side; None if it is not evaluated.
+        reason: why it is not evaluated, or cannot be.
+        is_marked: whether the page says that it is not evaluated.
+    """
+
+    left: str
+    latex: str
+    line: int
+    parsed: Node | None = None
+    error: float | None = None
+    reason: str = ""
+    is_marked: bool = False
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the member equals the left-hand side."""
+        return self.error is not None and self.error <= LIMIT
+
+
+class Formulas:
+    """The formulas of a page, which are evaluated fence by fence.
+
+    Args:
+        text: of the page.
+        names: that its table binds.
+    """
+
+    def __init__(self, text: str, names: Names) -> None:
+        self.lines, self.names = text.split("\n"), names
+        self.forward: dict[str, tuple[Node, Node]] = {}
+
+    def evaluate(self, code: str, line: int, namespace: Mapping[str, object]) -> list[Member]:
+        """The members of a fence, with the values that names have after the code that follows it."""
+        marks = self._marks(line)
+        evaluator = Evaluator(Bindings(self.names, namespace), self.forward)
+        found: list[Member] = []
+        for equation in equations(code, line):
+            mark = next((mark for mark in marks if equation.members[0].startswith(mark)), None)
+            if mark is not None:
+                left, *rest = zip(equation.members, equation.lines, strict=True)
+                found += [
+                    Member(left[0], latex, at, reason=marks[mark], is_marked=True) for latex, at in (rest or [left])
+                ]
+            else:
+                found += self._members(equation, evaluator)
+        return found
+
+    def _marks(self, line: int) -> dict[str, str]:
+        """What the comments right above a fence say: where equations begin that are not evaluated, and why."""
+        last = line - 2
+        while last > 0 and self.lines[last - 1].strip():
+            last -= 1
+        return {found["start"]: found["reason"] for found in MARK.finditer("\n".join(self.lines[last : line - 2]))}
+
+    def _members(self, equation: Equation, evaluator: Evaluator) -> list[Member]:
+        left, *latexes = equation.members
+        if not latexes:
+            return [Member(left, left, equation.lines[0], reason="it has no equals sign")]
+        try:
+            nodes = [parse(member) for member in equation.members]
+            is_matrix = is_matrix_formula(evaluator.bindings, nodes)
+            if self._is_forward(equation.lines[0]) and nodes[0][0] == "symbol" and not is_matrix:
+                self.forward[nodes[0][1]] = (nodes[0], nodes[1])
+            with np.errstate(all="ignore"):
+                if is_matrix:
+                    values = [matrix_value(evaluator.bindings, node) for node in nodes]
+                    errors = [relative_error(value, values[0]) for value in values[1:]]
+                else:
+                    errors = _index_errors(evaluator, nodes)
+        except FormulaError as error:
+            return [
+                Member(left, latex, line, reason=str(error))
+                for latex, line in zip(latexes, equation.lines[1:], strict=True)
+            ]
+        return [
+            Member(left, latex, line, node, error)
+            for latex, line, node, error in zip(latexes, equation.lines[1:], nodes[1:], errors, strict=True)
+        ]
+
+    def _is_forward(self, line: int) -> bool:
+        headings = [text for text in self.lines[:line] if text.startswith("## ")]
+        return bool(headings) and headings[-1] == "## Forward"
+
+
+def _index_errors(evaluator: Evaluator, nodes: list[Node]) -> list[float]:
+    values = [evaluator.value(node) for node in nodes]
+    free = {name for name in values[0].names if not name.startswith("@")}
+    for value in values[1:]:
+        more = {name for name in value.names if not name.startswith("@")} - free
+        if more:
+            raise FormulaError(f"{', '.join(sorted(more))} is free on the right and not on the left")
+    names = joined(*values)
+    return [relative_error(value.along(names), values[0].along(names)) for value in values[1:]]
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """max |found - expected| / max |expected|; infinite where only one of them is, and for NaN."""
+    try:
+        found, expected = np.broadcast_arrays(found, expected)
+    except ValueError:
+        return float("inf")
+    different = ~(found == expected)
+    if not different.any():
+        return 0.0
+    error = np.abs(found[different] - expected[different]).max()
+    size = np.abs(expected[np.isfinite(expected)]).max(initial=SMALLEST_SIZE)
+    return float(error / size) if np.isfinite(error) else float("inf")
