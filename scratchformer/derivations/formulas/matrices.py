@@ -25,8 +25,8 @@ def matrix_value(bindings: Bindings, node: Node) -> np.ndarray:
     if kind == "symbol":
         array = bindings.array(parts[0])
         axes = min(map(len, bindings.subscripts(parts[0])))
-        if axes > 2:
-            raise FormulaError(f"{parts[0]} has {axes} subscripts and is no matrix")
+        if axes > 2 or axes > array.ndim:
+            raise FormulaError(f"{parts[0]} has {axes} subscripts and {array.ndim} axes, and is no matrix")
         return array.reshape(array.shape[: array.ndim - axes] + (1,) * (2 - axes) + array.shape[array.ndim - axes :])
     if kind == "negative":
         return -matrix_value(bindings, parts[0])

@@ -14,8 +14,7 @@ SILENT = re.compile(r"(?<!\\)\\[,;! ]|\\(?:left|right|big|Big)(?![a-zA-Z])")
 FUNCTIONS = ("exp", "log", "tanh", "sin", "cos")
 WORDS = ("erf", "diag")
 GREEK = frozenset(
-    ("alpha", "beta", "gamma", "delta", "epsilon", "eta", "theta", "kappa", "lambda")
-    + ("mu", "nu", "xi", "rho", "sigma", "tau", "phi", "psi", "omega")
+    "alpha beta gamma delta epsilon eta theta kappa lambda mu nu xi rho sigma tau phi psi omega".split()  # noqa: SIM905
 )
 RELATIONS = {r"\le": "<=", r"\ge": ">=", "=": "==", "<": "<", ">": ">", r"\ne": "!="}
 ENDS = {None, "+", "-", ")", "]", "}", ",", "&", "\\\\", r"\end", *RELATIONS}

@@ -28,6 +28,8 @@ def partial_derivative(evaluator: "Evaluator", above: Node, below: Node, held: N
     inside = {symbol[1] for symbol in symbols_of(right)}
     if held is not None and held[1] not in inside:
         raise FormulaError(f"{held[1]} is held, but the formula of {above[1]} does not have it")
+    if held is not None and held[1] == below[1]:
+        raise FormulaError(f"{held[1]} is held, but it is what moves")
     is_direct = below[1] in inside
     if not is_direct and not depends(evaluator, above[1], below[1]):
         raise FormulaError(f"{above[1]} does not depend on {below[1]}")

@@ -80,6 +80,11 @@ def test_a_wrong_formula_is_wrong_at_its_line() -> None:
         (r"C_{ik} = \oint A_{ij}", r"cannot read '\\oint'"),
         (r"C_{ik} = \sum_{j=1}^{4} A_{ij} B_{jk}", "the sum over j leaves its range from 1 to 3"),
         (r"J_{ij} = \frac{\partial C_{ij}}{\partial x_j}", "C has no formula in the forward pass"),
+        (
+            r"x_j = x_j, \qquad J_{ij} = \left.\frac{\partial x_i}{\partial x_j}\right|_x",
+            "x is held, but it is what moves",
+        ),
+        (r"x_j = x_j, \qquad J_{ij} = \left.\frac{\partial x_i}{\partial x_j}\right|_A", "A is held, but the formula"),
         (r"C_{ik}", "it has no equals sign"),
     ],
 )
