@@ -32,8 +32,8 @@ class DecodingOptions:
     """A GGUF file or a folder of Hugging Face's layout; or smollm2, which is downloaded when it is not here."""
     weights: Weights = "wide"
     """How weights lie in memory: wide is float32, file is as the file has them. Fewer bits take less memory and more
-    time. SmolLM2 takes 518 MiB wide, for 37 tokens a second on one core; in bfloat16 278 for 30, in int8 152 for 15, as
-    in its file 100 for 8. Its perplexity of 15.27 grows by 0.01 in bfloat16 and by 0.03 in int8."""
+    time. SmolLM2 takes 519 MiB wide, for 38 tokens a second on two cores; in bfloat16 279 for 27, in int8 154 for 19,
+    as in its file 101 for 10. Its perplexity of 15.27 grows by 0.01 in bfloat16 and by 0.03 in int8."""
     temperature: Annotated[Annotated[float, Range(at_least=0, below=math.inf)] | None, Number] = None
     """Below 1 prefers likely tokens; 0 always takes the likeliest."""
     top_k: Annotated[Annotated[int, Range(at_least=0)] | None, Number] = None

@@ -2,6 +2,7 @@
 
 import difflib
 from pathlib import Path
+from typing import cast
 
 from scratchformer.commands.standard_streams import say
 from scratchformer.models import BERT, BERTConfig
@@ -41,10 +42,8 @@ def check_decoder(path: Path) -> None:
 
 def load_decoder(path: Path, weights: Weights = "wide") -> DecoderOnly:
     """The language model in a file or folder. Raises ValueError for an encoder, and as `load` does."""
-    model = load(path, weights=weights)
-    if not isinstance(model, DecoderOnly):
-        raise ValueError(f"{path} holds an encoder, {type(model).__name__}, which continues no text; see `embed`")
-    return model
+    check_decoder(path)
+    return cast(DecoderOnly, load(path, weights=weights))
 
 
 def load_encoder(path: Path) -> BERT:

@@ -11,7 +11,9 @@ import numpy as np
 from scratchformer.ops.rows import row_products
 
 FEW_ROWS = 4
+"""Products of more rows spend more time on multiplying than on reading, and are left whole."""
 BLOCK_BYTES = 2**18
+"""Of the long matrix: a quarter or half of the cache that a core has to itself."""
 
 
 def cached_row_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:

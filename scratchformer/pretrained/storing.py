@@ -40,9 +40,8 @@ def store(opened: Opened, model: DecoderOnly, weights: str) -> None:
             )
             _replace(model, name.split(".")[:-1], owner, matrix)
         else:
-            parameter.value, parameter.grad = np.zeros(
-                (2, *parameter.value.shape), np.float32
-            )  # out of the packed vector
+            # new arrays, so that nothing holds the packed vector any more
+            parameter.value, parameter.grad = np.zeros((2, *parameter.value.shape), np.float32)
             _read(opened, pieces, parameter.value)
     for packed in ("values", "grads", "num_decayed"):
         delattr(model, packed)
@@ -61,10 +60,10 @@ def _rounded(opened: Opened, pieces: list[Piece], shape: tuple[int, ...], is_tab
     try:
         return narrowed(wide if is_table else wide.T, weights)
     except ValueError as error:
-        tensor, reason = opened.tensors[pieces[0].name], str(error).partition(": rows ")[2]
+        tensor = opened.tensors[pieces[0].name]
         raise ValueError(
             f"load: weights is {weights!r}, expected another form for {tensor.path}: its tensor {shown(tensor.name)} "
-            f"{reason}"
+            f"does not fit: {error}"
         ) from None
 
 

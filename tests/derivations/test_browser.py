@@ -13,7 +13,15 @@ from tests.derivations.browser import PROGRAM, Tab, open_tab
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium or Chrome, such as apt-get install chromium")
 PAGES = pages()
 PHONE, DESK = 390, 1280
-each_document = pytest.mark.parametrize("name", ["index", *(page.name for page in PAGES)])
+QUICK = ("index", "attention", "blockwise_attention", "gradient_checking")
+"""Documents with all that the others have: a table of pages, maps, long formulas, plots. The others are long tests."""
+each_document = pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
+        for name in ("index", *(page.name for page in PAGES))
+    ],
+)
 
 # Elements whose own text is drawn, with the contrast of its colour to what is behind it (WCAG 2.1, "contrast ratio").
 FAINT = """

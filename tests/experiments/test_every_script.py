@@ -259,7 +259,7 @@ def test_a_run_folder_holds_everything(name: str, smoke_of: Callable[[str], Smok
     assert all(result["target"] is None for result in summary["results"])
 
 
-@every_training
+@all_of_which_few_are_quick("sort", "reverse", "grokking", "char_lm")
 def test_figures_are_drawn_anew_from_the_folder_alone(
     name: str, smoke_of: Callable[[str], SmokeRun], tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ import sys
 import tracemalloc
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,26 +33,39 @@ ADDRESS_SPACE = 2**28
 def judge(path: Path) -> str:
     """Opens a file and reads its tensors. Returns what became of it; raises AssertionError when that is not right."""
     may_take = MOST_MEMORY + (30 * path.stat().st_size if path.suffix != ".gguf" else 0)
+    try:
+        with memory_below(may_take, path):
+            if path.suffix == ".json" and not path.name.endswith(".index.json"):
+                content = read_json(path)
+                assert content == json.loads(path.read_bytes())
+                return "read"
+            file = open_weights(path)
+            values = {name: tensor.read(np.float64) for name, tensor in file.tensors.items() if tensor.is_readable}
+    except ValueError as error:
+        assert_is_a_sentence(error, path.parent.name)
+        return "refused"
+    _compare(file, values)
+    return "read"
+
+
+@contextmanager
+def memory_below(most: int, path: Path) -> Iterator[None]:
+    """Asserts that what runs within it allocates fewer bytes, also where it fails."""
     tracemalloc.start()
     try:
-        if path.suffix == ".json" and not path.name.endswith(".index.json"):
-            content = read_json(path)
-            assert content == json.loads(path.read_bytes())
-            return "read"
-        file = open_weights(path)
-        values = {name: tensor.read(np.float64) for name, tensor in file.tensors.items() if tensor.is_readable}
-    except ValueError as error:
-        message = str(error)
-        assert path.parent.name in message, message
-        assert message.isprintable(), message
-        assert len(message) < 600, message
-        return "refused"
+        yield
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < may_take, f"{path} took {peak:,} bytes"
-    _compare(file, values)
-    return "read"
+        assert peak < most, f"{path} took {peak:,} bytes"
+
+
+def assert_is_a_sentence(error: ValueError, name: str) -> None:
+    """Asserts that the message names this, and can be printed in a few lines."""
+    message = str(error)
+    assert name in message, message
+    assert message.isprintable(), message
+    assert len(message) < 600, message
 
 
 def _compare(file: TensorFile, values: dict[str, np.ndarray]) -> None:

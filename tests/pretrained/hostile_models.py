@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tracemalloc
 from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.numpy import load_file
 from scratchformer.pretrained import load, save
 from scratchformer.pretrained.saving import stored_tensors
 from tests.pretrained.files import safetensors
+from tests.pretrained.hostile import assert_is_a_sentence, memory_below
 from tests.pretrained.small_models import (
     BY_NAME,
     CONFIGS,
@@ -136,19 +136,12 @@ def _fits_gguf(value: Any) -> bool:
 
 def judge(path: Path) -> str:
     """Loads a model. Returns what became of it; raises AssertionError when that is not right."""
-    tracemalloc.start()
     try:
-        model = load(path)
+        with memory_below(MOST_MEMORY, path):
+            model = load(path)
     except ValueError as error:
-        message = str(error)
-        assert str(path) in message, message
-        assert message.isprintable(), message
-        assert len(message) < 700, message
+        assert_is_a_sentence(error, str(path))
         return "refused"
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < MOST_MEMORY, f"{path} took {peak:,} bytes"
     _check(model, path)
     return "loaded"
 

@@ -6,7 +6,7 @@ from tests.pretrained.hostile_models import campaign
 
 
 def test_a_slice_of_the_campaign_of_hostile_models(tmp_path: Path) -> None:
-    outcomes = campaign(range(40), tmp_path)
+    outcomes = campaign(range(20), tmp_path)
     assert set(outcomes) == {"loaded", "refused", "saved and loaded", "saved and refused"}
 
 

@@ -1,5 +1,7 @@
 """Models whose matrices stay in fewer bits compute what wide models with the rounded weights compute."""
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from scratchformer.generation import generate, greedy
 from scratchformer.models import LlamaConfig
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.optim import AdamW
-from scratchformer.pretrained import load, save
+from scratchformer.pretrained import load, save, stored_matrix
 from scratchformer.pretrained.quantized import narrow_q8_0
 from scratchformer.pretrained.saving import stored_tensors
 from scratchformer.pretrained.stored_layers import StoredEmbedding, StoredLinear
@@ -81,6 +83,34 @@ def assert_same_outputs(small: Model, wide: Model) -> None:
     assert_close(small(ids)[0], wide(ids)[0], 1e-5)
     answers = [list(generate(model, ids, 5, context_length=16, choose=greedy)) for model in (small, wide)]
     np.testing.assert_array_equal(*answers)
+
+
+@given(seed=seeds, t=st.integers(1, 6), weights=st.sampled_from(["bfloat16", "int8"]), num_cores=st.integers(1, 3))
+def test_tiles_that_threads_share_give_the_same_bits(seed: int, t: int, weights: str, num_cores: int):
+    generator = np.random.default_rng(seed)
+    x, rows = (generator.standard_normal((n, 64), dtype=np.float32) for n in (t, 50))
+    matrix = narrowed(rows, weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_matrix, "TILE_VALUES", 64 * 8)
+        patch.setattr(stored_matrix, "_num_cores", lambda: 1)
+        alone = matrix.product(x)
+        patch.setattr(stored_matrix, "_num_cores", lambda: num_cores)
+        np.testing.assert_array_equal(matrix.product(x), alone)
+    assert_close(alone, x @ matrix.take(np.arange(50)).T, 1e-6)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_process_has_threads_of_its_own():
+    matrix = narrowed(np.ones((64, 4096), np.float32), "int8")
+    x = np.ones((1, 4096), np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_matrix, "_num_cores", lambda: 2)
+        expected = matrix.product(x)
+        if not (child := os.fork()):
+            signal.alarm(20)  # ends a child that waits for threads that it has not
+            os._exit(int(not np.array_equal(matrix.product(x), expected)))
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "gpt2"])
@@ -156,7 +186,7 @@ def test_rows_that_are_not_whole_blocks_are_refused(tmp_path: Path):
     folder = save(model_of(replace(CONFIG, d_hidden=48), np.random.default_rng(0)), tmp_path / "model")
     with pytest.raises(
         ValueError,
-        match=r"^load: weights is 'int8', .* tensor '.*down_proj.*' has 48 columns, expected a multiple of 32$",
+        match=r"^load: weights is 'int8', .*down_proj.* does not fit: .* has 48 columns, expected a multiple of 32$",
     ):
         load(folder, weights="int8")
 

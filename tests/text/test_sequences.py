@@ -1,4 +1,3 @@
-import time
 from dataclasses import fields
 
 import numpy as np
@@ -60,13 +59,20 @@ def test_every_document_lies_in_the_first_row_that_had_room_right_after_what_cam
         assert row == min(other for other in range(len(used)) if used[other] + len(sequence) <= context_length)
 
 
-def test_packing_takes_time_in_proportion_to_the_documents() -> None:
-    seconds = []
-    for count in (4_000, 100_000):
-        start = time.process_time()
-        _first_fit([1] * count, 1)
-        seconds.append(time.process_time() - start)
-    assert seconds[1] < 80 * seconds[0], "a search through all rows takes about 200 times as long"
+class Counted(int):
+    """A length that counts how often the room of a row is compared with it."""
+
+    comparisons = 0
+
+    def __le__(self, room: int) -> bool:  # what `room >= length` calls
+        Counted.comparisons += 1
+        return int(self) <= room
+
+
+def test_a_row_with_room_is_found_in_logarithmic_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counted, "comparisons", 0)
+    _first_fit([Counted(1)] * 4096, 1)
+    assert Counted.comparisons == 4096 * 12  # the levels of the tree; looking through all rows takes 8 million
 
 
 def test_a_later_document_fills_a_gap_in_an_earlier_row() -> None:
