@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LINE_GOES_ON = re.compile(r"\s*(&\s*)?(=|\+|-)")
+SIGN = re.compile(r"=|<|>|\\(?:le|ge)(?![a-z])")
+LINE_GOES_ON = re.compile(rf"\s*(&\s*)?({SIGN.pattern}|\+|-)")
 LABEL = re.compile(r"\\text\{[^}]*:\s*\}")
 
 
@@ -13,11 +14,13 @@ class Equation:
     """One equation of a fence.
 
     Args:
-        members: the LaTeX between the equals signs; the first is the left-hand side.
+        members: the LaTeX between the signs; the first is the left-hand side.
+        relations: the sign before each member but the first.
         lines: of the page, one for each member: where it begins.
     """
 
     members: tuple[str, ...]
+    relations: tuple[str, ...]
     lines: tuple[int, ...]
 
 
@@ -26,9 +29,9 @@ def equations(code: str, first_line: int) -> Iterator[Equation]:
     code = LABEL.sub(lambda found: " " * len(found[0]), code)
     code = re.sub(r"\\(begin|end)\{aligned\}", lambda found: " " * len(found[0]), code)
     for start, end in _pieces(code):
-        cuts = [place for place in _at_top(code, start, end) if code[place] == "="]
-        begins = [start, *(cut + 1 for cut in cuts)]
-        ends = [*cuts, end]
+        cuts = [(place, sign[0]) for place in _at_top(code, start, end) if (sign := SIGN.match(code, place))]
+        begins = [start, *(place + len(sign) for place, sign in cuts)]
+        ends = [*(place for place, _ in cuts), end]
         members = [code[a:b].replace("\\\\", " ") for a, b in zip(begins, ends, strict=True)]
         lines = []
         for place, member in zip(begins, members, strict=True):
@@ -38,7 +41,7 @@ def equations(code: str, first_line: int) -> Iterator[Equation]:
         if r"\begin{cases}" in code[start:end]:
             cleaned = tuple(" ".join(code[a:b].split()).rstrip(", ") for a, b in zip(begins, ends, strict=True))
         if cleaned != ("",):
-            yield Equation(cleaned, tuple(lines))
+            yield Equation(cleaned, tuple(sign for _, sign in cuts), tuple(lines))
 
 
 def _pieces(code: str) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.special import erf
 
-from scratchformer.derivations.formulas.names import Bindings
+from scratchformer.derivations.formulas.applications import applied
+from scratchformer.derivations.formulas.names import Bindings, leading
 from scratchformer.derivations.formulas.nodes import FormulaError, Node
 from scratchformer.derivations.formulas.partials import partial_derivative
 from scratchformer.derivations.formulas.tensors import Tensor, combine
@@ -26,6 +27,8 @@ CALLS = {
     "sin": np.sin,
     "cos": np.cos,
     "sqrt": np.sqrt,
+    "floor": np.floor,
+    "abs": np.abs,
     "erf": erf,
 }
 COMPARISONS = {
@@ -43,8 +46,8 @@ class Evaluator:
 
     Args:
         bindings: values of names.
-        forward: by name, the left-hand side and the right-hand side of each formula of the forward pass.
-        moved: values that replace those of the page, to difference a formula.
+        forward: by code, the left-hand side and the right-hand side of each formula of the forward pass.
+        moved: by code, values that replace those of the page, to difference a formula.
     """
 
     def __init__(
@@ -54,6 +57,14 @@ class Evaluator:
         moved: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.bindings, self.forward, self.moved = bindings, forward, moved or {}
+
+    def with_moved(self, code: str, array: np.ndarray) -> "Evaluator":
+        """An evaluator in which one more array has another value."""
+        return Evaluator(self.bindings, self.forward, {**self.moved, code: array})
+
+    def array(self, code: str, name: str) -> np.ndarray:
+        """The array that a piece of code stands for, moved or not."""
+        return self.moved[code] if code in self.moved else self.bindings.array(code, name)
 
     def value(self, node: Node) -> Tensor:
         """The tensor of a node. Raises FormulaError for what has no value."""
@@ -68,6 +79,8 @@ class Evaluator:
             return combine(ARITHMETIC[kind], *map(self.value, parts))
         if kind == "call" and parts[0] in CALLS:
             return combine(CALLS[parts[0]], self.value(parts[1]))
+        if kind == "apply":
+            return applied(self, node)
         if kind == "sum":
             return self.sum(*parts)
         if kind == "maximum":
@@ -78,41 +91,74 @@ class Evaluator:
             return self.cases(*parts)
         raise FormulaError(f"{kind} has a meaning between matrices only")
 
+    def named(self, name: str, subscripts: tuple[Node, ...]) -> tuple[str, tuple[Node, ...]]:
+        """A symbol whose subscript is a part of its name, as in `d_k` and `beta_1`, has no subscript."""
+        known = self.bindings.names
+        if len(subscripts) == 1:
+            kind, part, *_ = subscripts[0]
+            word = f"{name}_{part:g}" if kind == "number" else f"{name}_{part}" if kind == "symbol" else ""
+            if word in known.symbols and part not in known.letters:
+                return word, ()
+        return name, subscripts
+
     def symbol(self, name: str, subscripts: tuple[Node, ...]) -> Tensor:
         if name == "delta" and len(subscripts) == 2:
             return combine(lambda a, b: (a == b).astype(float), *map(self.value, subscripts))
         if not subscripts and name in self.bindings.names.letters:
             return Tensor(self.bindings.values(name).astype(float), (name,))
-        if len(subscripts) == 1 and self._is_one_name(name, subscripts[0]):
-            name, subscripts = f"{name}_{subscripts[0][1]}", ()
-        array = self.moved[name] if name in self.moved else self.bindings.array(name)
-        if all(part[0] == "symbol" and not part[2] and part[1] in self.bindings.names.letters for part in subscripts):
+        name, subscripts = self.named(name, subscripts)
+        code, axes = self.bindings.way(name, len(subscripts))
+        return self.indexed(name, Tensor(self.array(code, name)), subscripts, axes)
+
+    def indexed(self, name: str, tensor: Tensor, subscripts: tuple[Node, ...], axes: str) -> Tensor:
+        """The last axes of a tensor with subscripts, which may be computed, as those of `E_{t_n j}` are.
+
+        Args:
+            name: for errors.
+            tensor: its axes without names are the last ones.
+            subscripts: of its last axes.
+            axes: the indices that these axes have in the table.
+        """
+        array, known = tensor.array, tensor.names
+        before = array.ndim - len(subscripts) - len(known)
+        if before < 0:
+            raise FormulaError(f"{name} has {array.ndim} axes and {len(subscripts)} subscripts")
+        names = known + leading(before)
+        if all(self._is_plain(subscript, axis) for subscript, axis in zip(subscripts, axes, strict=True)):
             letters = tuple(part[1] for part in subscripts)
             if len(set(letters)) < len(letters):
                 raise FormulaError(f"{name} has one subscript twice")
-            return self.bindings.bind(name, array, letters)
-        return self.picked(name, array, subscripts)
+            bound = self.bindings.bind(name, array, letters)
+            return Tensor(bound.array, names + letters)
+        places = [
+            self.bindings.places(name, axis, self._number(name, subscript, axis))
+            for subscript, axis in zip(subscripts, axes, strict=True)
+        ]
+        for axis, size in zip(axes, array.shape[array.ndim - len(axes) :], strict=True):
+            if len(self.bindings.values(axis)) != size:
+                raise FormulaError(f"{name} has {size} places where {axis} runs through its range")
+        picked = combine(lambda *numbers: np.broadcast_arrays(*numbers)[0], *places).names
+        numbers = [place.along(picked) for place in places]
+        free = tuple(letter for letter in picked if letter not in names)
+        if len(free) < len(picked):
+            raise FormulaError(f"{name} has a subscript that depends on axes which are left out")
+        return Tensor(array[(..., *numbers)], names + picked)
 
-    def _is_one_name(self, name: str, subscript: Node) -> bool:
-        """Whether the table has the subscript as a part of the name, as in `d_k`, and not as an index."""
-        known = self.bindings.names
-        return (
-            subscript[0] == "symbol" and subscript[1] not in known.letters and f"{name}_{subscript[1]}" in known.symbols
+    def _is_plain(self, subscript: Node, axis: str) -> bool:
+        """Whether a subscript is an index that runs along its axis as the table's index does."""
+        if subscript[0] != "symbol" or subscript[2] or subscript[1] not in self.bindings.names.letters:
+            return False
+        letter = subscript[1]
+        return len(self.bindings.values(letter)) == len(self.bindings.values(axis)) or not self.bindings.are_alike(
+            letter, axis
         )
 
-    def picked(self, name: str, array: np.ndarray, subscripts: tuple[Node, ...]) -> Tensor:
-        """An element for each value of subscripts that are computed, such as those of `E_{t_n j}`."""
-        ways = [way for way in self.bindings.subscripts(name) if len(way) == len(subscripts)]
-        if not ways or array.ndim != len(subscripts):
-            raise FormulaError(f"{name} has {len(subscripts)} subscripts for {array.ndim} axes")
-        starts = [self.bindings.values(letter)[0] for letter in ways[0]]
-        places = [
-            combine(np.subtract, self.value(s), Tensor(np.array(b))) for s, b in zip(subscripts, starts, strict=True)
-        ]
-        for place, size in zip(places, array.shape, strict=True):
-            if place.array.min() < 0 or place.array.max() >= size:
-                raise FormulaError(f"a subscript of {name} leaves its axis of size {size}")
-        return combine(lambda *indices: array[tuple(index.astype(int) for index in indices)], *places)
+    def _number(self, name: str, subscript: Node, axis: str) -> Tensor:
+        if subscript[0] == "symbol" and not subscript[2] and subscript[1] in self.bindings.names.letters:
+            letter = subscript[1]
+            if not self.bindings.are_alike(letter, axis):
+                raise FormulaError(f"{name} has the index {letter} in the place of {axis}")
+        return self.value(subscript)
 
     def whole(self, body: Tensor, letter: str) -> Tensor:
         """The body with an axis for the letter, even where it does not depend on it."""
@@ -122,21 +168,24 @@ class Evaluator:
     def sum(self, letter: str, bounds: tuple[Node, Node] | None, body: Node) -> Tensor:
         terms = self.whole(self.value(body), letter)
         if bounds is not None:
-            size = len(self.bindings.values(letter))
+            values = self.bindings.values(letter)
             lower, upper = (self.value(bound) for bound in bounds)
-            if upper.array.max() > size or lower.array.min() < 1:
-                raise FormulaError(f"the sum over {letter} leaves its range from 1 to {size}")
-            numbers = Tensor(np.arange(1, size + 1), (letter,))
-            within = combine(lambda a, b, c: ((b <= a) & (a <= c)).astype(float), numbers, lower, upper)
-            terms = combine(np.multiply, terms, within)
+            if upper.array.max() > values[-1] or lower.array.min() < values[0]:
+                raise FormulaError(f"the sum over {letter} leaves its range from {values[0]} to {values[-1]}")
+            within = combine(lambda a, b, c: (b <= a) & (a <= c), Tensor(values, (letter,)), lower, upper)
+            terms = combine(lambda a, b: np.where(b, a, 0), terms, within)
         return terms.reduced(letter, np.sum)
 
     def cases(self, branches: tuple[tuple[Node, Node | None], ...]) -> Tensor:
         result = self.value(branches[-1][0])
         for value, condition in reversed(branches[:-1]):
             assert condition is not None
-            relation, first, second, is_for_all = condition
-            holds = combine(COMPARISONS[relation], self.value(first), self.value(second))
+            *comparisons, is_for_all = condition
+            tests = [
+                combine(COMPARISONS[relation], self.value(first), self.value(second))
+                for relation, first, second in comparisons
+            ]
+            holds = combine(lambda *every: np.logical_and.reduce(np.broadcast_arrays(*every)), *tests)
             if is_for_all:
                 free = set(self.value(value).names) | set(result.names)
                 for letter in [name for name in holds.names if not name.startswith("@") and name not in free]:

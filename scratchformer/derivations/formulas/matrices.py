@@ -4,17 +4,18 @@ import numpy as np
 
 from scratchformer.derivations.formulas.evaluation import ARITHMETIC, CALLS
 from scratchformer.derivations.formulas.names import Bindings
-from scratchformer.derivations.formulas.nodes import FormulaError, Node, symbols_of
+from scratchformer.derivations.formulas.nodes import FormulaError, Node, has_kind, symbols_of
+
+INDEXED = ("sum", "maximum", "partial", "cases", "apply")
 
 
 def is_matrix_formula(bindings: Bindings, nodes: list[Node]) -> bool:
-    """Whether no symbol has a subscript, and at least one could have one."""
+    """Whether no symbol has a subscript and no index runs, and at least one symbol could have a subscript."""
     symbols = [symbol for node in nodes for symbol in symbols_of(node)]
-    return not any(symbol[2] for symbol in symbols) and any(
-        min(map(len, bindings.names.symbols[symbol[1]][1])) > 0
-        for symbol in symbols
-        if symbol[1] in bindings.names.symbols
-    )
+    if any(symbol[2] for symbol in symbols) or any(has_kind(node, INDEXED) for node in nodes):
+        return False
+    known = bindings.names.symbols
+    return any(min(known[symbol[1]]) > 0 for symbol in symbols if symbol[1] in known)
 
 
 def matrix_value(bindings: Bindings, node: Node) -> np.ndarray:
@@ -23,8 +24,8 @@ def matrix_value(bindings: Bindings, node: Node) -> np.ndarray:
     if kind == "number":
         return np.full((1, 1), parts[0])
     if kind == "symbol":
-        array = bindings.array(parts[0])
-        axes = min(map(len, bindings.subscripts(parts[0])))
+        axes = min(bindings.ways(parts[0]))
+        array = bindings.array(bindings.way(parts[0], axes)[0], parts[0])
         if axes > 2 or axes > array.ndim:
             raise FormulaError(f"{parts[0]} has {axes} subscripts and {array.ndim} axes, and is no matrix")
         return array.reshape(array.shape[: array.ndim - axes] + (1,) * (2 - axes) + array.shape[array.ndim - axes :])

@@ -5,10 +5,11 @@
 ("call", function, a)                  ("larger" | "smaller", a, b)
 ("sum", letter, bounds or None, body)  ("maximum", letter, body)
 ("transpose", a)                       ("partial", y, x, held symbol or None)
-("cases", ((value, condition), ...))   a condition is (relation, a, b, whether for all letters), or None at the end
+("apply", name, (subscript, ...), (argument, ...), (subscript of the result, ...))
+("cases", ((value, condition), ...))   a condition is ((relation, a, b), ..., whether for all letters), or None at the end
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 Node = tuple[Any, ...]
@@ -25,3 +26,10 @@ def symbols_of(node: Any) -> Iterator[Node]:
             yield node
         for part in node:
             yield from symbols_of(part)
+
+
+def has_kind(node: Any, kinds: Collection[str]) -> bool:
+    """Whether a node, or one in it, is of one of these kinds."""
+    if not isinstance(node, tuple):
+        return False
+    return (bool(node) and node[0] in kinds) or any(has_kind(part, kinds) for part in node)

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchformer.derivations.formulas.equations import Equation, equations
-from scratchformer.derivations.formulas.evaluation import Evaluator
+from scratchformer.derivations.formulas.evaluation import COMPARISONS, Evaluator
 from scratchformer.derivations.formulas.matrices import is_matrix_formula, matrix_value
 from scratchformer.derivations.formulas.names import Bindings, Names
 from scratchformer.derivations.formulas.nodes import FormulaError, Node
-from scratchformer.derivations.formulas.parsing import parse
+from scratchformer.derivations.formulas.parsing import RELATIONS, parse
+from scratchformer.derivations.formulas.partials import code_of
 from scratchformer.derivations.formulas.tensors import joined
 
 LIMIT = 1e-9
 SMALLEST_SIZE = 1e-3
 """A size below which an error is not relative: members that are 0 on paper are rounding errors."""
+HERE = re.compile(r"<!-- in code: (?P<pairs>.+?) -->", re.DOTALL)
 MARK = re.compile(r"<!-- not evaluated: (?P<start>.+?) because (?P<reason>.+?) -->", re.DOTALL)
 
 
@@ -61,8 +63,11 @@ class Formulas:
 
     def evaluate(self, code: str, line: int, namespace: Mapping[str, object]) -> list[Member]:
         """The members of a fence, with the values that names have after the code that follows it."""
-        marks = self._marks(line)
-        evaluator = Evaluator(Bindings(self.names, namespace), self.forward)
+        comments = self._comments(line)
+        marks = {found["start"]: found["reason"] for found in MARK.finditer(comments)}
+        pairs = [pair.strip().split(" is ") for found in HERE.finditer(comments) for pair in found["pairs"].split(";")]
+        names = self.names.with_others((symbol, code) for symbol, code in pairs)
+        evaluator = Evaluator(Bindings(names, namespace), self.forward)
         found: list[Member] = []
         for equation in equations(code, line):
             mark = next((mark for mark in marks if equation.members[0].startswith(mark)), None)
@@ -75,28 +80,28 @@ class Formulas:
                 found += self._members(equation, evaluator)
         return found
 
-    def _marks(self, line: int) -> dict[str, str]:
-        """What the comments right above a fence say: where equations begin that are not evaluated, and why."""
+    def _comments(self, line: int) -> str:
+        """What stands right above a fence: which equations are not evaluated, and which names have other code."""
         last = line - 2
         while last > 0 and self.lines[last - 1].strip():
             last -= 1
-        return {found["start"]: found["reason"] for found in MARK.finditer("\n".join(self.lines[last : line - 2]))}
+        return "\n".join(self.lines[last : line - 2])
 
     def _members(self, equation: Equation, evaluator: Evaluator) -> list[Member]:
         left, *latexes = equation.members
         if not latexes:
             return [Member(left, left, equation.lines[0], reason="it has no equals sign")]
         try:
-            nodes = [parse(member) for member in equation.members]
+            nodes = [parse(member, evaluator.bindings.names.functions) for member in equation.members]
             is_matrix = is_matrix_formula(evaluator.bindings, nodes)
             if self._is_forward(equation.lines[0]) and nodes[0][0] == "symbol" and not is_matrix:
-                self.forward[nodes[0][1]] = (nodes[0], nodes[1])
+                self.forward[code_of(evaluator, nodes[0])] = (nodes[0], nodes[1])
             with np.errstate(all="ignore"):
-                if is_matrix:
-                    values = [matrix_value(evaluator.bindings, node) for node in nodes]
-                    errors = [relative_error(value, values[0]) for value in values[1:]]
-                else:
-                    errors = _index_errors(evaluator, nodes)
+                values = _matrices(evaluator, nodes) if is_matrix else _tensors(evaluator, nodes)
+            errors = [
+                relative_error(value, values[0]) if sign == "=" else _failure(sign, before, value)
+                for sign, before, value in zip(equation.relations, values, values[1:], strict=False)
+            ]
         except FormulaError as error:
             return [
                 Member(left, latex, line, reason=str(error))
@@ -112,7 +117,12 @@ class Formulas:
         return bool(headings) and headings[-1] == "## Forward"
 
 
-def _index_errors(evaluator: Evaluator, nodes: list[Node]) -> list[float]:
+def _matrices(evaluator: Evaluator, nodes: list[Node]) -> list[np.ndarray]:
+    return [matrix_value(evaluator.bindings, node) for node in nodes]
+
+
+def _tensors(evaluator: Evaluator, nodes: list[Node]) -> list[np.ndarray]:
+    """The values of members along the same axes."""
     values = [evaluator.value(node) for node in nodes]
     free = {name for name in values[0].names if not name.startswith("@")}
     for value in values[1:]:
@@ -120,7 +130,12 @@ def _index_errors(evaluator: Evaluator, nodes: list[Node]) -> list[float]:
         if more:
             raise FormulaError(f"{', '.join(sorted(more))} is free on the right and not on the left")
     names = joined(*values)
-    return [relative_error(value.along(names), values[0].along(names)) for value in values[1:]]
+    return [value.along(names) for value in values]
+
+
+def _failure(sign: str, first: np.ndarray, second: np.ndarray) -> float:
+    """0 if an inequality holds everywhere, otherwise infinity."""
+    return 0.0 if COMPARISONS[RELATIONS[sign]](first, second).all() else float("inf")
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:

@@ -1,28 +1,31 @@
 r"""Parses the subset of LaTeX that pages are written in.
 
-The subset: numbers, letters with subscripts, \mathrm names, + - / \cdot, products by juxtaposition, powers, \frac,
-\sqrt, brackets, the functions in FUNCTIONS, \sum and \max over a letter, partial derivatives with or without what is
-held, \top, and cases whose conditions are comparisons.
+The subset: numbers; letters, Greek letters and \mathrm names, with accents, primes and subscripts, which may be computed
+(h_{r, H + j}); an index as a superscript in brackets (x^{(n)}_k); + - / \cdot, products by juxtaposition, powers, \frac,
+\sqrt, brackets, |...|, \lfloor; the functions in FUNCTIONS and those of the page's table; \sum over letters, between
+bounds or under a condition; \max over a letter or of two values; partial derivatives with or without what is held;
+\top; and cases whose conditions are comparisons. A sum extends over the product that follows it.
 """
 
 import re
+from collections.abc import Collection
 
 from scratchformer.derivations.formulas.nodes import FormulaError, Node
 
 TOKEN = re.compile(r"\\text\{[^}]*\}|\\[a-zA-Z]+|\\\\|\d+(?:\.\d+)?|\S")
-SILENT = re.compile(r"(?<!\\)\\[,;! ]|\\(?:left|right|big|Big)(?![a-zA-Z])")
+SILENT = re.compile(r"(?<!\\)\\[,;:! ]|\\(?:left|right|big|Big)(?![a-zA-Z])")
 FUNCTIONS = ("exp", "log", "tanh", "sin", "cos")
 WORDS = ("erf", "diag")
 GREEK = frozenset(
     "alpha beta gamma delta epsilon eta theta kappa lambda mu nu xi rho sigma tau phi psi omega".split()  # noqa: SIM905
 )
 RELATIONS = {r"\le": "<=", r"\ge": ">=", "=": "==", "<": "<", ">": ">", r"\ne": "!="}
-ENDS = {None, "+", "-", ")", "]", "}", ",", "&", "\\\\", r"\end", *RELATIONS}
+ENDS = {None, "+", "-", ")", "]", "}", ",", ":", "&", "\\\\", r"\end", r"\rfloor", r"\in", *RELATIONS}
 
 
-def parse(text: str) -> Node:
-    """The node of one member. Raises FormulaError for anything outside the subset."""
-    parser = _Parser(text)
+def parse(text: str, functions: Collection[str] = ()) -> Node:
+    """The node of one member, with the names of functions. Raises FormulaError for anything outside the subset."""
+    parser = _Parser(text, functions)
     node = parser.sum()
     if parser.peek() is not None:
         raise FormulaError(f"cannot read {parser.peek()!r}")
@@ -30,7 +33,9 @@ def parse(text: str) -> Node:
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, functions: Collection[str]) -> None:
+        self.functions = functions
+        self.is_within_bars = False
         text = re.sub(r"\\left\s*\.", " ", text)
         text = re.sub(r"\\right\s*\|", r" \\held ", text)
         self.tokens = TOKEN.findall(SILENT.sub(" ", text))
@@ -71,7 +76,11 @@ class _Parser:
 
     def product(self) -> Node:
         node = self.factor()
-        while self.peek() not in ENDS and self.peek() != "|" and not (self.peek() or "").startswith(r"\text{"):
+        while (
+            self.peek() not in ENDS
+            and not (self.peek() == "|" and self.is_within_bars)
+            and not (self.peek() or "").startswith(r"\text{")
+        ):
             if self.take("/"):
                 node = ("divide", node, self.factor())
             else:
@@ -107,7 +116,13 @@ class _Parser:
         if re.fullmatch(r"\d+(\.\d+)?", token):
             return ("number", float(self.next()))
         if token in ("(", "["):
-            return self.bracketed()
+            return self.with_subscripts(self.bracketed())
+        if self.take("|"):
+            return self.between_bars()
+        if self.take(r"\lfloor"):
+            node = self.sum()
+            self.expect(r"\rfloor")
+            return ("call", "floor", node)
         if token == "{":
             return self.group()
         if self.take(r"\infty"):
@@ -130,13 +145,20 @@ class _Parser:
             return ("call", self.next()[1:], self.argument())
         return self.symbol()
 
+    def between_bars(self) -> Node:
+        self.is_within_bars, outside = True, self.is_within_bars
+        node = self.sum()
+        self.is_within_bars = outside
+        self.expect("|")
+        return ("call", "abs", node)
+
     def argument(self) -> Node:
         return self.bracketed() if self.peek() == "(" else self.factor()
 
     def fraction(self) -> Node:
         if not self.take("{", r"\partial"):
             return ("divide", self.group(), self.group())
-        above = self.symbol()
+        above = None if self.peek() == "}" else self.factor()
         self.expect("}", "{", r"\partial")
         below = self.symbol()
         self.expect("}")
@@ -144,26 +166,60 @@ class _Parser:
         if self.take(r"\held"):
             self.expect("_")
             held = self.group() if self.peek() == "{" else self.symbol()
-        return ("partial", above, below, held)
+        return ("partial", above or self.factor(), below, held)
 
     def summation(self) -> Node:
+        """Over several letters, as over one after the other; a condition keeps some of the terms."""
+        letters, bounds, conditions = self.index()
+        body = self.product()
+        if conditions:
+            body = ("cases", ((body, (*conditions, False)), (("number", 0.0), None)))
+        for letter in reversed(letters):
+            body = ("sum", letter, bounds, body)
+        return body
+
+    def index(self) -> tuple[list[str], tuple[Node, Node] | None, list[Node]]:
+        """What stands below a sum or a maximum: letters, bounds, conditions."""
         self.expect("_")
-        bounds = None
-        if self.take("{"):
-            letter = self.next()
-            if self.take("="):
-                lower = self.sum()
-                self.expect("}", "^")
-                bounds = (lower, self.group() if self.peek() == "{" else self.atom())
-            else:
-                self.expect("}")
-        else:
-            letter = self.next()
-        return ("sum", letter, bounds, self.product())
+        if not self.take("{"):
+            return [self.letter()], None, []
+        letters = [self.letter()]
+        while self.take(","):
+            letters.append(self.letter())
+        if self.take("="):
+            lower = self.sum()
+            self.expect("}", "^")
+            return letters, (lower, self.group() if self.peek() == "{" else self.atom()), []
+        conditions: list[Node] = []
+        if self.take(r"\in"):
+            name, subscripts = self.symbol()[1:]
+            inside = ("symbol", name, (*subscripts, ("symbol", letters[-1], ())))
+            conditions = [("!=", inside, ("number", 0.0))]
+        elif self.take(":"):
+            conditions = self.comparisons()
+        self.expect("}")
+        return letters, None, conditions
+
+    def comparisons(self) -> list[Node]:
+        """A chain such as a < b <= c, as comparisons of neighbours."""
+        found: list[Node] = []
+        first = self.sum()
+        while self.peek() in RELATIONS:
+            relation = RELATIONS[self.next()]
+            second = self.sum()
+            found.append((relation, first, second))
+            first = second
+        if not found:
+            raise FormulaError(f"{self.peek()!r} is no comparison")
+        return found
 
     def maximum(self, kind: str) -> Node:
-        if kind == "larger" and self.take("_"):
-            return ("maximum", self.next(), self.factor())
+        if kind == "larger" and self.peek() == "_":
+            (letter,), _, conditions = self.index()
+            body = self.factor()
+            if conditions:
+                body = ("cases", ((body, (*conditions, False)), (("number", float("-inf")), None)))
+            return ("maximum", letter, body)
         self.expect("(")
         first = self.sum()
         self.expect(",")
@@ -179,11 +235,8 @@ class _Parser:
             word = self.next().removeprefix(r"\text{").strip("} ") if (self.peek() or "").startswith(r"\text") else "if"
             if word == "otherwise":
                 branches.append((value, None))
-            elif word in ("if", "if all"):
-                first, relation = self.sum(), self.next()
-                if relation not in RELATIONS:
-                    raise FormulaError(f"{relation!r} is no comparison")
-                branches.append((value, (RELATIONS[relation], first, self.sum(), word == "if all")))
+            elif word in ("if", "for", "if all"):
+                branches.append((value, (*self.comparisons(), word == "if all")))
             else:
                 raise FormulaError(f"cannot read the condition {word!r}")
             self.take("\\\\")
@@ -200,29 +253,71 @@ class _Parser:
             name += word
         else:
             name += self.letter()
-        subscripts: tuple[Node, ...] = ()
-        while self.peek() == "_" or (self.peek() == "^" and self.peek(1) == "{" and self.peek(2) == r"\mathrm"):
-            if self.take("^"):
-                self.expect("{", r"\mathrm")
+        while self.take("'"):
+            name += "'"
+        name, subscripts = self.subscripts(name)
+        return self.application(name, subscripts)
+
+    def application(self, name: str, subscripts: tuple[Node, ...]) -> Node:
+        """A function of the page with its arguments, or a symbol."""
+        numbered = f"{name}_{subscripts[0][1]:g}" if len(subscripts) == 1 and subscripts[0][0] == "number" else ""
+        if self.peek() != "(" or not (name in self.functions or numbered in self.functions):
+            return ("symbol", name, subscripts)
+        if numbered in self.functions:
+            name, subscripts = numbered, ()
+        self.expect("(")
+        arguments = [self.sum()]
+        while self.take(","):
+            arguments.append(self.sum())
+        self.expect(")")
+        _, after = self.subscripts("")
+        return ("apply", name, subscripts, tuple(arguments), after)
+
+    def with_subscripts(self, node: Node) -> Node:
+        """A symbol in brackets with the subscripts behind them, as in (dW_query)_{ij}."""
+        if self.peek() != "_" or node[0] != "symbol" or node[2]:
+            return node
+        return ("symbol", *self.subscripts(node[1]))
+
+    def subscripts(self, name: str) -> tuple[str, tuple[Node, ...]]:
+        """A name with the words below and above it, and its subscripts; an index above it is its first subscript."""
+        found: tuple[Node, ...] = ()
+        while True:
+            if self.take("^", "{", r"\mathrm"):
                 name += "_" + self.word()
                 self.expect("}")
-                continue
-            self.expect("_")
-            if not self.take("{"):
-                subscripts += (self.atom(),)
-            elif self.take(r"\mathrm"):
+            elif self.peek() == "^" and self.peek(1) == "{" and self.peek(2) == "(":
+                self.take("^", "{", "(")
+                index = self.sum()
+                self.expect(")", "}")
+                if index[0] == "number":
+                    name += f"^({index[1]:g})"
+                else:
+                    found += (index,)
+            elif self.take("_", "{", r"\mathrm"):
                 name += "_" + self.word()
                 self.expect("}")
+            elif self.take("_", "{"):
+                found += self.subscript_group()
+            elif self.take("_"):
+                found += (self.atom(),)
             else:
-                while not self.take("}"):
-                    self.take(",")
-                    start = self.place
-                    plain = self.atom()
-                    if self.peek() in ("+", "-"):
-                        self.place = start
-                        plain = self.sum()
-                    subscripts += (plain,)
-        return ("symbol", name, subscripts)
+                return name, found
+
+    def subscript_group(self) -> tuple[Node, ...]:
+        """Subscripts between commas; without a sign of arithmetic, letters side by side are several."""
+        found: list[Node] = []
+        while not self.take("}"):
+            self.take(",")
+            start = self.place
+            atoms = []
+            while self.peek() not in (",", "}", "+", "-", "/"):
+                atoms.append(self.atom())
+            if self.peek() in ("+", "-", "/") or (atoms and atoms[0][0] == "number" and len(atoms) > 1):
+                self.place = start
+                atoms = [self.sum()]
+            found += atoms
+        return tuple(found)
 
     def letter(self) -> str:
         token = self.next()

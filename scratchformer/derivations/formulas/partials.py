@@ -16,41 +16,68 @@ WEIGHTS = {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}
 
 
 def partial_derivative(evaluator: "Evaluator", above: Node, below: Node, held: Node | None) -> Tensor:
-    """The partial derivative of one symbol with respect to another.
+    """The partial derivative of a symbol, or of a formula, with respect to a symbol.
 
-    If the forward formula of the first has the second in it, everything else in it is held. Otherwise the second
-    moves all stages between the two.
+    If the formula has the second in it, everything else in it is held. Otherwise the second moves all stages between
+    the two.
     """
-    formula = evaluator.forward.get(above[1])
-    if formula is None:
-        raise FormulaError(f"{above[1]} has no formula in the forward pass")
-    left, right = formula
-    inside = {symbol[1] for symbol in symbols_of(right)}
-    if held is not None and held[1] not in inside:
+    code = code_of(evaluator, below)
+    if above[0] == "symbol":
+        formula = evaluator.forward.get(code_of(evaluator, above))
+        if formula is None:
+            raise FormulaError(f"{above[1]} has no formula in the forward pass")
+        left, right = formula
+        evaluator.value(above)  # says whether the subscripts fit
+    else:
+        left, right = None, above
+    inside = {code_of(evaluator, symbol) for symbol in symbols_of(right)}
+    if held is not None and code_of(evaluator, held) not in inside:
         raise FormulaError(f"{held[1]} is held, but the formula of {above[1]} does not have it")
     if held is not None and held[1] == below[1]:
         raise FormulaError(f"{held[1]} is held, but it is what moves")
-    is_direct = below[1] in inside
-    if not is_direct and not depends(evaluator, above[1], below[1]):
+    is_direct = code in inside
+    if not is_direct and not any(depends(evaluator, symbol, code) for symbol in symbols_of(right)):
         raise FormulaError(f"{above[1]} does not depend on {below[1]}")
-    letters = [part[1] for part in left[2]]
-    written = [part[1] for part in above[2]]
-    left_out = len(letters) - len(written)
+    names, columns = _columns(evaluator, right, code, below[1], is_direct)
+    base = evaluator.bindings.array(code, below[1])
+    like, chosen = _chosen(evaluator, below, base)
+    columns = columns.reshape(columns.shape[: len(names)] + (-1,))[..., chosen]
+    if left is not None:
+        names = _as_written(evaluator, left, above, names)
+    return diagonal(columns, names + like.names)
+
+
+def _chosen(evaluator: "Evaluator", below: Node, base: np.ndarray) -> tuple[Tensor, np.ndarray]:
+    """The elements that a symbol with its subscripts has in its array: as a tensor, their numbers."""
+    code = code_of(evaluator, below)
+    numbers = np.arange(base.size, dtype=float).reshape(base.shape)
+    like = evaluator.with_moved(code, numbers).value(below)
+    return like, like.array.astype(int)
+
+
+def _as_written(evaluator: "Evaluator", left: Node, above: Node, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a formula's axes with the subscripts that a derivative gives to its left-hand side."""
+    _, formal = evaluator.named(left[1], left[2])
+    _, written = evaluator.named(above[1], above[2])
+    left_out = len(formal) - len(written)
     if left_out < 0:
         raise FormulaError(f"{above[1]} has more subscripts than in the forward pass")
-    evaluator.value(above)  # says whether the subscripts fit
-    like = evaluator.value(below)
-    base = evaluator.bindings.array(below[1])
-    names, columns = _columns(evaluator, right, below[1], base, is_direct)
-    renamed = dict(zip(letters[left_out:], written, strict=True))
-    renamed |= {letter: f"@{left_out - place}" for place, letter in enumerate(letters[:left_out])}
-    return diagonal(columns, tuple(renamed.get(name, name) for name in names) + like.names)
+    renamed = {}
+    for place, part in enumerate(formal):
+        if part[0] != "symbol" or part[2] or part[1] not in evaluator.bindings.names.letters:
+            if part != written[place - left_out]:
+                raise FormulaError(f"{above[1]} has other subscripts than in the forward pass")
+            continue
+        other = written[place - left_out][1] if place >= left_out else f"@{left_out - place}"
+        renamed[part[1]] = other
+    return tuple(renamed.get(name, name) for name in names)
 
 
 def _columns(
-    evaluator: "Evaluator", right: Node, name: str, base: np.ndarray, is_direct: bool
+    evaluator: "Evaluator", right: Node, code: str, name: str, is_direct: bool
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """The names of the axes of a node, and its derivative by each element of a base, whose axes come last."""
+    """The names of the axes of a node, and its derivative by each element of an array, whose axes come last."""
+    base = evaluator.bindings.array(code, name)
     columns: list[np.ndarray] = []
     names: tuple[str, ...] = ()
     for place in np.ndindex(base.shape):
@@ -58,9 +85,9 @@ def _columns(
         for steps, weight in WEIGHTS.items():
             moved = base.copy()
             moved[place] += steps * STEP
-            at = type(evaluator)(evaluator.bindings, evaluator.forward, {name: moved})
+            at = evaluator.with_moved(code, moved)
             if not is_direct:
-                at = _carried(at, right, name)
+                at = _carried(at, right, code)
             found = at.value(right)
             names = found.names
             total = total + weight * np.where(np.isfinite(found.array), found.array, 0)
@@ -68,23 +95,34 @@ def _columns(
     return names, np.stack(columns, axis=-1).reshape(columns[0].shape + base.shape)
 
 
-def _carried(evaluator: "Evaluator", node: Node, name: str) -> "Evaluator":
-    """An evaluator in which every symbol of a node that depends on the moved name has moved with it."""
+def _carried(evaluator: "Evaluator", node: Node, code: str) -> "Evaluator":
+    """An evaluator in which every symbol of a node that depends on the moved array has moved with it."""
     for symbol in symbols_of(node):
-        if symbol[1] not in evaluator.moved and depends(evaluator, symbol[1], name):
-            left, right = evaluator.forward[symbol[1]]
-            evaluator = _carried(evaluator, right, name)
-            names, shape = evaluator.value(left).names, evaluator.bindings.array(symbol[1]).shape
+        own = code_of(evaluator, symbol)
+        if own not in evaluator.moved and depends(evaluator, symbol, code):
+            left, right = evaluator.forward[own]
+            evaluator = _carried(evaluator, right, code)
+            names, shape = evaluator.value(left).names, evaluator.bindings.array(own, symbol[1]).shape
             array = np.broadcast_to(evaluator.value(right).along(names), shape)
-            evaluator = type(evaluator)(evaluator.bindings, evaluator.forward, {**evaluator.moved, symbol[1]: array})
+            evaluator = evaluator.with_moved(own, array)
     return evaluator
 
 
-def depends(evaluator: "Evaluator", symbol: str, name: str) -> bool:
-    """Whether a symbol is computed from a name, in one stage or several."""
-    if symbol == name:
+def code_of(evaluator: "Evaluator", symbol: Node) -> str:
+    """The code of a symbol; the empty string for what has none, such as an index."""
+    name, subscripts = evaluator.named(symbol[1], symbol[2])
+    ways = evaluator.bindings.names.symbols.get(name, {})
+    if not ways:
+        return ""
+    return ways[min((count for count in ways if count >= len(subscripts)), default=max(ways))][0]
+
+
+def depends(evaluator: "Evaluator", symbol: Node, code: str) -> bool:
+    """Whether a symbol is computed from an array, in one stage or several."""
+    own = code_of(evaluator, symbol)
+    if own == code:
         return True
-    formula = evaluator.forward.get(symbol)
+    formula = evaluator.forward.get(own)
     return formula is not None and any(
-        depends(evaluator, inner[1], name) for inner in symbols_of(formula[1]) if inner[1] != symbol
+        depends(evaluator, inner, code) for inner in symbols_of(formula[1]) if code_of(evaluator, inner) != own
     )

@@ -17,10 +17,11 @@ TABLE = """# Toy
 
 | symbol | in code |
 |---|---|
-| `i`, `j`, `k` | `range(2)`, `range(3)`, `range(3)` |
+| `i` | `range(1, 3)` |
+| `j`, `k` | `range(1, 4)`, `range(1, 4)` |
 | `A_ij`, `B_jk`, `C_ik` | `A`, `B`, `C` |
 | `y_i`, `x_j`, `J_ij` | `y`, `x`, `J` |
-| `t_i` | `np.array([2, 0])` |
+| `t_i` | `np.array([3, 1])` |
 
 ## Forward
 
