@@ -44,13 +44,13 @@ def _called(evaluator: "Evaluator", node: Node, at: Mapping[str, float]) -> np.n
         raise FormulaError(f"{name} cannot be applied: {type(error).__name__}: {error}") from error
 
 
-def raw(evaluator: "Evaluator", node: Node, at: Mapping[str, float]) -> np.ndarray | float:
+def raw(evaluator: "Evaluator", node: Node, at: Mapping[str, float]) -> np.ndarray:
     """The whole array of an argument, where indices have the given values."""
     from scratchformer.derivations.formulas.evaluation import ARITHMETIC
 
     kind, *parts = node
     if kind == "number":
-        return float(parts[0])
+        return np.array(parts[0])
     if kind == "negative":
         return -raw(evaluator, parts[0], at)
     if kind in ARITHMETIC:
@@ -60,7 +60,7 @@ def raw(evaluator: "Evaluator", node: Node, at: Mapping[str, float]) -> np.ndarr
     if kind != "symbol":
         raise FormulaError(f"{kind} cannot be an argument of a function")
     if not parts[1] and parts[0] in at:
-        return at[parts[0]]
+        return np.array(at[parts[0]])
     name, subscripts = evaluator.named(*parts)
     ways = evaluator.bindings.ways(name)
     count = min((count for count in ways if count >= len(subscripts)), default=None)
@@ -69,7 +69,7 @@ def raw(evaluator: "Evaluator", node: Node, at: Mapping[str, float]) -> np.ndarr
     code, axes = ways[count]
     array = evaluator.array(code, name)
     places = [
-        int(evaluator.bindings.places(name, axis, Tensor(np.asarray(raw(evaluator, part, at)))).array)
+        int(evaluator.bindings.places(name, axis, Tensor(raw(evaluator, part, at))).array)
         for part, axis in zip(subscripts, axes, strict=False)
     ]
     return array[tuple(places)]

@@ -124,14 +124,14 @@ class Evaluator:
         if before < 0:
             raise FormulaError(f"{name} has {array.ndim} axes and {len(subscripts)} subscripts")
         names = known + leading(before)
-        if all(self._is_plain(subscript, axis) for subscript, axis in zip(subscripts, axes, strict=True)):
+        if all(self._is_plain(name, subscript, axis) for subscript, axis in zip(subscripts, axes, strict=True)):
             letters = tuple(part[1] for part in subscripts)
             if len(set(letters)) < len(letters):
                 raise FormulaError(f"{name} has one subscript twice")
             bound = self.bindings.bind(name, array, letters)
             return Tensor(bound.array, names + letters)
         places = [
-            self.bindings.places(name, axis, self._number(name, subscript, axis))
+            self.bindings.places(name, axis, self.value(subscript))
             for subscript, axis in zip(subscripts, axes, strict=True)
         ]
         for axis, size in zip(axes, array.shape[array.ndim - len(axes) :], strict=True):
@@ -142,23 +142,15 @@ class Evaluator:
         free = tuple(letter for letter in picked if letter not in names)
         if len(free) < len(picked):
             raise FormulaError(f"{name} has a subscript that depends on axes which are left out")
-        return Tensor(array[(..., *numbers)], names + picked)
+        return Tensor(array[(slice(None),) * len(names) + tuple(numbers)], names + picked)
 
-    def _is_plain(self, subscript: Node, axis: str) -> bool:
+    def _is_plain(self, name: str, subscript: Node, axis: str) -> bool:
         """Whether a subscript is an index that runs along its axis as the table's index does."""
         if subscript[0] != "symbol" or subscript[2] or subscript[1] not in self.bindings.names.letters:
             return False
-        letter = subscript[1]
-        return len(self.bindings.values(letter)) == len(self.bindings.values(axis)) or not self.bindings.are_alike(
-            letter, axis
-        )
-
-    def _number(self, name: str, subscript: Node, axis: str) -> Tensor:
-        if subscript[0] == "symbol" and not subscript[2] and subscript[1] in self.bindings.names.letters:
-            letter = subscript[1]
-            if not self.bindings.are_alike(letter, axis):
-                raise FormulaError(f"{name} has the index {letter} in the place of {axis}")
-        return self.value(subscript)
+        if not self.bindings.are_alike(subscript[1], axis):
+            raise FormulaError(f"{name} has the index {subscript[1]} in the place of {axis}")
+        return len(self.bindings.values(subscript[1])) == len(self.bindings.values(axis))
 
     def whole(self, body: Tensor, letter: str) -> Tensor:
         """The body with an axis for the letter, even where it does not depend on it."""

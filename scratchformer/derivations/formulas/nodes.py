@@ -6,7 +6,7 @@
 ("sum", letter, bounds or None, body)  ("maximum", letter, body)
 ("transpose", a)                       ("partial", y, x, held symbol or None)
 ("apply", name, (subscript, ...), (argument, ...), (subscript of the result, ...))
-("cases", ((value, condition), ...))   a condition is ((relation, a, b), ..., whether for all letters), or None at the end
+("cases", ((value, condition), ...))   a condition is ((relation, a, b), ..., whether for all letters) or, last, None
 """
 
 from collections.abc import Collection, Iterator

@@ -10,7 +10,7 @@ from scratchformer.derivations.formulas.equations import Equation, equations
 from scratchformer.derivations.formulas.evaluation import COMPARISONS, Evaluator
 from scratchformer.derivations.formulas.matrices import is_matrix_formula, matrix_value
 from scratchformer.derivations.formulas.names import Bindings, Names
-from scratchformer.derivations.formulas.nodes import FormulaError, Node
+from scratchformer.derivations.formulas.nodes import FormulaError, Node, has_kind
 from scratchformer.derivations.formulas.parsing import RELATIONS, parse
 from scratchformer.derivations.formulas.partials import code_of
 from scratchformer.derivations.formulas.tensors import joined
@@ -94,8 +94,8 @@ class Formulas:
         try:
             nodes = [parse(member, evaluator.bindings.names.functions) for member in equation.members]
             is_matrix = is_matrix_formula(evaluator.bindings, nodes)
-            if self._is_forward(equation.lines[0]) and nodes[0][0] == "symbol" and not is_matrix:
-                self.forward[code_of(evaluator, nodes[0])] = (nodes[0], nodes[1])
+            if nodes[0][0] == "symbol" and not is_matrix and not has_kind(nodes[1], ["partial"]):
+                self.forward.setdefault(code_of(evaluator, nodes[0]), (nodes[0], nodes[1]))
             with np.errstate(all="ignore"):
                 values = _matrices(evaluator, nodes) if is_matrix else _tensors(evaluator, nodes)
             errors = [
@@ -111,10 +111,6 @@ class Formulas:
             Member(left, latex, line, node, error)
             for latex, line, node, error in zip(latexes, equation.lines[1:], nodes[1:], errors, strict=True)
         ]
-
-    def _is_forward(self, line: int) -> bool:
-        headings = [text for text in self.lines[:line] if text.startswith("## ")]
-        return bool(headings) and headings[-1] == "## Forward"
 
 
 def _matrices(evaluator: Evaluator, nodes: list[Node]) -> list[np.ndarray]:

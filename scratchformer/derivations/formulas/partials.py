@@ -18,8 +18,8 @@ WEIGHTS = {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}
 def partial_derivative(evaluator: "Evaluator", above: Node, below: Node, held: Node | None) -> Tensor:
     """The partial derivative of a symbol, or of a formula, with respect to a symbol.
 
-    If the formula has the second in it, everything else in it is held. Otherwise the second moves all stages between
-    the two.
+    The second moves everything in the formula that depends on it, in one stage or several; but if one symbol is held,
+    all others are.
     """
     code = code_of(evaluator, below)
     if above[0] == "symbol":
@@ -35,13 +35,13 @@ def partial_derivative(evaluator: "Evaluator", above: Node, below: Node, held: N
         raise FormulaError(f"{held[1]} is held, but the formula of {above[1]} does not have it")
     if held is not None and held[1] == below[1]:
         raise FormulaError(f"{held[1]} is held, but it is what moves")
-    is_direct = code in inside
-    if not is_direct and not any(depends(evaluator, symbol, code) for symbol in symbols_of(right)):
+    is_direct = held is not None
+    if not any(depends(evaluator, symbol, code) for symbol in symbols_of(right)):
         raise FormulaError(f"{above[1]} does not depend on {below[1]}")
     names, columns = _columns(evaluator, right, code, below[1], is_direct)
     base = evaluator.bindings.array(code, below[1])
     like, chosen = _chosen(evaluator, below, base)
-    columns = columns.reshape(columns.shape[: len(names)] + (-1,))[..., chosen]
+    columns = columns.reshape((*columns.shape[: len(names)], -1))[..., chosen]
     if left is not None:
         names = _as_written(evaluator, left, above, names)
     return diagonal(columns, names + like.names)

@@ -74,7 +74,7 @@ def test_a_wrong_formula_is_wrong_at_its_line() -> None:
     ("formula", "message"),
     [
         (r"C_{ik} = A_{ij} B_{jk}", "j is free on the right and not on the left"),
-        (r"C_{ik} = \sum_j A_{ji} B_{jk}", "A has 2 places where j runs through 3"),
+        (r"C_{ik} = \sum_j A_{ji} B_{jk}", "A has the index j in the place of i"),
         (r"C_{ik} = \sum_j A_{ij} Q_{jk}", "Q has no code in the table of conventions"),
         (r"C_{ik} = \sum_j A_i B_{jk}", "A has 1 subscripts, expected 2"),
         (r"C = B A", "do not fit"),
@@ -82,10 +82,10 @@ def test_a_wrong_formula_is_wrong_at_its_line() -> None:
         (r"C_{ik} = \sum_{j=1}^{4} A_{ij} B_{jk}", "the sum over j leaves its range from 1 to 3"),
         (r"J_{ij} = \frac{\partial C_{ij}}{\partial x_j}", "C has no formula in the forward pass"),
         (
-            r"x_j = x_j, \qquad J_{ij} = \left.\frac{\partial x_i}{\partial x_j}\right|_x",
+            r"x_j = x_j, \qquad 1 = \left.\frac{\partial x_k}{\partial x_j}\right|_x",
             "x is held, but it is what moves",
         ),
-        (r"x_j = x_j, \qquad J_{ij} = \left.\frac{\partial x_i}{\partial x_j}\right|_A", "A is held, but the formula"),
+        (r"x_j = x_j, \qquad 1 = \left.\frac{\partial x_k}{\partial x_j}\right|_A", "A is held, but the formula"),
         (r"C_{ik}", "it has no equals sign"),
     ],
 )
