@@ -62,11 +62,7 @@ def raw(evaluator: "Evaluator", node: Node, at: Mapping[str, float]) -> np.ndarr
     if not parts[1] and parts[0] in at:
         return np.array(at[parts[0]])
     name, subscripts = evaluator.named(*parts)
-    ways = evaluator.bindings.ways(name)
-    count = min((count for count in ways if count >= len(subscripts)), default=None)
-    if count is None:
-        raise FormulaError(f"{name} has {len(subscripts)} subscripts, expected {' or '.join(map(str, sorted(ways)))}")
-    code, axes = ways[count]
+    code, axes = evaluator.bindings.fitting(name, subscripts)
     array = evaluator.array(code, name)
     places = [
         int(evaluator.bindings.places(name, axis, Tensor(raw(evaluator, part, at))).array)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchformer.derivations.formulas.nodes import FormulaError
+from scratchformer.derivations.formulas.nodes import FormulaError, Node, symbols_of
 from scratchformer.derivations.formulas.tensors import Tensor
 
 COLUMN = "in code"
@@ -122,6 +122,19 @@ class Bindings:
         if count not in ways:
             raise FormulaError(f"{name} has {count} subscripts, expected {' or '.join(map(str, sorted(ways)))}")
         return ways[count]
+
+    def fitting(self, name: str, subscripts: tuple[Node, ...]) -> tuple[str, str]:
+        """The code and the subscripts of a symbol of which only the first subscripts may be written."""
+        ways = self.ways(name)
+        for count in sorted(count for count in ways if count >= len(subscripts)):
+            inner = [
+                (symbol[1], axis)
+                for part, axis in zip(subscripts, ways[count][1], strict=False)
+                for symbol in symbols_of(part)
+            ]
+            if all(self.are_alike(letter, axis) for letter, axis in inner if letter in self.names.letters):
+                return ways[count]
+        raise FormulaError(f"{name} has {len(subscripts)} subscripts, expected {' or '.join(map(str, sorted(ways)))}")
 
     def array(self, code: str, name: str) -> np.ndarray:
         """The array of a symbol."""

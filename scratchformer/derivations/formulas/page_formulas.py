@@ -1,7 +1,7 @@
 """Evaluates every member of a fence and compares it with the left-hand side."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,9 @@ from scratchformer.derivations.formulas.equations import Equation, equations
 from scratchformer.derivations.formulas.evaluation import COMPARISONS, Evaluator
 from scratchformer.derivations.formulas.matrices import is_matrix_formula, matrix_value
 from scratchformer.derivations.formulas.names import Bindings, Names
-from scratchformer.derivations.formulas.nodes import FormulaError, Node, has_kind
+from scratchformer.derivations.formulas.nodes import FormulaError, Node, has_kind, symbols_of
 from scratchformer.derivations.formulas.parsing import RELATIONS, parse
-from scratchformer.derivations.formulas.partials import code_of
+from scratchformer.derivations.formulas.partials import code_of, depends
 from scratchformer.derivations.formulas.tensors import joined
 
 LIMIT = 1e-9
@@ -94,14 +94,11 @@ class Formulas:
         try:
             nodes = [parse(member, evaluator.bindings.names.functions) for member in equation.members]
             is_matrix = is_matrix_formula(evaluator.bindings, nodes)
-            if nodes[0][0] == "symbol" and not is_matrix and not has_kind(nodes[1], ["partial"]):
-                self.forward.setdefault(code_of(evaluator, nodes[0]), (nodes[0], nodes[1]))
+            if nodes[0][0] == "symbol" and not is_matrix:
+                self._keep_forward(evaluator, nodes[0], nodes[1])
             with np.errstate(all="ignore"):
                 values = _matrices(evaluator, nodes) if is_matrix else _tensors(evaluator, nodes)
-            errors = [
-                relative_error(value, values[0]) if sign == "=" else _failure(sign, before, value)
-                for sign, before, value in zip(equation.relations, values, values[1:], strict=False)
-            ]
+            errors = list(_errors(equation.relations, values))
         except FormulaError as error:
             return [
                 Member(left, latex, line, reason=str(error))
@@ -111,6 +108,13 @@ class Formulas:
             Member(left, latex, line, node, error)
             for latex, line, node, error in zip(latexes, equation.lines[1:], nodes[1:], errors, strict=True)
         ]
+
+    def _keep_forward(self, evaluator: Evaluator, left: Node, right: Node) -> None:
+        """Keeps a formula as the one that computes its left-hand side, unless it leads back to it."""
+        code = code_of(evaluator, left)
+        inner = [symbol for symbol in symbols_of(right) if code_of(evaluator, symbol) != code]
+        if not has_kind(right, ["partial"]) and not any(depends(evaluator, symbol, code) for symbol in inner):
+            self.forward.setdefault(code, (left, right))
 
 
 def _matrices(evaluator: Evaluator, nodes: list[Node]) -> list[np.ndarray]:
@@ -127,6 +131,17 @@ def _tensors(evaluator: Evaluator, nodes: list[Node]) -> list[np.ndarray]:
             raise FormulaError(f"{', '.join(sorted(more))} is free on the right and not on the left")
     names = joined(*values)
     return [value.along(names) for value in values]
+
+
+def _errors(relations: Sequence[str], values: Sequence[np.ndarray]) -> Iterator[float]:
+    """Of each member but the first: beside the first that it must equal, or beside the one before an inequality."""
+    first = values[0]
+    for sign, before, value in zip(relations, values[:-1], values[1:], strict=True):
+        if sign == "=":
+            yield relative_error(value, first)
+        else:
+            first = value
+            yield _failure(sign, before, value)
 
 
 def _failure(sign: str, first: np.ndarray, second: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """Evaluates partial derivatives by differencing formulas of the forward pass."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,10 +36,11 @@ def partial_derivative(evaluator: "Evaluator", above: Node, below: Node, held: N
         raise FormulaError(f"{held[1]} is held, but the formula of {above[1]} does not have it")
     if held is not None and held[1] == below[1]:
         raise FormulaError(f"{held[1]} is held, but it is what moves")
-    is_direct = held is not None
     if not any(depends(evaluator, symbol, code) for symbol in symbols_of(right)):
         raise FormulaError(f"{above[1]} does not depend on {below[1]}")
-    names, columns = _columns(evaluator, right, code, below[1], is_direct)
+    own = "" if left is None else code_of(evaluator, left)
+    carry = (lambda at: at) if held is not None else (lambda at: _carried(at, right, code, own))
+    names, columns = _columns(evaluator, right, code, below[1], carry)
     base = evaluator.bindings.array(code, below[1])
     like, chosen = _chosen(evaluator, below, base)
     columns = columns.reshape((*columns.shape[: len(names)], -1))[..., chosen]
@@ -74,7 +76,7 @@ def _as_written(evaluator: "Evaluator", left: Node, above: Node, names: tuple[st
 
 
 def _columns(
-    evaluator: "Evaluator", right: Node, code: str, name: str, is_direct: bool
+    evaluator: "Evaluator", right: Node, code: str, name: str, carry: Callable[["Evaluator"], "Evaluator"]
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """The names of the axes of a node, and its derivative by each element of an array, whose axes come last."""
     base = evaluator.bindings.array(code, name)
@@ -85,36 +87,35 @@ def _columns(
         for steps, weight in WEIGHTS.items():
             moved = base.copy()
             moved[place] += steps * STEP
-            at = evaluator.with_moved(code, moved)
-            if not is_direct:
-                at = _carried(at, right, code)
-            found = at.value(right)
+            found = carry(evaluator.with_moved(code, moved)).value(right)
             names = found.names
             total = total + weight * np.where(np.isfinite(found.array), found.array, 0)
         columns.append(np.asarray(total) / STEP)
     return names, np.stack(columns, axis=-1).reshape(columns[0].shape + base.shape)
 
 
-def _carried(evaluator: "Evaluator", node: Node, code: str) -> "Evaluator":
-    """An evaluator in which every symbol of a node that depends on the moved array has moved with it."""
+def _carried(evaluator: "Evaluator", node: Node, code: str, own: str = "") -> "Evaluator":
+    """An evaluator in which every symbol of a node that depends on the moved array has moved with it.
+
+    In a recurrence, the earlier steps (`own`) stay.
+    """
     for symbol in symbols_of(node):
-        own = code_of(evaluator, symbol)
-        if own not in evaluator.moved and depends(evaluator, symbol, code):
-            left, right = evaluator.forward[own]
-            evaluator = _carried(evaluator, right, code)
-            names, shape = evaluator.value(left).names, evaluator.bindings.array(own, symbol[1]).shape
+        inner = code_of(evaluator, symbol)
+        if inner != own and inner not in evaluator.moved and depends(evaluator, symbol, code):
+            left, right = evaluator.forward[inner]
+            evaluator = _carried(evaluator, right, code, inner)
+            names, shape = evaluator.value(left).names, evaluator.bindings.array(inner, symbol[1]).shape
             array = np.broadcast_to(evaluator.value(right).along(names), shape)
-            evaluator = evaluator.with_moved(own, array)
+            evaluator = evaluator.with_moved(inner, array)
     return evaluator
 
 
 def code_of(evaluator: "Evaluator", symbol: Node) -> str:
     """The code of a symbol; the empty string for what has none, such as an index."""
     name, subscripts = evaluator.named(symbol[1], symbol[2])
-    ways = evaluator.bindings.names.symbols.get(name, {})
-    if not ways:
+    if name not in evaluator.bindings.names.symbols:
         return ""
-    return ways[min((count for count in ways if count >= len(subscripts)), default=max(ways))][0]
+    return evaluator.bindings.fitting(name, subscripts)[0]
 
 
 def depends(evaluator: "Evaluator", symbol: Node, code: str) -> bool:
