@@ -107,7 +107,7 @@ class Evaluator:
         if not subscripts and name in self.bindings.names.letters:
             return Tensor(self.bindings.values(name).astype(float), (name,))
         name, subscripts = self.named(name, subscripts)
-        code, axes = self.bindings.way(name, len(subscripts))
+        code, axes = self.bindings.way(name, subscripts)
         return self.indexed(name, Tensor(self.array(code, name)), subscripts, axes)
 
     def indexed(self, name: str, tensor: Tensor, subscripts: tuple[Node, ...], axes: str) -> Tensor:

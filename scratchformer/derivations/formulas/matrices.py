@@ -25,7 +25,7 @@ def matrix_value(bindings: Bindings, node: Node) -> np.ndarray:
         return np.full((1, 1), parts[0])
     if kind == "symbol":
         axes = min(bindings.ways(parts[0]))
-        array = bindings.array(bindings.way(parts[0], axes)[0], parts[0])
+        array = bindings.array(bindings.ways(parts[0])[axes][0], parts[0])
         if axes > 2 or axes > array.ndim:
             raise FormulaError(f"{parts[0]} has {axes} subscripts and {array.ndim} axes, and is no matrix")
         return array.reshape(array.shape[: array.ndim - axes] + (1,) * (2 - axes) + array.shape[array.ndim - axes :])

@@ -116,12 +116,19 @@ class Bindings:
             raise FormulaError(f"{name} has no code in the table of conventions")
         return self.names.symbols[name]
 
-    def way(self, name: str, count: int) -> tuple[str, str]:
-        """The code of a symbol with this many subscripts, and the subscripts in the table."""
-        ways = self.ways(name)
-        if count not in ways:
-            raise FormulaError(f"{name} has {count} subscripts, expected {' or '.join(map(str, sorted(ways)))}")
-        return ways[count]
+    def way(self, name: str, subscripts: tuple[Node, ...]) -> tuple[str, str]:
+        """The code of a symbol with these subscripts, and the subscripts in the table.
+
+        One index more than in the table, before the others, names the last of the leading axes.
+        """
+        ways, count = self.ways(name), len(subscripts)
+        if count in ways:
+            return ways[count]
+        first = subscripts[0] if subscripts else ("", "")
+        if count - 1 in ways and first[0] == "symbol" and first[1] in self.names.letters:
+            code, axes = ways[count - 1]
+            return code, first[1] + axes
+        raise FormulaError(f"{name} has {count} subscripts, expected {' or '.join(map(str, sorted(ways)))}")
 
     def fitting(self, name: str, subscripts: tuple[Node, ...]) -> tuple[str, str]:
         """The code and the subscripts of a symbol of which only the first subscripts may be written."""
@@ -134,6 +141,8 @@ class Bindings:
             ]
             if all(self.are_alike(letter, axis) for letter, axis in inner if letter in self.names.letters):
                 return ways[count]
+        if len(subscripts) in ways:
+            return ways[len(subscripts)]
         raise FormulaError(f"{name} has {len(subscripts)} subscripts, expected {' or '.join(map(str, sorted(ways)))}")
 
     def array(self, code: str, name: str) -> np.ndarray:

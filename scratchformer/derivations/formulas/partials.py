@@ -113,9 +113,11 @@ def _carried(evaluator: "Evaluator", node: Node, code: str, own: str = "") -> "E
 def code_of(evaluator: "Evaluator", symbol: Node) -> str:
     """The code of a symbol; the empty string for what has none, such as an index."""
     name, subscripts = evaluator.named(symbol[1], symbol[2])
-    if name not in evaluator.bindings.names.symbols:
+    bindings = evaluator.bindings
+    if name not in bindings.names.symbols:
         return ""
-    return evaluator.bindings.fitting(name, subscripts)[0]
+    ways = bindings.ways(name)
+    return bindings.way(name, subscripts)[0] if len(subscripts) > max(ways) else bindings.fitting(name, subscripts)[0]
 
 
 def depends(evaluator: "Evaluator", symbol: Node, code: str) -> bool:
