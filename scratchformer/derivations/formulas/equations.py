@@ -57,11 +57,11 @@ def _pieces(code: str) -> Iterator[tuple[int, int]]:
 
 
 def _at_top(code: str, start: int, end: int) -> Iterator[int]:
-    """The places outside braces, brackets and cases."""
+    """The places outside braces, brackets, cases and matrices."""
     depth = 0
     for place in range(start, end):
-        opens = code[place] in "{([" or code.startswith(r"\begin{cases}", place)
-        closes = code[place] in "})]" or code.startswith(r"\end{cases}", place)
+        opens = code[place] in "{([" or code.startswith(r"\begin", place)
+        closes = code[place] in "})]" or code.startswith(r"\end", place)
         depth += opens - closes
         if depth == 0:
             yield place

@@ -28,6 +28,7 @@ CALLS = {
     "cos": np.cos,
     "sqrt": np.sqrt,
     "floor": np.floor,
+    "ceil": np.ceil,
     "abs": np.abs,
     "erf": erf,
 }

@@ -2,7 +2,7 @@ r"""Parses the subset of LaTeX that pages are written in.
 
 The subset: numbers; letters, Greek letters and \mathrm names, with accents, primes and subscripts, which may be
 computed (h_{r, H + j}); an index as a superscript in brackets (x^{(n)}_k); + - / \cdot, products by juxtaposition,
-powers, \frac, \sqrt, brackets, |...|, \lfloor; the functions in FUNCTIONS and those of the page's table; \sum over
+powers, \frac, \sqrt, brackets, |...|, \lfloor, \lceil; the functions in FUNCTIONS and those of the page's table; \sum over
 letters, between bounds or under a condition; \max over a letter or of two values; partial derivatives with or without
 what is held; \top; and cases whose conditions are comparisons. A sum extends over the product that follows it.
 """
@@ -20,7 +20,7 @@ GREEK = frozenset(
     "alpha beta gamma delta epsilon eta theta kappa lambda mu nu xi rho sigma tau phi psi omega".split()  # noqa: SIM905
 )
 RELATIONS = {r"\le": "<=", r"\ge": ">=", "=": "==", "<": "<", ">": ">", r"\ne": "!="}
-ENDS = {None, "+", "-", ")", "]", "}", ",", ":", "&", "\\\\", r"\end", r"\rfloor", r"\in", *RELATIONS}
+ENDS = {None, "+", "-", ")", "]", "}", ",", ":", "&", "\\\\", r"\end", r"\rfloor", r"\rceil", r"\in", *RELATIONS}
 
 
 def parse(text: str, functions: Collection[str] = ()) -> Node:
@@ -119,10 +119,11 @@ class _Parser:
             return self.with_subscripts(self.bracketed())
         if self.take("|"):
             return self.between_bars()
-        if self.take(r"\lfloor"):
-            node = self.sum()
-            self.expect(r"\rfloor")
-            return ("call", "floor", node)
+        for word in ("floor", "ceil"):
+            if self.take(rf"\l{word}"):
+                node = self.sum()
+                self.expect(rf"\r{word}")
+                return ("call", word, node)
         if token == "{":
             return self.group()
         if self.take(r"\infty"):
