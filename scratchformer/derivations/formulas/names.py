@@ -63,7 +63,7 @@ def names_of(text: str) -> Names | None:
         if codes and len(codes) != len(symbols):
             raise FormulaError(f"the row {row[0]!r} has {len(symbols)} symbols and {len(codes)} pieces of code")
         pairs += ((number, symbol, code) for symbol, code in zip(symbols, codes, strict=False))
-    letters = {symbol: code for _, symbol, code in pairs if code.startswith(("range(", "["))}
+    letters = {symbol: code for _, symbol, code in pairs if symbol.isalpha() and code.startswith(("range(", "["))}
     kinds = {symbol: number for number, symbol, _ in pairs if symbol in letters}
     arrays: dict[str, dict[int, tuple[str, str]]] = {}
     functions: dict[str, tuple[str, str]] = {}
@@ -82,7 +82,8 @@ def _add(
 ) -> None:
     function = FUNCTION.fullmatch(symbol)
     if function:
-        functions[function["name"]] = (code, function["after"] or "")
+        name = re.sub(r"\^\((\d)\)$", r"_\1", function["name"])
+        functions[name] = (code, function["after"] or "")
         return
     name, _, subscripts = symbol.rpartition("_")
     if not name or not set(subscripts) <= set(letters):

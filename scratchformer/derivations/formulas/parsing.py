@@ -261,11 +261,12 @@ class _Parser:
 
     def application(self, name: str, subscripts: tuple[Node, ...]) -> Node:
         """A function of the page with its arguments, or a symbol."""
-        numbered = f"{name}_{subscripts[0][1]:g}" if len(subscripts) == 1 and subscripts[0][0] == "number" else ""
-        if self.peek() != "(" or not (name in self.functions or numbered in self.functions):
+        is_numbered = subscripts and subscripts[0][0] == "number"
+        numbered = f"{name}_{subscripts[0][1]:g}" if is_numbered else name
+        if self.peek() != "(" or numbered not in self.functions:
             return ("symbol", name, subscripts)
-        if numbered in self.functions:
-            name, subscripts = numbered, ()
+        if is_numbered:
+            name, subscripts = numbered, subscripts[1:]
         self.expect("(")
         arguments = [self.sum()]
         while self.take(","):
@@ -291,10 +292,7 @@ class _Parser:
                 self.take("^", "{", "(")
                 index = self.sum()
                 self.expect(")", "}")
-                if index[0] == "number":
-                    name += f"^({index[1]:g})"
-                else:
-                    found += (index,)
+                found += (index,)
             elif self.take("_", "{", r"\mathrm"):
                 name += "_" + self.word()
                 self.expect("}")

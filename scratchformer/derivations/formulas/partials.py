@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from scratchformer.derivations.formulas.evaluation import Evaluator
 
 STEP = 1e-3
-WEIGHTS = {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}
-"""Of the central difference of fourth order (Fornberg, "Generation of finite difference formulas", 1988, table 1)."""
+WEIGHTS = {-3: -1 / 60, -2: 3 / 20, -1: -3 / 4, 1: 3 / 4, 2: -3 / 20, 3: 1 / 60}
+"""Of the central difference of sixth order (Fornberg, "Generation of finite difference formulas", 1988, table 1)."""
 
 
 def partial_derivative(evaluator: "Evaluator", above: Node, below: Node, held: Node | None) -> Tensor:
@@ -23,7 +23,7 @@ def partial_derivative(evaluator: "Evaluator", above: Node, below: Node, held: N
     all others are.
     """
     code = code_of(evaluator, below)
-    if above[0] == "symbol":
+    if above[0] == "symbol" and code_of(evaluator, above) != code:
         formula = evaluator.forward.get(code_of(evaluator, above))
         if formula is None:
             raise FormulaError(f"{above[1]} has no formula in the forward pass")
