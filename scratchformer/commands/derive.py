@@ -1,7 +1,8 @@
 """Lists the derivation pages in the order of study. With the name of a page, prints the page and runs its code.
 
-The code compares each derived gradient with a numerical derivative with respect to the same intermediate. The table at
-the end has the result of every check.
+The code compares each derived gradient with a numerical derivative with respect to the same intermediate. The formulas
+are evaluated with the arrays of the code, and a note beside each says so. The table at the end has the result of every
+check.
 """
 
 import json
@@ -16,6 +17,7 @@ import tyro
 from scratchformer.derivations import CheckResult, Page, PageError, describe_wrong, find_page, pages
 from scratchformer.derivations.formulas.page_formulas import Member
 from scratchformer.derivations.reader.figures import write_figures
+from scratchformer.derivations.reader.notes import with_notes
 from scratchformer.derivations.reader.running import run_with_formulas
 from scratchformer.replacing import replace_file
 from scratchformer.runs.command_line import one_sentence_errors, parse
@@ -71,12 +73,13 @@ def list_pages() -> None:
 
 def read(page: Page, json_path: Path | None = None) -> None:
     """Prints a page and the results of its checks; ends the program with status 1 if a check fails."""
-    print(page.text)
     try:
         run = run_with_formulas(page)
     except PageError as error:
+        print(page.text)
         sys.exit(f"error: {error}")
     results = run.results
+    print(with_notes(page, results))
     print_results(results, run.members)
     if json_path is not None:
         replace_file(json_path, [json.dumps([asdict(member) for member in run.members], indent=1).encode()])

@@ -63,7 +63,7 @@ class Formulas:
 
     def evaluate(self, code: str, line: int, namespace: Mapping[str, object]) -> list[Member]:
         """The members of a fence, with the values that names have after the code that follows it."""
-        comments = self._comments(line)
+        comments = comments_above(self.lines, line)
         marks = {found["start"]: found["reason"] for found in MARK.finditer(comments)}
         pairs = [pair.strip().split(" is ") for found in HERE.finditer(comments) for pair in found["pairs"].split(";")]
         names = self.names.with_others((symbol, code) for symbol, code in pairs)
@@ -79,13 +79,6 @@ class Formulas:
             else:
                 found += self._members(equation, evaluator)
         return found
-
-    def _comments(self, line: int) -> str:
-        """What stands right above a fence: which equations are not evaluated, and which names have other code."""
-        last = line - 2
-        while last > 0 and self.lines[last - 1].strip():
-            last -= 1
-        return "\n".join(self.lines[last : line - 2])
 
     def _members(self, equation: Equation, evaluator: Evaluator) -> list[Member]:
         left, *latexes = equation.members
@@ -115,6 +108,19 @@ class Formulas:
         inner = [symbol for symbol in symbols_of(right) if code_of(evaluator, symbol) != code]
         if not has_kind(right, ["partial"]) and not any(depends(evaluator, symbol, code) for symbol in inner):
             self.forward.setdefault(code, (left, right))
+
+
+def comments_above(lines: Sequence[str], line: int) -> str:
+    """What stands right above a fence: which equations are not evaluated, and which names have other code.
+
+    Args:
+        lines: of the page.
+        line: number of the first line in the fence.
+    """
+    last = line - 2
+    while last > 0 and lines[last - 1].strip():
+        last -= 1
+    return "\n".join(lines[last : line - 2])
 
 
 def _matrices(evaluator: Evaluator, nodes: list[Node]) -> list[np.ndarray]:

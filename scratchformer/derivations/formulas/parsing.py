@@ -2,9 +2,9 @@ r"""Parses the subset of LaTeX that pages are written in.
 
 The subset: numbers; letters, Greek letters and \mathrm names, with accents, primes and subscripts, which may be
 computed (h_{r, H + j}); an index as a superscript in brackets (x^{(n)}_k); + - / \cdot, products by juxtaposition,
-powers, \frac, \sqrt, brackets, |...|, \lfloor, \lceil; the functions in FUNCTIONS and those of the page's table; \sum over
-letters, between bounds or under a condition; \max over a letter or of two values; partial derivatives with or without
-what is held; \top; and cases whose conditions are comparisons. A sum extends over the product that follows it.
+powers, \frac, \sqrt, brackets, |...|, \lfloor, \lceil; the functions in FUNCTIONS and those of the page's table; \sum
+over letters, between bounds or under a condition; \max over a letter or of two values; partial derivatives with or
+without what is held; \top; and cases whose conditions are comparisons. A sum extends over the product that follows it.
 """
 
 import re
