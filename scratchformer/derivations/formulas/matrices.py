@@ -3,8 +3,9 @@
 import numpy as np
 
 from scratchformer.derivations.formulas.evaluation import ARITHMETIC, CALLS
-from scratchformer.derivations.formulas.names import Bindings
+from scratchformer.derivations.formulas.names import Bindings, leading
 from scratchformer.derivations.formulas.nodes import FormulaError, Node, has_kind, symbols_of
+from scratchformer.derivations.formulas.tensors import Tensor
 
 INDEXED = ("sum", "maximum", "partial", "cases", "apply")
 
@@ -18,7 +19,13 @@ def is_matrix_formula(bindings: Bindings, nodes: list[Node]) -> bool:
     return any(min(known[symbol[1]]) > 0 for symbol in symbols if symbol[1] in known)
 
 
-def matrix_value(bindings: Bindings, node: Node) -> np.ndarray:
+def matrix_value(bindings: Bindings, node: Node) -> Tensor:
+    """The value of a node between matrices; its axes have no subscripts."""
+    matrix = _matrix(bindings, node)
+    return Tensor(matrix, leading(matrix.ndim))
+
+
+def _matrix(bindings: Bindings, node: Node) -> np.ndarray:
     """The matrix of a node, with batch axes before it; a vector is a row, a number a matrix of one element."""
     kind, *parts = node
     if kind == "number":
@@ -30,17 +37,17 @@ def matrix_value(bindings: Bindings, node: Node) -> np.ndarray:
             raise FormulaError(f"{parts[0]} has {axes} subscripts and {array.ndim} axes, and is no matrix")
         return array.reshape(array.shape[: array.ndim - axes] + (1,) * (2 - axes) + array.shape[array.ndim - axes :])
     if kind == "negative":
-        return -matrix_value(bindings, parts[0])
+        return -_matrix(bindings, parts[0])
     if kind == "transpose":
-        return matrix_value(bindings, parts[0]).mT
+        return _matrix(bindings, parts[0]).mT
     if kind == "call" and parts[0] == "diag":
-        row = matrix_value(bindings, parts[1])
+        row = _matrix(bindings, parts[1])
         return row * np.eye(row.shape[-1])
     if kind == "call" and parts[0] in CALLS:
-        return CALLS[parts[0]](matrix_value(bindings, parts[1]))
+        return CALLS[parts[0]](_matrix(bindings, parts[1]))
     if kind not in ARITHMETIC:
         raise FormulaError(f"{kind} has no meaning between matrices")
-    first, second = (matrix_value(bindings, part) for part in parts)
+    first, second = (_matrix(bindings, part) for part in parts)
     are_numbers = [matrix.shape[-2:] == (1, 1) for matrix in (first, second)]
     try:
         if kind == "multiply" and not any(are_numbers):

@@ -1,8 +1,10 @@
 """Evaluates every member of a fence and compares it with the left-hand side."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from scratchformer.derivations.formulas.names import Bindings, Names
 from scratchformer.derivations.formulas.nodes import FormulaError, Node, has_kind, symbols_of
 from scratchformer.derivations.formulas.parsing import RELATIONS, parse
 from scratchformer.derivations.formulas.partials import code_of, depends
-from scratchformer.derivations.formulas.tensors import joined
+from scratchformer.derivations.formulas.tensors import Tensor, joined
 
 LIMIT = 1e-9
 SMALLEST_SIZE = 1e-3
@@ -80,27 +82,33 @@ class Formulas:
                 found += self._members(equation, evaluator)
         return found
 
-    def _members(self, equation: Equation, evaluator: Evaluator) -> list[Member]:
+    def _members(self, equation: Equation, evaluator: Evaluator) -> Iterator[Member]:
         left, *latexes = equation.members
+        lines = equation.lines
         if not latexes:
-            return [Member(left, left, equation.lines[0], reason="it has no equals sign")]
-        try:
-            nodes = [parse(member, evaluator.bindings.names.functions) for member in equation.members]
-            is_matrix = is_matrix_formula(evaluator.bindings, nodes)
-            if nodes[0][0] == "symbol" and not is_matrix:
-                self._keep_forward(evaluator, nodes[0], nodes[1])
-            with np.errstate(all="ignore"):
-                values = _matrices(evaluator, nodes) if is_matrix else _tensors(evaluator, nodes)
-            errors = list(_errors(equation.relations, values))
-        except FormulaError as error:
-            return [
-                Member(left, latex, line, reason=str(error))
-                for latex, line in zip(latexes, equation.lines[1:], strict=True)
-            ]
-        return [
-            Member(left, latex, line, node, error)
-            for latex, line, node, error in zip(latexes, equation.lines[1:], nodes[1:], errors, strict=True)
-        ]
+            yield Member(left, left, lines[0], reason="it has no equals sign")
+            return
+        nodes = [_outcome(parse, member, evaluator.bindings.names.functions) for member in equation.members]
+        parsed = [node for node in nodes if not isinstance(node, FormulaError)]
+        is_matrix = is_matrix_formula(evaluator.bindings, parsed)
+        if parsed == nodes and nodes[0][0] == "symbol" and not is_matrix:
+            _outcome(self._keep_forward, evaluator, nodes[0], nodes[1])
+        evaluate = partial(matrix_value, evaluator.bindings) if is_matrix else evaluator.value
+        values = [node if isinstance(node, FormulaError) else _outcome(evaluate, node) for node in nodes]
+        first = values[0]
+        if isinstance(first, FormulaError):
+            yield from (Member(left, latex, lines[0], reason=str(first)) for latex in latexes)
+            return
+        for place, sign in enumerate(equation.relations, start=1):
+            latex, line, value = equation.members[place], lines[place], values[place]
+            error = (
+                value if isinstance(value, FormulaError) else _outcome(_error, sign, value, first, values[place - 1])
+            )
+            if isinstance(error, FormulaError):
+                yield Member(left, latex, line, reason=str(error))
+            else:
+                yield Member(left, latex, line, nodes[place], error)
+                first = first if sign == "=" else value
 
     def _keep_forward(self, evaluator: Evaluator, left: Node, right: Node) -> None:
         """Keeps a formula as the one that computes its left-hand side, unless it leads back to it."""
@@ -123,36 +131,28 @@ def comments_above(lines: Sequence[str], line: int) -> str:
     return "\n".join(lines[last : line - 2])
 
 
-def _matrices(evaluator: Evaluator, nodes: list[Node]) -> list[np.ndarray]:
-    return [matrix_value(evaluator.bindings, node) for node in nodes]
+def _outcome(function: Callable[..., Any], *arguments: object) -> Any:
+    """What a function returns, or the FormulaError that it raises."""
+    try:
+        with np.errstate(all="ignore"):
+            return function(*arguments)
+    except FormulaError as error:
+        return error
 
 
-def _tensors(evaluator: Evaluator, nodes: list[Node]) -> list[np.ndarray]:
-    """The values of members along the same axes."""
-    values = [evaluator.value(node) for node in nodes]
-    free = {name for name in values[0].names if not name.startswith("@")}
-    for value in values[1:]:
-        more = {name for name in value.names if not name.startswith("@")} - free
-        if more:
-            raise FormulaError(f"{', '.join(sorted(more))} is free on the right and not on the left")
-    names = joined(*values)
-    return [value.along(names) for value in values]
-
-
-def _errors(relations: Sequence[str], values: Sequence[np.ndarray]) -> Iterator[float]:
-    """Of each member but the first: beside the first that it must equal, or beside the one before an inequality."""
-    first = values[0]
-    for sign, before, value in zip(relations, values[:-1], values[1:], strict=True):
-        if sign == "=":
-            yield relative_error(value, first)
-        else:
-            first = value
-            yield _failure(sign, before, value)
-
-
-def _failure(sign: str, first: np.ndarray, second: np.ndarray) -> float:
-    """0 if an inequality holds everywhere, otherwise infinity."""
-    return 0.0 if COMPARISONS[RELATIONS[sign]](first, second).all() else float("inf")
+def _error(sign: str, value: Tensor, first: Tensor, before: Tensor) -> float:
+    """Of a member, beside the first that it must equal, or beside the one before an inequality."""
+    expected = first if sign == "=" else before
+    if isinstance(expected, FormulaError):
+        raise expected
+    more = {name for name in value.names if not name.startswith("@")} - set(expected.names)
+    if more:
+        raise FormulaError(f"{', '.join(sorted(more))} is free on the right and not on the left")
+    names = joined(expected, value)
+    if sign == "=":
+        return relative_error(value.along(names), expected.along(names))
+    holds = COMPARISONS[RELATIONS[sign]](expected.along(names), value.along(names))
+    return 0.0 if holds.all() else float("inf")
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:

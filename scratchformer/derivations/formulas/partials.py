@@ -1,6 +1,6 @@
 """Evaluates partial derivatives by differencing formulas of the forward pass."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,8 +39,8 @@ def partial_derivative(evaluator: "Evaluator", above: Node, below: Node, held: N
     if not any(depends(evaluator, symbol, code) for symbol in symbols_of(right)):
         raise FormulaError(f"{above[1]} does not depend on {below[1]}")
     own = "" if left is None else code_of(evaluator, left)
-    carry = (lambda at: at) if held is not None else (lambda at: _carried(at, right, code, own))
-    names, columns = _columns(evaluator, right, code, below[1], carry)
+    stages = [] if held is not None else list(dict.fromkeys(_stages(evaluator, right, code, own)))
+    names, columns = _columns(evaluator, right, code, below[1], stages)
     base = evaluator.bindings.array(code, below[1])
     like, chosen = _chosen(evaluator, below, base)
     columns = columns.reshape((*columns.shape[: len(names)], -1))[..., chosen]
@@ -76,7 +76,7 @@ def _as_written(evaluator: "Evaluator", left: Node, above: Node, names: tuple[st
 
 
 def _columns(
-    evaluator: "Evaluator", right: Node, code: str, name: str, carry: Callable[["Evaluator"], "Evaluator"]
+    evaluator: "Evaluator", right: Node, code: str, name: str, stages: Sequence[Node]
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """The names of the axes of a node, and its derivative by each element of an array, whose axes come last."""
     base = evaluator.bindings.array(code, name)
@@ -87,27 +87,35 @@ def _columns(
         for steps, weight in WEIGHTS.items():
             moved = base.copy()
             moved[place] += steps * STEP
-            found = carry(evaluator.with_moved(code, moved)).value(right)
+            at = evaluator.with_moved(code, moved)
+            for stage in stages:
+                at = _carried(at, stage)
+            found = at.value(right)
             names = found.names
             total = total + weight * np.where(np.isfinite(found.array), found.array, 0)
         columns.append(np.asarray(total) / STEP)
     return names, np.stack(columns, axis=-1).reshape(columns[0].shape + base.shape)
 
 
-def _carried(evaluator: "Evaluator", node: Node, code: str, own: str = "") -> "Evaluator":
-    """An evaluator in which every symbol of a node that depends on the moved array has moved with it.
+def _stages(evaluator: "Evaluator", node: Node, code: str, own: str = "") -> Iterator[Node]:
+    """The left-hand sides of all stages between an array and a node, in the order of the forward pass.
 
     In a recurrence, the earlier steps (`own`) stay.
     """
     for symbol in symbols_of(node):
         inner = code_of(evaluator, symbol)
-        if inner != own and inner not in evaluator.moved and depends(evaluator, symbol, code):
+        if inner not in (own, code) and depends(evaluator, symbol, code):
             left, right = evaluator.forward[inner]
-            evaluator = _carried(evaluator, right, code, inner)
-            names, shape = evaluator.value(left).names, evaluator.bindings.array(inner, symbol[1]).shape
-            array = np.broadcast_to(evaluator.value(right).along(names), shape)
-            evaluator = evaluator.with_moved(inner, array)
-    return evaluator
+            yield from _stages(evaluator, right, code, inner)
+            yield left
+
+
+def _carried(evaluator: "Evaluator", left: Node) -> "Evaluator":
+    """An evaluator in which the left-hand side of a stage has the value that its formula gives now."""
+    code = code_of(evaluator, left)
+    right = evaluator.forward[code][1]
+    names, shape = evaluator.value(left).names, evaluator.bindings.array(code, left[1]).shape
+    return evaluator.with_moved(code, np.broadcast_to(evaluator.value(right).along(names), shape))
 
 
 def code_of(evaluator: "Evaluator", symbol: Node) -> str:

@@ -10,6 +10,7 @@ from scratchformer.derivations import Page, PageError, find_page, pages
 from scratchformer.derivations.formulas.names import names_of
 from scratchformer.derivations.reader.running import run_with_formulas
 from tests.annotations import unchecked
+from tests.derivations.deletions import evaluated_fences
 
 NAMES = [page.name for page in pages()]
 SIGNS = {"+": "-", "-": "+"}
@@ -22,7 +23,7 @@ def altered(page: Page, generator: np.random.Generator) -> tuple[Page, str]:
     assert names is not None
     places = [
         (start + found.start(), found[0])
-        for start, code in fences_without_marks(page)
+        for start, code in evaluated_fences(page)
         for found in PLACE.finditer(re.sub(r"\\(?:text|mathrm|begin|end)\{[^}]*\}", lambda f: " " * len(f[0]), code))
     ]
     at, old = places[generator.integers(len(places))]
@@ -40,12 +41,6 @@ def altered(page: Page, generator: np.random.Generator) -> tuple[Page, str]:
     line = page.text.count("\n", 0, at) + 1
     text = page.text[:at] + new + page.text[at + len(old) :]
     return replace(page, text=text), f"{page.name}.md, line {line}: {old} -> {new}"
-
-
-def fences_without_marks(page: Page) -> list[tuple[int, str]]:
-    """Where each fence begins of which everything is evaluated, and what is in it."""
-    found = re.finditer(r"^((?:<!--.*-->\n)*)```math\n(.*?)^```$", page.text, re.MULTILINE | re.DOTALL)
-    return [(fence.start(2), fence[2]) for fence in found if "not evaluated" not in fence[1]]
 
 
 def unnoticed(names: list[str], count: int, seed: int) -> list[str]:
