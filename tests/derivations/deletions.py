@@ -87,11 +87,11 @@ def _ends(node: ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def latex_deletions(page: Page) -> Iterator[Deletion]:
-    """Each term of each sum in the formulas that are evaluated."""
+    """Each term of each sum in the formulas that are evaluated; the formula is to blame, all of its lines."""
     for start, code in evaluated_fences(page):
+        line = page.text.count("\n", 0, start) + 1
+        lines = range(line, line + code.count("\n"))
         for first, last in _terms(code):
-            line = page.text.count("\n", 0, start + first) + 1
-            lines = range(line, page.text.count("\n", 0, start + last) + 2)
             yield without(page, start + first, start + last, "", lines)
 
 

@@ -106,7 +106,10 @@ def _short(member: Member) -> str:
 
 
 def lines_of(page: Page, result: CheckResult) -> range:
-    """The lines of the check's fence that assign the checked variable; the line of the check if there are none."""
+    """The lines of the last statement before the check that assigns the checked variable, in the fence of the check.
+
+    These are the line of the check if there is none, and the line of the member for a formula.
+    """
     if result.claim == "formula":
         return range(result.line, result.line + 1)
     fence = next(fence for fence in reversed(page.fences) if fence.line <= result.line)
@@ -119,9 +122,8 @@ def lines_of(page: Page, result: CheckResult) -> range:
     ]
     if not assigned:
         return range(result.line, result.line + 1)
-    return range(
-        min(statement.lineno for statement in assigned), max(statement.end_lineno or 0 for statement in assigned) + 1
-    )
+    last = max(assigned, key=lambda statement: statement.lineno)
+    return range(last.lineno, (last.end_lineno or last.lineno) + 1)
 
 
 @checked_arguments
