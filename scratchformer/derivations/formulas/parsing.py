@@ -161,7 +161,7 @@ class _Parser:
             return ("divide", self.group(), self.group())
         above = None if self.peek() == "}" else self.factor()
         self.expect("}", "{", r"\partial")
-        below = self.symbol()
+        below = self.atom()
         self.expect("}")
         held = None
         if self.take(r"\held"):

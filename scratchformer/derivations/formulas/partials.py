@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from scratchformer.derivations.formulas.evaluation import Evaluator
 
 STEP = 1e-3
+SMALLEST = 1e-2
+"""The step is that of numbers of size 1 or more; smaller ones have smaller steps, but at least a hundredth of it."""
 WEIGHTS = {-3: -1 / 60, -2: 3 / 20, -1: -3 / 4, 1: 3 / 4, 2: -3 / 20, 3: 1 / 60}
 """Of the central difference of sixth order (Fornberg, "Generation of finite difference formulas", 1988, table 1)."""
 
@@ -61,10 +63,12 @@ def _as_written(evaluator: "Evaluator", left: Node, above: Node, names: tuple[st
     """The names of a formula's axes with the subscripts that a derivative gives to its left-hand side."""
     _, formal = evaluator.named(left[1], left[2])
     _, written = evaluator.named(above[1], above[2])
+    renamed = {}
+    if len(written) == len(formal) + 1:  # the first one names the last of the leading axes
+        renamed["@1"], written = written[0][1], written[1:]
     left_out = len(formal) - len(written)
     if left_out < 0:
         raise FormulaError(f"{above[1]} has more subscripts than in the forward pass")
-    renamed = {}
     for place, part in enumerate(formal):
         if part[0] != "symbol" or part[2] or part[1] not in evaluator.bindings.names.letters:
             if part != written[place - left_out]:
@@ -84,16 +88,18 @@ def _columns(
     names: tuple[str, ...] = ()
     for place in np.ndindex(base.shape):
         total: np.ndarray | float = 0.0
+        size = float(np.abs(base[place]))
+        step = STEP * min(max(size, SMALLEST), 1.0) if size else STEP
         for steps, weight in WEIGHTS.items():
             moved = base.copy()
-            moved[place] += steps * STEP
+            moved[place] += steps * step
             at = evaluator.with_moved(code, moved)
             for stage in stages:
                 at = _carried(at, stage)
             found = at.value(right)
             names = found.names
             total = total + weight * np.where(np.isfinite(found.array), found.array, 0)
-        columns.append(np.asarray(total) / STEP)
+        columns.append(np.asarray(total) / step)
     return names, np.stack(columns, axis=-1).reshape(columns[0].shape + base.shape)
 
 
