@@ -35,7 +35,8 @@ def equations(code: str, first_line: int) -> Iterator[Equation]:
         members = [code[a:b].replace("\\\\", " ") for a, b in zip(begins, ends, strict=True)]
         lines = []
         for place, member in zip(begins, members, strict=True):
-            place += len(member) - len(member.lstrip(" \n&"))
+            if member.strip(" \n&"):
+                place += len(member) - len(member.lstrip(" \n&"))
             lines.append(first_line + code.count("\n", 0, place))
         cleaned = tuple(" ".join(member.replace("&", " ").split()).rstrip(", ") for member in members)
         if r"\begin{cases}" in code[start:end]:
