@@ -78,7 +78,8 @@ def _smaller(value: ast.expr) -> Iterator[tuple[ast.expr, str]]:
             if isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)):
                 sign = "-" if isinstance(node.op, ast.Sub) else ""
                 yield node, f"({sign}({ast.unparse(node.right)}))"
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant):
+        is_negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+        if is_negative and not isinstance(node.operand, ast.Constant):
             yield node, f"({ast.unparse(node.operand)})"
 
 

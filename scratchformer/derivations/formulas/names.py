@@ -40,6 +40,14 @@ class Names:
                 _add(symbols, functions, letters, symbol, code)
         return Names(letters, self.kinds, symbols, functions)
 
+    def with_arrays(self, namespace: Mapping[str, object], words: Iterable[str]) -> "Names":
+        """The same names, and matrices of the code that the table does not name."""
+        arrays = {word: namespace[word] for word in words if word in namespace and word not in self.symbols}
+        more = {
+            word: {min(array.ndim, 2): (word, "")} for word, array in arrays.items() if isinstance(array, np.ndarray)
+        }
+        return Names(self.letters, self.kinds, {**self.symbols, **more}, self.functions)
+
 
 def names_of(text: str) -> Names | None:
     """Reads the table of a page; None if it has no column "in code".

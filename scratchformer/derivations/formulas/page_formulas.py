@@ -1,7 +1,7 @@
 """Evaluates every member of a fence and compares it with the left-hand side."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from scratchformer.derivations.formulas.equations import Equation, equations
 from scratchformer.derivations.formulas.evaluation import COMPARISONS, Evaluator
+from scratchformer.derivations.formulas.inline import WORD, Inline, latex_of
 from scratchformer.derivations.formulas.matrices import is_matrix_formula, matrix_value
 from scratchformer.derivations.formulas.names import Bindings, Names
 from scratchformer.derivations.formulas.nodes import FormulaError, Node, has_kind, symbols_of
@@ -66,12 +67,28 @@ class Formulas:
     def evaluate(self, code: str, line: int, namespace: Mapping[str, object]) -> list[Member]:
         """The members of a fence, with the values that names have after the code that follows it."""
         comments = comments_above(self.lines, line)
-        marks = {found["start"]: found["reason"] for found in MARK.finditer(comments)}
+        return self._evaluated(equations(code, line), comments, self._names(comments), namespace)
+
+    def evaluate_inline(self, inline: Inline, namespace: Mapping[str, object]) -> list[Member]:
+        """The members of an equation in prose, with the values that names have after the code that follows it."""
+        comments = comments_above(self.lines, inline.paragraph + 1)
+        names = self._names(comments).with_arrays(namespace, WORD.findall(inline.plain))
+        found = equations(latex_of(inline.plain, names), inline.line)
+        marked = [Equation((inline.plain, inline.plain), ("=",), (inline.line, inline.line))]
+        is_marked = any(inline.plain.startswith(mark["start"]) for mark in MARK.finditer(comments))
+        return self._evaluated(marked if is_marked else found, comments, names, namespace)
+
+    def _names(self, comments: str) -> Names:
         pairs = [pair.strip().split(" is ") for found in HERE.finditer(comments) for pair in found["pairs"].split(";")]
-        names = self.names.with_others((symbol, code) for symbol, code in pairs)
+        return self.names.with_others((symbol, code) for symbol, code in pairs)
+
+    def _evaluated(
+        self, found_equations: Iterable[Equation], comments: str, names: Names, namespace: Mapping[str, object]
+    ) -> list[Member]:
+        marks = {found["start"]: found["reason"] for found in MARK.finditer(comments)}
         evaluator = Evaluator(Bindings(names, namespace), self.forward)
         found: list[Member] = []
-        for equation in equations(code, line):
+        for equation in found_equations:
             mark = next((mark for mark in marks if equation.members[0].startswith(mark)), None)
             if mark is not None:
                 left, *rest = zip(equation.members, equation.lines, strict=True)

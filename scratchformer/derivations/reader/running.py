@@ -3,6 +3,7 @@ import traceback
 from dataclasses import dataclass
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.derivations.formulas.inline import Inline, inline_equations
 from scratchformer.derivations.formulas.names import Names, names_of
 from scratchformer.derivations.formulas.nodes import FormulaError
 from scratchformer.derivations.formulas.page_formulas import Formulas, Member
@@ -50,33 +51,35 @@ def run_with_formulas(page: Page) -> Run:
     namespace: dict[str, object] = {"__name__": page.name}
     names = _names_of(page)
     formulas = None if names is None else Formulas(page.text, names)
-    waiting: list[Fence] = []
+    waiting: list[Fence | Inline] = []
     members: list[Member] = []
+    parts: list[Fence | Inline] = [*page.fences, *(inline_equations(page.text) if formulas is not None else ())]
+
+    def evaluate() -> None:
+        for part in waiting:
+            if formulas is not None:
+                members.extend(_evaluate(page, formulas, part, namespace, results))
+        waiting.clear()
 
     with recording(str(page.path)) as results:
-        for fence in page.fences:
-            if fence.language == "math":
-                waiting.append(fence)
-            if fence.language != "python":
+        for part in sorted(parts, key=lambda part: part.line):
+            if isinstance(part, Inline) or (part.language == "math" and formulas is not None):
+                waiting.append(part)
+            if isinstance(part, Inline) or part.language != "python":
                 continue
             try:
                 # With the page's own line numbers, tracebacks point into the page and quote it.
-                exec(compile("\n" * (fence.line - 1) + fence.code, str(page.path), "exec"), namespace)
+                exec(compile("\n" * (part.line - 1) + part.code, str(page.path), "exec"), namespace)
             except SyntaxError as error:
                 raise PageError(f"{page.name}.md, line {error.lineno}: {error.msg}") from error
             except Exception as error:
                 if not all(result.is_right for result in results):
-                    break
+                    return Run(results, members)
                 raise PageError(
                     f"{page.name}.md, line {_line_of(error, page)}: {type(error).__name__}: {error}"
                 ) from error
-            if formulas is not None:
-                for formula in waiting:
-                    members += _evaluate(page, formulas, formula, namespace, results)
-            waiting = []
-        if formulas is not None:
-            for formula in waiting:
-                members += _evaluate(page, formulas, formula, namespace, results)
+            evaluate()
+        evaluate()
     return Run(results, members)
 
 
@@ -88,10 +91,13 @@ def _names_of(page: Page) -> Names | None:
 
 
 def _evaluate(
-    page: Page, formulas: Formulas, fence: Fence, namespace: dict[str, object], results: list[CheckResult]
+    page: Page, formulas: Formulas, part: Fence | Inline, namespace: dict[str, object], results: list[CheckResult]
 ) -> list[Member]:
-    """Evaluates the formulas of a fence, and adds their results."""
-    members = formulas.evaluate(fence.code, fence.line, namespace)
+    """Evaluates the formulas of a fence, or one in prose, and adds their results."""
+    if isinstance(part, Inline):
+        members = formulas.evaluate_inline(part, namespace)
+    else:
+        members = formulas.evaluate(part.code, part.line, namespace)
     for member in members:
         if member.error is not None:
             results.append(CheckResult(_short(member), "formula", member.error, member.is_right, member.line))
