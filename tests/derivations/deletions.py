@@ -35,15 +35,17 @@ def without(page: Page, start: int, end: int, new: str, lines: range) -> Deletio
     """A page with one stretch of its text replaced; line breaks stay, so that line numbers do."""
     old = page.text[start:end]
     new += "\n" * (old.count("\n") - new.count("\n"))
-    place = f"{page.name}.md, line {page.text.count(chr(10), 0, start) + 1}"
     text = page.text[:start] + new + page.text[end:]
-    return Deletion(replace(page, text=text), lines, f"{place}: {' '.join(old.split())!r} -> {' '.join(new.split())!r}")
+    return Deletion(replace(page, text=text), lines, f"{page.name}: {' '.join(old.split())} -> {' '.join(new.split())}")
 
 
 def code_deletions(page: Page) -> Iterator[Deletion]:
-    """Each term and each factor of what the backward pass assigns; functions that only checks call are left out."""
+    """Each term and each factor of what the backward pass assigns, up to its variants.
+
+    Functions that only checks call are left out.
+    """
     begin = page.text.index("\n## Backward\n")
-    end = page.text.index("\n## Fused form\n")
+    end = min(page.text.find(heading) % len(page.text) for heading in ("\n## Fused form\n", "\n**Variants"))
     offset = 0
     for fence in page.fences:
         offset = page.text.index(f"\n```{fence.language}\n{fence.code}", offset) + len(fence.language) + 5
