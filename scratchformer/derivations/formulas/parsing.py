@@ -11,9 +11,8 @@ import re
 from collections.abc import Collection
 
 from scratchformer.derivations.formulas.nodes import FormulaError, Node
+from scratchformer.derivations.formulas.tokens import Tokens
 
-TOKEN = re.compile(r"\\text\{[^}]*\}|\\[a-zA-Z]+|\\\\|\d+(?:\.\d+)?|\S")
-SILENT = re.compile(r"(?<!\\)\\[,;:! ]|\\(?:left|right|big|Big)(?![a-zA-Z])")
 FUNCTIONS = ("exp", "log", "tanh", "sin", "cos")
 WORDS = ("erf", "diag")
 GREEK = frozenset(
@@ -32,35 +31,11 @@ def parse(text: str, functions: Collection[str] = ()) -> Node:
     return node
 
 
-class _Parser:
+class _Parser(Tokens):
     def __init__(self, text: str, functions: Collection[str]) -> None:
+        super().__init__(text)
         self.functions = functions
         self.is_within_bars = False
-        text = re.sub(r"\\left\s*\.", " ", text)
-        text = re.sub(r"\\right\s*\|", r" \\held ", text)
-        self.tokens = TOKEN.findall(SILENT.sub(" ", text))
-        self.place = 0
-
-    def peek(self, ahead: int = 0) -> str | None:
-        place = self.place + ahead
-        return self.tokens[place] if place < len(self.tokens) else None
-
-    def next(self) -> str:
-        token = self.peek()
-        if token is None:
-            raise FormulaError("the formula ends too early")
-        self.place += 1
-        return token
-
-    def take(self, *tokens: str) -> bool:
-        if tuple(self.tokens[self.place : self.place + len(tokens)]) != tokens:
-            return False
-        self.place += len(tokens)
-        return True
-
-    def expect(self, *tokens: str) -> None:
-        if not self.take(*tokens):
-            raise FormulaError(f"expected {' '.join(tokens)!r}, found {self.peek()!r}")
 
     def sum(self) -> Node:
         negative = self.peek() == "-"

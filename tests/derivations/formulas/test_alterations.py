@@ -63,6 +63,7 @@ def test_a_few_alterations_are_all_noticed() -> None:
 
 
 @pytest.mark.long
-def test_of_two_hundred_alterations_at_least_95_percent_are_noticed() -> None:
-    missed = unnoticed(NAMES, 200, seed=1)
-    assert len(missed) <= 10, missed
+def test_of_a_hundred_alterations_at_least_95_are_noticed() -> None:
+    """Others are as true: gradients that are equal, or a letter that a delta makes equal to another."""
+    missed = unnoticed(NAMES, 100, seed=2026)
+    assert len(missed) <= 5, missed

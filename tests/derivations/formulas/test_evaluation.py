@@ -21,6 +21,9 @@ TABLE = """# Toy
 | `j`, `k` | `range(1, 4)`, `range(1, 4)` |
 | `A_ij`, `B_jk`, `C_ik` | `A`, `B`, `C` |
 | `y_i`, `x_j`, `J_ij` | `y`, `x`, `J` |
+| `m`, `h` | `range(1, 7)`, `range(3)` |
+| `u_m`, `S_ij` | `A.ravel()`, `A > 0` |
+| `f(x)_i` | `lambda x: np.exp(A @ x)` |
 | `t_i` | `np.array([3, 1])` |
 
 ## Forward
@@ -54,6 +57,14 @@ def run(*formulas: str, mark: str = "") -> tuple[Page, Run]:
         r"y_i = \exp \left( \sum_k A_{ik} x_k \right), \qquad J_{ij} = \frac{\partial y_i}{\partial x_j} = y_i A_{ij}",
         r"A_{i t_i} = \sum_j \delta_{j t_i} A_{ij}",
         r"x_j^2 - 1 = (x_j - 1)(x_j + 1)",
+        r"A_{ij} = u_{3i - 3 + j}",
+        r"\sum_m u_m^2 = \sum_{i,j} A_{ij}^2",
+        r"\sum_{j \in S_i} A_{ij} = \sum_j \max(A_{ij}, 0) = \sum_{j : A_{ij} > 0} A_{ij}",
+        r"\max_{j \in S_i} A_{ij} = \max_j A_{ij}",
+        r"|x_j| \ge x_j < x_j + 1 = 1 + x_j",
+        r"y_i = f(x)_i, \qquad \frac{\partial f(x)_i}{\partial x_j} = J_{ij}",
+        r"\lfloor 5 / 2 \rfloor = \lceil 3 / 2 \rceil = 2",
+        r"u_{h + 1} = A_{1, h + 1}",
         r"A_{ij} = \begin{cases} \min(A_{ij}, 0) & A_{ij} < 0 \\ \max(A_{ij}, 0) & \text{otherwise} \end{cases}",
     ],
 )
@@ -87,6 +98,9 @@ def test_a_wrong_formula_is_wrong_at_its_line() -> None:
         ),
         (r"x_j = x_j, \qquad 1 = \left.\frac{\partial x_k}{\partial x_j}\right|_A", "A is held, but the formula"),
         (r"C_{ik}", "it has no equals sign"),
+        (r"A_{ij} = u_{3i + j}", "a subscript of u leaves its axis of size 6"),
+        (r"y_i = f(x)", "f has 0 subscripts behind its brackets, expected 1"),
+        (r"y_i = f(A)_i", "f cannot be applied: ValueError"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said(formula: str, message: str) -> None:
@@ -114,3 +128,17 @@ def test_powers_bind_closer_than_products_and_products_closer_than_sums() -> Non
 def test_a_partial_derivative_holds_what_stands_beside_it() -> None:
     _, found = run(r"y_i = \exp(\sum_k A_{ik} x_k)", r"\frac{\partial y_i}{\partial x_j} = J_{ij}")
     assert np.allclose([member.error for member in found.members], 0, atol=1e-9)
+
+
+def test_an_equation_in_the_prose_is_a_member() -> None:
+    _, found = run("C = A B")
+    text = TABLE + "As matrices it is `C = A B`, and `J = exp(A)` is wrong. `n = 3` is no formula.\n" + CODE
+    with unchecked():
+        results = run_with_formulas(Page("toy", "Toy", "What is it?", text)).results
+    assert [(result.line, result.is_right) for result in results] == [(18, True), (18, False)]
+    assert len(found.members) == 1
+
+
+def test_a_comment_gives_a_name_other_code() -> None:
+    _, found = run("y_i = 2 A_{i1}", mark="<!-- in code: y_i is 2 * A[:, 0]; t_i is np.zeros(2) -->\n")
+    assert [member.is_right for member in found.members] == [True]
