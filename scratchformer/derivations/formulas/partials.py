@@ -33,7 +33,7 @@ def partial_derivative(evaluator: "Evaluator", above: Node, below: Node, held: N
         evaluator.value(above)  # says whether the subscripts fit
     else:
         left, right = None, above
-    inside = {code_of(evaluator, symbol) for symbol in symbols_of(right)}
+    inside = {code_of(evaluator, symbol) for symbol in symbols_of(right)} - {""}
     if held is not None and code_of(evaluator, held) not in inside:
         raise FormulaError(f"{held[1]} is held, but the formula of {above[1]} does not have it")
     if held is not None and held[1] == below[1]:

@@ -97,6 +97,10 @@ def test_a_wrong_formula_is_wrong_at_its_line() -> None:
             "x is held, but it is what moves",
         ),
         (r"x_j = x_j, \qquad 1 = \left.\frac{\partial x_k}{\partial x_j}\right|_A", "A is held, but the formula"),
+        (
+            r"x_j = x_j, \qquad 1 = \left.\frac{\partial x_k}{\partial x_j}\right|_v",
+            "v is held, but the formula of x does not have it",
+        ),
         (r"C_{ik}", "it has no equals sign"),
         (r"A_{ij} = u_{3i + j}", "a subscript of u leaves its axis of size 6"),
         (r"y_i = f(x)", "f has 0 subscripts behind its brackets, expected 1"),
