@@ -7,8 +7,11 @@ Ctrl-C or SIGTERM stops the current experiment, which saves. `--resume OUT` goes
 that have ended.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from experiments import EXPERIMENTS, Experiment
 from scratchformer.recipes.options import Natural
@@ -33,9 +38,11 @@ from scratchformer.runs import (
     run_script,
 )
 from scratchformer.runs.files import as_utf8
+from scratchformer.runs.terminal import is_terminal
 
 PROG = "python -m experiments"
 FOLDER = Path(__file__).parent
+ONLY = f"Experiments to run, of {', '.join(one.name for one in EXPERIMENTS)}; all of them, if it is not given."
 Verdict = Literal["reached", "MISSED", "ran", "FAILED"]
 
 
@@ -45,8 +52,7 @@ class Options:
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
     """Of every experiment: some minutes, all that the published figure takes, or a few seconds."""
-    only: tuple[str, ...] = ()
-    """Names of the experiments to run; all of them, if it is not given."""
+    only: Annotated[tuple[str, ...], tyro.conf.arg(help=ONLY)] = ()
     seeds: tuple[Natural, ...] = (0,)
     """Seeds of the runs of each experiment; those that have several seeds of their own are run once, with the first."""
     out: Path | None = None
@@ -122,11 +128,14 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{len(jobs)} runs, preset {options.preset}, results in {folder.path}", flush=True)
     outcomes: list[Outcome] = []
     with one_sentence_errors(PROG, status=1), StopSignals() as stop:
-        for job in jobs:
-            print(label(job), end="  ", flush=True)
+        for number, job in enumerate(jobs, start=1):
+            status = Status(f"{number} of {len(jobs)}: {label(job)}", job.log)
+            if not status.is_shown:
+                print(label(job), end="  ", flush=True)
             summary = ended(job.path)
-            outcome = run(job, options.preset, stop) if summary is None else judged(summary, None)
-            print(outcome or "stopped", flush=True)
+            outcome = run(job, options.preset, stop, status) if summary is None else judged(summary, None)
+            status.clear()
+            print(f"{label(job)}  " * status.is_shown + str(outcome or "stopped"), flush=True)
             if outcome is not None:
                 outcomes.append(outcome)
             if stop.received is not None:
@@ -162,7 +171,34 @@ def ended(path: Path) -> dict[str, Any] | None:
     return summary if (path / summary["picture"]).exists() else None
 
 
-def run(job: Job, preset: str, stop: StopSignals) -> Outcome | None:
+class Status:
+    """A line in a terminal, over and over: which run it is, for how long it has run, and what it printed last."""
+
+    def __init__(self, text: str, log: Path) -> None:
+        self.text, self.log = text, log
+        self.is_shown = is_terminal(sys.stdout)
+        self.start = self.next = time.perf_counter()
+
+    def update(self) -> None:
+        """Shows the line anew, once a second."""
+        now = time.perf_counter()
+        if not self.is_shown or now < self.next:
+            return
+        self.next = now + 1
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - 4096))
+            printed = log.read().decode("utf-8", errors="replace").strip().splitlines()
+        last = printed[-1] if printed and not printed[-1].startswith("$ ") else ""
+        line = f"{self.text}  {in_seconds(now - self.start)}  {last}"
+        print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+
+    def clear(self) -> None:
+        """Clears the line."""
+        if self.is_shown:
+            print("\r\x1b[K", end="", flush=True)
+
+
+def run(job: Job, preset: str, stop: StopSignals, status: Status) -> Outcome | None:
     """Runs an experiment, or goes on with it; None where a signal stopped it.
 
     Its process is in a session of its own, or Ctrl-C in the terminal would reach it twice.
@@ -178,7 +214,7 @@ def run(job: Job, preset: str, stop: StopSignals) -> Outcome | None:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=live, start_new_session=True
         )
         try:
-            wait(process, stop)
+            wait(process, stop, status)
         finally:
             process.kill()
             process.wait()
@@ -204,7 +240,7 @@ def arguments_of(job: Job, preset: str) -> list[str]:
     return [*looks_into, "--preset", preset, "--seed", str(job.seed), "--out", str(job.path)]
 
 
-def wait(process: subprocess.Popen[bytes], stop: StopSignals) -> None:
+def wait(process: subprocess.Popen[bytes], stop: StopSignals, status: Status) -> None:
     """Waits until the process has ended. A signal is passed on to it, and so is a second Ctrl-C."""
     is_told = False
     try:
@@ -212,6 +248,7 @@ def wait(process: subprocess.Popen[bytes], stop: StopSignals) -> None:
             if stop.received is not None and not is_told:
                 process.send_signal(stop.received)
                 is_told = True
+            status.update()
             time.sleep(0.05)
     except KeyboardInterrupt:
         process.send_signal(SIGINT)

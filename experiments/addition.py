@@ -14,6 +14,8 @@ Expected: at least 999 of 1,000 are right. With `quick` all are from about step 
 `quick` takes a minute on two cores, `paper` two, `smoke` a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -22,6 +22,8 @@ what uniform attention gets there. The preset `quick` takes a few seconds, and `
 run: it measures a tiny model that is not trained, all of whose heads are near uniform.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -9,6 +9,9 @@ The curves are the validation loss at each evaluation, and the measures.csv of t
 figures show them.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
+import json
 import math
 import re
 import shutil
@@ -34,7 +37,7 @@ from scratchformer.runs import (
     results_of,
     run_script,
 )
-from scratchformer.runs.files import MEASURES
+from scratchformer.runs.files import MEASURES, read_json
 
 PROG = "python -m experiments.collect"
 HERE = Path(__file__).parent
@@ -101,7 +104,19 @@ def collect(folder: Path, into: Path) -> list[Path]:
         if curves:
             written.append(into / "reference" / f"{name}.csv")
             write_curves(written[-1], curves)
+            written += note_text(run, name, into / "reference" / "texts.json")
     return written
+
+
+def note_text(run: Path, name: str, path: Path) -> list[Path]:
+    """Writes down the hash of the text that a run learned from, if it learned from one; returns the path if so."""
+    config = read_json(run / "config.json") if (run / "config.json").exists() else {}
+    sha256 = config.get("text") or (config.get("corpus") or {}).get("sha256")
+    if sha256 is None:
+        return []
+    texts = (read_json(path) if path.exists() else {}) | {name: sha256}
+    replace_file(path, [f"{json.dumps(dict(sorted(texts.items())), indent=2)}\n".encode()])
+    return [path]
 
 
 def check_known(summary: dict[str, Any], path: Path) -> None:

@@ -20,6 +20,8 @@ uniform attention gives 0.33, 0.28 and 0.18. `paper` has more steps and tests. `
 cores, `paper` four, `smoke` a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import zlib
 from collections.abc import Sequence
 from datetime import date

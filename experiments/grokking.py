@@ -15,6 +15,8 @@ of the test near 10,000.
 `quick` takes less than two minutes on two cores, `paper` about forty, `smoke` a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -230,9 +232,10 @@ class Grokking(ComparedModels[Options, AdditionTransformer, TokenBatch]):
         mirrored = Line("pairs of which b + a is trained", ends, np.full(2, options.share), "reference")
         curves = [
             Panel("accuracy", "training step", "share of pairs", [*lines("accuracy"), mirrored], log_x=True),
-            Panel("loss", "training step", "nats", lines("loss"), log_x=True, log_y=True),
+            Panel("loss", "training step", "loss, nats per sum", lines("loss"), log_x=True, log_y=True),
         ]
 
+        title = f"a + b mod {options.modulus}, trained on {options.share:.0%} of all pairs"
         shares = [Line(ARMS[arm], *measured[name]) for arm in ARMS if (name := f"{arm}_top_five_share") in measured]
         models = {ARMS[arm]: load(file, make_model(options)) for arm in ARMS if (file := path / arm / LAST).exists()}
         models["before training"] = make_model(options)
@@ -243,8 +246,8 @@ class Grokking(ComparedModels[Options, AdditionTransformer, TokenBatch]):
             Panel("the five largest components", "training step", "share of all squares", shares, log_x=True),
         ]
         return [
-            save_figure(line_panels(curves), path / "grokking"),
-            save_figure(line_panels(sparse), path / "spectrum"),
+            save_figure(line_panels(curves, title=title), path / "grokking"),
+            save_figure(line_panels(sparse, title=title), path / "spectrum"),
         ]
 
 

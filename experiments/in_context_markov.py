@@ -18,6 +18,8 @@ of the optimum. That of one layer stays at least 0.03 above it. `quick` takes a 
 times the steps at a third of the learning rate, and takes four minutes. `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import math
 from dataclasses import dataclass, replace
 from functools import partial
@@ -58,6 +60,7 @@ ABOUT = About(
 )
 ARMS = {"two_layers": 2, "one_layer": 1}
 STATES, BEGIN = "ab", 2
+TITLE = "Markov chains of two states, each learned from its context"
 STRATEGIES = {"unigram": unigram, "bigram": bigram}
 SHOWN = 24
 """Tokens of the example whose attention is drawn."""
@@ -229,8 +232,8 @@ class InContextMarkov(ComparedModels[Options, AttentionOnly, TokenBatch]):
             panel("what two layers attend to", "share of attention", heads),
         ]
         figures = [
-            save_figure(line_panels([panel("", "loss, nats per token", losses, levels=levels)]), path / "loss"),
-            save_figure(line_panels(stages), path / "stages"),
+            save_figure(line_panels([panel(TITLE, "loss, nats per token", losses, levels=levels)]), path / "loss"),
+            save_figure(line_panels(stages, title=TITLE), path / "stages"),
         ]
         if (path / "two_layers" / LAST).exists():
             figures.append(draw_attention(path, options, validation))

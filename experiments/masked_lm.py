@@ -8,6 +8,8 @@ nats per hidden character: at most 2.4 with `paper`, and 2.6 with `quick`, which
 to four minutes on two cores, `quick` half of that, `smoke` a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -125,7 +127,8 @@ class MaskedModel(TrainingExperiment[Options, BERT, TokenBatch]):
         self.training = Training(trainer, lambda step: [masked(step)], held_out)
         self.introduction = f"{self.corpus.name}: {len(self.corpus.text):,} characters, {num_characters} distinct"
         self.depends_on["corpus"] = {"sha256": self.corpus.sha256}
-        reference = reference_run(__file__, options.preset) if self.corpus.name == "pydoc" else None
+        is_embedded = self.corpus.name == "pydoc"
+        reference = reference_run(__file__, options.preset, self.corpus.sha256) if is_embedded else None
         levels = {"unigrams": ngram_entropy(training, validation, num_characters, 1)}
         self.notes |= asdict(TextFigures(f"A BERT of the characters of {self.corpus.name}", levels, reference))
 

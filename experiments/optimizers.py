@@ -14,6 +14,8 @@ preset `quick` has momentum at 0.1 and Adam at 0.003 with one seed, and takes a 
 everything with three seeds, and takes half an hour. `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,6 +63,7 @@ class Optimizers(ArmsExperiment):
     """Runs of the character model with every optimizer, each at several learning rates."""
 
     about, presets, arms, share_y = ABOUT, PRESETS, ARMS, True
+    title = "The character model with four optimizers"
 
     def compare(self, arms: Mapping[str, Arm]) -> list[Result]:
         """The best mean loss of each optimizer, and how far that of Adam is below that of gradient descent."""
@@ -82,7 +85,7 @@ class Optimizers(ArmsExperiment):
         for name, of_rates in by_optimizer(arms).items():
             by_step += best_of(of_rates).lines(LABELS[name])
             by_rate += mean_and_range(LABELS[name], rates(of_rates), finals(of_rates))
-        y_label = "validation loss, nats"
+        y_label = "validation loss, nats per character"
         return [
             Panel("each with its best learning rate", "training step", y_label, by_step),
             Panel("after the last step", "peak of the learning rate", y_label, by_rate, log_x=True),

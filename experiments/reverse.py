@@ -15,6 +15,8 @@ the best head gives 0.97 to 0.98 of its attention to the mirrored letter. The pr
 two cores, `paper` is the same, `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase

@@ -3,71 +3,18 @@
 For example `sample.py runs/char_lm-001 --prompt "The statement" --tokens 300`.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
 
-import numpy as np
-import tyro
-
-from scratchformer.generation import Choice, Sampling, generate, greedy
-from scratchformer.models import GPT, Llama
-from scratchformer.recipes.options import Count, Natural, NotNegative
-from scratchformer.runs import check_ranges, load_run, one_sentence_errors, parse, run_script
-from scratchformer.text import CharacterTokenizer
-from scratchformer.training import load, read_checkpoint, trained_checkpoint
+from scratchformer.recipes.sampling import print_sample
+from scratchformer.runs import run_script
 
 PROG = "sample.py"
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of the sample."""
-
-    run: Annotated[Path, tyro.conf.Positional]
-    """Run folder, whose best model is taken, or one of its checkpoints."""
-    prompt: str = ""
-    """Text to continue; without one, a line break, or the first character of the vocabulary if it has no line break."""
-    tokens: Natural = 500
-    """Characters to add."""
-    temperature: NotNegative = 0.8
-    """Below 1 prefers likely characters, 0 always takes the likeliest."""
-    top_k: Count = 50
-    """Choose among this many most likely characters."""
-    seed: Natural = 0
-    """Seed of the sampling."""
-
-
-DEFAULT = Options(run=tyro.MISSING)
-
-
 def main(arguments: Sequence[str]) -> None:
-    with one_sentence_errors(PROG):
-        options = parse({"default": DEFAULT}, prog=PROG, description=__doc__, arguments=arguments)
-        check_ranges(options)
-        model, tokenizer = load_model(options.run)
-        prompt = tokenizer.encode(options.prompt or tokenizer.first_prompt)
-    choose: Choice = greedy
-    if options.temperature:
-        choose = Sampling(np.random.default_rng(options.seed), options.temperature, options.top_k)
-    print(options.prompt, end="", flush=True)
-    for token in generate(model, prompt, options.tokens, context_length=model.config.context_length, choose=choose):
-        print(tokenizer.decode(token[None]), end="", flush=True)
-    print()
-
-
-def load_model(path: Path) -> tuple[GPT | Llama, CharacterTokenizer]:
-    """The model and the tokenizer of a run, or of a checkpoint. Raises ValueError for those of another model."""
-    model = load_run(path) if path.is_dir() else load(path)
-    run = read_checkpoint(trained_checkpoint(path)).description.get("run")
-    described = run.get("tokenizer") if isinstance(run, dict) else None
-    if not isinstance(model, GPT | Llama) or described is None:
-        raise ValueError(f"{path} is not of a character model")
-    match described:
-        case {"characters": str(characters)} if len(characters) == model.config.vocabulary_size:
-            return model, CharacterTokenizer(characters)
-    raise ValueError(f"{path} is damaged: its tokenizer is not one of {model.config.vocabulary_size} characters")
+    print_sample(arguments, PROG, __doc__)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from 256 to 1,024 is within 10 % of theory. The preset `quick` is all of it and 
 same, `smoke` takes two.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields, replace
@@ -143,11 +145,10 @@ class Scaling(Experiment[Options]):
         everything = line_panels(
             [
                 Panel("variance of the scores", "d_k", "variance", [*lines("variance"), *variances], True, True),
-                Panel(
-                    f"entropy of {n} weights", "d_k", "nats, mean over queries", entropy, log_x=True, levels=all_alike
-                ),
+                Panel(f"entropy of {n} weights", "d_k", "entropy, nats", entropy, log_x=True, levels=all_alike),
                 Panel("norm of the scores' gradient", "d_k", "median over queries", gradient, True, True),
-            ]
+            ],
+            title="Attention with scores that are divided by √d_k, and without",
         )
         falling = [
             *mean_and_range("mean over queries", sizes, measured["mean_gradient"][..., 1]),

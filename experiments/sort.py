@@ -16,6 +16,8 @@ others.
 The preset `quick` takes a minute on two cores, `paper` is the same, `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import zlib
 from dataclasses import replace
 from itertools import product

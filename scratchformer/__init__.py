@@ -1,3 +1,3 @@
 """Transformers trained in NumPy, with gradients that a person derived by hand."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

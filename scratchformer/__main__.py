@@ -1,10 +1,16 @@
-"""`python -m scratchformer COMMAND`: the commands of the package."""
+"""`python -m scratchformer COMMAND`, or `scratchformer COMMAND`: the commands of the package."""
 
+import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
+
+import scratchformer
 
 COMMANDS = {
+    "train": "train a character model on a text",
+    "sample": "continue a prompt with a model that was trained",
     "chat": "talk with a real language model",
     "generate": "continue texts with a real language model",
     "embed": "turn texts into vectors with a real encoder",
@@ -15,22 +21,38 @@ COMMANDS = {
 }
 
 
+PROG = "python -m scratchformer"
+
+
 def main(arguments: Sequence[str]) -> None:
-    if not arguments or arguments[0] not in COMMANDS:
+    typed = arguments[0] if arguments else None
+    if typed == "--version":
+        print(f"scratchformer {scratchformer.__version__}")
+        return
+    if typed not in (None, "-h", "--help", *COMMANDS):
+        close = difflib.get_close_matches(str(typed), COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(COMMANDS)}"
+        print(f"{PROG}: error: unknown command {typed}; {hint}", file=sys.stderr)
+        sys.exit(2)
+    if typed not in COMMANDS:
         listed = "\n".join(f"  {name:<10}  {what}" for name, what in COMMANDS.items())
-        asked = bool(arguments) and arguments[0] in ("-h", "--help")
-        print(f"python -m scratchformer COMMAND\n\n{listed}", file=sys.stdout if asked else sys.stderr)
-        sys.exit(0 if asked else 2)
+        print(f"{PROG} COMMAND\n\n{listed}", file=sys.stderr if typed is None else sys.stdout)
+        sys.exit(2 if typed is None else 0)
     command = import_module(
         f"scratchformer.commands.{arguments[0]}"
     )  # imported late: a mistyped command gets its answer at once
     command.main(arguments[1:])
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """Runs the command that was typed, as a program."""
     try:
         from scratchformer.runs.stopping import run_script
     except KeyboardInterrupt:  # `run_script` sees to one that comes later
         sys.exit(130)
 
-    run_script(main, "python -m scratchformer")
+    run_script(main, PROG, COMMANDS)
+
+
+if __name__ == "__main__":
+    run()

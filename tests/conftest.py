@@ -5,12 +5,18 @@ from collections.abc import Iterator
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, Phase, settings
 
 import tests.annotations
 
 # Before the package is loaded: the shapes in its annotations are checked at run time.
 tests.annotations.check_annotations("scratchformer")
+
+# CPython keeps frames in blocks of 16 KiB, and maps a new one each time that a call reaches over the end of the last.
+# At an unlucky depth every call of a loop does, which took a third of the time of some tests. With one large frame
+# below every test, the block that holds it has room for all others.
+runtestprotocol.__code__ = runtestprotocol.__code__.replace(co_stacksize=2**16)
 
 settings.register_profile(
     "default",

@@ -11,6 +11,8 @@ off by more than 1e-2, or where the true numbers are subnormal. It needs PyTorch
 minutes, `paper` is the same, and `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,7 @@
 """True outputs and gradients by the formulas of the derivation pages, in the dtype of the arguments (long doubles)."""
 
 import math
+import sys
 
 import numpy as np
 from scipy.special import erfc
@@ -62,3 +63,7 @@ def attention(query: np.ndarray, key: np.ndarray, value: np.ndarray, dy: np.ndar
     dscores = weights * (dweights - (dweights * weights).sum(-1, keepdims=True))
     dkey, dvalue = scale * dscores.T @ query, weights.T @ dy
     return weights @ value, scale * dscores @ key, dkey.reshape(1, -1), dvalue.reshape(1, -1)
+
+
+if __name__ == "__main__":
+    sys.exit("truth.py is no script; run python -m experiments.rounding")

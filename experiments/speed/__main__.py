@@ -1,27 +1,30 @@
 """How fast is a training step, and how much memory does it need, beside the same step in PyTorch on the same machine?
 
-A step is forward, backward, clipping the gradient's norm to 1 and AdamW, of three GPTs in float32 without biases and
-dropout. Causal attention alone (forward and backward, 8 heads of 64) is timed by length.
+A step is forward, backward, clipping the gradient's norm to 1 and AdamW, of five GPTs in float32 without biases and
+dropout; `tiny` takes one thread on each side. Causal attention alone (forward and backward, 8 heads of 64) is timed by
+length.
 
-- Where PyTorch is installed in this Python, fresh processes of both sides take turns, with as many threads. Our threads
+- Where PyTorch is installed in this Python, fresh processes of all sides take turns, with as many threads. PyTorch has
+  its fused attention and its fused AdamW, and trains models as they are and through `torch.compile`, if there is a C++
+  compiler; ratios are to the faster of the two. Our threads
   share the batch, as those of the trainer do; for attention alone they share the heads. Both are faster than threads
   inside BLAS.
-- Before anything is timed, both sides do two steps from the same random weights on the same batches. Losses and norms
+- Before anything is timed, all sides do two steps from the same random weights on the same batches. Losses and norms
   of gradients (or of attention's arrays) must agree to 1e-4.
 - A process measures the median of its steps, after a warm-up. The table shows the median and the range of the
-  processes, the ratio of the medians, the range of the pairs' ratios, and the most memory that a process held,
-  libraries included.
+  processes, the ratio of the medians, the range of the rounds' ratios, and the most memory that a process held,
+  libraries included; its ratio is to the smaller one.
 - With `--pretrained`, a Llama from files is timed beside transformers: prefill, decoding with random keys and values in
-  the cache, and training steps, for which transformers has PyTorch's fused AdamW. Of a GGUF file, the figures of
+  the cache, and training steps. Of a GGUF file, the figures of
   llama.cpp follow the table: its weights stay as the file has them.
 - "of peak" is the share of the speed of a large float32 matrix product in NumPy. The FLOPs of a step are those of its
   matrix products: backward counts twice as much as forward, and attention's scores count as the full square. A side
   that skips the forbidden half of the scores can be above 100 %.
 
-Expected on two cores: at most 1.05 times PyTorch's time for each GPT, at most half of its memory for `small` and no
-more than its memory for `medium`. The preset `quick` takes about ten minutes, `paper` is the same, and `smoke` takes a
-few seconds.
+The preset `quick` takes about twenty minutes, `paper` is the same, and `smoke` takes a few seconds.
 """
+
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
 
 import json
 import signal
@@ -32,6 +35,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import Literal
 
 from experiments.speed.agreement import largest_difference
@@ -41,7 +45,19 @@ from experiments.speed.measure import Figures, measure, peak_flops
 from experiments.speed.pretrained_steps import write_llama
 from experiments.speed.profiling import profile
 from experiments.speed.table import HEADER, Row, print_table, row_of, task_as_json
-from experiments.speed.tasks import MODELS, SIDES, TINY, PretrainedSettings, Side, Task, attention, pretrained_tasks
+from experiments.speed.tasks import (
+    ALL_MODELS,
+    MODELS,
+    SIDES,
+    TINY,
+    Model,
+    PretrainedSettings,
+    Side,
+    Task,
+    TrainingSettings,
+    attention,
+    pretrained_tasks,
+)
 from scratchformer.models import LlamaConfig
 from scratchformer.recipes.options import Count
 from scratchformer.runs import check_ranges, describe_environment, one_sentence_errors, parse, run_script
@@ -55,8 +71,8 @@ class Options:
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
     """Where the other options start from: all measurements, the same, or a run of seconds to see that it works."""
-    models: tuple[Literal["small", "medium", "gpt2"], ...] = ("small", "medium", "gpt2")
-    """GPTs of 0.8, 10.6 and 124 million parameters."""
+    models: tuple[Model, ...] = ALL_MODELS
+    """GPTs of 5 thousand, 0.8, 10.6 and 124 million parameters, the last with 4 x 64 and with 2 x 512 tokens."""
     tiny: bool = False
     """Shrink the models to almost nothing, to see that everything runs."""
     attention: bool = True
@@ -78,7 +94,7 @@ class Options:
         """Raises ValueError, naming the option, for a value out of range, too many threads, or nothing to time."""
         check_ranges(self)
         for task in self.tasks():
-            if self.threads > task.shares:
+            if self.threads > task.shares > 1:
                 raise ValueError(f"--threads {self.threads} is more than {task.name} can keep busy, {task.shares}")
         if not self.tasks() and (self.pretrained is None or self.profile):
             raise ValueError("there is nothing to time: no --models, and no --attention with --lengths")
@@ -127,9 +143,12 @@ def compare(options: Options) -> None:
 
 
 def sides_of(task: Task) -> list[Side]:
-    """The sides of a task that are installed."""
+    """The sides of a task that are installed. PyTorch compiles with a C++ compiler."""
     needed = ("torch", "transformers") if isinstance(task.settings, PretrainedSettings) else ("torch",)
-    return list(SIDES) if all(map(is_installed, needed)) else ["ours"]
+    if not all(map(is_installed, needed)):
+        return ["ours"]
+    compiles = isinstance(task.settings, TrainingSettings) and which("g++") is not None
+    return ["ours", "pytorch", "compiled"] if compiles else ["ours", "pytorch"]
 
 
 def compare_tasks(options: Options, tasks: list[Task]) -> None:
@@ -139,10 +158,11 @@ def compare_tasks(options: Options, tasks: list[Task]) -> None:
     elif options.pretrained is not None and not is_installed("transformers"):
         print("transformers is not installed in this Python: of the pretrained model, only ours is timed")
     for task in tasks:
-        if "pytorch" in sides_of(task):
-            differences[task.name] = largest_difference(task, options.threads)
+        sides = sides_of(task)
+        if len(sides) > 1:
+            differences[task.name] = largest_difference(task, sides, min(options.threads, task.shares))
     if differences:
-        print(f"both sides agree: losses and norms differ by {max(differences.values()):.0e} at most, relatively")
+        print(f"all sides agree: losses and norms differ by {max(differences.values()):.0e} at most, relatively")
 
     peak = ask(partial(peak_flops, options.threads, 256 if options.tiny else 2048), "measure the peak")
     print(f"float32 matrix product: {peak / 1e9:.0f} GFLOPS in {options.threads} threads", flush=True)
@@ -152,7 +172,7 @@ def compare_tasks(options: Options, tasks: list[Task]) -> None:
         processes: dict[Side, list[Figures]] = {side: [] for side in sides}
         for _ in range(options.pairs):
             for side in sides:
-                call = partial(measure, task, side, options.threads)
+                call = partial(measure, task, side, min(options.threads, task.shares))
                 processes[side].append(ask(call, f"measure {side} {task.name}"))
         rows.append(row_of(task, processes, peak, differences.get(task.name)))
         told = ", ".join(f"{SIDES[side]} {figures}" for side, figures in rows[-1].sides.items())

@@ -14,17 +14,20 @@ class Failure(Exception):
     """A process failed, or the two sides do not compute the same. The message is one sentence."""
 
 
-def ask(call: Callable[[], T], what: str) -> T:
+ROOT = Path(__file__).parents[2]
+
+
+def ask(call: Callable[[], T], what: str, root: Path = ROOT) -> T:
     """What a call returns in a fresh process.
 
     Args:
         call: a `functools.partial` of a function that a module defines.
         what: the process does, for the message of a failure.
+        root: the folder that the packages are imported from.
 
     Raises Failure where the process fails, with the last line of its stderr.
     """
     command = [sys.executable, "-m", "experiments.speed.fresh_process"]
-    root = Path(__file__).parents[2]
     done = subprocess.run(command, input=pickle.dumps(call), cwd=root, capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]

@@ -3,6 +3,7 @@
 import math
 import platform
 import re
+import sys
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -44,11 +45,11 @@ def steps_of(task: Task, side: Side, threads: int, weights: Path | None = None) 
 
             return transformers_pretrained(settings, threads)
         return our_pretrained(settings, task, threads)
-    if side == "pytorch":
+    if side != "ours":
         from experiments.speed.pytorch_steps import pytorch_attention, pytorch_training
 
         if isinstance(settings, TrainingSettings):
-            return pytorch_training(settings, task, threads, weights)
+            return pytorch_training(settings, task, threads, weights, is_compiled=side == "compiled")
         return pytorch_attention(settings, threads)
     if isinstance(settings, TrainingSettings):
         return our_training(settings, task, threads, weights)
@@ -109,3 +110,7 @@ def peak_flops(threads: int, size: int) -> float:
             np.matmul(a, b, out=y)
             seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds)
+
+
+if __name__ == "__main__":
+    sys.exit("measure.py is no script; run python -m experiments.speed")

@@ -1,6 +1,7 @@
 """PyTorch's steps: training the same GPT, and the same attention alone."""
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,9 @@ from experiments.speed.tasks import AttentionSettings, Task, TrainingSettings
 
 
 @contextmanager
-def pytorch_training(settings: TrainingSettings, task: Task, threads: int, weights: Path | None) -> Iterator[Step]:
+def pytorch_training(
+    settings: TrainingSettings, task: Task, threads: int, weights: Path | None, *, is_compiled: bool = False
+) -> Iterator[Step]:
     """Steps as a user of PyTorch writes them; from our weights in a file, or from newly initialised ones."""
     prepare(threads)
     model = GPT(settings.model)
@@ -33,11 +36,12 @@ def pytorch_training(settings: TrainingSettings, task: Task, threads: int, weigh
         converted = pytorch_weights(load_file(weights))
         model.load_state_dict({name: torch.from_numpy(weight) for name, weight in converted.items()})
     optimizer = make_optimizer(model, learning_rate=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    loss_of = torch.compile(model.loss) if is_compiled else model.loss
     batches = [(torch.tensor(batch.ids), torch.tensor(batch.targets)) for batch in make_batches(settings, task)]
 
     def step(index: int) -> Results:
         optimizer.zero_grad()
-        loss = model.loss(*batches[index])
+        loss = loss_of(*batches[index])
         loss.backward()
         # Clipping returns a norm that is only good to 1e-4 where tables are large: a check takes it in float64.
         checked = () if weights is None else model.parameters()
@@ -84,3 +88,7 @@ def pytorch_weights(tensors: Mapping[str, ndarray]) -> dict[str, ndarray]:
             converted[name] = tensor.T
     converted["head.weight"] = converted["token_embedding.weight"]
     return converted
+
+
+if __name__ == "__main__":
+    sys.exit("pytorch_steps.py is no script; run python -m experiments.speed")

@@ -1,5 +1,6 @@
 """The table of the benchmark: one row per task, from what all processes measured."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -7,7 +8,8 @@ from statistics import median
 from experiments.speed.measure import Figures
 from experiments.speed.tasks import SIDES, Side, Task
 
-HEADER = ("ours / PyTorch", "ours, ms", "PyTorch, ms", "time ratio", "tokens/s", "of peak", "memory, MiB", "ratio")
+HEADER = (" / ".join(SIDES.values()), *(f"{name}, ms" for name in SIDES.values()), "time ratio", "tokens/s", "of peak")
+HEADER += ("memory, MiB", "ratio")
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Row:
     Args:
         task: what was timed.
         sides: what each side that was timed measured.
-        time_ratio: ours to PyTorch's: the ratio of the medians, and the range of the pairs' ratios.
-        memory_ratio: ours to PyTorch's.
+        time_ratio: ours to the faster form of PyTorch: the ratio of the medians, and the range of the rounds' ratios.
+        memory_ratio: ours to the smaller one.
         difference: the largest relative difference between what both sides compute.
     """
 
@@ -76,17 +78,19 @@ def row_of(task: Task, processes: Mapping[Side, Sequence[Figures]], peak: float,
 
     Args:
         task: what was timed.
-        processes: what the processes of each side measured, in pairs.
+        processes: what the processes of each side measured, ours first, by round.
         peak: FLOPs a second of a large matrix product.
         difference: as in `Row`.
     """
     sides = {side: _side_figures(task, figures, peak) for side, figures in processes.items()}
-    if "pytorch" not in sides:
+    ours, *others = sides.values()
+    if not others:
         return Row(task, sides, None, None, difference)
-    ours, theirs = sides["ours"], sides["pytorch"]
+    theirs = min(others, key=lambda side: side.median)
     ratios = [a.median / b.median for a, b in zip(ours.processes, theirs.processes, strict=True)]
     time_ratio = Spread(ours.median / theirs.median, min(ratios), max(ratios))
-    return Row(task, sides, time_ratio, ours.peak_memory / theirs.peak_memory, difference)
+    smallest = min(side.peak_memory for side in others)
+    return Row(task, sides, time_ratio, ours.peak_memory / smallest, difference)
 
 
 def _side_figures(task: Task, processes: Sequence[Figures], peak: float) -> SideFigures:
@@ -109,7 +113,8 @@ def task_as_json(task: Task) -> dict[str, object]:
 
 
 def milliseconds(spread: Spread) -> str:
-    return f"{spread.median:.1f} ({spread.least:.1f}-{spread.most:.1f})"
+    digits = 1 if spread.median >= 1 else 3
+    return f"{spread.median:.{digits}f} ({spread.least:.{digits}f}-{spread.most:.{digits}f})"
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
@@ -119,3 +124,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     for first, *others in rows:
         line = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
         print("  ".join(line).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit("table.py is no script; run python -m experiments.speed")

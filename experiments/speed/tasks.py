@@ -1,15 +1,16 @@
-"""What is timed: training steps of three GPTs, causal attention alone by length, and a Llama from files."""
+"""What is timed: training steps of five GPTs, causal attention alone by length, and a Llama from files."""
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from scratchformer.models import GPTConfig, LlamaConfig
 
-Side = Literal["ours", "pytorch"]
-SIDES: dict[Side, str] = {"ours": "ours", "pytorch": "PyTorch"}
-"""The two sides, by the name that is printed."""
+Side = Literal["ours", "pytorch", "compiled"]
+SIDES: dict[Side, str] = {"ours": "ours", "pytorch": "PyTorch", "compiled": "compiled"}
+"""The sides, by the name that is printed. The last is PyTorch through `torch.compile`, which trains models alone."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,16 @@ def gpt(num_layers: int, num_heads: int, d_model: int, context_length: int, voca
 
 
 MODELS = {
+    "tiny": training("tiny", gpt(1, 4, 16, 16, 65), batch=1, warmup=50, steps=500),
     "small": training("small", gpt(4, 4, 128, 64, 65), batch=12, warmup=10, steps=100),
     "medium": training("medium", gpt(6, 6, 384, 256, 65), batch=8, warmup=2, steps=5),
     "gpt2": training("gpt2", gpt(12, 12, 768, 64, 50257), batch=4, warmup=1, steps=4),
+    "gpt2_512": training("gpt2_512", gpt(12, 12, 768, 512, 50257), batch=2, warmup=1, steps=2),
 }
-TINY = {name: training(name, gpt(1, 2, 16, 8, 65), batch=4, warmup=1, steps=3) for name in MODELS}
+Model = Literal["tiny", "small", "medium", "gpt2", "gpt2_512"]
+ALL_MODELS: tuple[Model, ...] = get_args(Model)
+TINY = {name: training(name, gpt(1, 2, 16, 8, 65), batch=4, warmup=1, steps=3) for name in ALL_MODELS}
+
+
+if __name__ == "__main__":
+    sys.exit("tasks.py is no script; run python -m experiments.speed")

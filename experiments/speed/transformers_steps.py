@@ -1,5 +1,6 @@
 """The steps of transformers with the same weights: prefill, decoding and training."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -39,9 +40,7 @@ def forward_step(model: LlamaForCausalLM, settings: PretrainedSettings) -> Calla
 
 
 def training_step(model: LlamaForCausalLM, settings: PretrainedSettings) -> Callable[[int], Results]:
-    optimizer = make_optimizer(
-        model, learning_rate=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY, is_fused=True
-    )
+    optimizer = make_optimizer(model, learning_rate=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
 
     def step(index: int) -> Results:
         tokens = torch.from_numpy(make_ids(settings, index))
@@ -54,3 +53,7 @@ def training_step(model: LlamaForCausalLM, settings: PretrainedSettings) -> Call
         return [(loss.item(),)]
 
     return step
+
+
+if __name__ == "__main__":
+    sys.exit("transformers_steps.py is no script; run python -m experiments.speed")

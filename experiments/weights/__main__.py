@@ -11,6 +11,8 @@ The forms are those of `load(path, weights=...)`. Fresh processes of all forms t
 SmolLM2-135M takes about two and a half minutes on two cores.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

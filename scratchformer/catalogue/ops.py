@@ -89,6 +89,17 @@ def smoothed_cross_entropy(logits: ndarray, targets: ndarray) -> Any:
     return ops.cross_entropy(logits, targets, label_smoothing=0.2)
 
 
+@st.composite
+def head_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
+    x, weight, *bias = draw(linear_inputs(regimes))
+    targets = np.random.default_rng(draw(seeds)).integers(0, weight.shape[1], x.shape[:-1])
+    return [x, weight, np.asarray(targets), *bias]
+
+
+def smoothed_linear_cross_entropy(x: ndarray, weight: ndarray, targets: ndarray, *bias: ndarray) -> Any:
+    return ops.linear_cross_entropy(x, weight, targets, *bias, label_smoothing=0.2, classes_at_once=2)
+
+
 def tanh_gelu(x: ndarray) -> Any:
     return ops.gelu(x, approximate="tanh")
 
@@ -140,6 +151,8 @@ OPS = [
     op_entry("dropout", seeded_dropout, one_array),
     op_entry("cross_entropy", ops.cross_entropy, entropy_inputs),
     op_entry("cross_entropy (smoothed)", smoothed_cross_entropy, entropy_inputs),
+    op_entry("linear_cross_entropy", ops.linear_cross_entropy, head_inputs),
+    op_entry("linear_cross_entropy (smoothed, in parts)", smoothed_linear_cross_entropy, head_inputs),
     op_entry("mean_pooling", ops.mean_pooling, pooling_inputs),
     op_entry("mean_squared_error", ops.mean_squared_error, error_inputs),
     op_entry(

@@ -1,19 +1,25 @@
 """Lists the derivation pages in the order of study. With the name of a page, prints the page and runs its code.
 
-The code compares each derived gradient with a numerical derivative with respect to the same intermediate. The table at
-the end has the result of every check.
+The code compares each derived gradient with a numerical derivative with respect to the same intermediate. The formulas
+are evaluated with the arrays of the code, and a note beside each says so. The table at the end has the result of every
+check.
 """
 
+import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from scratchformer.derivations import CheckResult, Page, PageError, describe_wrong, find_page, pages, run_page
+from scratchformer.derivations import CheckResult, Page, PageError, describe_wrong, find_page, pages
+from scratchformer.derivations.formulas.page_formulas import Member
 from scratchformer.derivations.reader.figures import write_figures
+from scratchformer.derivations.reader.notes import with_notes
+from scratchformer.derivations.reader.running import run_with_formulas
+from scratchformer.replacing import replace_file
 from scratchformer.runs.command_line import one_sentence_errors, parse
 
 
@@ -27,9 +33,13 @@ class Config:
     """Folder to write all pages to, as a site that is read without a network. Needs the extra `site`."""
     figures: Path | None = None
     """Folder to write the figures of the pages to."""
+    json: Path | None = None
+    """File to write the parsed formulas of the page to, with what was found."""
 
     def check(self) -> None:
         """Raises ValueError for a page's name together with an option for all pages."""
+        if self.json and not self.name:
+            raise ValueError("--json writes the formulas of one page, and needs its name")
         if self.name and (self.html or self.figures):
             raise ValueError(f"--html and --figures write all pages, and cannot be used with one page, {self.name!r}")
 
@@ -48,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
             for path in write_figures(config.figures):
                 print(f"figure: {path}")
     if page is not None:
-        read(page)
+        read(page, config.json)
     elif config.html is None and config.figures is None:
         list_pages()
 
@@ -61,14 +71,18 @@ def list_pages() -> None:
         print(f"{number:>2}  {page.name:<{width}}  {page.title}: {page.summary}")
 
 
-def read(page: Page) -> None:
+def read(page: Page, json_path: Path | None = None) -> None:
     """Prints a page and the results of its checks; ends the program with status 1 if a check fails."""
-    print(page.text)
     try:
-        results = run_page(page)
+        run = run_with_formulas(page)
     except PageError as error:
+        print(page.text)
         sys.exit(f"error: {error}")
-    print_results(results)
+    results = run.results
+    print(with_notes(page, results))
+    print_results(results, run.members)
+    if json_path is not None:
+        replace_file(json_path, [json.dumps([asdict(member) for member in run.members], indent=1).encode()])
     wrong = [result for result in results if not result.is_right]
     for result in wrong:
         print(describe_wrong(page, result), file=sys.stderr)
@@ -76,11 +90,16 @@ def read(page: Page) -> None:
         sys.exit(1)
 
 
-def print_results(results: Sequence[CheckResult]) -> None:
-    """Prints the table of checks: what was checked, in which line and how, the worst error, and the verdict."""
+def print_results(results: Sequence[CheckResult], members: Sequence[Member]) -> None:
+    """Prints the table of checks: what was checked, in which line and how, the worst error, and the verdict.
+
+    The last line says how many are right and, if formulas are evaluated, of how many members.
+    """
     width = max(len(result.name) for result in results)
     print(f"{'stage':<{width}}  {'line':>4}  {'checked':<20}  {'worst error':>11}  verdict")
     for result in results:
         print(f"{result.name:<{width}}  {result.line:>4}  {result.how:<20}  {result.error:>11.1e}  {result.verdict}")
     num_right = sum(result.is_right for result in results)
-    print(f"{num_right} of {len(results)} right")
+    num_evaluated = sum(member.error is not None for member in members)
+    of_formulas = f"; {num_evaluated} of {len(members)} members of formulas evaluated" if members else ""
+    print(f"{num_right} of {len(results)} right{of_formulas}")

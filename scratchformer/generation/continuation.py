@@ -1,5 +1,6 @@
 """Sequences that a model continues token by token."""
 
+import math
 from collections.abc import Callable, Collection
 from inspect import signature
 from typing import Protocol, TypedDict, cast, runtime_checkable
@@ -85,6 +86,7 @@ class Continuation:
         keep_freed_memory()
         self._model = cast(Model, model)  # a function of the ids alone is called without options
         self._has_last_only = _takes_last_only(model)
+        self._num_parameters = _num_parameters(model)
         self._buffer, self._length, self._num_new = ids, ids.shape[-1], 0
         self._lengths = lengths
         self._context_length, self._cache = context_length, cache
@@ -110,7 +112,7 @@ class Continuation:
         if self._has_last_only and ids.shape[-1] - seen > 1:
             options["last_only"] = True
         new = ids[..., seen:]
-        with one_blas_thread_for(new.size):
+        with one_blas_thread_for(new.size, self._num_parameters):
             logits, _ = self._model(new, **options)
         return logits[..., -1, :]
 
@@ -174,6 +176,12 @@ def start(
 def _without_positions(cache: KeyValueCache) -> KeyValueCache | None:
     """An empty cache with the same memory to attend to across; None where there is no memory."""
     return None if cache.memory is None else KeyValueCache(cache.capacity, cache.memory, cache.memory_mask)
+
+
+def _num_parameters(model: LanguageModel) -> float:
+    """Number of parameters of a packed model, or of the one whose method is called; infinite where it is unknown."""
+    values = getattr(getattr(model, "__self__", model), "values", None)
+    return values.size if isinstance(values, np.ndarray) else math.inf
 
 
 def _takes_last_only(model: LanguageModel) -> bool:

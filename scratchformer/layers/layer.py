@@ -6,6 +6,7 @@ from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers.parameter import Parameter
+from scratchformer.layers.parts import describe_parts
 from scratchformer.ops.checks import check_shape
 
 LayerT = TypeVar("LayerT", bound="Layer")
@@ -24,6 +25,12 @@ class Layer:
     values: np.ndarray
     grads: np.ndarray
     num_decayed: int
+
+    def __repr__(self) -> str:
+        try:
+            return describe_parts(self, self.parameters())
+        except TypeError:  # it holds layers that are no part of training
+            return f"{type(self).__name__}: a read-only store of weights"
 
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter by its dotted name, in order of definition. A shared one appears once, by its first name."""

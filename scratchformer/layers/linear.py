@@ -1,12 +1,14 @@
+from typing import Any
+
 import numpy as np
-from jaxtyping import Inexact
+from jaxtyping import Inexact, Integer
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter, normal
-from scratchformer.ops import Backward, linear
+from scratchformer.ops import Backward, linear, linear_cross_entropy
 from scratchformer.ops.checks import check_at_least
 
 
@@ -45,6 +47,22 @@ class Linear(Layer):
 
         return y, backward
 
+    def cross_entropy(
+        self, x: Inexact[ndarray, "*batch d_in"], targets: Integer[ndarray, "*batch"], **options: Any
+    ) -> tuple[np.inexact, Backward]:
+        """Mean cross-entropy of y as logits, which are never all held; the options are `linear_cross_entropy`'s."""
+        bias = None if self.bias is None else self.bias.value
+        loss, loss_backward = linear_cross_entropy(x, self.weight.value, targets, bias, **options)
+
+        def backward(dloss: float = 1.0) -> ndarray:
+            dx, dweight, dbias = loss_backward(dloss)
+            self.weight.grad += dweight
+            if self.bias is not None:
+                self.bias.grad += dbias
+            return dx
+
+        return loss, backward
+
 
 @checked_arguments
 class TiedLinear(Layer):
@@ -65,3 +83,16 @@ class TiedLinear(Layer):
             return dx
 
         return y, backward
+
+    def cross_entropy(
+        self, x: Inexact[ndarray, "*batch d"], targets: Integer[ndarray, "*batch"], **options: Any
+    ) -> tuple[np.inexact, Backward]:
+        """Mean cross-entropy of y as logits, which are never all held; the options are `linear_cross_entropy`'s."""
+        loss, loss_backward = linear_cross_entropy(x, self.table.value.T, targets, **options)
+
+        def backward(dloss: float = 1.0) -> ndarray:
+            dx, dweight, _ = loss_backward(dloss)
+            self.table.grad += dweight.T
+            return dx
+
+        return loss, backward

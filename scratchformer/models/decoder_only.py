@@ -17,9 +17,13 @@ from scratchformer.layers import (
 from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
 from scratchformer.layers.checks import check_call
 from scratchformer.layers.stack import stack
+from scratchformer.misfits import shown
 from scratchformer.models.positions import PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
 from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_indices
+
+MOST_HELD_LOGITS = 2**23
+"""Of more, 32 MiB in float32, reading and writing all of them takes longer than forming them twice."""
 
 
 class DecoderOnly(Layer):
@@ -69,6 +73,39 @@ class DecoderOnly(Layer):
             ValueError: a sequence longer than the context, an id or position out of range, positions of another shape,
                 a mask that does not broadcast, no position with `last_only`.
         """
+        x, features_backward = self._features(
+            ids,
+            mask=mask,
+            positions=positions,
+            generator=generator,
+            trace=trace,
+            cache=cache,
+            last_only=last_only,
+        )
+        logits, head_backward = self.head(x)
+        trace.record(normed=x, logits=logits)
+        if cache is not None:
+            return logits, refuse_backward
+
+        def backward(dlogits: ndarray) -> None:
+            dx = head_backward(dlogits)
+            trace.record(dlogits=dlogits, dnormed=dx)
+            features_backward(dx)
+
+        return logits, backward
+
+    def _features(
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        *,
+        mask: Shaped[ndarray, "..."] | None,
+        positions: Integer[ndarray, "..."] | None,
+        generator: np.random.Generator | None,
+        trace: Trace,
+        cache: KeyValueCache | None = None,
+        last_only: bool = False,
+    ) -> tuple[Inexact[ndarray, "*batch t_logits d"], Backward]:
+        """What the head reads. The arguments are those of a call."""
         name = type(self).__name__
         check_call(name, trace, cache=cache)
         check_indices(name, "ids", ids, self.token_embedding.num_ids)
@@ -102,20 +139,14 @@ class DecoderOnly(Layer):
         )
         x, last_backward = last_position(x) if last_only else (x, lambda dx: dx)
         x, norm_backward = (x, lambda dx: dx) if self.norm is None else self.norm(x)
-        logits, head_backward = self.head(x)
-        trace.record(normed=x, logits=logits)
-        if cache is not None:
-            return logits, refuse_backward
 
-        def backward(dlogits: ndarray) -> None:
-            dx = head_backward(dlogits)
-            trace.record(dlogits=dlogits, dnormed=dx)
+        def backward(dx: ndarray) -> None:
             dx, dmask, *_ = blocks_backward(last_backward(norm_backward(dx)))
             bias_backward(dmask)
             trace.record(dembedded=dx)
             token_backward(position_backward(dropout_backward(dx)))
 
-        return logits, backward
+        return x, backward
 
     def loss(
         self,
@@ -126,13 +157,31 @@ class DecoderOnly(Layer):
         positions: Integer[ndarray, "..."] | None = None,
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
+        hold_logits: bool | None = None,
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the targets under the logits, in nats, and its `backward(dloss=1.0)`.
 
-        The arguments are those of calling the model and of `cross_entropy`.
+        The arguments are those of calling the model and of `cross_entropy`, and
+
+        Args:
+            hold_logits: whether all logits are held until backward, as a trace needs them; otherwise they are formed
+                for some words at a time, forward and backward. None holds them if they are few or traced, or if the
+                head's matrix is stored in fewer bits.
         """
+        if not isinstance(hold_logits, bool | np.bool_ | None):
+            raise TypeError(f"{type(self).__name__}: hold_logits must be True, False or None, got {shown(hold_logits)}")
+        if hold_logits is None:
+            are_few = np.size(ids) * self.token_embedding.num_ids <= MOST_HELD_LOGITS
+            hold_logits = are_few or trace is not NO_TRACE or not isinstance(self.head, Linear | TiedLinear)
+        if not hold_logits:
+            x, features_backward = self._features(ids, mask=mask, positions=positions, generator=generator, trace=trace)
+            loss, head_backward = self.head.cross_entropy(
+                x, targets, ignore_index=ignore_index, label_smoothing=label_smoothing
+            )
+            trace.record(normed=x, loss=np.asarray(loss))
+            return loss, lambda dloss=1.0: features_backward(head_backward(dloss))
         logits, logits_backward = self(ids, mask=mask, positions=positions, generator=generator, trace=trace)
         loss, loss_backward = cross_entropy(logits, targets, ignore_index=ignore_index, label_smoothing=label_smoothing)
         trace.record(loss=np.asarray(loss))

@@ -53,7 +53,8 @@ class GPTConfig:
     """Whether the output head is the token embedding's table."""
     positions: Positions = "learned"
     """How positions enter: a learned table or sines added to the embeddings, rotary attention, or a bias of the scores,
-    ALiBi's or a learned relative one. With `none`, only the causal mask shows the order."""
+    ALiBi's or a learned relative one. With `none`, only the causal mask shows the order. Embeddings that sines are
+    added to are multiplied by sqrt(d_model)."""
     norm_first: bool = True
     """Whether blocks are pre-norm, with a last norm, as in GPT-2; or post-norm, without one, as in the first GPT."""
     activation: Activation = "gelu_tanh"

@@ -1,5 +1,6 @@
 """How a model takes in the order of its tokens: one class for each scheme."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -57,12 +58,20 @@ class LearnedPositions(PositionScheme, Embedding):
 
 
 class SinusoidalPositions(PositionScheme):
-    """Adds sines and cosines of the position to the vector of the token, see `sinusoidal_positions`."""
+    """Adds sines and cosines of the position to the vector of the token, which is scaled up to their size:
+
+    y = sqrt(d_model) x + sinusoidal_positions(positions), dx = sqrt(d_model) dy.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, sections 3.4 and 3.5.
+    """
 
     def embed(
         self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."]
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        return x + sinusoidal_positions(positions, x.shape[-1], dtype=x.real.dtype), lambda dy: dy
+        d_model = x.shape[-1]
+        scale = math.sqrt(d_model)
+        y = scale * x + sinusoidal_positions(positions, d_model, dtype=x.real.dtype)
+        return y, lambda dy: scale * dy
 
 
 class RotaryPositions(PositionScheme):

@@ -291,10 +291,9 @@ class Transformer(Layer):
     ) -> tuple[ndarray, Backward]:
         check_indices("Transformer", name, ids, self.config.vocabulary_size)
         check_dimensions("Transformer", name, ids, 1)
-        scale = math.sqrt(self.config.d_model)
         positions = np.arange(start, start + ids.shape[-1]) if positions is None else positions
         check_positions_shape("Transformer", positions, ids)
         tokens, token_backward = self.token_embedding(ids)
-        x, _ = self.position_embedding.embed(tokens * scale, positions)
+        x, position_backward = self.position_embedding.embed(tokens, positions)
         x, dropout_backward = self.dropout(x, generator)
-        return x, lambda dx: token_backward(dropout_backward(dx) * scale)
+        return x, lambda dx: token_backward(position_backward(dropout_backward(dx)))

@@ -9,6 +9,7 @@ from scratchformer.ops.dropout import dropout
 from scratchformer.ops.embedding import embedding
 from scratchformer.ops.frequencies import llama3_frequencies, yarn_frequencies, yarn_magnitude
 from scratchformer.ops.linear import linear
+from scratchformer.ops.linear_cross_entropy import linear_cross_entropy
 from scratchformer.ops.masks import (
     causal_mask,
     combine_masks,
@@ -36,6 +37,7 @@ __all__ = [
     "gelu",
     "layer_norm",
     "linear",
+    "linear_cross_entropy",
     "llama3_frequencies",
     "log_softmax",
     "mean_pooling",

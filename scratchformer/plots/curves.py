@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.plots.fitting import fit_texts
+from scratchformer.plots.hidden import is_hidden
 from scratchformer.plots.labels import Label, label_right_edge
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREY, ORANGE, STYLE
@@ -24,13 +25,15 @@ def loss_curve(
     references: Mapping[str, float],
     *,
     reference_run: tuple[str, Integer[ndarray, " k"], Float[ndarray, " k"]] | None = None,
+    is_averaged: bool = False,
     unit: str = "nats per token",
     title: str = "",
 ) -> Figure:
     """Training and validation loss by step, with reference levels as labelled horizontal lines.
 
     The training loss is drawn twice: faintly at every step, and as its running mean over about a fiftieth of the run.
-    `reference_run` is the (name, steps, validation loss) of another run, which is drawn in grey behind this one.
+    `reference_run` is the (name, steps, validation loss) of another run, which is drawn in grey behind this one, unless
+    this one covers it. `is_averaged` says that the validation loss is one of averaged weights, the training loss not.
 
     A loss that is not finite leaves a gap, and a level that is not finite has no line. A curve without any finite value
     is not in the legend.
@@ -48,7 +51,7 @@ def loss_curve(
 
     with mpl.rc_context(STYLE):
         figure = PlainFigure(figsize=(7.5, 4.5), layout="constrained")
-        axes = figure.add_subplot(xlabel="training step", ylabel=f"loss ({unit})")
+        axes = figure.add_subplot(xlabel="training step", ylabel=f"loss, {unit}")
         axes.set_title(title)
         axes.plot(steps, training_loss, color=BLUE, alpha=0.25, linewidth=0.8)
         window = max(1, len(steps) // 50)
@@ -56,8 +59,10 @@ def loss_curve(
         centres = steps[: len(mean)] + (window - 1) / 2
         curves = axes.plot(centres, mean, color=BLUE, linewidth=1.6, label="training")
         plot_marked = partial(axes.plot, marker="o", linewidth=1.6, markersize=4)
-        curves += plot_marked(validation_steps, validation_loss, color=ORANGE, label="validation")
-        if reference_run is not None:
+        label = "validation (averaged weights)" if is_averaged else "validation"
+        curves += plot_marked(validation_steps, validation_loss, color=ORANGE, label=label)
+        is_covered = is_hidden(reference_steps, reference_loss, validation_steps, validation_loss)
+        if reference_run is not None and not is_covered:
             label = f"validation, {name}"
             curves += plot_marked(reference_steps, reference_loss, color=GREY, label=label, zorder=1.5)
         levels = {name: level for name, level in references.items() if math.isfinite(level)}

@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.plots.fitting import fit_texts
+from scratchformer.plots.hidden import is_hidden
 from scratchformer.plots.line_breaks import in_lines
 from scratchformer.plots.plain_figure import PlainFigure
 from scratchformer.plots.style import BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, STYLE
@@ -43,15 +44,16 @@ class Line:
     Args:
         name: in the legend; "" for no entry there. Lines of one name look alike.
         x, y: equally many numbers.
-        kind: "plain"; "marked", with a marker at each point; "reference", such as a theory, thin and dashed in front;
-            "behind", such as an earlier run, grey and behind all others.
+        kind: "plain"; "marked", with a marker at each point; "bound", the least or the most of what a line of its name
+            is the mean of; "reference", such as a theory, thin and dashed in front; "behind", such as an earlier run,
+            grey and behind all others, and not drawn where another line of the panel covers it.
         width: in points.
     """
 
     name: str
     x: Real[ndarray, " n"]
     y: Real[ndarray, " n"]
-    kind: Literal["plain", "marked", "reference", "behind"] = "plain"
+    kind: Literal["plain", "marked", "bound", "reference", "behind"] = "plain"
     width: float = 1.8
 
 
@@ -95,6 +97,7 @@ def line_panels(
         ValueError: no panels, columns below 1, or more than four names of
             plain and marked lines.
     """
+    panels = [replace(panel, lines=_without_hidden(panel.lines)) for panel in panels]
     if not panels:
         raise ValueError("line_panels: panels must hold at least one panel, got none")
     columns = len(panels) if columns is None else columns
@@ -120,10 +123,10 @@ def line_panels(
             if own and not has_one_legend:
                 narrow = {"fontsize": 9, "handlelength": 1.8, "columnspacing": 1.2}  # wider ones push the axes aside
                 below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}
-                axes.legend(handles=[drawn[name] for name in own], ncols=2, **below, **narrow)
+                axes.legend(handles=[drawn[name] for name in own] + _bounds([panel]), ncols=2, **below, **narrow)
         if all_names and has_one_legend:
-            columns = 4 if len(all_names) <= 4 else 3
-            in_order = [handles[name] for name in all_names]
+            in_order = [handles[name] for name in all_names] + _bounds(panels)
+            columns = 4 if len(in_order) <= 4 else 3
             figure.legend(handles=in_order, loc="outside lower center", ncols=columns, fontsize=10)
         figure.suptitle(title)
         fit_texts(figure)
@@ -132,16 +135,36 @@ def line_panels(
 
 @checked_arguments
 def mean_and_range(name: str, x: Real[ndarray, " n"], values: Real[ndarray, "repetitions n"]) -> list[Line]:
-    """Three lines of one name: thin ones through the least and the most, and a marked one through the mean."""
+    """Three lines of one name: thin ones through the least and the most, and a marked one through the mean.
+
+    Of one repetition there is the marked line alone.
+    """
     if values.size == 0:
         raise ValueError(f"mean_and_range: values has shape {values.shape}, expected at least one of each axis")
-    thin = [Line(name, x, bound, width=0.7) for bound in (values.min(axis=0), values.max(axis=0))]
+    bounds = (values.min(axis=0), values.max(axis=0)) if len(values) > 1 else ()
+    thin = [Line(name, x, bound, "bound", width=0.7) for bound in bounds]
     return [*thin, Line(name, x, values.mean(axis=0), "marked")]
 
 
 def with_gaps(values: Real[ndarray, " n"], *, is_log: bool) -> Real[ndarray, " n"]:
     """The values, with NaN for those that the axis cannot show."""
     return np.where(np.isfinite(values) & ((values > 0) | (not is_log)), values, np.nan)
+
+
+def _without_hidden(lines: Sequence[Line]) -> list[Line]:
+    """The lines but for those behind that another one covers."""
+    front = [line for line in lines if line.kind in ("plain", "marked", "reference")]
+    return [
+        line
+        for line in lines
+        if line.kind != "behind" or not any(is_hidden(line.x, line.y, own.x, own.y) for own in front)
+    ]
+
+
+def _bounds(panels: Sequence[Panel]) -> list[Line2D]:
+    """The entry of a legend that says what the thin lines are, if there are any."""
+    widths = [line.width for panel in panels for line in panel.lines if line.kind == "bound"]
+    return [Line2D([], [], color=GREY, linewidth=widths[0], label="least and most")] if widths else []
 
 
 def _names(lines: Sequence[Line]) -> list[str]:
@@ -192,7 +215,12 @@ def _plot_line(axes: Axes, line: Line, panel: Panel, looks: Mapping[str, Look]) 
         look = {"color": BEHIND, "zorder": 1, "linewidth": line.width + 1.2}
     else:
         look = looks[line.name] | {"linewidth": line.width, "markersize": 4.5}
-        look |= {"linestyle": "-"} if line.kind == "marked" else {"marker": None}
+        look |= _marked(line, list(looks).index(line.name)) if line.kind == "marked" else {"marker": None}
     x, y = with_gaps(line.x, is_log=panel.log_x), with_gaps(line.y, is_log=panel.log_y)
     (drawn,) = axes.plot(x, y, label=line.name, **look)
     return drawn
+
+
+def _marked(line: Line, place: int) -> Look:
+    """Later names are wider and lie below, so that they stand out where an earlier one runs over them."""
+    return {"linewidth": line.width + 0.45 * place, "markersize": 4.5 + 0.9 * place, "zorder": 2.5 - 0.1 * place}

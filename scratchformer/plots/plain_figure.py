@@ -10,6 +10,7 @@ from matplotlib.text import Text
 
 from scratchformer.plots.glyphs import in_glyphs
 from scratchformer.plots.line_breaks import in_lines, width_of
+from scratchformer.plots.style import as_png
 
 PANEL_LABELS = 1.1
 """Inches: what the labels at a panel's sides take of its share of the figure."""
@@ -32,6 +33,10 @@ class PlainFigure(Figure):
             text.set_text(in_glyphs(text.get_text(), text.get_fontproperties()))
         break_long_texts(self)  # before a layout makes room for them
         super().draw(renderer)
+
+    def _repr_png_(self) -> bytes:
+        """The figure as a notebook shows it."""
+        return as_png(self)
 
 
 def break_long_texts(figure: Figure) -> None:

@@ -61,6 +61,14 @@ def save_svg(figure: Figure, path: Path) -> Path:
     return replace_file(*_drawn(figure, path, "svg"))
 
 
+def as_png(figure: Figure) -> bytes:
+    """The content of a PNG of the figure, in the size in which pages show it."""
+    content = BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(content, format="png", **KINDS["png"] | {"dpi": 96})
+    return content.getvalue()
+
+
 def _drawn(figure: Figure, path: Path, kind: str) -> tuple[Path, list[bytes]]:
     """The path of the figure in one of the kinds, and the content of the file."""
     content = BytesIO()

@@ -14,11 +14,12 @@ from scratchformer.plots import Line, Panel, line_panels, mean_and_range, save_f
 from scratchformer.recipes.experiment import Experiment
 from scratchformer.recipes.options import Count, EvaluateEvery, Natural, Probability, RunOptions
 from scratchformer.runs.command_line import option_name
-from scratchformer.runs.figures import reference_curves
+from scratchformer.runs.figures import is_of_text, reference_curves
 from scratchformer.runs.files import MEASURES, Curves, read_measures, read_metrics
 from scratchformer.runs.folder import RunFolder, read_run
 from scratchformer.runs.summary import Result
 from scratchformer.runs.sweep import has_diverged, run_sweep
+from scratchformer.text import pydoc_corpus
 
 ArmSettings = Mapping[str, Any]
 """Options of char_lm.py by the names of its fields."""
@@ -77,16 +78,19 @@ class ArmsExperiment(Experiment[ArmOptions]):
 
     Attributes:
         arms: all arms that can be chosen, by name.
+        title: of the figure.
         share_y: whether all panels of the figure have the same vertical axis.
     """
 
     arms: ClassVar[Mapping[str, ArmSettings]]
+    title: ClassVar[str]
     share_y: ClassVar[bool] = False
 
     def __init__(self, options: ArmOptions) -> None:
         super().__init__(options)
         self.runs = options.runs(self.arms)
         self.depends_on["runs"] = self.runs
+        self.notes["text"] = pydoc_corpus().sha256
 
     def carry_out(self, folder: RunFolder) -> None:
         script = Path(self.about.script).with_name("char_lm.py")
@@ -103,11 +107,14 @@ class ArmsExperiment(Experiment[ArmOptions]):
 
     @classmethod
     def draw(cls, path: Path) -> list[Path]:
-        options = read_run(path, "options", "runs", experiment=cls.about.name)["options"]
+        run = read_run(path, "options", "runs", experiment=cls.about.name)
+        options, text = run["options"], run.get("text")
         arms = arms_of(read_measures(path / "measures.csv"))
         reference = reference_arms(cls.about.script, options, cls.presets["paper"])
-        panels, diverged = cls.panels(arms, reference), describe_diverged(arms)
-        figure = line_panels(panels, columns=min(2, len(panels)), share_y=cls.share_y, title=diverged)
+        if isinstance(text, str) and not is_of_text(cls.about.script, text):
+            reference = {}
+        panels, title = cls.panels(arms, reference), cls.title + describe_diverged(arms)
+        figure = line_panels(panels, columns=min(2, len(panels)), share_y=cls.share_y, title=title)
         return [save_figure(figure, path / Path(cls.about.picture).stem)]
 
     @classmethod
@@ -192,9 +199,9 @@ def print_table(arms: Mapping[str, Arm]) -> None:
 
 
 def describe_diverged(arms: Mapping[str, Arm]) -> str:
-    """Names the arms in which a run diverged, for the title of a figure; empty if there are none."""
+    """The end of a figure's title, which names the arms in which a run diverged; empty if there are none."""
     names = [arm.name for arm in arms.values() if not math.isfinite(arm.final)]
-    return f"diverged: {', '.join(names)}" if names else ""
+    return f"; diverged: {', '.join(names)}" if names else ""
 
 
 def _arguments(settings: ArmSettings) -> list[str]:

@@ -36,6 +36,16 @@ class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, Mod
     def describe(self, arm: str) -> str:
         """A line to print before an arm is trained."""
 
+    def begin(self, folder: RunFolder) -> None:
+        if self.has_ended(folder):
+            for arm in self.trainings:
+                with self._recorder(arm, folder.path / arm):  # raises for an arm of another run
+                    pass
+
+    def has_ended(self, folder: RunFolder) -> bool:
+        are_all_there = all((folder.path / arm / "config.json").exists() for arm in self.trainings)
+        return are_all_there and super().has_ended(folder)
+
     def carry_out(self, folder: RunFolder) -> None:
         print(f"{self.introduction}results in {folder.path}")
         for arm in self.trainings:

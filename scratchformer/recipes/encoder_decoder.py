@@ -136,7 +136,8 @@ def draw_pairs(
     """
     options = read_config(path, about.name, PairOptions)
     levels = {"least possible": least_smoothed_loss(vocabulary_size, options.label_smoothing)}
-    losses = draw_losses(path, levels, reference_run(about.script, options.preset), unit=unit, title=title)
+    reference, is_averaged = reference_run(about.script, options.preset), options.average > 0
+    losses = draw_losses(path, levels, reference, is_averaged=is_averaged, unit=unit, title=title)
     figures = [losses, draw_norms(path, title=title)]
     if has_alignment(path):
         maps = draw_attention(load_encoder_decoder(path), read_alignment(path).best_head, options.seed)

@@ -7,6 +7,7 @@ A script defines a subclass of one of three classes, and ends with `run_experime
 - `Experiment` measures something else.
 """
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,9 +19,11 @@ import numpy as np
 
 from scratchformer.recipes.options import ExperimentOptions, TrainingOptions, is_as
 from scratchformer.runs.command_line import one_sentence_errors, options_of, parse
+from scratchformer.runs.estimate import estimate
 from scratchformer.runs.folder import RunFolder, begin_run
-from scratchformer.runs.stopping import run_script
-from scratchformer.runs.summary import About, Result, conclude
+from scratchformer.runs.stopping import Stopped, run_script
+from scratchformer.runs.summary import About, Result, conclude, read_summary, results_of
+from scratchformer.runs.terminal import tell
 from scratchformer.runs.training_run import Recorder, Training, run_training
 from scratchformer.training.trainer import BatchT, ModelT
 
@@ -37,6 +40,8 @@ class Experiment(ABC, Generic[OptionsT]):
     Attributes:
         about: what is asked, by whom, and what was published.
         presets: options by name; the first is the default.
+        inherited: names of the options that are those of another run, if `--init-from` names one.
+        pictures: names of the figures, without their suffix; if it is empty, the one of `about`.
         options: of this run.
         depends_on: what determines the results: the options, and what a subclass adds. config.json stores it, and a run
             is resumed only if it is still the same.
@@ -50,14 +55,27 @@ class Experiment(ABC, Generic[OptionsT]):
 
     about: ClassVar[About]
     presets: ClassVar[Mapping[str, Any]]
+    inherited: ClassVar[Sequence[str]] = ()
+    pictures: ClassVar[Sequence[str]] = ()
 
     def __init__(self, options: OptionsT) -> None:
         self.options = options
         self.depends_on: dict[str, object] = {"options": options_of(options)}
         self.notes: dict[str, object] = {}
 
+    def make_folder(self) -> RunFolder:
+        """Makes the run's folder, or opens the one that `--resume` names. Raises ValueError as `begin_run` does."""
+        return begin_run(self.options, self.about.name, self.depends_on, self.notes)
+
     def begin(self, folder: RunFolder) -> None:
         """Restores what an earlier process left in the folder. Raises ValueError when it cannot be restored."""
+
+    def has_ended(self, folder: RunFolder) -> bool:
+        """Whether the folder holds a run that has nothing left to do but to draw."""
+        return (folder.path / "summary.json").exists()
+
+    def close(self) -> None:
+        """Closes what `begin` opened, in a run that has ended before."""
 
     @abstractmethod
     def carry_out(self, folder: RunFolder) -> None:
@@ -95,23 +113,55 @@ class Experiment(ABC, Generic[OptionsT]):
         """
         program = cls.about.program
         with one_sentence_errors(program):
-            options = parse(cls.presets, prog=program, description=cls.about.description, arguments=arguments)
+            options = parse(
+                cls.presets,
+                prog=program,
+                description=cls.about.description,
+                arguments=arguments,
+                inherited=cls.inherited,
+            )
             if options.plot_only is not None:
                 print("figures:", *cls.draw_for(options, options.plot_only))
                 return
             options.check()
             run = cls(options)
-            folder = begin_run(options, cls.about.name, run.depends_on, run.notes)
+            folder = run.make_folder()
             run.begin(folder)
+            if run.has_ended(folder):
+                run.show_end(folder)
+                return
         start = perf_counter()
         with one_sentence_errors(program, status=1, kind=FloatingPointError):
             run.carry_out(folder)
         is_whole = getattr(options, "resume", None) is None
         seconds = perf_counter() - start if is_whole else None
-        with one_sentence_errors(program):
-            conclude(folder, cls.about, options, run.judge(folder), seconds)
-            if figures := cls.draw_for(options, folder.path):
-                print("figures:", *figures)
+        try:
+            with one_sentence_errors(program):
+                conclude(folder, cls.about, options, run.judge(folder), seconds)
+                cls.show_figures(options, folder.path)
+        except KeyboardInterrupt:
+            if not hasattr(options, "resume"):
+                raise
+            raise Stopped(
+                signal.SIGINT, folder.path, "the training, which is saved; sample or figures are missing"
+            ) from None
+
+    def show_end(self, folder: RunFolder) -> None:
+        """Prints what a run that has ended reached, and draws its figures if some are missing."""
+        self.close()
+        more = "; --extend STEPS trains it further, in a new folder" if hasattr(self.options, "extend") else ""
+        print(f"the run in {folder.path} has ended{more}")
+        for result in results_of(read_summary(folder.path / "summary.json")):
+            print(result)
+        names = self.pictures or [Path(self.about.picture).stem]
+        if not all((folder.path / f"{name}.{suffix}").exists() for name in names for suffix in ("png", "svg")):
+            self.show_figures(self.options, folder.path)
+
+    @classmethod
+    def show_figures(cls, options: OptionsT, path: Path) -> None:
+        """Draws the figures of a run, and prints their paths."""
+        if figures := cls.draw_for(options, path):
+            print("figures:", *figures, flush=True)
 
 
 class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, ModelT, BatchT]):
@@ -134,14 +184,19 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
     def begin(self, folder: RunFolder) -> None:
         self.recorder = Recorder(self.training, folder, self.depends_on)
 
+    def close(self) -> None:
+        self.recorder.__exit__()
+
     def carry_out(self, folder: RunFolder) -> None:
         options, trainer = self.options, self.training.trainer
         if self.introduction:
-            print(self.introduction)
+            tell(self.introduction)
         size = f"{trainer.model.values.size:,} parameters"
-        print(f"model: {size}, {options.threads} threads, results in {folder.path}", flush=True)
+        tell(f"model: {size}, {options.threads} threads, results in {folder.path}")
         if options.resume is not None:
-            print(f"it goes on after step {trainer.optimizer.num_steps} of {options.steps}", flush=True)
+            tell(f"it goes on after step {trainer.optimizer.num_steps} of {options.steps}")
+        if trainer.optimizer.num_steps < options.steps:
+            tell(estimate(self.training, options.steps, options.evaluate_every))
         self.validation_loss = train_as(options, self.recorder)
 
     def evaluated(self) -> ExitStack:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers.feed_forward import Activation
@@ -29,6 +31,18 @@ from scratchformer.recipes.options import (
 from scratchformer.text import TokenBatch
 from scratchformer.training import Trainer, next_token_loss
 
+MODEL_OPTIONS = (
+    "model",
+    "layers",
+    "heads",
+    "width",
+    "context",
+    "bias",
+    "positions",
+    "norm_first",
+    "activation",
+)
+"""The options that say which weights a model has."""
 OF_GPT_2 = "learned", True, "gelu_tanh"
 """Positions, whether norms come first, activation."""
 
@@ -100,9 +114,19 @@ def language_model(options: LanguageModelOptions, vocabulary_size: int) -> GPT |
 
 
 @checked_arguments
-def language_model_trainer(options: LanguageModelOptions, vocabulary_size: int) -> Trainer[GPT | Llama, TokenBatch]:
-    """The model, and its training to predict the next token. Raises ValueError as `language_model` does."""
+def language_model_trainer(
+    options: LanguageModelOptions, vocabulary_size: int, weights: Float[ndarray, " n"] | None = None
+) -> Trainer[GPT | Llama, TokenBatch]:
+    """The model, and its training to predict the next token. Raises ValueError as `language_model` does.
+
+    Args:
+        options: of model and training.
+        vocabulary_size: number of tokens.
+        weights: the values that the model starts with; None for random ones.
+    """
     model = language_model(options, vocabulary_size)
+    if weights is not None:
+        model.values[...] = weights
     return Trainer(
         model,
         _optimizer(options, model),

@@ -40,6 +40,8 @@ class Lesson:
         is_program = Path(sys.argv[0]).name == program
         if is_program:
             replace_what_cannot_be_shown()
+        if is_program:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
         if is_program and hasattr(signal, "SIGPIPE"):
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `head` or a pager may be closed early
         with one_sentence_errors(program):

@@ -90,18 +90,19 @@ def draw_answers(
         panels: names of the measures that a panel shows, by the panel's title. The measure "held out" is drawn over
             that of the reference run.
         share: label of the vertical axis, such as "share sorted exactly".
-        title: of loss and norms.
+        title: of all figures.
     """
-    preset = read_options(path, about.name)["preset"]
-    curves, reference = read_measures(path / "measures.csv"), reference_curves(about.script, preset)
+    options = read_options(path, about.name)
+    curves, earlier = read_measures(path / "measures.csv"), reference_curves(about.script, options["preset"])
 
     def panel(heading: str, names: list[str]) -> Panel:
-        behind = [name for name in names if name == "held out" and name in reference]
-        lines = [Line("reference run", *reference[name], "behind") for name in behind]
+        behind = [name for name in names if name == "held out" and name in earlier]
+        lines = [Line("reference run", *earlier[name], "behind") for name in behind]
         lines += [Line(name, *curves[name]) for name in names if name in curves]
         return Panel(heading, "training step", share, lines, log_x=True)
 
-    figure = line_panels([panel(heading, list(names)) for heading, names in panels.items()], share_y=True)
+    figure = line_panels([panel(heading, list(names)) for heading, names in panels.items()], share_y=True, title=title)
     shares = save_figure(figure, path / Path(about.picture).stem)
-    losses = draw_losses(path, {}, reference_run(about.script, preset), unit="nats per digit", title=title)
+    reference, is_averaged = reference_run(about.script, options["preset"]), bool(options.get("average"))
+    losses = draw_losses(path, {}, reference, is_averaged=is_averaged, unit="nats per digit", title=title)
     return [shares, losses, draw_norms(path, title=title)]

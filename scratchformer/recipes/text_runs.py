@@ -53,5 +53,9 @@ class TextFigures:
     @checked_arguments
     def draw(self, path: Path, *, unit: str) -> list[Path]:
         """Draws losses, in this unit, and norms of the run in a folder."""
-        losses = draw_losses(path, self.references, self.reference_run, unit=unit, title=self.title)
+        options = read_run(path, "options")["options"]
+        averaged = isinstance(options, dict) and bool(options.get("average"))
+        losses = draw_losses(
+            path, self.references, self.reference_run, is_averaged=averaged, unit=unit, title=self.title
+        )
         return [losses, draw_norms(path, title=self.title)]

@@ -3,12 +3,12 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass, replace
 from operator import ge, gt, le, lt
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -16,6 +16,7 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import fits_type
 from scratchformer.reading import shown
 from scratchformer.runs.files import read_json
+from scratchformer.runs.parser_output import flowed, plain_parser_output
 
 ConfigT = TypeVar("ConfigT")
 
@@ -131,17 +132,27 @@ def places_of(config: object) -> dict[str, str | None]:
 
 
 @checked_arguments
-def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, arguments: Sequence[str]) -> ConfigT:
+def parse(
+    presets: Mapping[str, ConfigT],
+    *,
+    prog: str,
+    description: str,
+    arguments: Sequence[str],
+    inherited: Sequence[str] = (),
+) -> ConfigT:
     """The configuration that the arguments ask for: the preset that `--preset` names, with the options that were typed.
 
     With `--resume FOLDER`, where the configuration has that field, it starts from the options of the run in the folder
-    instead. Then an option that is typed must have the value that the run was started with, unless it is a path.
+    instead. Then an option that is typed must have the value that the run was started with, unless it is a path, or is
+    `--extend`, which changes the run. With `--init-from FOLDER` only the options that `inherited` names are those of
+    that run.
 
     Args:
         presets: configurations by name, all dataclasses of one type. The first is the default. Where there are several,
             they have a field `preset`.
         prog, description: for `--help`, which shows every field with its docstring and the preset's value.
         arguments: as typed, without the program's name.
+        inherited: names of options.
 
     Exits with status 2 and the reason when an option is unknown or a value does not fit its type.
     Raises ValueError when the run to be resumed cannot be read, or was started with another value of an option.
@@ -153,19 +164,33 @@ def parse(presets: Mapping[str, ConfigT], *, prog: str, description: str, argume
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peek.add_argument("--preset", nargs="?")
     peek.add_argument("--resume", nargs="?")
+    peek.add_argument("--init-from", nargs="?")
     peeked = peek.parse_known_args(arguments)[0]
     default = presets.get(peeked.preset, next(iter(presets.values())))
     _refuse_unknown(_unknown_options(arguments, default), default, prog)
-    resumed = None
+    resumed = initial = None
     if peeked.resume is not None and hasattr(default, "resume"):
-        default = resumed = _config_to_resume(type(default), _expanded(Path(peeked.resume)))
-    config, unknown = tyro.cli(
-        type(default), default=default, prog=prog, description=description, args=arguments, return_unknown_args=True
-    )
+        default = resumed = _config_of_run("--resume", type(default), _expanded(Path(peeked.resume)))
+    elif peeked.init_from is not None and inherited:
+        initial = _config_of_run("--init-from", type(default), _expanded(Path(peeked.init_from)))
+        default = replace(cast(Any, default), **{name: getattr(initial, name) for name in inherited})
+    with plain_parser_output(prog):
+        config, unknown = tyro.cli(
+            type(default),
+            default=default,
+            prog=prog,
+            description=flowed(description),
+            args=arguments,
+            return_unknown_args=True,
+        )
     _refuse_unknown(unknown, default, prog)
     config = _with_expanded_places(config)
     if resumed is not None:
-        _check_same(resumed, config, Path(peeked.resume))
+        free = {"extend"}
+        reason = "the run in {} was started with {}; a run goes on with its own options only"
+        _check_same(resumed, config, options_of(resumed).keys() - free, reason, Path(peeked.resume))
+    if initial is not None:
+        _check_same(initial, config, inherited, "the model in {} has {}", Path(peeked.init_from))
     return config
 
 
@@ -230,16 +255,17 @@ def config_from_json(config_type: type[ConfigT], content: Any) -> ConfigT:
     return config
 
 
-def _config_to_resume(config_type: type[ConfigT], folder: Path) -> ConfigT:
-    """The configuration that the run in a folder was started with, apart from `out`, which is None."""
+def _config_of_run(option: str, config_type: type[ConfigT], folder: Path) -> ConfigT:
+    """The configuration that the run in the option's folder was started with, apart from `out`, which is None."""
     path = folder / "config.json"
     if not path.is_file():
-        raise ValueError(f"--resume {folder}: there is no run to go on with, it holds no config.json")
+        purpose = "go on with" if option == "--resume" else "start from"
+        raise ValueError(f"{option} {folder}: there is no run to {purpose}, it holds no config.json")
     try:
         config: Any = config_from_json(config_type, read_json(path))
     except UnfitConfig as error:
         raise ValueError(
-            f"--resume {folder}: its config.json is not of this program in this version: {error}"
+            f"{option} {folder}: its config.json is not of this program in this version: {error}"
         ) from None
     return replace(config, out=None) if hasattr(config, "out") else config
 
@@ -251,14 +277,10 @@ def _from_json(value: Any, hint: Any) -> Any:
     return Path(value) if isinstance(value, str) and Path in (hint, *get_args(hint)) else value
 
 
-def _check_same(stored: object, config: object, folder: Path) -> None:
-    before = options_of(stored)
+def _check_same(stored: object, config: object, names: Collection[str], reason: str, folder: Path) -> None:
     for name, value in options_of(config).items():
-        if value != before[name]:
-            raise ValueError(
-                f"{option_name(name)} is {value}, the run in {folder} was started with {before[name]}; "
-                "a run goes on with its own options only"
-            )
+        if name in names and value != (before := getattr(stored, name)):
+            raise ValueError(f"{option_name(name)} is {value}, {reason.format(folder, before)}")
 
 
 @checked_arguments

@@ -14,7 +14,7 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Trace
 from scratchformer.plots import attention_maps, loss_curve, norm_curves, save_figure
 from scratchformer.reading import shown
-from scratchformer.runs.files import Curve, Curves, is_finite_number, read_measures, read_metrics, read_norms
+from scratchformer.runs.files import Curve, Curves, is_finite_number, read_json, read_measures, read_metrics, read_norms
 from scratchformer.runs.folder import load_run, read_run
 from scratchformer.text.corpora import shown_name
 from scratchformer.training import BEST
@@ -64,10 +64,24 @@ def reference_curves(script: str, preset: str) -> Curves:
 
 
 @checked_arguments
-def reference_run(script: str, preset: str) -> ReferenceRun | None:
-    """The validation loss of an experiment's reference run; None where `reference_curves` has none."""
+def is_of_text(script: str, sha256: str) -> bool:
+    """Whether an experiment's reference run learned from the text of this hash, which reference/texts.json keeps.
+
+    The embedded text differs between versions of Python. Raises ValueError when the file cannot be read.
+    """
+    path = Path(script).parent / "reference" / "texts.json"
+    texts = read_json(path) if path.exists() else {}
+    return isinstance(texts, dict) and texts.get(Path(script).stem, sha256) == sha256
+
+
+@checked_arguments
+def reference_run(script: str, preset: str, sha256: str | None = None) -> ReferenceRun | None:
+    """The validation loss of an experiment's reference run; None where `reference_curves` has none.
+
+    None as well where `sha256` is the hash of a text, and that run learned from another one.
+    """
     curves = reference_curves(script, preset)
-    if "validation_loss" not in curves:
+    if "validation_loss" not in curves or (sha256 is not None and not is_of_text(script, sha256)):
         return None
     return ReferenceRun.of_curve("reference run", curves["validation_loss"])
 
@@ -93,6 +107,7 @@ def draw_losses(
     levels: Mapping[str, float],
     reference: ReferenceRun | None = None,
     *,
+    is_averaged: bool = False,
     unit: str,
     title: str,
 ) -> Path:
@@ -102,6 +117,7 @@ def draw_losses(
         folder: of the run.
         levels: losses to compare with, by name; horizontal lines.
         reference: a run to compare with.
+        is_averaged: whether averages of the weights were evaluated.
         unit: of the loss.
         title: of the figure.
 
@@ -111,7 +127,7 @@ def draw_losses(
     metrics = read_metrics(folder / "metrics.csv")
     grey = None if reference is None else (reference.name, np.array(reference.steps), np.array(reference.losses))
     curves = *metrics["training_loss"], *metrics["validation_loss"]
-    figure = loss_curve(*curves, levels, reference_run=grey, unit=unit, title=title)
+    figure = loss_curve(*curves, levels, reference_run=grey, is_averaged=is_averaged, unit=unit, title=title)
     return save_figure(figure, folder / "loss")
 
 

@@ -169,9 +169,21 @@ def begin_run(
         read_run(resume, experiment=experiment)
         return RunFolder.open(resume)
     folder = RunFolder(options.out, experiment)
-    added = {"experiment": experiment, "places": places_of(options), "environment": describe_environment()}
-    folder.write_json("config", {**depends_on, **added, **(notes or {})})
+    write_config(folder, options, experiment, depends_on, notes or {})
     return folder
+
+
+@checked_arguments
+def write_config(
+    folder: RunFolder,
+    options: FolderOptions,
+    experiment: str,
+    depends_on: Mapping[str, object],
+    notes: Mapping[str, object],
+) -> None:
+    """Writes the config.json that makes a folder one of a run; see `begin_run`."""
+    added = {"experiment": experiment, "places": places_of(options), "environment": describe_environment()}
+    folder.write_json("config", {**depends_on, **added, **notes})
 
 
 def describe_environment() -> dict[str, str | int | None]:

@@ -6,7 +6,7 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -63,7 +63,7 @@ class Stopped(Exception):
 
 
 @checked_arguments
-def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
+def run_script(main: Callable[[Sequence[str]], None], prog: str, commands: Collection[str] = ()) -> NoReturn:
     """Runs `main` as a program, with the exit status that shells expect and tracebacks for programming errors only.
 
     - After a signal that stopped a run: 128 plus the number of the signal, and the command that resumes the run.
@@ -73,16 +73,24 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
       sentence.
 
     What the terminal cannot show is printed as question marks.
+
+    Args:
+        main: called with the arguments that were typed.
+        prog: what messages call the program.
+        commands: first arguments that say which of several things the program does. One is repeated in the command that
+            resumes a run.
     """
     status = 0
     nowhere = open(os.devnull, "w")  # noqa: SIM115 open until the program ends
     sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere  # None where a shell closed them
     replace_what_cannot_be_shown()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `scratchformer.program` left it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main(sys.argv[1:])
         sys.stdout.flush()
     except Stopped as stopped:
-        command = shlex.join([shortest(sys.executable), *_program(), "--resume", str(stopped.folder)])
+        command = shlex.join([shortest(sys.executable), *_program(commands), "--resume", str(stopped.folder)])
         with suppress(OSError):
             print(f"{stopped}; it goes on with\n  {command}", file=sys.stderr)
         status = 128 + stopped.received
@@ -98,10 +106,11 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str) -> NoReturn:
     sys.exit(status)
 
 
-def _program() -> list[str]:
-    """The arguments with which Python was started: a file, or `-m` and a module."""
+def _program(commands: Collection[str]) -> list[str]:
+    """The arguments with which Python was started: a file, or `-m` and a module, and one of the commands."""
     spec = sys.modules["__main__"].__spec__
-    return [sys.argv[0]] if spec is None else ["-m", spec.name.removesuffix(".__main__")]
+    program = [sys.argv[0]] if spec is None else ["-m", spec.name.removesuffix(".__main__")]
+    return [*program, *(argument for argument in sys.argv[1:2] if argument in commands)]
 
 
 def _forget_the_terminal() -> None:

@@ -24,6 +24,7 @@ class About:
         source: who asked the question first.
         published: the figure that the source reports, or the best possible one, with its unit.
         picture: name of the most telling figure, such as "loss.png".
+        command: what is typed to run it, where that is not the script.
     """
 
     script: str
@@ -31,6 +32,7 @@ class About:
     source: str
     published: str
     picture: str
+    command: str = ""
 
     @property
     def name(self) -> str:
@@ -39,8 +41,8 @@ class About:
 
     @property
     def program(self) -> str:
-        """What messages call the script."""
-        return PurePath(self.script).name
+        """What messages call it."""
+        return self.command or PurePath(self.script).name
 
     @property
     def question(self) -> str:

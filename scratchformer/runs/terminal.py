@@ -1,6 +1,8 @@
 """What programs print, wherever it goes: to a terminal, a file, a pipe, or a stand-in of the user's."""
 
+import os
 import sys
+from contextlib import suppress
 
 
 def replace_what_cannot_be_shown() -> None:
@@ -19,3 +21,17 @@ def is_terminal(stream: object) -> bool:
         return bool(getattr(stream, "isatty", bool)())
     except (OSError, TypeError, ValueError):
         return False
+
+
+def tell(line: str) -> None:
+    """Prints a line of a program that goes on when nobody reads it any more, as with `| head -1`.
+
+    What is printed after that goes nowhere.
+    """
+    try:
+        print(line)
+        with suppress(AttributeError):  # None, or a stand-in of the user's
+            sys.stdout.flush()
+    except BrokenPipeError:
+        with suppress(AttributeError, OSError):  # a stand-in may have no descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -20,7 +20,7 @@ from scratchformer.reading import shown
 from scratchformer.runs.files import MEASURES, METRICS, NORMS, Table, is_finite_number, is_position, read_metrics
 from scratchformer.runs.folder import RunFolder, read_run
 from scratchformer.runs.stopping import Stopped, StopSignals
-from scratchformer.runs.terminal import is_terminal
+from scratchformer.runs.terminal import is_terminal, tell
 from scratchformer.training import (
     BEST,
     LAST,
@@ -116,12 +116,12 @@ class Recorder(Generic[ModelT, BatchT]):
             config = read_run(self.folder.path)
             stored = {name: config.get(name) for name in self.depends_on}
             if difference := first_difference(stored, self.depends_on, "config"):
-                raise ValueError(f"{self.folder.path} is of another run: {difference}")
+                raise ValueError(f"{self.folder.path} is of another run: {difference}{self._advice(difference)}")
         if not exists:
             return {}
         checkpoint = read_checkpoint(path)
         if difference := first_difference(checkpoint.description.get("run"), self.depends_on, "run"):
-            raise ValueError(f"{path} is of another run: {difference}")
+            raise ValueError(f"{path} is of another run: {difference}{self._advice(difference)}")
         try:
             restore(self.training.trainer, checkpoint)
         except ValueError as error:
@@ -137,6 +137,17 @@ class Recorder(Generic[ModelT, BatchT]):
         if lowest is not None:
             self._check_best(lowest)
         return found
+
+    def _advice(self, difference: str) -> str:
+        """What to do where the embedded text is another one than when the run began; empty for other differences."""
+        if ".corpus." not in difference.partition(" ")[0]:
+            return ""
+        config = read_run(self.folder.path)
+        places, environment = config.get("places"), config.get("environment")
+        if not isinstance(places, dict) or places.get("text") is not None or not isinstance(environment, dict):
+            return "; resume it with the text that it began with"
+        python = shown(environment.get("python")).strip("'")
+        return f"; the embedded text differs between versions of Python: resume with {python}, which began the run"
 
     def _check_metrics(self) -> None:
         """Raises ValueError unless metrics.csv has the steps and the lowest loss that the last checkpoint knows."""
@@ -248,12 +259,8 @@ class ProgressBar:
                 f"step {done:>{len(str(self.num_steps))}} of {self.num_steps}: "
                 f"training loss {training_loss:.4f}, validation loss {validation_loss:.4f}, {seconds:.1f} s"
             )
-            if self._bar.disable:
-                print(line)
-            else:
-                tqdm.write(line)  # above the bar
-            with suppress(AttributeError):  # None, or a stand-in of the user's
-                sys.stdout.flush()
+            with tqdm.external_write_mode():  # above the bar
+                tell(line)
 
     def __enter__(self) -> "ProgressBar":
         return self

@@ -13,6 +13,7 @@ from scratchformer.training.loop import Progress, train
 from scratchformer.training.losses import next_token_loss
 from scratchformer.training.resuming import restore, training_checkpoint
 from scratchformer.training.saving import BEST, LAST, load, model_checkpoint, save, trained_checkpoint
+from scratchformer.training.tokenizers import load_tokenizer
 from scratchformer.training.trainer import Batch, StepMetrics, Trainer
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "first_difference",
     "keep_freed_memory",
     "load",
+    "load_tokenizer",
     "model_checkpoint",
     "next_token_loss",
     "read_checkpoint",

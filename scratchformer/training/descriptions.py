@@ -40,9 +40,22 @@ def describe_versions() -> Description:
 
 
 def check_versions(description: Mapping[str, Any]) -> None:
-    """Raises ValueError for a description without versions, or with one that is no text."""
+    """Raises ValueError for a description without versions, or with one that is no text, and for a model that this
+    version computes otherwise than the one that wrote it."""
     for name in describe_versions():
         typed(description, name, lambda version: isinstance(version, str), "a version")
+    check_meaning(description)
+
+
+def check_meaning(description: Mapping[str, Any]) -> None:
+    """Raises ValueError for a model that this version computes otherwise than the one that wrote it."""
+    match description:
+        case {"scratchformer": "0.1.0" | "0.2.0" as version, "model": {"type": "GPT", "config": {"positions": scheme}}}:
+            if scheme == "sinusoidal":
+                raise ValueError(
+                    f"scratchformer {version} added sinusoidal positions to embeddings that were not scaled by "
+                    "sqrt(d_model), as they are now; this GPT must be trained anew"
+                )
 
 
 @checked_arguments

@@ -15,7 +15,13 @@ from scratchformer.layers.layer import LayerT
 from scratchformer.python_numbers import fits_type
 from scratchformer.reading import shown, typed
 from scratchformer.training.checkpoint import Checkpoint, is_mapping, read_checkpoint, write_checkpoint
-from scratchformer.training.descriptions import Description, check_versions, describe_model, describe_versions
+from scratchformer.training.descriptions import (
+    Description,
+    check_meaning,
+    check_versions,
+    describe_model,
+    describe_versions,
+)
 
 DTYPES = "float32", "float64"
 """What the values of a model can be stored as."""
@@ -80,6 +86,7 @@ def load(path: Path | str, model: Layer | None = None) -> Layer:
             raise ValueError(f"load: {path} holds no model that can be built: {error}") from None
     targets = {name: parameter.value for name, parameter in model.parameters().items()}
     try:
+        check_meaning(checkpoint.description)
         parts = _parts(checkpoint)
         for part, stored in parts.items():
             _check_fits(targets, stored, part)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from scratchformer.commands import derive as derive_command
 from scratchformer.derivations import Page, find_page, pages
+from scratchformer.derivations.reader.figures import FIGURES
 from tests.annotations import unchecked
 
 
@@ -25,16 +27,31 @@ def test_pages_are_listed_in_the_order_of_study(capsys: pytest.CaptureFixture[st
 def test_a_page_is_printed_with_what_its_checks_found(capsys: pytest.CaptureFixture[str]) -> None:
     run("softmax")
     out = capsys.readouterr().out
-    text = find_page("softmax").text
+    text = find_page("softmax").text.replace("```math\n", "```math  (evaluated)\n")
     assert out.startswith(text)
     header, *rows, summary = out[len(text) :].strip().splitlines()
     assert header.split() == ["stage", "line", "checked", "worst", "error", "verdict"]
-    name, line, *how, error, verdict = rows[0].split()
+    name, line, *how, error, verdict = next(row for row in rows if "numerical derivative" in row).split()
     assert (name, *how, verdict) == ("dz", "numerical", "derivative", "right")
     assert text.splitlines()[int(line) - 1].startswith('check("dz"')
     assert 0 < float(error) < 1e-8
     assert any("wrong on purpose" in row and "6.7e-01" in row and row.endswith("off as stated") for row in rows)
-    assert summary == f"{len(rows)} of {len(rows)} right"
+    assert summary == f"{len(rows)} of {len(rows)} right; 25 of 25 members of formulas evaluated"
+
+
+def test_parsed_formulas_are_written_as_plain_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("attention", "--json", str(tmp_path / "attention.json"))
+    assert "50 of 56 members of formulas evaluated" in capsys.readouterr().out
+    members = json.loads((tmp_path / "attention.json").read_text())
+    lines = find_page("attention").text.splitlines()
+    assert all(member["latex"].split()[0] in lines[member["line"] - 1] for member in members)
+    assert sum(member["is_marked"] and bool(member["reason"]) for member in members) == 6
+    evaluated = [member for member in members if not member["is_marked"]]
+    assert all(0 <= member["error"] < 1e-9 for member in evaluated)
+    (stage_6, *_) = [member for member in evaluated if member["left"] == "Y_{ir}"]
+    i, j, r = (["symbol", letter, []] for letter in "ijr")
+    product = ["multiply", ["symbol", "D", [i, j]], ["symbol", "V", [j, r]]]
+    assert (stage_6["latex"], stage_6["parsed"]) == (r"\sum_j D_{ij} V_{jr}", ["sum", "j", None, product])
 
 
 @pytest.mark.parametrize(
@@ -71,6 +88,7 @@ def test_a_wrong_page_ends_with_status_1_and_the_line(
             ["softmax", "--html", "x"],
             "--html and --figures write all pages, and cannot be used with one page, 'softmax'",
         ),
+        (["--json", "x"], "--json writes the formulas of one page, and needs its name"),
         (["--htm", "x"], "unknown option --htm; did you mean --html?"),
     ],
 )
@@ -81,7 +99,11 @@ def test_bad_options_get_one_sentence(arguments: list[str], message: str, capsys
     assert capsys.readouterr().err == f"python -m scratchformer derive: error: {message}\n"
 
 
-def test_figures_are_drawn_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_are_drawn_to_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(FIGURES, "attention_scale")  # which takes longest
+    monkeypatch.delitem(FIGURES, "layer_norm_projection")
     run("--figures", str(tmp_path / "new"))
     drawn = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert "softmax_jacobian.svg" in drawn

@@ -13,8 +13,8 @@ GREEK = words(
 )
 LATEX = GREEK | words(
     "frac sum prod partial exp log max min sqrt tanh sin cos left right mathrm text top cdot odot quad qquad begin end "
-    "infty approx le ge ne in to mapsto lVert rVert lfloor rfloor Big big bar hat tilde underbrace overline ldots "
-    "cdots dots prime times circ"
+    "infty approx le ge ne in to mapsto lVert rVert lfloor rfloor lceil rceil Big big bar hat tilde underbrace "
+    "overline ldots cdots dots prime times circ"
 )
 """What code hosts and the site render alike."""
 WORDS = words("exp log max min sum diag sqrt tanh erf sin cos softmax mean var pi sign")

@@ -41,13 +41,13 @@ def test_fences_share_a_namespace_and_their_lines_are_those_of_the_page() -> Non
     assert [fence.language for fence in doubling.fences] == ["python", "math", "text", "python"]
     (result,) = run_page(doubling)
     assert (result.name, result.claim, result.is_right, result.line) == ("dx", "gradient", True, 25)
-    assert lines_of(doubling, result) == range(20, 25)
+    assert lines_of(doubling, result) == range(21, 25)
 
 
 def test_what_is_wrong_is_said_of_the_line_that_assigns_it() -> None:
     wrong = page(TEXT.replace("    + dy\n", ""))
     (result,) = run_page(wrong)
-    assert describe_wrong(wrong, result) == "doubling.md, line 20: dx is wrong, its gradient is off by 0.5"
+    assert describe_wrong(wrong, result) == "doubling.md, line 21: dx is wrong, its gradient is off by 0.5"
 
 
 @pytest.mark.parametrize(

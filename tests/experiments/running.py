@@ -10,10 +10,15 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
+from itertools import count
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+import pytest
+
 from scratchformer.recipes.experiment import Experiment
+from scratchformer.training import Trainer
 from tests.annotations import unchecked
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -67,7 +72,9 @@ def main_of(script: str) -> Callable[[Sequence[str]], None]:
 
 def run_lesson(arguments: Sequence[str]) -> None:
     """The walkthrough has no `main`: it is the program itself, from its first line to its last."""
-    received = {number: signal.getsignal(number) for number in [getattr(signal, "SIGPIPE", None)] if number}
+    received = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, getattr(signal, "SIGPIPE", None)) if number
+    }
     with patch.object(sys, "argv", [LESSON, *arguments]):
         try:
             runpy.run_path(str(EXPERIMENTS / LESSON), run_name="__main__")
@@ -84,3 +91,21 @@ def run_program(script: str, *arguments: str, cwd: Path, **options: object) -> s
 def start(script: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
     command = [sys.executable, EXPERIMENTS / script, *arguments]
     return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def kill_in_step(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a Ctrl-C come in the step of this number, counted over all models."""
+    step, calls = Trainer.step, count(1)
+
+    def interrupted(self: Trainer, micro_batches: Any) -> Any:
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        return step(self, micro_batches)
+
+    monkeypatch.setattr(Trainer, "step", interrupted)
+
+
+def repeated(folder: Path) -> dict[str, bytes]:
+    """All files that depend neither on the clock nor on the folder's name."""
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if path.suffix != ".json"}

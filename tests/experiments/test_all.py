@@ -311,7 +311,7 @@ def test_a_second_ctrl_c_is_passed_on_too(tmp_path: Path) -> None:
 
     pressed: list[bool] = []
     original, process.poll = process.poll, poll
-    whole.wait(process, stop)
+    whole.wait(process, stop, whole.Status("first", tmp_path / "log"))
     assert process.returncode == 5
     assert (tmp_path / "seen-2").exists()
 

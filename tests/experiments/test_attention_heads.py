@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import attention_heads as heads
-from experiments.char_lm import CharacterModel
+from experiments.char_lm import ComparedCharacterModel
 from scratchformer.analysis.attention_patterns import measure_heads, repeated_sequences
 from scratchformer.recipes import head_maps
 from scratchformer.text import CharacterTokenizer, pydoc_corpus
@@ -31,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name, options in (("gpt", []), ("llama", llama), ("short", [*llama, "--context", "3"])):
-            CharacterModel.main([*TINY, *options, "--no-figures", "--out", name])
+            ComparedCharacterModel.main([*TINY, *options, "--no-figures", "--out", name])
     return folder
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from tests.experiments.running import EXPERIMENTS, run, run_program
+from tests.experiments.conftest import SmokeRun
+from tests.experiments.running import EXPERIMENTS, run
 from tests.experiments.running import LESSON as SCRIPT
 
 FIGURES = {
@@ -33,26 +35,23 @@ def cells() -> list[tuple[str, str]]:
     return [(heading.strip(), source) for heading, _, source in (part.partition("\n") for part in parts)]
 
 
-@pytest.fixture(scope="module")
-def lesson(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a run, and what it printed."""
-    folder = tmp_path_factory.mktemp("lesson") / "run"
-    result = run_program(SCRIPT, "--out", str(folder), cwd=folder.parent)
-    assert result.returncode == 0, result.stderr
-    return folder, result.stdout
+@pytest.fixture
+def lesson(smoke_of: Callable[[str], SmokeRun]) -> SmokeRun:
+    return smoke_of(Path(SCRIPT).stem)
 
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the cells leave behind when they run one after another in a plain interpreter."""
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    """What the cells leave behind when they run one after another in a plain interpreter, and the folder of the run."""
+    folder = tmp_path_factory.mktemp("interpreter")
+    namespace: dict[str, Any] = {"__name__": "__main__", "run_folder": folder / "runs" / "attention_walkthrough-001"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("interpreter"))
+        patch.chdir(folder)
         patch.setattr(sys, "argv", [""])
         for kind, source in cells():
             if not kind:
                 exec(compile(source, SCRIPT, "exec"), namespace)
-        assert Path("runs/attention_walkthrough-001/summary.json").is_file()
+    assert (namespace["run_folder"] / "summary.json").is_file()
     return namespace
 
 
@@ -69,10 +68,9 @@ def test_cells_are_code_that_stands_alone_or_comments() -> None:
             assert compile(source, SCRIPT, "exec").co_code
 
 
-def test_the_run_folder_holds_the_figures_and_a_verdict_for_every_check(lesson: tuple[Path, str]) -> None:
-    folder, _ = lesson
-    assert {path.name for path in folder.iterdir()} == FIGURES | {"config.json", "figures.json", "summary.json"}
-    summary = json.loads((folder / "summary.json").read_text())
+def test_the_run_folder_holds_the_figures_and_a_verdict_for_every_check(lesson: SmokeRun) -> None:
+    assert {path.name for path in lesson.path.iterdir()} == FIGURES | {"config.json", "figures.json", "summary.json"}
+    summary = json.loads((lesson.path / "summary.json").read_text())
     results = {result["metric"]: result for result in summary["results"]}
     assert summary["passed"] is True
     assert summary["picture"] in FIGURES
@@ -93,8 +91,8 @@ def test_the_question_is_that_of_the_docstring(names: dict[str, Any]) -> None:
     assert names["ABOUT"].name == Path(SCRIPT).stem
 
 
-def test_every_intermediate_is_printed_with_its_shape(lesson: tuple[Path, str]) -> None:
-    _, printed = lesson
+def test_every_intermediate_is_printed_with_its_shape(lesson: SmokeRun) -> None:
+    printed = lesson.printed
     for line in (
         "embedded = embeddings[ids]: (1, 3, 4)",
         "x = embedded + positions: (1, 3, 4)",
@@ -141,28 +139,27 @@ def test_the_distance_of_heads_is_that_of_jensen_and_shannon(names: dict[str, An
     assert (names["jensen_shannon_distance"](p, p) == 0).all()
 
 
-def test_figures_are_drawn_anew_from_what_the_folder_keeps(lesson: tuple[Path, str], tmp_path: Path) -> None:
-    folder, _ = lesson
-    shutil.copytree(folder, tmp_path / "copy", ignore=lambda folder, files: FIGURES)
+def test_figures_are_drawn_anew_from_what_the_folder_keeps(lesson: SmokeRun, tmp_path: Path) -> None:
+    shutil.copytree(lesson.path, tmp_path / "copy", ignore=lambda folder, files: FIGURES)
     result = run(SCRIPT, "--plot-only", "copy", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (
         0,
         "figures: copy/positions.png copy/masks.png copy/heads.png copy/cross.png copy/head_distances.png\n",
     )
     for name in FIGURES:
-        assert (tmp_path / "copy" / name).read_bytes() == (folder / name).read_bytes()
+        assert (tmp_path / "copy" / name).read_bytes() == (lesson.path / name).read_bytes()
 
 
-def test_to_import_it_is_to_run_it_and_the_seed_decides_the_numbers(lesson: tuple[Path, str], tmp_path: Path) -> None:
-    folder, _ = lesson
+def test_to_import_it_is_to_run_it_and_the_seed_decides_the_numbers(
+    names: dict[str, Any], lesson: SmokeRun, tmp_path: Path
+) -> None:
     environment = os.environ | {"PYTHONPATH": str(EXPERIMENTS.parent)}
     command = [sys.executable, "-c", "import experiments.attention_walkthrough", "--seed", "1"]  # not its options
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     imported = tmp_path / "runs" / "attention_walkthrough-001"
-    assert (imported / "figures.json").read_bytes() == (folder / "figures.json").read_bytes()
-    assert run(SCRIPT, "--preset", "smoke", "--seed", "1", "--out", "other", cwd=tmp_path).returncode == 0
-    kept, other = (json.loads((path / "figures.json").read_text()) for path in (folder, tmp_path / "other"))
+    assert (imported / "figures.json").read_bytes() == (names["run_folder"] / "figures.json").read_bytes()
+    kept, other = (json.loads((path / "figures.json").read_text()) for path in (imported, lesson.path))
     assert kept["positions"] == other["positions"]
     assert all(kept[name] != other[name] for name in ("masks", "heads", "cross", "head_distances"))
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 from safetensors.numpy import load_file
 
 from experiments import char_lm
-from experiments.char_lm import CharacterModel
+from experiments.char_lm import ComparedCharacterModel
+from scratchformer.recipes.character_model import stripped
 from scratchformer.recipes.language_model import LanguageModelOptions, language_model
 from scratchformer.runs import ReferenceRun
 from scratchformer.text import CharacterTokenizer, Corpus, fixed_batches, pydoc_corpus
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.conftest import SmokeRun
-from tests.experiments.running import TINY, refusal, run
+from tests.experiments.running import TINY, refusal, run, start
 
 
 @pytest.fixture
@@ -108,12 +110,12 @@ def test_the_reference_run_stands_behind_runs_of_its_options_and_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = ReferenceRun("reference run", [250, 500], [2.5, 2.25])
-    monkeypatch.setattr(char_lm, "reference_run", lambda *given: {(char_lm.__file__, "quick"): shown}[given])
+    monkeypatch.setattr(char_lm, "reference_run", lambda *given: {(char_lm.__file__, "quick"): shown}[given[:2]])
     (tmp_path / "other.txt").write_text("abc" * 999)
     quick = char_lm.PRESETS["quick"]
-    assert CharacterModel(quick).notes["reference_run"] == vars(shown)
+    assert ComparedCharacterModel(quick).notes["reference_run"] == vars(shown)
     for options in (replace(quick, heads=2), char_lm.PRESETS["smoke"], replace(quick, text=tmp_path / "other.txt")):
-        assert CharacterModel(options).notes["reference_run"] is None
+        assert ComparedCharacterModel(options).notes["reference_run"] is None
 
 
 def test_a_gpt_may_differ_from_gpt_2_and_be_trained_by_another_optimizer(tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ def test_a_gpt_may_differ_from_gpt_2_and_be_trained_by_another_optimizer(tmp_pat
 
 def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
     (tmp_path / "ode.txt").write_text("Freude, schöner Götterfunken, Tochter aus Elysium\n" * 40, encoding="utf-8")
-    result = run("char_lm.py", *TINY, "--text", "ode.txt", cwd=tmp_path)
+    result = run("char_lm.py", *TINY, "--text", "ode.txt", "--no-figures", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     config = json.loads((tmp_path / "runs" / "char_lm-001" / "config.json").read_text(encoding="utf-8"))
     assert "ö" in config["tokenizer"]["characters"]
@@ -137,7 +139,7 @@ def test_any_utf8_text_can_be_learned(tmp_path: Path) -> None:
 
 
 def test_a_llama_is_trained_sampled_and_no_larger_than_the_gpt(tmp_path: Path) -> None:
-    result = run("char_lm.py", *TINY, "--model", "llama", "--out", "run", cwd=tmp_path)
+    result = run("char_lm.py", *TINY, "--model", "llama", "--no-figures", "--out", "run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     model = load(tmp_path / "run")
     assert type(model).__name__ == "Llama"
@@ -176,3 +178,30 @@ def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, tmp_pa
     (tmp_path / "short.txt").write_text("x" * 100)
     (tmp_path / "full").mkdir()
     assert refusal("char_lm.py", *arguments, cwd=tmp_path) == said
+
+
+def test_a_reader_that_has_gone_does_not_stop_the_training(tmp_path: Path) -> None:
+    process = start("char_lm.py", *TINY, "--no-figures", "--out", "run", cwd=tmp_path)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_ctrl_c_while_it_samples_says_that_the_model_is_saved(tmp_path: Path) -> None:
+    process = start("char_lm.py", *TINY, "--sample", "10000000", "--out", "run", cwd=tmp_path)
+    while "A sample at temperature" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    first, last = said.splitlines()
+    assert first.startswith("SIGINT stopped the run after the training, which is saved; sample or figures are missing")
+    assert last.endswith("char_lm.py --resume run")
+    assert (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_a_sample_loses_the_line_breaks_at_its_ends_as_it_comes() -> None:
+    for text in ("\n\na\n\nb\n\n", "\n", "", "ab", "a\n"):
+        assert "".join(stripped(text)) == text.strip("\n")

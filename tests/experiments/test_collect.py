@@ -68,9 +68,18 @@ def test_the_committed_table_is_that_of_the_committed_results() -> None:
 
 def test_committed_curves_can_be_drawn() -> None:
     names = {experiment.name for experiment in EXPERIMENTS}
-    for path in (FOLDER / "reference").glob("*"):
+    for path in (FOLDER / "reference").glob("*.csv"):
         assert path.stem.removesuffix("-quick") in names
         assert read_measures(path)
+
+
+def test_the_text_of_a_reference_run_is_written_down(tmp_path: Path) -> None:
+    path = tmp_path / "texts.json"
+    assert collect.note_text(tmp_path, "sort", path) == []
+    for config, name in (({"corpus": {"sha256": "abc"}}, "char_lm"), ({"text": "abd"}, "ablations"), ({}, "sort")):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert collect.note_text(tmp_path, name, path) == ([path] if config else [])
+    assert json.loads(path.read_text()) == {"ablations": "abd", "char_lm": "abc"}
 
 
 def test_summaries_of_all_seeds_are_taken_and_of_the_first_pictures_and_curves(tmp_path: Path, into: Path) -> None:

@@ -7,22 +7,23 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from experiments import EXPERIMENTS, Experiment, reverse
+from scratchformer.recipes import lesson
 from scratchformer.recipes.experiment import Experiment as Frame
 from scratchformer.runs import options_of, places_of
 from scratchformer.runs.command_line import option_name
-from scratchformer.training import Trainer
 from tests.experiments.conftest import SmokeRun
 from tests.experiments.running import EXPERIMENTS as FOLDER
-from tests.experiments.running import LESSON, refusal, run
+from tests.experiments.running import LESSON, kill_in_step, refusal, repeated, run
 
 EXPLAINED = {
     "attention_walkthrough": "Seed of all that is drawn at random.",
@@ -128,13 +129,13 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def question_and_fields(name: str) -> tuple[str, list[str]]:
+def question_and_fields(name: str) -> tuple[str, dict[str, Any]]:
     """Of the lesson, which cannot be imported without running it, the question that its docstring asks."""
     if f"{name}.py" == LESSON:
         docstring = ast.get_docstring(ast.parse((FOLDER / LESSON).read_text(encoding="utf-8")))
-        return " ".join(docstring.partition("\n\n")[0].split()), ["preset", "out", "plot_only", "seed"]
+        return " ".join(docstring.partition("\n\n")[0].split()), vars(lesson.PRESETS["quick"])
     module = importlib.import_module(f"experiments.{name}")
-    return module.ABOUT.question, list(vars(module.PRESETS["quick"]))
+    return module.ABOUT.question, vars(module.PRESETS["quick"])
 
 
 @every_script
@@ -147,7 +148,7 @@ def test_the_help_asks_the_question_and_explains_every_option(experiment: Experi
     assert question in said
     for option in [option_name(field) for field in fields if field != "run"]:  # which is typed without a name
         assert re.search(f"{option}[ ,]", said), option
-    assert said.count("(default: ") == len(fields)
+    assert said.count("(default: ") == sum(value not in (None, ()) for value in fields.values())
     assert EXPLAINED[experiment.name] in said
 
 
@@ -244,7 +245,7 @@ def test_a_run_has_as_many_sequences_as_threads_and_a_peak_of_its_learning_rate(
             replace(options, warmup=9, steps=9).check()
 
 
-@every_training
+@all_of_which_few_are_quick("sort", "reverse", "grokking", "char_lm")
 def test_a_run_folder_holds_everything(name: str, smoke_of: Callable[[str], SmokeRun]) -> None:
     run = smoke_of(name)
     drawn = {f"{picture}.{suffix}" for picture in PICTURES[name] for suffix in ("png", "svg")}
@@ -259,7 +260,7 @@ def test_a_run_folder_holds_everything(name: str, smoke_of: Callable[[str], Smok
     assert all(result["target"] is None for result in summary["results"])
 
 
-@all_of_which_few_are_quick("sort", "reverse", "grokking", "char_lm")
+@all_of_which_few_are_quick("reverse", "grokking", "char_lm")
 def test_figures_are_drawn_anew_from_the_folder_alone(
     name: str, smoke_of: Callable[[str], SmokeRun], tmp_path: Path
 ) -> None:
@@ -299,26 +300,8 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Frame, "draw_for", classmethod(lambda cls, options, path: []))
 
 
-def kill_in_step(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets a Ctrl-C come in the step of this number, counted over all models."""
-    step, calls = Trainer.step, count(1)
-
-    def interrupted(self: Trainer, micro_batches: Any) -> Any:
-        if next(calls) == number:
-            raise KeyboardInterrupt
-        return step(self, micro_batches)
-
-    monkeypatch.setattr(Trainer, "step", interrupted)
-
-
-def repeated(folder: Path) -> dict[str, bytes]:
-    """All files that depend neither on the clock nor on the folder's name."""
-    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in files.items() if path.suffix != ".json"}
-
-
 @pytest.mark.usefixtures("undrawn")
-@all_of_which_few_are_quick("sort", "dates", "grokking", "char_lm", "masked_lm")
+@all_of_which_few_are_quick("dates", "grokking", "masked_lm")
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_another_seed_to_others(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,3 +326,15 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_another_seed_to_oth
     for file in whole:
         if file.endswith(("metrics.csv", "best.safetensors")):
             assert other[file] != whole[file]
+
+
+def test_a_module_that_is_no_script_says_so() -> None:
+    modules = [path for path in FOLDER.glob("*/*.py") if path.name not in ("__init__.py", "__main__.py")]
+    assert len(modules) > 10
+    for path in modules:
+        *_, last = ast.parse(path.read_text(encoding="utf-8")).body
+        assert ast.unparse(last).startswith("if __name__ == '__main__'"), path
+    command = [sys.executable, FOLDER / "weights" / "measure.py"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "measure.py is no script; run python -m experiments.weights\n"

@@ -255,7 +255,7 @@ def test_what_was_measured_is_drawn(left: list[str], smoke: Path, tmp_path: Path
     shutil.copytree(smoke, folder, ignore=lambda path, names: set(names) - set(left) if path == str(smoke) else [])
     Grokking.draw(folder)
     curves = {"test, with decay": "decay", "test, without": "control", "training, with decay": "decay"}
-    always = dict.fromkeys(["pairs of which b + a is trained", "nats", "training step"], "config.json")
+    always = dict.fromkeys(["pairs of which b + a is trained", "loss, nats per sum", "training step"], "config.json")
     spectrum = dict.fromkeys(["before training", "frequency, periods in p"], "config.json")
     for name, texts in (
         ("grokking", curves | always),

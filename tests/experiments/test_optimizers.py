@@ -144,11 +144,11 @@ def test_the_figure_shows_best_arms_and_the_reference_behind_them() -> None:
     last = {"adam-0.001": 2, "adam-0.003": 1, "adam-0.01": math.inf, "sgd-1": 3}
     arms = {name: arm(name, loss, loss) for name, loss in last.items()}
     by_step, by_rate = Optimizers.panels(arms, {"adam-0.003": arm("adam-0.003", 1.25)})
-    behind, *_, sgd, adam = (line for line in by_step.lines if line.kind != "plain")
+    behind, *_, sgd, adam = (line for line in by_step.lines if line.kind != "bound")
     assert (behind.kind, behind.y.tolist()) == ("behind", [2.25, 1.25])
     assert (sgd.name, sgd.y.tolist()) == ("SGD", [4, 3])
     assert (adam.name, adam.y.tolist()) == ("Adam", [2, 1])
-    behind, *_, adam = (line for line in by_rate.lines if line.kind != "plain")
+    behind, *_, adam = (line for line in by_rate.lines if line.kind != "bound")
     assert (behind.x.tolist(), behind.y.tolist()) == ([0.003], [1.25])
     assert (adam.x.tolist(), adam.y.tolist()) == ([0.001, 0.003, 0.01], [2, 1, math.inf])
 
@@ -169,7 +169,7 @@ def test_the_figure_is_drawn_over_the_reference_run_of_the_script(
     assert (script, options["preset"], paper) == (optimizers.__file__, "smoke", PRESETS["paper"])
     ((panels, look),) = drawn
     assert [panel.lines[0].kind for panel in panels] == ["behind", "behind"]
-    assert look == {"columns": 2, "share_y": True, "title": ""}
+    assert look == {"columns": 2, "share_y": True, "title": "The character model with four optimizers"}
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import platform
 import resource
 import signal
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
+from scratchformer.text import Corpus
 from scratchformer.training import LAST, load, read_checkpoint
 from tests.experiments.running import TINY, run, run_program, start
 
@@ -107,7 +110,8 @@ def test_another_text_or_option_is_refused_with_the_difference_named(tmp_path: P
     for arguments, said in (
         (
             ["--text", "other.txt"],
-            "run/last.safetensors is of another run: run.corpus.characters is 2160 now and was 2000",
+            "run/last.safetensors is of another run: run.corpus.characters is 2160 now and was 2000 then; "
+            "resume it with the text that it began with",
         ),
         (
             ["--steps", "21"],
@@ -122,6 +126,17 @@ def test_another_text_or_option_is_refused_with_the_difference_named(tmp_path: P
     result = run("char_lm.py", "--resume", "run", cwd=tmp_path)
     assert result.returncode == 2
     assert "run.corpus.characters is 1080 now and was 2000 then" in result.stderr
+
+
+def test_another_version_of_the_embedded_text_is_told_with_what_to_do(tmp_path: Path) -> None:
+    assert run("char_lm.py", *TINY, "--no-figures", "--out", "run", cwd=tmp_path).returncode == 0
+    with patch("scratchformer.recipes.text_runs.pydoc_corpus", lambda: Corpus("pydoc", "Another text.\n" * 200)):
+        result = run("char_lm.py", "--resume", "run", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.endswith(
+        " then; the embedded text differs between versions of Python: "
+        f"resume with {platform.python_version()}, which began the run\n"
+    )
 
 
 def test_a_config_that_was_edited_is_refused(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import sample
 from scratchformer.generation import generate, greedy
-from scratchformer.training import load, model_checkpoint, write_checkpoint
+from scratchformer.recipes.sampling import load_model
+from scratchformer.training import load, load_tokenizer, model_checkpoint, write_checkpoint
 from tests.experiments.running import EXPERIMENTS, TINY, refusal, run
 from tests.training.setting import tiny_gpt
 
@@ -23,9 +23,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_prompt_is_continued_by_the_best_model(trained: Path) -> None:
     result = run("sample.py", "run", "--prompt", "The", "--tokens", "20", "--temperature", "0", cwd=trained.parent)
     assert result.returncode == 0, result.stderr
-    model, tokenizer = sample.load_model(trained)
+    model, tokenizer = load_model(trained)
     ids = list(generate(load(trained), tokenizer.encode("The"), 20, context_length=64, choose=greedy))
     assert result.stdout == "The" + tokenizer.decode(np.array(ids)) + "\n"
+    assert load_tokenizer(trained) == load_tokenizer(trained / "last.safetensors") == tokenizer
 
 
 def test_a_seed_repeats_and_another_one_differs(trained: Path) -> None:
@@ -64,7 +65,7 @@ def test_text_is_streamed_and_a_closed_pipe_is_no_error(trained: Path) -> None:
         (["run", "--promt", "a"], "unknown option --promt; did you mean --prompt?"),
         (["."], "the folder . holds no checkpoint"),
         (["run/config.json"], "run/config.json is not a checkpoint of scratchformer, or its beginning is damaged"),
-        (["other.safetensors"], "other.safetensors is not of a character model"),
+        (["other.safetensors"], "load_tokenizer: other.safetensors is not of a character model"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, trained: Path) -> None:
@@ -76,6 +77,7 @@ def test_bad_input_is_one_clear_sentence(arguments: list[str], said: str, traine
 def test_a_tokenizer_that_is_not_the_model_s_is_one_clear_sentence(run: object, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", model_checkpoint(tiny_gpt(), run=run))
     assert refusal("sample.py", "a", cwd=tmp_path) in (
-        "a is not of a character model",
-        "a is damaged: its tokenizer is not one of 7 characters",
+        "load_tokenizer: a is not of a character model",
+        "load_tokenizer: a is damaged: its tokenizer is not one of distinct characters",
+        "a is damaged: its tokenizer has 2 characters, not 7",
     )

@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from scratchformer.generation import generate, greedy
-from scratchformer.generation.blas_threads import FEW, one_blas_thread_for
+from scratchformer.generation.blas_threads import FEW, SMALL, one_blas_thread_for
 
 
 def num_threads() -> set[int]:
@@ -34,6 +34,24 @@ def test_one_thread_multiplies_few_rows_alone():
     list(generate(model, prompt, 3, context_length=9, choose=greedy, use_cache=False))
     assert seen == [(FEW - 1, {1}), (FEW, {1}), (FEW + 1, {2})]
     assert num_threads() == {2}
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize(("num_parameters", "expected"), [(SMALL // 8, 1), (SMALL // 8 + 1, 2)])
+def test_one_thread_does_small_products_of_many_rows(num_parameters, expected):
+    class Model:
+        values = np.broadcast_to(np.float32(0), num_parameters)
+
+        def forward(self, ids):
+            seen.append(num_threads())
+            return np.zeros((*ids.shape, 3)), None
+
+        __call__ = forward
+
+    for model in (Model(), Model().forward):
+        seen: list[set[int]] = []
+        list(generate(model, np.zeros(8, int), 1, context_length=8, choose=greedy, use_cache=False))
+        assert seen == [{expected}]
 
 
 @pytest.mark.usefixtures("_two_threads")

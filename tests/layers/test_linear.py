@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.layers import Linear, Parameter, TiedLinear
+from scratchformer.ops import cross_entropy
 from tests.closeness import assert_close
 from tests.gradients import check_layer
 from tests.strategies import batch_shapes, dimensions, normal, seeds
@@ -72,3 +73,24 @@ def test_errors_name_the_argument() -> None:
     _, backward = Linear(2, 3, generator=generator)(np.zeros((1, 2), np.float32))
     with pytest.raises(ValueError, match="linear: dy has shape"):
         backward(np.zeros((1, 2), np.float32))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@given(seed=seeds)
+@settings(max_examples=5)
+def test_cross_entropy_is_that_of_the_logits_and_adds_to_the_gradient(tied: bool, seed: int) -> None:
+    x, matrix, bias = normal(seed, (2, 3, 4), (4, 5), (5,))
+    targets = np.random.default_rng(seed).integers(0, 5, (2, 3))
+    layer: Linear | TiedLinear = TiedLinear(Parameter(matrix.T)) if tied else Linear(4, 5, generator=None, dtype=float)
+    if isinstance(layer, Linear) and layer.bias is not None:
+        layer.weight.value[...], layer.bias.value[...] = matrix, bias
+    parameters = layer.parameters()
+    logits, logits_backward = layer(x)
+    expected, loss_backward = cross_entropy(logits, targets)
+    dx = logits_backward(loss_backward(0.5))
+    grads = {name: parameter.grad.copy() for name, parameter in parameters.items()}
+    loss, backward = layer.cross_entropy(x, targets)
+    assert_close(loss, expected, 1e-13)
+    assert_close(backward(0.5), dx, 1e-13)
+    for name, parameter in parameters.items():
+        assert_close(parameter.grad, 2 * grads[name], 1e-13)

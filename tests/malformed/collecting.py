@@ -13,7 +13,8 @@ import scratchformer
 LEFT_OUT = {"commands"}
 """A room of programs: what is typed is checked by the command line that each has, and by its tests."""
 FRAMES = {"char_lm_arms", "compared_models", "experiment", "lesson", "options"}
-"""Modules of `recipes` that are the frame of programs: bases of their classes, and their options."""
+FRAMES |= {"character_model", "initial_weights", "sampling"}
+"""Modules of `recipes` that are the frame of programs: bases of their classes, their options, and whole programs."""
 LISTED_BY_MODULE = {"analysis", "recipes"}
 """Rooms whose modules are imported from one by one."""
 CALLED = ("__call__", "__getitem__")

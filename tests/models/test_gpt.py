@@ -59,7 +59,7 @@ def test_logits_are_blocks_between_embeddings_and_head(
     if positions == "learned":
         x = x + value["position_embedding.table"][:18]
     elif positions == "sinusoidal":
-        x = x + sinusoidal_positions(np.arange(18), 4, dtype=np.float64)
+        x = math.sqrt(4) * x + sinusoidal_positions(np.arange(18), 4, dtype=np.float64)
     elif positions == "rotary":
         turned = Rotary()
     elif positions == "alibi":

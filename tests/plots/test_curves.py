@@ -35,7 +35,7 @@ def test_what_is_drawn_is_what_was_given() -> None:
 def test_axes_and_levels_are_labelled() -> None:
     (axes,) = curve().axes
     assert axes.get_xlabel() == "training step"
-    assert axes.get_ylabel() == "loss (nats per character)"
+    assert axes.get_ylabel() == "loss, nats per character"
     assert [text.get_text() for text in axes.texts] == ["unigrams 3.25", "bigrams 2.39"]
     assert legend(axes) == ["training", "validation"]
 
@@ -49,6 +49,22 @@ def test_another_run_is_drawn_in_grey_behind() -> None:
     assert reference.get_color() == "#767676"
     assert reference.get_zorder() < validation.get_zorder()
     assert legend(axes) == ["training", "validation", "validation, learned positions"]
+
+
+def test_another_run_that_this_one_covers_is_not_drawn() -> None:
+    steps = np.arange(10, 121, 10)
+    losses = 4 / np.sqrt(steps)
+    for n, factor, is_drawn in ((12, 1 + 1e-6, False), (5, 1, False), (12, 1.01, True)):
+        (axes,) = curve(reference_run=("reference run", steps[:n], factor * losses[:n])).axes
+        assert ("validation, reference run" in legend(axes)) is is_drawn
+    longer = np.arange(10, 131, 10)
+    (axes,) = curve(reference_run=("reference run", longer, 4 / np.sqrt(longer))).axes
+    assert "validation, reference run" in legend(axes)
+
+
+def test_a_loss_of_averaged_weights_says_so() -> None:
+    (axes,) = curve(is_averaged=True).axes
+    assert legend(axes) == ["training", "validation (averaged weights)"]
 
 
 @pytest.mark.parametrize(

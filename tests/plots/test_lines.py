@@ -3,10 +3,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from scratchformer.plots import Line, Panel, line_panels, save_figure
+from scratchformer.plots import Line, Panel, line_panels, mean_and_range, save_figure
 
 X = np.arange(1, 6)
 
@@ -91,17 +93,50 @@ def test_a_reference_is_thin_dashed_and_on_top() -> None:
 
 
 def test_what_is_behind_is_grey_thick_and_spends_no_look() -> None:
-    earlier = [Line(f"run {i}", X, X, "behind", width=1) for i in range(5)]
-    figure = line_panels([panel(Line("a", X, X, width=1), *earlier, Line("theory", X, X, "reference"))])
+    earlier = [Line(f"run {i}", X, X * X, "behind", width=1) for i in range(5)]
+    figure = line_panels([panel(Line("a", X, 2 * X, width=1), *earlier, Line("theory", X, X, "reference"))])
     measured, *behind, theory = figure.axes[0].lines
     for line in behind:
         red, green, blue = to_rgb(line.get_color())
         assert red == green == blue > 0.5
         assert (line.get_marker(), line.get_linestyle()) == ("None", "-")
         assert line.get_zorder() < measured.get_zorder() < theory.get_zorder()
-        assert line.get_linewidth() > measured.get_linewidth(), "it shows where both are the same"
+        assert line.get_linewidth() > measured.get_linewidth(), "it shows where both are close"
     assert measured.get_color() == line_panels([panel(Line("a", X, X))]).axes[0].lines[0].get_color()
     assert legend(figure.legends[0]) == ["a", *(line.name for line in earlier), "theory"]
+
+
+@given(kind=st.sampled_from(["plain", "marked"]), first=st.integers(0, 4), count=st.integers(1, 5))
+def test_what_a_line_of_the_panel_covers_is_not_drawn(kind: Any, first: int, count: int) -> None:
+    part = slice(first, first + count)
+    covered, longer = X[part], np.append(X, 6)
+    for behind, is_drawn in (
+        (Line("before", covered, covered**2 * (1 + 1e-6), "behind"), False),
+        (Line("before", covered, covered**2 * 1.001, "behind"), True),
+        (Line("before", longer, longer**2, "behind"), True),
+        (Line("before", X / 2, X**2, "behind"), True),
+    ):
+        figure = line_panels([panel(behind, Line("a", X, X, kind), Line("b", X, X**2, kind))])
+        assert ("before" in [text.get_text() for text in figure.legends[0].get_texts()]) is is_drawn
+        assert len(figure.axes[0].lines) == 2 + is_drawn
+
+
+def test_the_legend_says_what_the_thin_lines_are() -> None:
+    of_three, of_one = (mean_and_range("a", X, np.stack([X, 2 * X, 4 * X])[:n]) for n in (3, 1))
+    for lines, names in ((of_three, ["a", "least and most"]), (of_one, ["a"])):
+        figure = line_panels([panel(*lines)])
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+        figure = line_panels([panel(*lines), panel(Line("other", X, X))])
+        assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == names
+        assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["other"]
+    assert [line.kind for line in of_three] == ["bound", "bound", "marked"]
+
+
+def test_of_marked_lines_that_coincide_both_are_seen() -> None:
+    above, below = line_panels([panel(*(Line(name, X, X, "marked") for name in "ab"))]).axes[0].lines
+    assert above.get_zorder() > below.get_zorder()
+    assert above.get_linewidth() < below.get_linewidth()
+    assert above.get_markersize() < below.get_markersize()
 
 
 def test_one_legend_serves_all_panels_where_one_has_every_name() -> None:

@@ -95,7 +95,7 @@ NAMED: dict[str, tuple[int, Callable[[], Figure]]] = {
     ),
     "curves": (
         4,
-        lambda: loss_curve(X, X / 1, X, X / 1, {NAME: 2.0}, reference_run=(NAME, X, X / 1), unit=NAME, title=NAME),
+        lambda: loss_curve(X, X / 1, X, X / 1, {NAME: 2.0}, reference_run=(NAME, X, X / 2), unit=NAME, title=NAME),
     ),
     "lines": (
         6,
@@ -141,3 +141,10 @@ def test_matplotlib_loads_without_the_settings_that_would_stop_it(tmp_path: Path
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=True)
         assert done.stdout.endswith(kept)
+
+
+def test_a_figure_shows_itself_in_a_notebook_with_the_same_bytes_each_time() -> None:
+    figure = test_curves.curve()
+    shown = figure._repr_png_()
+    assert shown.startswith(b"\x89PNG")
+    assert shown == figure._repr_png_() == test_curves.curve()._repr_png_()

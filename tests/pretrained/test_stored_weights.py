@@ -148,6 +148,7 @@ def test_weights_take_the_bytes_of_their_form(path: Path, weights: str, nbytes: 
     assert isinstance(up, StoredLinear)
     assert up.matrix.nbytes == nbytes * 32 * 128
     assert isinstance(model, DecoderOnly)
+    assert repr(model) == f"{type(model).__name__}: a read-only store of weights"
     assert isinstance(model.head, StoredLinear)
     assert isinstance(model.token_embedding, StoredEmbedding)
     assert model.head.matrix is model.token_embedding.matrix

@@ -82,7 +82,7 @@ def test_the_table_and_the_figure_name_what_diverged(folder: RunFolder, capsys: 
         "other  inf (2.5000 to inf); 1 of 2 diverged",
         "",
     ]
-    assert describe_diverged(arms) == "diverged: other"
+    assert describe_diverged(arms) == "; diverged: other"
     assert describe_diverged({"plain": arms["plain"]}) == ""
 
 
@@ -100,7 +100,7 @@ def test_a_mean_is_drawn_between_the_least_and_the_most() -> None:
     np.testing.assert_array_equal(mean.y, [2, 3, math.inf])
     assert {line.name for line in (least, most, mean)} == {"a"}
     assert least.width == most.width < mean.width
-    assert (least.kind, most.kind, mean.kind) == ("plain", "plain", "marked")
+    assert (least.kind, most.kind, mean.kind) == ("bound", "bound", "marked")
     lines = Arm("x", np.arange(3), values).lines("a")
     np.testing.assert_array_equal([line.y for line in lines], [least.y, most.y, mean.y])
 

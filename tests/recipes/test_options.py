@@ -35,15 +35,15 @@ def test_the_help_explains_the_options_of_all_too(capsys: pytest.CaptureFixture[
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for said in (
         "--preset {quick,paper,smoke} Sets the other options: quick takes some minutes, paper as long as the published",
-        "--out {None}|PATH Folder for the results, new or empty;",
-        "--resume {None}|PATH Run folder to resume, bit for bit, from its last checkpoint, with the options",
-        "--plot-only {None}|PATH Run folder whose figures are drawn anew;",
+        "--out PATH Folder for the results, new or empty;",
+        "--resume PATH Run folder to resume, bit for bit, from its last checkpoint, with the options",
+        "--plot-only PATH Run folder whose figures are drawn anew;",
         "--seed INT Seed of all that is drawn at random. (default: 0)",
         "--threads INT Worker threads; each takes a share of every batch. (default: 2)",
         "--steps INT Training steps. (default: 10)",
     ):
         assert said in shown
-    assert shown.count("(default: ") == len(fields(Config))
+    assert shown.count("(default: ") == len([field for field in fields(Config) if field.default is not None])
 
 
 def test_another_preset_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,21 +23,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_every_figure_of_a_run_is_drawn_as_png_and_svg_and_again_the_same(run: Path) -> None:
-    other = ReferenceRun("other", [4, 8], [2.0, 1.5])
-    drawn = []
-    for _ in range(2):
-        paths = [
-            draw_losses(run, {"unigrams": 1.9}, other, unit="nats", title="A run of a$b$"),
-            draw_norms(run, title="A run"),
-            *draw_attention(run, np.array([0, 1, 2, 1]), list("abcb"), title="A run"),
-        ]
-        assert [path.name for path in paths] == ["loss.png", "norms.png", "attention.png"]
-        files = [path.with_suffix(suffix) for path in paths for suffix in (".png", ".svg")]
-        drawn.append([file.read_bytes() for file in files])
-        for file in files:
-            file.unlink()
-    assert drawn[0] == drawn[1]
+def test_every_figure_of_a_run_is_drawn_as_png_and_svg(run: Path) -> None:
+    kind = {"is_averaged": True, "unit": "nats", "title": "A run of a$b$"}
+    paths = [
+        draw_losses(run, {"unigrams": 1.9}, ReferenceRun("other", [4], [2.0]), **kind),
+        draw_norms(run, title="A run"),
+        *draw_attention(run, np.array([0, 1, 2, 1]), list("abcb"), title="A run"),
+    ]
+    assert [path.name for path in paths] == ["loss.png", "norms.png", "attention.png"]
+    assert all(path.with_suffix(suffix).is_file() for path in paths for suffix in (".png", ".svg"))
+    assert b">validation (averaged weights)<" in (run / "loss.svg").read_bytes()
 
 
 def test_a_run_on_the_same_text_can_be_compared_with(run: Path, tmp_path: Path) -> None:
@@ -101,3 +96,13 @@ def test_the_validation_loss_of_the_reference_is_a_run_to_compare_with(tmp_path:
     assert reference_run(str(tmp_path / "sort.py"), "paper") == shown
     assert reference_run(str(tmp_path / "sort.py"), "smoke") is None
     assert reference_run(str(tmp_path / "add.py"), "paper") is None
+
+
+def test_a_reference_of_another_text_is_not_compared_with(tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "char_lm.csv").write_text("step,measure,value\n5,validation_loss,2.0\n")
+    (tmp_path / "reference" / "texts.json").write_text('{"char_lm": "abc"}')
+    script = str(tmp_path / "char_lm.py")
+    assert reference_run(script, "paper", "abd") is None
+    assert reference_run(script, "paper", "abc") == reference_run(script, "paper")
+    assert reference_run(script, "paper").losses == [2.0]

@@ -141,3 +141,18 @@ def test_there_must_be_something(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "empty").description == {}
     with pytest.raises(ValueError, match="holds no model"):
         load(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_a_gpt_whose_sines_were_added_to_unscaled_embeddings_is_refused(tmp_path: Path, version: str) -> None:
+    for positions, is_refused in (("sinusoidal", True), ("learned", False)):
+        model = tiny_gpt(positions=positions)
+        stored = model_checkpoint(model)
+        write_checkpoint(tmp_path / "old", Checkpoint(stored.tensors, {**stored.description, "scratchformer": version}))
+        for arguments in ((), (tiny_gpt(seed=1, positions=positions),)):
+            if is_refused:
+                said = rf"^load: .*old .*: scratchformer {version} added sinusoidal positions .* must be trained anew$"
+                with pytest.raises(ValueError, match=said):
+                    load(tmp_path / "old", *arguments)
+            else:
+                np.testing.assert_array_equal(load(tmp_path / "old", *arguments).values, model.values)

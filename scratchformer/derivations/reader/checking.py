@@ -23,6 +23,7 @@ HOW = {
     "same": "equality",
     "zero": "is zero",
     "mistake": "wrong on purpose",
+    "formula": "evaluated",
 }
 
 
@@ -33,7 +34,7 @@ class CheckResult:
 
     Args:
         name: of the gradient, or of the claim.
-        claim: "gradient", "same", "zero" or "mistake".
+        claim: "gradient", "same", "zero", "mistake" or "formula".
         error: relative to the expected value; for "zero", to the size that the check names.
         is_right: whether the error is as small as claimed; for a mistake, whether it is as large.
         line: of the check in the page.

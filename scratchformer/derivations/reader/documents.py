@@ -10,6 +10,7 @@ import numpy as np
 
 import scratchformer
 from scratchformer.derivations.reader.checking import CheckResult
+from scratchformer.derivations.reader.notes import notes_of
 from scratchformer.derivations.reader.pages import FOLDER, Page
 from scratchformer.derivations.reader.rendering import anchored, render_page, render_source
 from scratchformer.derivations.reader.running import Outcome
@@ -88,7 +89,8 @@ def site_files(all_pages: Sequence[Page], found: Sequence[Outcome]) -> dict[str,
 def page_document(all_pages: Sequence[Page], place: int, found: Outcome, links: Links) -> str:
     """A derivation with its headings beside it, the results of its checks below it, and links to its neighbours."""
     page = all_pages[place]
-    rendered = render_page(page.path.name, page.text, links.find)
+    notes = {} if isinstance(found, str) else notes_of(page, found)
+    rendered = render_page(page.path.name, page.text, links.find, notes)
     found_anchor, found_heading = anchored(FOUND)
     headings = [*rendered.headings, (found_anchor, FOUND)]
     items = "".join(f'<li><a href="#{anchor}">{text}</a></li>' for anchor, text in headings)

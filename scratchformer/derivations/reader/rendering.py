@@ -1,7 +1,7 @@
 """Markdown and code as HTML: formulas become MathML, code is highlighted, and every line of code has an anchor."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
 from itertools import pairwise
@@ -27,7 +27,9 @@ class Rendered:
     headings: list[tuple[str, str]]
 
 
-def render_page(name: str, text: str, find_target: Callable[[str], str | None]) -> Rendered:
+def render_page(
+    name: str, text: str, find_target: Callable[[str], str | None], notes: Mapping[int, str] | None = None
+) -> Rendered:
     """Renders Markdown as code hosts do, with `math` fences as display formulas.
 
     Args:
@@ -35,6 +37,7 @@ def render_page(name: str, text: str, find_target: Callable[[str], str | None]) 
         text: the Markdown.
         find_target: gives the address that a link or image has in the rendered page; for None, the link becomes plain
             text.
+        notes: beside formulas, by the first line of what is in their fence.
 
     Raises ValueError when a formula cannot be read; the message names the line.
     """
@@ -48,7 +51,9 @@ def render_page(name: str, text: str, find_target: Callable[[str], str | None]) 
             token.children = _reachable(token.children or [], find_target)
     headings = _anchor_headings(markdown, tokens)
     _caption_figures(tokens)
-    html = markdown.renderer.render(_without_empty_heads(tokens), markdown.options, {"name": name})
+    html = markdown.renderer.render(
+        _without_empty_heads(tokens), markdown.options, {"name": name, "notes": notes or {}}
+    )
     return Rendered(str(html), headings)
 
 
@@ -78,7 +83,10 @@ def _fence(self: RendererHTML, tokens: Sequence[Token], index: int, options: Opt
             formula = MATHML.convert_with_local_state(token.content, displaystyle=True)
         except LatexError as error:
             raise ValueError(f"{env['name']}, line {line}: a formula cannot be read: {error}") from error
-        return f'<div class="formula">{formula}</div>\n'
+        note = env["notes"].get(line, "")
+        beside = f'<p class="note">{escape(note, quote=False)}</p>\n' if note else ""
+        anchors = "".join(f'<span id="L{line + place}"></span>' for place in range(token.content.count("\n")))
+        return f'<div class="formula">{anchors}{formula}</div>\n{beside}'
     if token.info in ("", "text"):
         return f'<pre class="graph"><code>{escape(token.content, quote=False)}</code></pre>\n'
     lexer = get_lexer_by_name(token.info, stripnl=False)

@@ -1,12 +1,14 @@
 """The derivations as a site: HTML and one style sheet, without scripts, which a browser shows without a network."""
 
 import os
+import signal
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from scratchformer.derivations.reader.pages import Page, pages
 from scratchformer.derivations.reader.running import Outcome, PageError, run_page
@@ -65,8 +67,19 @@ def _run(all_pages: Sequence[Page]) -> list[Outcome]:
     if len(all_pages) == 1:
         return [_run_one(all_pages[0])]
     context = get_context("spawn")
-    with ProcessPoolExecutor(mp_context=context, initializer=threadpool_limits, initargs=(1,)) as pool:
-        return list(pool.map(_run_one, all_pages))
+    with ProcessPoolExecutor(mp_context=context, initializer=_begin_process) as pool:
+        try:
+            outcomes = pool.map(_run_one, all_pages)
+            return list(tqdm(outcomes, "checking", len(all_pages), unit=" pages", disable=None))  # in a terminal
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin_process() -> None:
+    """Leaves Ctrl-C to the process that began this one, and uses one core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)
 
 
 def _run_one(page: Page) -> Outcome:

@@ -21,6 +21,7 @@ def linear(d_in: int = 4, d_out: int = 3) -> layers.Linear:
 
 
 X = {"x": lambda: single(2, 3, 4)}
+SMOOTHED = {"ignore_index": -100, "label_smoothing": 0.1}
 
 
 def small_layer() -> Any:
@@ -102,6 +103,14 @@ LAYERS: dict[str, Recipe] = {
     "layers.RMSNorm.__call__": called(lambda: layers.RMSNorm(4), **X),
     "layers.Linear": new(layers, "Linear", d_in=4, d_out=3, bias=True, **DRAWN),
     "layers.Linear.__call__": called(linear, **X),
+    "layers.Linear.cross_entropy": method(linear, "cross_entropy", targets=lambda: ids(2, 3, most=3), **X, **SMOOTHED),
+    "layers.TiedLinear.cross_entropy": method(
+        lambda: layers.TiedLinear(layers.Parameter(single(5, 4))),
+        "cross_entropy",
+        targets=lambda: ids(2, 3),
+        **X,
+        **SMOOTHED,
+    ),
     "layers.TiedLinear": new(layers, "TiedLinear", table=lambda: layers.Parameter(single(5, 4))),
     "layers.TiedLinear.__call__": called(lambda: layers.TiedLinear(layers.Parameter(single(5, 4))), **X),
     "layers.MultiHeadAttention": new(layers, "MultiHeadAttention", config=attention_config(), **DRAWN),

@@ -99,6 +99,7 @@ MODELS: dict[str, Recipe] = {
         targets=lambda: ids(2, 3),
         mask=lambda: np.ones((2, 1, 1, 3), bool),
         positions=lambda: np.arange(3),
+        hold_logits=True,
         **READ,
         **SMOOTHED,
     ),

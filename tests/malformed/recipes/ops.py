@@ -36,6 +36,11 @@ OPS: dict[str, Recipe] = {
         ops.cross_entropy,
         {"logits": normal(2, 3, 5), "targets": ids(2, 3), "ignore_index": -100, "label_smoothing": 0.1},
     ),
+    "ops.linear_cross_entropy": lambda: Call(
+        ops.linear_cross_entropy,
+        {"x": normal(2, 3, 4), "weight": normal(4, 5), "targets": ids(2, 3), "bias": normal(5)}
+        | {"ignore_index": -100, "label_smoothing": 0.1, "classes_at_once": 2},
+    ),
     "ops.mean_squared_error": lambda: Call(
         ops.mean_squared_error, {"prediction": normal(2, 3), "target": normal(2, 3)}
     ),

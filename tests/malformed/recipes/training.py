@@ -76,6 +76,7 @@ TRAINING: dict[str, Recipe] = {
         training.restore, {"trainer": trainer(), "checkpoint": training.training_checkpoint(trainer())}
     ),
     "training.save": new(training, "save", path=Path("saved.safetensors"), model=lambda: gpt(), note="a"),
+    "training.load_tokenizer": new(training, "load_tokenizer", path=Path("model.safetensors")),
     "training.load": new(training, "load", path=Path("model.safetensors"), model=lambda: gpt()),
 }
 for name in ("save", "write_checkpoint"):

@@ -35,15 +35,15 @@ LAYERS = [
     mutant(
         "layer: gradient overwritten",
         "layers/linear.py",
-        "self.weight.grad += dweight",
-        "self.weight.grad[...] = dweight",
+        "linear_backward(dy)\n            self.weight.grad += dweight",
+        "linear_backward(dy)\n            self.weight.grad[...] = dweight",
         "Linear",
     ),
     mutant(
         "tied head: gradient of the embedding overwritten",
         "layers/linear.py",
-        "self.table.grad += dweight.T",
-        "self.table.grad[...] = dweight.T",
+        "linear_backward(dy)\n            self.table.grad += dweight.T",
+        "linear_backward(dy)\n            self.table.grad[...] = dweight.T",
         "TiedLinear",
     ),
     mutant(
@@ -90,9 +90,9 @@ LAYERS = [
     ),
     mutant(
         "Transformer: scale of the embeddings forgotten on the way back",
-        "models/transformer.py",
-        "token_backward(dropout_backward(dx) * scale)",
-        "token_backward(dropout_backward(dx))",
+        "models/positions.py",
+        "return y, lambda dy: scale * dy",
+        "return y, lambda dy: dy",
         "Transformer",
     ),
     mutant(

@@ -1,0 +1,125 @@
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Inexact, Integer
+from numpy import ndarray
+
+from scratchformer.ops.checks import check_at_least, check_indices
+from scratchformer.ops.contract import Backward, op
+from scratchformer.ops.linear import product_over_rows
+from scratchformer.ops.rows import column_sum, row_sum
+
+CLASSES_AT_ONCE = 4096
+"""Of more, the logits of some hundred rows leave the cache; of fewer, products are slower."""
+
+
+@op
+def linear_cross_entropy(
+    x: Inexact[ndarray, "*batch d"],
+    weight: Inexact[ndarray, "d classes"],
+    targets: Integer[ndarray, "*batch"],
+    bias: Inexact[ndarray, " classes"] | None = None,
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    classes_at_once: int = CLASSES_AT_ONCE,
+) -> tuple[np.inexact, Backward]:
+    """Mean cross-entropy of logits x W + b, without ever holding the logits of all classes.
+
+    loss = `cross_entropy(linear(x, weight, bias), targets)`. The logits z are formed for some classes at a time. The
+    largest logit m and the sum of exponentials S are carried along:
+    m' = max(m, max z), S' = S exp(m - m') + sum exp(z - m').
+    Backward forms the logits anew: a third more products, for memory that does not grow with the classes.
+
+    Args:
+        x: (..., d); all leading axes are batch.
+        weight: (d, classes).
+        targets: class numbers 0 to classes - 1, or `ignore_index` for a position that does not count.
+        bias: one number per class, or None.
+        ignore_index: the target that marks such positions, which are left out of the mean.
+        label_smoothing: share of the probability that is spread evenly over all classes, 0 to 1.
+        classes_at_once: of how many classes the logits are held.
+
+    Returns:
+        the loss, a NumPy scalar of x's dtype (0 when no target counts), and `backward(dloss=1.0)` giving
+        `(dx, dweight, dbias)`; `dbias` is None without a bias:
+        dz = dloss (softmax(z) - q) / number of counted targets,
+        dx = dz W^T, dW = sum over the batch of x^T dz, db = sum over the batch of dz.
+
+    Raises:
+        TypeError: an argument that is not floating, or of another dtype than `x`; targets that are not integers.
+        ValueError: a target that is no class, shapes that do not match, `label_smoothing` outside [0, 1], no class at
+            once.
+
+    Source: Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018, algorithm 3 (the sum).
+
+    Derivation: `python -m scratchformer derive cross_entropy`.
+    """
+    d, classes = weight.shape
+    check_indices("linear_cross_entropy", "targets", targets, classes, ignore=ignore_index)
+    check_at_least("linear_cross_entropy", 1, classes_at_once=classes_at_once)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"linear_cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
+    shape, label_smoothing = x.shape, float(label_smoothing)
+    counted = (targets != ignore_index).reshape(-1)
+    every_row = x.reshape(math.prod(shape[:-1]), d)
+    rows = every_row if counted.all() else every_row[counted]  # (counted, d)
+    target = targets.reshape(-1)[counted]  # (counted,)
+    n = max(len(rows), 1)  # without a counted target the loss is an empty sum, 0
+
+    def logits_by_part() -> Iterator[tuple[slice, ndarray, tuple[ndarray, ndarray]]]:
+        """Some classes at a time, their logits, and where among these the targets are."""
+        for start in range(0, classes, classes_at_once):
+            part = slice(start, min(start + classes_at_once, classes))
+            z = rows @ weight[:, part]
+            if bias is not None:
+                z += bias[part]
+            here = np.flatnonzero((target >= part.start) & (target < part.stop))
+            yield part, z, (here, target[here] - start)
+
+    m = np.full(len(rows), -np.inf, rows.real.dtype)
+    others, z_target, sum_z = (np.zeros(len(rows), rows.dtype) for _ in range(3))
+    for _, z, at_target in logits_by_part():
+        z_target[at_target[0]] = z[at_target]
+        if label_smoothing:
+            sum_z += row_sum(z)[:, 0]
+        largest = np.maximum(m, z.real.max(axis=-1))
+        z -= largest[:, None]
+        exponentials = np.exp(z, out=z)
+        exponentials[at_target] = 0
+        others = others * np.exp(m - largest) + row_sum(exponentials)[:, 0]
+        m = largest
+    spread = label_smoothing * (z_target - sum_z / max(classes, 1)) if label_smoothing else 0
+    z_target = z_target - m
+    e_target = np.exp(z_target)
+    total = others + e_target
+    # If the target is the likeliest class, log(total) is near 0 and would lose its digits.
+    is_likeliest = z_target.real == 0
+    surprise = np.log1p(others / np.where(is_likeliest, e_target, 1))
+    np.copyto(surprise, np.log(total) - z_target, where=~is_likeliest)
+    loss = np.sum(surprise + spread) / n
+
+    def backward(dloss: float) -> tuple[ndarray, ndarray, ndarray | None]:
+        share = rows.dtype.type(dloss / n)
+        drows, dweight = np.zeros_like(rows), np.empty_like(weight)
+        dbias = None if bias is None else np.empty_like(bias)
+        for part, z, at_target in logits_by_part():
+            z -= m[:, None]
+            dz = np.exp(z, out=z)
+            dz *= (share / total)[:, None]
+            dz[at_target] = -share * (others / total)[at_target[0]]  # p - 1, without cancelling where p is near 1
+            if label_smoothing:
+                dz[at_target] += share * label_smoothing
+                dz -= share * label_smoothing / classes
+            drows += dz @ weight[:, part].T
+            dweight[:, part] = product_over_rows(rows, dz, like=weight[:, part])
+            if dbias is not None:
+                dbias[part] = column_sum(dz)
+        if len(rows) == len(every_row):
+            return drows.reshape(shape), dweight, dbias
+        dx = np.zeros_like(every_row)
+        dx[counted] = drows
+        return dx.reshape(shape), dweight, dbias
+
+    return loss, backward

@@ -1,0 +1,87 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.ops import cross_entropy, linear, linear_cross_entropy
+from tests.closeness import assert_close
+from tests.gradients import check_op
+from tests.ops.test_cross_entropy import draw_targets, ignore_indices, smoothings
+from tests.strategies import batch_shapes, dimensions, normal, seeds
+
+parts = st.integers(1, 6)
+
+
+@given(
+    batch=batch_shapes, d=dimensions, classes=st.integers(1, 5), smoothing=smoothings, part=parts, bias=st.booleans(),
+    seed=seeds,
+)  # fmt: skip
+def test_gradients(
+    batch: tuple[int, ...], d: int, classes: int, smoothing: float, part: int, bias: bool, seed: int
+) -> None:
+    targets = draw_targets(seed, classes, batch, -1)
+    inputs = normal(seed, (*batch, d), (d, classes), (classes,))
+
+    def op(x: ndarray, weight: ndarray, bias: ndarray | None = None) -> tuple:
+        options = {"ignore_index": -1, "label_smoothing": smoothing, "classes_at_once": part}
+        return linear_cross_entropy(x, weight, targets, bias, **options)
+
+    check_op(op, *inputs[: 3 if bias else 2], seed=seed)
+
+
+@given(
+    batch=batch_shapes, d=dimensions, classes=st.integers(1, 9), ignore=ignore_indices, smoothing=smoothings,
+    part=parts, seed=seeds,
+)  # fmt: skip
+def test_it_is_the_cross_entropy_of_the_linear_map(
+    batch: tuple[int, ...], d: int, classes: int, ignore: int, smoothing: float, part: int, seed: int
+) -> None:
+    targets = draw_targets(seed, classes, batch, ignore)
+    x, weight, bias = normal(seed, (*batch, d), (d, classes), (classes,), scale=3)
+    loss, backward = linear_cross_entropy(
+        x, weight, targets, bias, ignore_index=ignore, label_smoothing=smoothing, classes_at_once=part
+    )
+    z, linear_backward = linear(x, weight, bias)
+    expected, loss_backward = cross_entropy(z, targets, ignore_index=ignore, label_smoothing=smoothing)
+    assert_close(loss, expected, 1e-13)
+    for found, dense in zip(backward(-2.5), linear_backward(loss_backward(-2.5)), strict=True):
+        assert_close(found, dense, 1e-13)
+
+
+@pytest.mark.parametrize("margin", [10.0, 30.0, 80.0])
+def test_a_likely_target_keeps_the_digits_of_its_loss_and_gradient(margin: float) -> None:
+    x, weight = np.ones((1, 1), np.float32), np.array([[margin, 0, 0]], np.float32)
+    loss, backward = linear_cross_entropy(x, weight, np.array([0]), classes_at_once=2)
+    assert loss == pytest.approx(np.log1p(2 * np.exp(-margin)), rel=1e-6)
+    share = np.exp(-margin) / (1 + 2 * np.exp(-margin))
+    np.testing.assert_allclose(backward()[1], [[-2 * share, share, share]], rtol=1e-6)
+
+
+def test_logits_of_all_classes_are_never_held() -> None:
+    x, weight = (array.astype(np.float32) for array in normal(0, (64, 2), (2, 100_000)))
+    targets = np.arange(64)
+    tracemalloc.start()
+    _, backward = linear_cross_entropy(x, weight, targets)
+    backward()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.4 * 64 * weight.shape[1] * 4
+
+
+def test_a_transposed_table_gets_a_gradient_in_its_own_layout() -> None:
+    x, table = normal(0, (3, 4), (5, 4))
+    _, backward = linear_cross_entropy(x, table.T, np.array([0, 4, 2]))
+    assert backward()[1].T.flags.c_contiguous
+
+
+def test_errors() -> None:
+    x, weight, targets = np.ones((2, 3)), np.ones((3, 4)), np.array([0, 4])
+    with pytest.raises(ValueError, match=r"^linear_cross_entropy: targets "):
+        linear_cross_entropy(x, weight, targets)
+    with pytest.raises(ValueError, match=r"^linear_cross_entropy: classes_at_once must be at least 1, got 0$"):
+        linear_cross_entropy(x, weight, targets % 4, classes_at_once=0)
+    with pytest.raises(ValueError, match=r"^linear_cross_entropy: label_smoothing must lie in \[0, 1\], got 1.5$"):
+        linear_cross_entropy(x, weight, targets % 4, label_smoothing=1.5)
