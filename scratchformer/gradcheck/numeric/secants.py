@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 VISIBLE = 32
 """A jump counts if it is more than this many times the rounding of a slope."""
+NEGLIGIBLE = 1e-10
+"""A jump of this share of the slopes, or less, makes no gradient wrong."""
 FALLING = 0.3
 """What is left of a jump at a quarter of the step: at most this where phi is smooth, all of it at a kink."""
 ROUNDED = 10
@@ -32,7 +34,7 @@ class Secants(NamedTuple):
 
     @property
     def is_visible(self) -> bool:
-        return bool(self.jump > VISIBLE * self.noise)
+        return bool(self.jump > VISIBLE * self.noise + NEGLIGIBLE * max(abs(self.left), abs(self.right)))
 
 
 class Closing:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scratchformer.gradcheck.numeric.oracles import central_difference, complex_step, taylor_order
@@ -16,10 +16,14 @@ def sharp(t: float) -> float:
         (np.exp, np.exp),
         (np.sin, np.cos),
         (lambda t: t**3, lambda t: 3 * t**2),
-        (sharp, lambda t: 1e4 * (1 - np.tanh(1e4 * t) ** 2)),
+        (sharp, lambda t: 1e4 * (2 / (np.exp(1e4 * abs(t)) + np.exp(-1e4 * abs(t)))) ** 2 if abs(t) < 0.05 else 0.0),
     ],
 )
 @given(at=st.floats(-2, 2))
+@example(
+    at=3.3867271981120803e-16
+)  # the jump of a saturated step grows as the step falls, but is no share of the slope
+@example(at=0.001953125)  # 1 - tanh^2 has lost all digits
 def test_smooth_functions_have_the_slope_that_calculus_gives(function, derivative, at: float) -> None:
     exact = float(derivative(at))
     slope = central_difference(lambda t: float(function(at + t)))
