@@ -32,6 +32,7 @@ from scratchformer.gradcheck.subjects.source_text import complete_line
 from scratchformer.gradcheck.subjects.subject import Subject
 from scratchformer.gradcheck.subjects.wording import quoted
 
+SHAPE = "a gradient has the shape of its tensor"
 Zero = Mapping[str, str]
 """For each tensor whose gradient is zero by mathematics, the reason."""
 
@@ -149,19 +150,23 @@ def _check(
         point = _starting_point(subject, seed)
         repetition = Repetition(point)
         changing = repetition.changing()
-        point = measured(point)
+        point = measured(point) if point.gradients else point
         findings = _judged(point, changing, seed, zero, effort)
         can_be_tried = not changing and all(np.isfinite(dx).all() for dx in point.gradients.values())
+        can_be_tried &= bool(point.gradients) and not subject.remarks.misfits
         broken = broken_promises(point, seed, contract == "required") if contract and can_be_tried else []
         late = repetition.changing()  # after so many calls, a slow drift shows as well
         if late.keys() != changing.keys():
             findings, broken = _judged(point, changing | late, seed, zero, effort), []
+    remarks = subject.remarks
+    broken = [f"{said} (promised: {SHAPE})" for said in remarks.reshaped.values()] * bool(contract) + broken
+    left_out = [f"not differentiated: {name}, {why}" for name, why in remarks.not_differentiated.items()]
     note_time(subject.name, time.perf_counter() - start)
     options = {"seed": seed} | ({"zero": dict(zero)} if zero else {}) | dict(given or {})
     options |= {} if contract in ("advice", None) else {"contract": contract}
     options |= {} if effort == "sample" else {"effort": effort}
     line = complete_line(subject.call.text, options)
-    return Report(subject.name, findings, broken, line, point.subject, contract or False)
+    return Report(subject.name, findings, broken, line, point.subject, contract or False, left_out)
 
 
 def _starting_point(subject: Subject, seed: int) -> Point:
@@ -181,8 +186,9 @@ def _judged(point: Point, changing: Mapping[str, str], seed: int, zero: Zero, ef
     steady = replace(point, gradients={name: dx for name, dx in point.gradients.items() if name not in changing})
     judged = judge(steady, probe_tensors(steady, seed, effort), zero) if steady.gradients else []
     findings = {finding.tensor: _to_precision(finding, point.precision) for finding in judged}
-    findings |= {name: Finding(name, "wrong", OracleErrors(), seen) for name, seen in changing.items()}
-    return [findings[name] for name in point.gradients]
+    refused = changing | point.subject.remarks.misfits
+    findings |= {name: Finding(name, "wrong", OracleErrors(), seen) for name, seen in refused.items()}
+    return [findings[name] for name in point.subject.tensors if name in findings]
 
 
 def _to_precision(finding: Finding, precision: float) -> Finding:

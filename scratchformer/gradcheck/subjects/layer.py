@@ -93,7 +93,10 @@ class LayerSubject(Subject):
     def _gradients(self, backward: Callable[..., Any], dy: Value) -> Gradients:
         for parameter in self.parameters.values():
             parameter.grad[...] = 0
-        of_inputs = input_gradients(self.name, backward(dy), self.inputs, self.not_differentiated)
+        of_inputs = {}
+        if self.inputs:
+            returned = backward(dy)
+            of_inputs = input_gradients(self.name, returned, self.arguments, self.not_differentiated, self.remarks)
         return in_parts(of_inputs | self._parameter_gradients(), self.split)
 
     def _parameter_gradients(self) -> Gradients:

@@ -35,4 +35,5 @@ class OpSubject(Subject):
         return y, partial(self._gradients, backward)
 
     def _gradients(self, backward: Callable[..., Any], dy: Value) -> Gradients:
-        return input_gradients(self.name, backward(self.given(dy)), self.inputs, self.not_differentiated)
+        returned = backward(self.given(dy))
+        return input_gradients(self.name, returned, self.arguments, self.not_differentiated, self.remarks)
