@@ -7,8 +7,9 @@
 4. `promises`: what else the contract asks of a backward pass.
 """
 
+import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from scratchformer.gradcheck.numeric.points import Point, measured, starting_poi
 from scratchformer.gradcheck.numeric.probing import probe_tensors
 from scratchformer.gradcheck.promises.promises import broken_promises
 from scratchformer.gradcheck.promises.repetition import Repetition
+from scratchformer.gradcheck.subjects.frameworks import remarks_on
 from scratchformer.gradcheck.subjects.layer import layer_subject
 from scratchformer.gradcheck.subjects.op import op_subject
 from scratchformer.gradcheck.subjects.pair import pair_subject
@@ -41,7 +43,8 @@ Zero = Mapping[str, str]
 def check_op(
     op: Callable[..., Any],
     *arguments: Any,
-    seed: int = 0,
+    backward: Callable[..., Any] | None = None,
+    seed: int | None = None,
     zero: Zero | None = None,
     contract: Contract = "advice",
     effort: Effort = "sample",
@@ -53,9 +56,17 @@ def check_op(
     Args:
         op: `op(*arguments, **options)` returns its output and its backward. That takes the cotangent, which is the
             gradient of a loss with respect to the output, and returns the gradients of the floating arguments: one
-            array if there is one such argument, else a tuple, in which None stands for an argument without a gradient.
-        arguments: of the op. Floating arrays are differentiated, in float64; there must be at least one.
-        seed: of the cotangent and of the directions.
+            array if there is one such argument, else a tuple, or a dict by their names, in which None stands for an
+            argument that is not differentiated. Outputs, arguments and gradients may be tuples, lists or dicts of
+            arrays. A loss may return its gradients in place of a backward, or have a backward without arguments.
+            A `torch.autograd.Function`, a function of JAX, such as a `custom_vjp`, and an `Operation` of MyGrad are
+            ops, too.
+        arguments: of the op. Floating arrays are differentiated, in float64; there must be at least one. Numbers such
+            as an eps are given by keyword.
+        backward: the op's, if it is a function that stands apart. The op then returns its output, or outputs, and
+            last what it keeps: `y, cache`. Backward takes the cotangents and what is kept, `(dy, cache)`, or the
+            op's arguments by their names, `(dy, x, w)`, or the output, `(dy, y)`.
+        seed: of the cotangent and of the directions, 0 if none is given; and of the op, if it takes a `seed`.
         zero: for each argument whose gradient is zero by mathematics, the reason.
         contract: "advice" says what other promises of the contract are broken, without failing for it. "required"
             fails for it, and a cotangent of another shape must then raise ValueError or TypeError, where else any
@@ -63,7 +74,7 @@ def check_op(
         effort: "directions" probes random directions alone, in few forward passes; "sample" probes some elements,
             too; "everything" each of them.
         name: of the op in the report; its own if none is given.
-        options: of the op.
+        options: of the op; where it has one that is called as one of these, wrap it in a lambda.
 
     Raises:
         TypeError: nothing to differentiate, no backward, or gradients of wrong number or shape.
@@ -72,7 +83,9 @@ def check_op(
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    return _check(op_subject(op, arguments, options, name), seed, zero, contract, effort)
+    options |= _own_seed(op, seed)
+    subject = op_subject(op, arguments, options, name, backward)
+    return _check(subject, seed or 0, zero, contract, effort, remarks=remarks_on(op))
 
 
 @checked_arguments
@@ -125,6 +138,15 @@ def check_gradient(
     return _check(pair_subject(function, gradient, arrays), seed, zero, None, effort)
 
 
+def _own_seed(op: Callable[..., Any], seed: int | None) -> dict[str, int]:
+    """The seed as an option of an op that has one of this name."""
+    try:
+        taken = inspect.signature(op).parameters
+    except (TypeError, ValueError):  # a built-in function without a signature
+        return {}
+    return {"seed": seed} if seed is not None and "seed" in taken else {}
+
+
 def _check(
     subject: Subject,
     seed: int,
@@ -132,6 +154,7 @@ def _check(
     contract: Contract | None,
     effort: Effort,
     given: Mapping[str, Any] | None = None,
+    remarks: Sequence[str] = (),
 ) -> Report:
     """What the functions above share.
 
@@ -140,6 +163,7 @@ def _check(
         seed, zero, effort: as above.
         contract: as above; None for a pair, which has no contract and no such option.
         given: more options of the check, for the line that repeats it.
+        remarks: to be made in the report.
     """
     if seed < 0:
         raise ValueError(f"{subject.name}: seed must not be negative, got {seed}")
@@ -158,15 +182,15 @@ def _check(
         late = repetition.changing()  # after so many calls, a slow drift shows as well
         if late.keys() != changing.keys():
             findings, broken = _judged(point, changing | late, seed, zero, effort), []
-    remarks = subject.remarks
-    broken = [f"{said} (promised: {SHAPE})" for said in remarks.reshaped.values()] * bool(contract) + broken
-    left_out = [f"not differentiated: {name}, {why}" for name, why in remarks.not_differentiated.items()]
+    broken = [f"{said} (promised: {SHAPE})" for said in subject.remarks.reshaped.values()] * bool(contract) + broken
+    left_out = [f"not differentiated: {name}, {why}" for name, why in subject.remarks.not_differentiated.items()]
     note_time(subject.name, time.perf_counter() - start)
-    options = {"seed": seed} | ({"zero": dict(zero)} if zero else {}) | dict(given or {})
+    options: dict[str, Any] = {} if "seed" in subject.call.options else {"seed": seed}
+    options |= ({"zero": dict(zero)} if zero else {}) | dict(given or {})
     options |= {} if contract in ("advice", None) else {"contract": contract}
     options |= {} if effort == "sample" else {"effort": effort}
     line = complete_line(subject.call.text, options)
-    return Report(subject.name, findings, broken, line, point.subject, contract or False, left_out)
+    return Report(subject.name, findings, broken, line, point.subject, contract or False, [*left_out, *remarks])
 
 
 def _starting_point(subject: Subject, seed: int) -> Point:

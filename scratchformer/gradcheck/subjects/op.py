@@ -4,25 +4,49 @@ from functools import partial
 from typing import Any
 
 from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, named_arguments
+from scratchformer.gradcheck.subjects.frameworks import adapted, name_of
+from scratchformer.gradcheck.subjects.own_backward import with_own_backward
 from scratchformer.gradcheck.subjects.returned import input_gradients, output_and_backward
 from scratchformer.gradcheck.subjects.source_text import call_text, function_name
 from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject, Value
+from scratchformer.gradcheck.subjects.trees import as_array, mapped
 
 
 def op_subject(
-    op: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any], name: str | None = None
+    op: Callable[..., Any],
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
+    name: str | None = None,
+    backward: Callable[..., Any] | None = None,
 ) -> "OpSubject":
-    """A subject from `op(*arguments, **options)`, which returns its output and its backward.
+    """A subject from `op(*arguments, **options)`, which returns its output and its backward, or is a framework's op.
 
     Floating arrays among the arguments are differentiated, under their names in the signature.
+
+    Args:
+        op, arguments, options: the call.
+        name: to report; the op's own if none is given.
+        backward: the op's, if it stands apart; op then returns its output and what it keeps.
     """
-    name = name if name is not None else str(getattr(op, "__name__", "op"))
-    named = named_arguments(op, arguments)
+    name = name if name is not None else name_of(op)
+    of_framework = adapted(op)
+    function = of_framework or op
+    if backward is not None:
+        function = with_own_backward(op, backward)
+    named = named_arguments(op, [mapped(_as_numpy, argument) for argument in arguments])
     check_arguments(name, op, named)
-    text = call_text("check_op", function_name(op), named, options)
-    subject = OpSubject(Call(name, op, named, options, text))
+    written = function_name(op) if of_framework is None else name
+    text = call_text("check_op", written, named, options)
+    if backward is not None:
+        text += f", backward={function_name(backward)}"
+    subject = OpSubject(Call(name, function, named, options, text))
     check_tensors(name, subject.tensors)
     return subject
+
+
+def _as_numpy(x: Any) -> Any:
+    """Tensors of other libraries as arrays."""
+    return as_array(x) if hasattr(x, "__array__") else x
 
 
 @dataclass
