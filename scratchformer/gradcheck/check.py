@@ -31,6 +31,7 @@ from scratchformer.gradcheck.subjects.layer import layer_subject
 from scratchformer.gradcheck.subjects.op import op_subject
 from scratchformer.gradcheck.subjects.pair import pair_subject
 from scratchformer.gradcheck.subjects.source_text import complete_line
+from scratchformer.gradcheck.subjects.stateful import stateful_subject
 from scratchformer.gradcheck.subjects.subject import Subject
 from scratchformer.gradcheck.subjects.wording import quoted
 
@@ -120,6 +121,52 @@ def check_layer(
     subject = layer_subject(layer, arguments, options, name, call, split)
     given = ({"call": call} if call else {}) | ({"split": split} if split else {})
     return _check(subject, seed, zero, contract, effort, given)
+
+
+@checked_arguments
+def check_object(
+    owner: Any,
+    *arguments: Any,
+    forward: str = "",
+    backward: str = "",
+    gradients: Mapping[str, str] | None = None,
+    learning_rate: str = "",
+    seed: int = 0,
+    zero: Zero | None = None,
+    contract: Contract = "advice",
+    effort: Effort = "sample",
+    name: str | None = None,
+    **options: Any,
+) -> Report:
+    """Compares the gradients of an object that keeps its state to itself: of its inputs, and of its parameters.
+
+    Each call works on a fresh copy of the object. NumPy's global generator gets the same seed before each forward
+    pass. Gradients are set to zero before each backward pass, and a learning rate inside of it is 1: what is then
+    taken from a parameter is its gradient.
+
+    Parameters are found by their names: `dW`, `grad_W`, `W_grad` or `grads["W"]` is the gradient of `W` or
+    `params["W"]`, and `w.grad` that of `w.data` or `w.value`, in whatever the object holds. The report says on what else
+    the output depends.
+
+    Args:
+        owner: the object. Give its parameters random values first.
+        arguments, options: of forward. Numbers such as an eps are given by keyword.
+        forward, backward: the names of its methods, if they are not the usual ones. Backward takes the cotangent, or
+            arguments of forward by their names, or what forward returned as a cache; that of a loss may take nothing.
+            Without a backward, forward returns a loss and its gradients.
+        gradients: where the gradient of a parameter is kept, if its name does not say so, such as `{"W": "delta"}`;
+            "returned[1]" is the second result of backward.
+        learning_rate: the name that backward gives it, if it is an unusual one.
+        seed, zero, contract, effort, name: as for `check_op`.
+
+    Raises what `check_op` raises, and TypeError for an object that has no such methods or cannot be copied.
+
+    Derivation: `python -m scratchformer derive gradient_checking`.
+    """
+    subject, remarks = stateful_subject(owner, arguments, options, forward, backward, gradients, learning_rate, name)
+    chosen = {"forward": forward, "backward": backward, "gradients": gradients, "learning_rate": learning_rate}
+    given = {option: value for option, value in chosen.items() if value}
+    return _check(subject, seed, zero, contract, effort, given, remarks)
 
 
 @checked_arguments
