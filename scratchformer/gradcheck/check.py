@@ -106,7 +106,8 @@ def check_layer(
 
     Args:
         layer: `layer(*arguments, **options)` returns its output and its backward, which adds to the `.grad` of the
-            layer's `parameters()`; `layer.astype(dtype)` is a copy. Give its parameters random values first: a weight
+            layer's `parameters()`, a mapping from names, or a list, to objects with `.value` or `.data`. Where it has
+            no `astype(dtype)` that returns a copy, it is copied as any object is. Give its parameters random values first: a weight
             of 1 hides what is multiplied by it, a bias of 0 what is added.
         call: `call(layer, *arguments, **options)` is tested instead of `layer(*arguments, **options)`, such as a
             model's `loss`.

@@ -4,14 +4,13 @@ import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
-from numpy.typing import DTypeLike
 
 from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, floating, named_arguments
+from scratchformer.gradcheck.subjects.copying import copied, uncopied
 from scratchformer.gradcheck.subjects.op import OpSubject
 from scratchformer.gradcheck.subjects.own_backward import KEPT, RATES, called, takes_cotangent
 from scratchformer.gradcheck.subjects.places import Place, arrays_of, found_at, gradient_place, written
@@ -98,7 +97,7 @@ class StatefulOp:
         self, used: Any, inputs: Sequence[Any], options: Mapping[str, Any], y: Any, kept: Any, cotangents: Sequence[Any]
     ) -> tuple[Any, Any]:
         """A copy that backward has run on, and what that returned."""
-        after, kept, y = copy.deepcopy((used, kept, y), _modules(used))
+        after, kept, y = copy.deepcopy((used, kept, y), uncopied(used))
         for place in self.conventions.gradients.values():
             dx = found_at(after, place) if place is not None else None
             if isinstance(dx, ndarray) and dx.flags.writeable:
@@ -153,19 +152,6 @@ class StatefulOp:
 
 def _returned(i: int) -> Place:
     return ((False, "returned"), (False, i))
-
-
-def copied(owner: Any, replaced: Mapping[Place, ndarray], dtype: DTypeLike) -> Any:
-    """A deep copy with arrays replaced wherever they are used, and all other floating arrays in a dtype."""
-    memo: dict[int, Any] = _modules(owner)
-    for place, x in arrays_of(owner).items():
-        memo[id(x)] = replaced[place] if place in replaced else x.astype(dtype)
-    return copy.deepcopy(owner, memo)
-
-
-def _modules(owner: Any) -> dict[int, Any]:
-    """What is not copied."""
-    return {id(x): x for x in getattr(owner, "__dict__", {}).values() if isinstance(x, ModuleType)}
 
 
 def _at_rate_1(owner: Any) -> None:

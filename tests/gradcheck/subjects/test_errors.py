@@ -112,9 +112,9 @@ class Bare:
         return x * 2, lambda dy: dy * 2
 
 
-def without_grad() -> Parameter:
-    parameter = Parameter(np.ones(3))
-    parameter.grad = None
+def with_grad(grad: Any) -> Parameter:
+    parameter = Parameter(W)
+    parameter.grad = grad
     return parameter
 
 
@@ -127,9 +127,9 @@ def single(dtype: Any) -> Bare:
     ("layer", "sentence"),
     [
         (product, r"function: a layer needs parameters\(\), function has none"),
-        (Bare([Parameter(W)], single), r"parameters\(\) must return a mapping from names to parameters, got a list"),
-        (Bare({"w": W}, single), r"parameter 'w' needs arrays \.value and \.grad of the same shape"),
-        (Bare({"w": without_grad()}, single), r"parameter 'w' needs arrays \.value and \.grad of the same shape"),
+        (Bare(3, single), r"parameters\(\) must return a mapping from names to parameters, got 3"),
+        (Bare({"w": W}, single), r"parameter 'w' needs arrays \.value \(or \.data\) and \.grad of the same shape"),
+        (Bare({"w": with_grad(W[0])}, single), r"parameter 'w' needs arrays \.value \(or \.data\) and \.grad of the sa"),
         (Bare({}, lambda dtype: None), r"astype must return a copy, got None"),
         (single(None), r"astype\(float64\) must give 'w' that dtype, it has float32"),
     ],
