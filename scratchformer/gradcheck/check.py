@@ -26,12 +26,12 @@ from scratchformer.gradcheck.numeric.points import Point, measured, starting_poi
 from scratchformer.gradcheck.numeric.probing import probe_tensors
 from scratchformer.gradcheck.promises.promises import broken_promises
 from scratchformer.gradcheck.promises.repetition import Repetition
+from scratchformer.gradcheck.subjects.discovery import object_subject
 from scratchformer.gradcheck.subjects.frameworks import remarks_on
 from scratchformer.gradcheck.subjects.layer import layer_subject
 from scratchformer.gradcheck.subjects.op import op_subject
 from scratchformer.gradcheck.subjects.pair import pair_subject
 from scratchformer.gradcheck.subjects.source_text import complete_line
-from scratchformer.gradcheck.subjects.stateful import stateful_subject
 from scratchformer.gradcheck.subjects.subject import Subject
 from scratchformer.gradcheck.subjects.wording import quoted
 
@@ -106,9 +106,9 @@ def check_layer(
 
     Args:
         layer: `layer(*arguments, **options)` returns its output and its backward, which adds to the `.grad` of the
-            layer's `parameters()`, a mapping from names, or a list, to objects with `.value` or `.data`. Where it has
-            no `astype(dtype)` that returns a copy, it is copied as any object is. Give its parameters random values first: a weight
-            of 1 hides what is multiplied by it, a bias of 0 what is added.
+            layer's `parameters()`, a mapping from names to objects with `.value` or `.data`, or a list of them.
+            `layer.astype(dtype)` is a copy; a layer without it is copied as any object is. Give its parameters random
+            values first: a weight of 1 hides what is multiplied by it, a bias of 0 what is added.
         call: `call(layer, *arguments, **options)` is tested instead of `layer(*arguments, **options)`, such as a
             model's `loss`.
         split: the number of equal parts that a tensor is cut into along its last axis, as the keys' and the values'
@@ -146,8 +146,8 @@ def check_object(
     taken from a parameter is its gradient.
 
     Parameters are found by their names: `dW`, `grad_W`, `W_grad` or `grads["W"]` is the gradient of `W` or
-    `params["W"]`, and `w.grad` that of `w.data` or `w.value`, in whatever the object holds. The report says on what else
-    the output depends.
+    `params["W"]`, and `w.grad` that of `w.data` or `w.value`, in whatever the object holds. The report says on what
+    else the output depends.
 
     Args:
         owner: the object. Give its parameters random values first.
@@ -164,7 +164,7 @@ def check_object(
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """
-    subject, remarks = stateful_subject(owner, arguments, options, forward, backward, gradients, learning_rate, name)
+    subject, remarks = object_subject(owner, arguments, options, forward, backward, gradients, learning_rate, name)
     chosen = {"forward": forward, "backward": backward, "gradients": gradients, "learning_rate": learning_rate}
     given = {option: value for option, value in chosen.items() if value}
     return _check(subject, seed, zero, contract, effort, given, remarks)
@@ -258,7 +258,7 @@ def _judged(point: Point, changing: Mapping[str, str], seed: int, zero: Zero, ef
     steady = replace(point, gradients={name: dx for name, dx in point.gradients.items() if name not in changing})
     judged = judge(steady, probe_tensors(steady, seed, effort), zero) if steady.gradients else []
     findings = {finding.tensor: _to_precision(finding, point.precision) for finding in judged}
-    refused = changing | point.subject.remarks.misfits
+    refused = dict(changing) | point.subject.remarks.misfits
     findings |= {name: Finding(name, "wrong", OracleErrors(), seen) for name, seen in refused.items()}
     return [findings[name] for name in point.subject.tensors if name in findings]
 

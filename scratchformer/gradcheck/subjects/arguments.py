@@ -18,7 +18,7 @@ Layout = Callable[[ndarray], ndarray]
 
 def floating(arguments: Mapping[str, Any]) -> dict[str, ndarray]:
     """The floating arrays among the arguments, and inside of their tuples, lists and dicts."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, argument in arguments.items():
         found |= floating_leaves(name, argument)
     return found
@@ -69,7 +69,7 @@ def other_arguments(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _leaves(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for name, argument in arguments.items():
         found |= leaves(name, argument)
     return found

@@ -144,7 +144,7 @@ def parameters_of(name: str, layer: Any) -> dict[str, Held]:
     held = {str(key): Held(parameter) for key, parameter in parameters.items()}
     for key, one in held.items():
         value, grad = one.value, getattr(one.parameter, "grad", 0)
-        if value is None or not (grad is None or isinstance(grad, ndarray) and value.shape == grad.shape):
+        if value is None or not (grad is None or (isinstance(grad, ndarray) and value.shape == grad.shape)):
             raise TypeError(f"{name}: parameter {key!r} needs arrays .value (or .data) and .grad of the same shape")
     return held
 

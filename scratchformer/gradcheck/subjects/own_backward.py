@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from scratchformer.gradcheck.subjects.arguments import named_arguments
-from scratchformer.gradcheck.subjects.trees import mapped
+from scratchformer.gradcheck.subjects.places import RATES
 
 KEPT = ("cache", "ctx", "context", "saved", "residuals", "res", "memory", "tape", "state")
-RATES = ("lr", "learning_rate", "learn_rate", "eta")
-"""Names of learning rates. At a rate of 1, what a step takes from a parameter is its gradient."""
 
 
 def with_own_backward(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,13 +24,9 @@ def with_own_backward(forward: Callable[..., Any], backward: Callable[..., Any])
             return returned, lambda dy: called(backward, named, [dy], returned)
         *outputs, kept = returned
         y = outputs[0] if len(outputs) == 1 else tuple(outputs)
-        return y, lambda dy: called(backward, named, [dy] if len(outputs) == 1 else list(dy), mapped(_same, kept))
+        return y, lambda dy: called(backward, named, [dy] if len(outputs) == 1 else list(dy), kept)
 
     return op
-
-
-def _same(x: Any) -> Any:
-    return x
 
 
 def called(
@@ -78,5 +72,6 @@ def takes_cotangent(backward: Callable[..., Any], arguments: Mapping[str, Any]) 
     except (TypeError, ValueError):
         return True
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    variable = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    return variable or not (len(needed) == len(arguments) and set(needed) <= set(arguments)) and bool(needed)
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return True
+    return bool(needed) and set(needed) != set(arguments)

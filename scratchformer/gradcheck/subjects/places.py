@@ -16,14 +16,19 @@ OPAQUE = (str, bytes, int, float, complex, ndarray, type, ModuleType, FunctionTy
 OF_PARAMETERS = ("params", "parameters", "param", "data", "value", "val", "tensor")
 OF_GRADIENTS = ("grads", "grad", "gradients", "gradient", "dparams", "derivatives", "returned")
 """Names of what holds many of them, or one."""
+RATES = ("lr", "learning_rate", "learn_rate", "eta")
+"""Names of learning rates. At a rate of 1, what a step takes from a parameter is its gradient."""
 
 
-def arrays_of(owner: Any) -> dict[Place, ndarray]:
-    """All floating arrays in an object and in what it holds, each once."""
-    return dict(_walk(owner, (), set()))
+def arrays_of(owner: Any, has_numbers: bool = False) -> dict[Place, ndarray]:
+    """All floating arrays in an object and in what it holds, each once; its floating numbers, too, if it says so."""
+    return {place: np.asarray(x) for place, x in _walk(owner, (), set()) if has_numbers or isinstance(x, ndarray)}
 
 
-def _walk(owner: Any, place: Place, seen: set[int]) -> Iterator[tuple[Place, ndarray]]:
+def _walk(owner: Any, place: Place, seen: set[int]) -> Iterator[tuple[Place, Any]]:
+    if isinstance(owner, float | np.floating):
+        yield place, owner
+        return
     if id(owner) in seen:
         return
     seen.add(id(owner))
@@ -36,9 +41,37 @@ def _walk(owner: Any, place: Place, seen: set[int]) -> Iterator[tuple[Place, nda
         for i, item in enumerate(owner):
             yield from _walk(item, (*place, (False, i)), seen)
     elif not isinstance(owner, OPAQUE) and owner is not None:
-        slots = [name for base in type(owner).__mro__ for name in getattr(base, "__slots__", ()) if hasattr(owner, name)]
-        for name in dict.fromkeys([*getattr(owner, "__dict__", ()), *slots]):
+        for name in attributes_of(owner):
             yield from _walk(getattr(owner, name), (*place, (True, name)), seen)
+
+
+def attributes_of(owner: Any) -> list[str]:
+    slots = [name for base in type(owner).__mro__ for name in getattr(base, "__slots__", ())]
+    return list(dict.fromkeys([*getattr(owner, "__dict__", ()), *(name for name in slots if hasattr(owner, name))]))
+
+
+def numbers_as_arrays(owner: Any, after: Any) -> bool:
+    """Makes arrays of the object's own numbers that are parameters, such as a bias of 0.0; whether there are any.
+
+    These have a gradient, or backward steps them; `after` is the object after backward.
+    """
+    numbers = {name: getattr(after, name) for name in attributes_of(after)}
+    gradients: dict[Place, ndarray] = {
+        ((True, name),): np.asarray(x)
+        for name, x in numbers.items()
+        if isinstance(x, float | np.floating) or (is_floating(x) and x.size == 1)
+    }
+    found = False
+    for name in attributes_of(owner):
+        x = getattr(owner, name)
+        if name in RATES or not isinstance(x, float | np.floating):
+            continue
+        now = numbers.get(name, x)
+        is_stepped = isinstance(now, float | np.floating) and now != x
+        if is_stepped or gradient_place(((True, name),), (), gradients) is not None:
+            setattr(owner, name, np.array(float(x)))
+            found = True
+    return found
 
 
 def written(place: Place) -> str:

@@ -30,7 +30,7 @@ def leaves(name: str, tree: Any) -> dict[str, Any]:
         items = list(enumerate(tree))
     else:
         return {name: tree}
-    found = {}
+    found: dict[str, Any] = {}
     for key, item in items:
         found |= leaves(f"{name}[{key!r}]", item)
     return found

@@ -52,7 +52,7 @@ def test_a_custom_vjp_of_jax(factor: int) -> None:
     in_float32 = check_op(wave, X, X + 1)
     assert verdicts(in_float32) == ["right to float32", "right to float32" if factor == 1 else "wrong"]
     assert "jax_enable_x64" in str(in_float32)
-    with jax.experimental.enable_x64():
+    with jax.enable_x64(True):
         assert verdicts(check_op(wave, X, X + 1)) == ["right", "right" if factor == 1 else "wrong"]
 
 

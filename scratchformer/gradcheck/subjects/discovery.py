@@ -1,0 +1,170 @@
+"""Which arrays of an object are its parameters, and where their gradients are: one call of it shows that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, named_arguments
+from scratchformer.gradcheck.subjects.copying import copied
+from scratchformer.gradcheck.subjects.op import OpSubject
+from scratchformer.gradcheck.subjects.places import (
+    Place,
+    arrays_of,
+    found_at,
+    gradient_place,
+    numbers_as_arrays,
+    written,
+)
+from scratchformer.gradcheck.subjects.returned import misfit_of
+from scratchformer.gradcheck.subjects.source_text import call_text
+from scratchformer.gradcheck.subjects.stateful import Conventions, StatefulOp, returned_at
+from scratchformer.gradcheck.subjects.subject import Call
+from scratchformer.gradcheck.subjects.trees import as_array, is_floating, leaves
+from scratchformer.gradcheck.subjects.wording import quoted
+
+FORWARDS = ("forward", "__call__", "forward_pass", "fprop", "feedforward", "call", "apply")
+BACKWARDS = ("backward", "backward_pass", "bprop", "backprop", "backpropagate", "back", "gradient", "grad")
+NOT_FOUND = 'no gradient of it was found; say where it is kept, as in gradients={"W": "dW"}'
+
+
+def object_subject(
+    owner: Any,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
+    forward: str = "",
+    backward: str = "",
+    gradients: Mapping[str, str] | None = None,
+    learning_rate: str = "",
+    name: str | None = None,
+) -> tuple[OpSubject, list[str]]:
+    """An object as a subject, and remarks: what is not differentiated, although the output depends on it.
+
+    Args: as for `check_object`.
+
+    Raises TypeError for an object without such methods, or that cannot be copied, or a gradient that is not there.
+    """
+    name = name or type(owner).__name__
+    forward = forward or _forward(name, owner)
+    backward = backward or next((method for method in BACKWARDS if callable(getattr(owner, method, None))), "")
+    for method in filter(None, (forward, backward)):
+        if not callable(getattr(owner, method, None)):
+            raise TypeError(f"{name}: an object needs the method {method}(), {type(owner).__name__} has none")
+    function = getattr(owner, forward)
+    named = named_arguments(function, arguments)
+    check_arguments(name, function, named)
+    try:
+        base = copied(owner, {}, np.float64)
+    except Exception as error:
+        raise TypeError(f"{name}: an object is copied for each call, and this one cannot be: {error}") from error
+    inputs = [x.astype(np.float64) if is_floating(x) else x for x in named.values()]
+    op = StatefulOp(base, Conventions(forward, backward, learning_rate), list(named))
+    if numbers_as_arrays(base, _Trial.of(op, inputs, options).after):
+        op = StatefulOp(base, op.conventions, op.names)
+    op, missing = _with_parameters(name, _Trial.of(op, inputs, options), gradients or {})
+    values = {key: found_at(base, place) for key, place in op.conventions.parameters.items()}
+    named = {f"{key} (input)" if key in values else key: x for key, x in named.items()}
+    text = call_text("check_object", f"<the same {type(owner).__name__}>", named, options)
+    subject = OpSubject(Call(name, op, named | values, options, text))
+    check_tensors(name, subject.tensors)
+    return subject, [f"not differentiated: {text}, {NOT_FOUND}" for text in missing]
+
+
+def _forward(name: str, owner: Any) -> str:
+    found = next((method for method in FORWARDS if callable(getattr(owner, method, None))), None)
+    if found is None:
+        raise TypeError(f'{name}: it has none of the methods {quoted(FORWARDS)}; give the name, forward="..."')
+    return found
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One call of forward and backward.
+
+    Attributes:
+        op: the object, without parameters.
+        inputs, options: of forward.
+        y: the output.
+        after: the object after backward.
+        returned: what backward returned.
+    """
+
+    op: StatefulOp
+    inputs: Sequence[Any]
+    options: Mapping[str, Any]
+    y: Any
+    after: Any
+    returned: Any
+
+    @classmethod
+    def of(cls, op: StatefulOp, inputs: Sequence[Any], options: Mapping[str, Any]) -> "_Trial":
+        used, y, kept = op.forward(inputs, {}, options)
+        generator = np.random.default_rng(0)
+        parts = list(y) if isinstance(y, tuple | list) else [y]
+        cotangents = [np.asarray(generator.standard_normal(np.shape(part)))[()] for part in parts]
+        after, returned = op.backward(used, inputs, options, y, kept, cotangents)
+        return cls(op, inputs, options, y, after, returned)
+
+    @property
+    def arrays(self) -> dict[Place, ndarray]:
+        """All that may be a gradient."""
+        returned = arrays_of({"returned": self.returned}, has_numbers=True)
+        found = {place: x for place, x in returned.items() if len(place) > 1}
+        return arrays_of(self.after, has_numbers=True) | found
+
+    def is_stepped(self, place: Place, x: ndarray) -> bool:
+        """Whether backward took something from an array."""
+        now = found_at(self.after, place)
+        return isinstance(now, ndarray) and now.shape == x.shape and not np.array_equal(now, x, equal_nan=True)
+
+    def depends_on(self, place: Place, x: ndarray) -> bool:
+        """Whether the output changes with an array of the object."""
+        moved = x + np.random.default_rng(1).standard_normal(x.shape) * np.maximum(np.abs(x), 0.5)
+        op = StatefulOp(self.op.owner, replace(self.op.conventions, parameters={"": place}), self.op.names)
+        try:
+            there = op.forward(self.inputs, {"": moved}, self.options)[1]
+        except Exception:  # outside of its domain
+            return True
+        before, after = ([np.asarray(as_array(part)) for part in leaves("", y).values()] for y in (self.y, there))
+        return not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def _with_parameters(name: str, trial: _Trial, chosen: Mapping[str, str]) -> tuple[StatefulOp, list[str]]:
+    """The op with its parameters, and what else its output depends on; `chosen` are the user's places."""
+    held, arrays = arrays_of(trial.op.owner), trial.arrays
+    by_text = {written(place): place for place in [*held, *arrays]}
+    if unknown := [text for pair in chosen.items() for text in pair if text not in by_text]:
+        raise TypeError(f"{name}: gradients names {unknown[0]!r}, there are {quoted(by_text)}")
+    places: dict[str, Place | None] = {}
+    missing: dict[str, ndarray] = {}
+    for place, x in held.items():
+        text = written(place)
+        if text in chosen:
+            places[text] = by_text[chosen[text]]
+        elif trial.depends_on(place, x):
+            found = gradient_place(place, x.shape, arrays)
+            if found is not None or trial.is_stepped(place, x):
+                places[text] = found
+            else:
+                missing[text] = x
+    if in_order := _in_order(trial, missing):
+        places.update(in_order)
+        missing = {}
+    parameters = {text: by_text[text] for text in places}
+    conventions = replace(trial.op.conventions, parameters=parameters, gradients=places)
+    return StatefulOp(trial.op.owner, conventions, trial.op.names), list(missing)
+
+
+def _in_order(trial: _Trial, missing: Mapping[str, ndarray]) -> dict[str, Place]:
+    """The places of gradients that backward returns in a tuple, after those of the inputs, one for each parameter."""
+    if not isinstance(trial.returned, tuple | list) or not missing:
+        return {}
+    start = len(trial.returned) - len(missing)
+    if start not in (0, len(trial.inputs), sum(map(is_floating, trial.inputs))):
+        return {}
+    given = [as_array(dx) for dx in trial.returned[start:]]
+    if any(misfit_of(text, dx, x.shape) for (text, x), dx in zip(missing.items(), given, strict=True)):
+        return {}
+    return {text: returned_at(i) for i, text in enumerate(missing, start)}
