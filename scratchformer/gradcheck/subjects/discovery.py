@@ -18,15 +18,17 @@ from scratchformer.gradcheck.subjects.places import (
     numbers_as_arrays,
     written,
 )
-from scratchformer.gradcheck.subjects.returned import misfit_of
+from scratchformer.gradcheck.subjects.returned import misfit_of, required
 from scratchformer.gradcheck.subjects.source_text import call_text
-from scratchformer.gradcheck.subjects.stateful import Conventions, StatefulOp, returned_at
+from scratchformer.gradcheck.subjects.stateful import Conventions, StatefulOp
 from scratchformer.gradcheck.subjects.subject import Call
 from scratchformer.gradcheck.subjects.trees import as_array, is_floating, leaves
 from scratchformer.gradcheck.subjects.wording import quoted
 
 FORWARDS = ("forward", "__call__", "forward_pass", "fprop", "feedforward", "call", "apply")
 BACKWARDS = ("backward", "backward_pass", "bprop", "backprop", "backpropagate", "back", "gradient", "grad")
+STEPS = ("update", "step", "update_params", "update_parameters", "update_weights")
+"""Methods that step the parameters after backward, at a learning rate."""
 NOT_FOUND = 'no gradient of it was found; say where it is kept, as in gradients={"W": "dW"}'
 
 
@@ -64,6 +66,10 @@ def object_subject(
     if numbers_as_arrays(base, _Trial.of(op, inputs, options).after):
         op = StatefulOp(base, op.conventions, op.names)
     op, missing = _with_parameters(name, _Trial.of(op, inputs, options), gradients or {})
+    step = next((method for method in STEPS if callable(getattr(owner, method, None))), "")
+    if missing and step and required(getattr(owner, step)) == 1:
+        stepping = StatefulOp(base, Conventions(forward, backward, learning_rate, step), list(named))
+        op, missing = _with_parameters(name, _Trial.of(stepping, inputs, options), gradients or {})
     values = {key: found_at(base, place) for key, place in op.conventions.parameters.items()}
     named = {f"{key} (input)" if key in values else key: x for key, x in named.items()}
     text = call_text("check_object", f"<the same {type(owner).__name__}>", named, options)
@@ -149,22 +155,24 @@ def _with_parameters(name: str, trial: _Trial, chosen: Mapping[str, str]) -> tup
                 places[text] = found
             else:
                 missing[text] = x
-    if in_order := _in_order(trial, missing):
-        places.update(in_order)
+    if returned := _by_shape(trial, missing):
+        places.update(returned)
         missing = {}
     parameters = {text: by_text[text] for text in places}
     conventions = replace(trial.op.conventions, parameters=parameters, gradients=places)
     return StatefulOp(trial.op.owner, conventions, trial.op.names), list(missing)
 
 
-def _in_order(trial: _Trial, missing: Mapping[str, ndarray]) -> dict[str, Place]:
-    """The places of gradients that backward returns in a tuple, after those of the inputs, one for each parameter."""
+def _by_shape(trial: _Trial, missing: Mapping[str, ndarray]) -> dict[str, Place]:
+    """The places of gradients in what backward returns, one for each parameter: by their order, or by their shapes."""
     if not isinstance(trial.returned, tuple | list) or not missing:
         return {}
-    start = len(trial.returned) - len(missing)
-    if start not in (0, len(trial.inputs), sum(map(is_floating, trial.inputs))):
-        return {}
-    given = [as_array(dx) for dx in trial.returned[start:]]
-    if any(misfit_of(text, dx, x.shape) for (text, x), dx in zip(missing.items(), given, strict=True)):
-        return {}
-    return {text: returned_at(i) for i, text in enumerate(missing, start)}
+    given = arrays_of({"returned": trial.returned}, has_numbers=True)
+    for skipped in (len(trial.inputs), sum(map(is_floating, trial.inputs)), 0):
+        places = list(given)[skipped:]
+        if len(places) == len(missing):
+            pairs = dict(zip(missing, places, strict=True))
+            if not any(misfit_of(text, given[place], missing[text].shape) for text, place in pairs.items()):
+                return pairs
+    found = {text: [place for place, dx in given.items() if dx.shape == x.shape] for text, x in missing.items()}
+    return {text: places[0] for text, places in found.items()} if all(len(p) == 1 for p in found.values()) else {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, named_arguments
 from scratchformer.gradcheck.subjects.frameworks import adapted, name_of
-from scratchformer.gradcheck.subjects.own_backward import with_own_backward
+from scratchformer.gradcheck.subjects.own_backward import with_context, with_own_backward
 from scratchformer.gradcheck.subjects.returned import input_gradients, output_and_backward
 from scratchformer.gradcheck.subjects.source_text import call_text, function_name
 from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject, Value
@@ -29,11 +29,12 @@ def op_subject(
         backward: the op's, if it stands apart; op then returns its output and what it keeps.
     """
     name = name if name is not None else name_of(op)
-    of_framework = adapted(op)
+    of_framework = adapted(op) or with_context(op)
     function = of_framework or op
     if backward is not None:
         function = with_own_backward(op, backward)
-    named = named_arguments(op, [mapped(_as_numpy, argument) for argument in arguments])
+    signature, skipped = (op, 0) if with_context(op) is None else (op.forward, 1)  # type: ignore[attr-defined]
+    named = named_arguments(signature, [mapped(_as_numpy, argument) for argument in arguments], skipped)
     check_arguments(name, op, named)
     written = function_name(op) if of_framework is None else name
     text = call_text("check_op", written, named, options)

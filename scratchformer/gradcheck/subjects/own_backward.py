@@ -29,6 +29,31 @@ def with_own_backward(forward: Callable[..., Any], backward: Callable[..., Any])
     return op
 
 
+class Context:
+    """What a forward with a first argument `ctx` keeps for its backward, as attributes or by `save_for_backward`."""
+
+    saved_tensors: tuple[Any, ...] = ()
+
+    def save_for_backward(self, *kept: Any) -> None:
+        self.saved_tensors = kept
+
+
+def with_context(function: Any) -> Callable[..., Any] | None:
+    """An op from a class with the functions `forward(ctx, ...)` and `backward(ctx, dy)`; None if it is none."""
+    forward, backward = (getattr(function, method, None) for method in ("forward", "backward"))
+    if not (callable(forward) and callable(backward)):
+        return None
+    first = next(iter(inspect.signature(forward).parameters), "")
+    if first not in ("ctx", "context"):
+        return None
+
+    def op(*arguments: Any, **options: Any) -> tuple[Any, Callable[..., Any]]:
+        context = Context()
+        return forward(context, *arguments, **options), lambda *cotangents: backward(context, *cotangents)
+
+    return op
+
+
 def called(
     backward: Callable[..., Any], arguments: Mapping[str, Any], cotangents: Sequence[Any], kept: Any, rate: str = ""
 ) -> Any:

@@ -107,6 +107,8 @@ def gradient_place(place: Place, shape: tuple[int, ...], arrays: Mapping[Place, 
 
 def _fit(gradient: Place, parameter: Place) -> int:
     """How well the place of a gradient fits that of a parameter, step by step; 0 if it does not."""
+    if gradient[0] == (False, "returned") and len(gradient) > 2 and isinstance(gradient[1][1], int):
+        gradient = (gradient[0], *gradient[2:])  # a dict within what is returned
     steps = [step for _, step in gradient if step not in OF_GRADIENTS]
     others = [step for _, step in parameter if step not in OF_PARAMETERS]
     is_bare = len(steps) < len(gradient)

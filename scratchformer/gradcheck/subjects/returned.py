@@ -110,7 +110,7 @@ def input_gradients(
     """
     inputs, found = floating(arguments), {}
     for tensor, dx in _by_tensor(name, returned, arguments, inputs, others).items():
-        dx = np.asarray(dx) if isinstance(dx, tuple | list) else as_array(dx)
+        dx = _from_list(dx) if isinstance(dx, tuple | list) else as_array(dx)
         if dx is None:
             remarks.not_differentiated[tensor] = NOT_RETURNED
             continue
@@ -126,6 +126,13 @@ def input_gradients(
             found[tensor] = fitted(dx, shape)
     remarks.is_complete = True
     return found
+
+
+def _from_list(dx: Any) -> Any:
+    try:
+        return np.asarray(dx)
+    except ValueError:  # of arrays of several shapes
+        return dx
 
 
 def misfit_of(tensor: str, dx: Any, shape: tuple[int, ...]) -> str:
@@ -191,7 +198,12 @@ def _by_name(name: str, returned: Mapping[Any, Any], differentiable: Mapping[str
     (sole, tree), *more = differentiable.items()
     if not more and isinstance(tree, Mapping):
         return _of_argument(name, sole, tree, returned)
-    keys = {top: best_fit(top, list(map(str, returned))) for top in differentiable}
+    names = list(map(str, returned))
+    for top, argument in differentiable.items():  # a dict like one of several arguments
+        if isinstance(argument, Mapping) and {best_fit(str(key), names) for key in argument} >= set(names):
+            others = {place: None for other, x in differentiable.items() for place in floating_leaves(other, x)}
+            return others | _of_argument(name, top, argument, returned)
+    keys = {top: best_fit(top, names) for top in differentiable}
     if unknown := {str(key) for key in returned} - set(keys.values()):
         raise TypeError(
             f"{name}: its backward returned a gradient {min(unknown)!r}, which fits none of {quoted(differentiable)}"

@@ -16,6 +16,8 @@ from scratchformer.gradcheck.subjects.places import RATES, Place, arrays_of, fou
 from scratchformer.gradcheck.subjects.returned import required, scaled
 from scratchformer.gradcheck.subjects.trees import as_array, is_floating, is_tree
 
+OUTPUTS = ("output", "out", "outputs", "y", "activations", "a")
+"""Where an object keeps its output if forward returns nothing."""
 _draws = threading.Lock()
 """Held while forward runs, as NumPy's global generator is given a seed for it."""
 
@@ -27,6 +29,7 @@ class Conventions:
     Attributes:
         forward, backward: the names of its methods; an empty backward if forward returns a loss and its gradients.
         rate: the name of a learning rate inside of backward, if it is an unusual one.
+        step: the name of a method that steps the parameters after backward, at a learning rate.
         parameters: the place of each parameter, by name.
         gradients: the place of each gradient, below the object or, as "returned", in what backward returns. None
             if backward takes it from the parameter, at a learning rate of 1.
@@ -35,6 +38,7 @@ class Conventions:
     forward: str
     backward: str
     rate: str = ""
+    step: str = ""
     parameters: Mapping[str, Place] = field(default_factory=dict)
     gradients: Mapping[str, Place | None] = field(default_factory=dict)
 
@@ -65,7 +69,7 @@ class StatefulOp:
                 else:
                     dx = found_at({"returned": returned} if place[0] == (False, "returned") else after, place)
                     found.append(None if dx is None else scale * as_array(dx))
-            return (*self._of_inputs(returned, inputs, scale), *found)
+            return (*self._of_inputs(after, returned, inputs, scale), *found)
 
         return y, backward
 
@@ -84,6 +88,8 @@ class StatefulOp:
                 returned = getattr(used, self.conventions.forward)(*inputs, **options)
             finally:
                 np.random.set_state(state)  # noqa: NPY002
+        if returned is None:
+            returned = next((getattr(used, name) for name in OUTPUTS if hasattr(used, name)), None)
         y, kept = self._output(used, returned)
         return used, y, kept
 
@@ -102,7 +108,10 @@ class StatefulOp:
         if not self.takes_cotangent(used, inputs, options, y):
             cotangents = []
         named = dict(zip(self.names, inputs, strict=True)) | dict(options)
-        return after, called(method, named, cotangents, y if kept is None else kept, self.conventions.rate)
+        returned = called(method, named, cotangents, y if kept is None else kept, self.conventions.rate)
+        if self.conventions.step:
+            getattr(after, self.conventions.step)(1.0)
+        return after, returned
 
     def takes_cotangent(self, used: Any, inputs: Sequence[Any], options: Mapping[str, Any], y: Any) -> bool:
         """Whether backward takes the gradient of its output; that of a loss need not, and begins with 1 then."""
@@ -125,17 +134,16 @@ class StatefulOp:
         is_output = is_floating(last) and not any(name in KEPT for name in names)
         return (returned, None) if is_output else (y, last)
 
-    def _of_inputs(self, returned: Any, inputs: Sequence[Any], scale: Any) -> list[Any]:
-        """The gradients of the arguments, None for those that backward returns none of."""
-        places = arrays_of({"returned": returned}) if is_tree(returned) else {}
+    def _of_inputs(self, after: Any, returned: Any, inputs: Sequence[Any], scale: Any) -> list[Any]:
+        """The gradients of the arguments, None for those that backward neither returns nor keeps."""
         taken = {place for place in self.conventions.gradients.values() if place is not None}
-        if isinstance(returned, Mapping):
+        if returned is None or isinstance(returned, Mapping):
+            root = after if returned is None else {"returned": returned}
+            arrays = {place: x for place, x in arrays_of(root).items() if place not in taken}
             found = []
             for name, x in zip(self.names, inputs, strict=True):
-                place = gradient_place(((True, name),), x.shape, places) if is_floating(x) else None
-                found.append(
-                    None if place is None or place in taken else scale * found_at({"returned": returned}, place)
-                )
+                place = gradient_place(((True, name),), x.shape, arrays) if is_floating(x) else None
+                found.append(None if place is None else scale * found_at(root, place))
             return found
         items = list(returned) if isinstance(returned, tuple | list) else [returned]
         free = [dx for i, dx in enumerate(items) if not any(place[:2] == returned_at(i) for place in taken)]
