@@ -174,12 +174,14 @@ def check_object(
 def check_gradient(
     function: Callable[..., Any],
     gradient: Callable[..., Any],
-    *arrays: ndarray,
+    *arrays: Any,
     seed: int = 0,
     zero: Zero | None = None,
     effort: Effort = "sample",
 ) -> Report:
     """Compares `gradient(*arrays)` with the derivatives of the scalar `function(*arrays)`, as `check_op` does.
+
+    Arrays and gradients may also be tuples, lists or dicts of arrays.
 
     Derivation: `python -m scratchformer derive gradient_checking`.
     """

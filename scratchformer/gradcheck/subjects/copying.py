@@ -14,8 +14,9 @@ from scratchformer.gradcheck.subjects.places import Place, arrays_of
 def copied(owner: Any, replaced: Mapping[Place, ndarray], dtype: DTypeLike) -> Any:
     """A deep copy with arrays replaced wherever they are used, and all other floating arrays in a dtype."""
     memo: dict[int, Any] = uncopied(owner)
-    for place, x in arrays_of(owner).items():
-        memo[id(x)] = replaced[place] if place in replaced else x.astype(dtype)
+    held = arrays_of(owner)
+    memo |= {id(x): x.astype(dtype) for x in held.values()}
+    memo |= {id(held[place]): x for place, x in replaced.items()}
     return copy.deepcopy(owner, memo)
 
 

@@ -26,7 +26,7 @@ from scratchformer.gradcheck.subjects.trees import as_array, is_floating, leaves
 from scratchformer.gradcheck.subjects.wording import quoted
 
 FORWARDS = ("forward", "__call__", "forward_pass", "fprop", "feedforward", "call", "apply")
-BACKWARDS = ("backward", "backward_pass", "bprop", "backprop", "backpropagate", "back", "gradient", "grad")
+BACKWARDS = ("backward", "backward_pass", "bprop", "backprop", "backpropagate", "back")
 STEPS = ("update", "step", "update_params", "update_parameters", "update_weights")
 """Methods that step the parameters after backward, at a learning rate."""
 NOT_FOUND = 'no gradient of it was found; say where it is kept, as in gradients={"W": "dW"}'
@@ -61,7 +61,7 @@ def object_subject(
         base = copied(owner, {}, np.float64)
     except Exception as error:
         raise TypeError(f"{name}: an object is copied for each call, and this one cannot be: {error}") from error
-    inputs = [x.astype(np.float64) if is_floating(x) else x for x in named.values()]
+    inputs: list[Any] = [x.astype(np.float64) if is_floating(x) else x for x in named.values()]
     op = StatefulOp(base, Conventions(forward, backward, learning_rate), list(named))
     if numbers_as_arrays(base, _Trial.of(op, inputs, options).after):
         op = StatefulOp(base, op.conventions, op.names)
@@ -110,6 +110,11 @@ class _Trial:
         generator = np.random.default_rng(0)
         parts = list(y) if isinstance(y, tuple | list) else [y]
         cotangents = [np.asarray(generator.standard_normal(np.shape(part)))[()] for part in parts]
+        if not op.conventions.backward and (np.ndim(as_array(y)) or kept is None):
+            raise TypeError(
+                f"{type(op.owner).__name__}: it has none of the methods {quoted(BACKWARDS)}; "
+                'give the name, backward="...", unless forward returns a loss and its gradients'
+            )
         after, returned = op.backward(used, inputs, options, y, kept, cotangents)
         return cls(op, inputs, options, y, after, returned)
 
@@ -145,16 +150,18 @@ def _with_parameters(name: str, trial: _Trial, chosen: Mapping[str, str]) -> tup
         raise TypeError(f"{name}: gradients names {unknown[0]!r}, there are {quoted(by_text)}")
     places: dict[str, Place | None] = {}
     missing: dict[str, ndarray] = {}
-    for place, x in held.items():
-        text = written(place)
-        if text in chosen:
-            places[text] = by_text[chosen[text]]
-        elif trial.depends_on(place, x):
-            found = gradient_place(place, x.shape, arrays)
-            if found is not None or trial.is_stepped(place, x):
-                places[text] = found
-            else:
-                missing[text] = x
+    for x in {id(x): x for x in held.values()}.values():
+        names = [place for place, other in held.items() if other is x]
+        found = {place: gradient_place(place, x.shape, arrays) for place in names}
+        found |= {place: by_text[chosen[written(place)]] for place in names if written(place) in chosen}
+        place = next((place for place in names if written(place) in chosen), None)
+        place = place or next((place for place, of_place in found.items() if of_place is not None), names[0])
+        if written(place) not in chosen and not trial.depends_on(place, x):
+            continue
+        if found[place] is not None or trial.is_stepped(place, x):
+            places[written(place)] = found[place]
+        else:
+            missing[written(place)] = x
     if returned := _by_shape(trial, missing):
         places.update(returned)
         missing = {}

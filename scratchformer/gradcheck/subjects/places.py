@@ -21,20 +21,18 @@ RATES = ("lr", "learning_rate", "learn_rate", "eta")
 
 
 def arrays_of(owner: Any, has_numbers: bool = False) -> dict[Place, ndarray]:
-    """All floating arrays in an object and in what it holds, each once; its floating numbers, too, if it says so."""
+    """All floating arrays in an object and in what it holds, under each name; its floating numbers, too, if so."""
     return {place: np.asarray(x) for place, x in _walk(owner, (), set()) if has_numbers or isinstance(x, ndarray)}
 
 
 def _walk(owner: Any, place: Place, seen: set[int]) -> Iterator[tuple[Place, Any]]:
-    if isinstance(owner, float | np.floating):
+    if isinstance(owner, float | np.floating) or is_floating(owner):
         yield place, owner
         return
     if id(owner) in seen:
         return
     seen.add(id(owner))
-    if is_floating(owner):
-        yield place, owner
-    elif isinstance(owner, Mapping):
+    if isinstance(owner, Mapping):
         for key, item in owner.items():
             yield from _walk(item, (*place, (False, key)), seen)
     elif isinstance(owner, tuple | list):
@@ -100,7 +98,7 @@ def gradient_place(place: Place, shape: tuple[int, ...], arrays: Mapping[Place, 
         ranks = {other: _fit(other, place) for other in others if other != place}
         best = max(ranks.values(), default=0)
         found = [other for other, rank in ranks.items() if rank == best]
-        if best and len(found) == 1:
+        if best and len({id(arrays[other]) for other in found}) == 1:
             return found[0]
     return None
 

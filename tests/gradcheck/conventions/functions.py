@@ -108,6 +108,23 @@ def several_arrays(change: Change) -> Report:
     return check_op(weighted, X, 2 * X, X - 1)
 
 
+def context(change: Change) -> Report:
+    """A class with `forward(ctx, ...)` and `backward(ctx, dy)`, without PyTorch."""
+
+    class Product:
+        @staticmethod
+        def forward(ctx, x, y):
+            ctx.save_for_backward(x, y)
+            return x * y
+
+        @staticmethod
+        def backward(ctx, dy):
+            x, y = ctx.saved_tensors
+            return change("x", dy * y), change("y", dy * x)
+
+    return check_op(Product, X, X + 1)
+
+
 FUNCTIONS = {
     output_and_cache: ("x", "w", "b"),
     two_outputs_and_cache: ("x", "c", "w"),
@@ -115,6 +132,7 @@ FUNCTIONS = {
     backward_of_the_arguments: ("x", "w"),
     dict_of_parameters: ("params['W']", "params['b']", "x"),
     loss_with_gradient: ("x",),
+    context: ("x", "y"),
     several_arrays: ("arrays[0]", "arrays[1]", "arrays[2]"),
 }
 """The tensors of each."""

@@ -48,15 +48,16 @@ def dicts_on_self(change: Change) -> Report:
 
 
 def lists_on_self(change: Change) -> Report:
-    """`self.params` and `self.grads` are lists, and gradients are written in place."""
+    """`self.params` and `self.grads` are lists, of arrays with other names, too. Gradients are written in place."""
 
     class MatMul:
         def __init__(self):
-            self.params, self.grads = [W.copy(), B.copy()], [np.zeros_like(W), np.zeros_like(B)]
+            self.scale = B.copy()
+            self.params, self.grads = [W.copy(), self.scale], [np.zeros_like(W), np.zeros_like(B)]
 
         def forward(self, x):
             self.x = x
-            return np.tanh(x @ self.params[0]) * self.params[1]
+            return np.tanh(x @ self.params[0]) * self.scale
 
         def backward(self, dout):
             h = np.tanh(self.x @ self.params[0])
@@ -66,6 +67,67 @@ def lists_on_self(change: Change) -> Report:
             return change("x", dz @ self.params[0].T)
 
     return check_object(MatMul(), X)
+
+
+def outputs_on_self(change: Change) -> Report:
+    """Forward and backward return nothing: `self.output`, and `self.dinputs` beside the other gradients."""
+
+    class Dense:
+        def __init__(self):
+            self.weights, self.biases = W.copy(), B[None].copy()
+
+        def forward(self, inputs):
+            self.inputs = inputs
+            self.output = inputs @ self.weights + self.biases
+
+        def backward(self, dvalues):
+            self.dweights = change("weights", self.inputs.T @ dvalues)
+            self.dbiases = change("biases", dvalues.sum(axis=0, keepdims=True))
+            self.dinputs = change("inputs", dvalues @ self.weights.T)
+
+    return check_object(Dense(), X)
+
+
+def step_apart(change: Change) -> Report:
+    """Backward keeps the gradient under a name of its own, and `update(lr)` steps."""
+
+    class Scale:
+        def __init__(self):
+            self.gain = X[0].copy()
+
+        def forward(self, x):
+            self.x = x
+            return self.gain * x
+
+        def backward(self, dy):
+            self.slope = change("gain", (dy * self.x).sum(axis=0))
+            return change("x", dy * self.gain)
+
+        def update(self, lr):
+            self.gain -= lr * self.slope
+
+    return check_object(Scale(), X)
+
+
+def lists_of_layers(change: Change) -> Report:
+    """A cost, and lists of gradients, those of the biases first, without one of the input."""
+
+    class Network:
+        def __init__(self):
+            self.weights, self.biases = [W.T / 2, W / 2], [B[:, None].copy(), X[0][:, None].copy()]
+
+        def cost(self, x, y):
+            h = np.tanh(self.weights[0] @ x + self.biases[0])
+            return ((self.weights[1] @ h + self.biases[1] - y) ** 2).sum() / 2
+
+        def backprop(self, x, y):
+            h = np.tanh(self.weights[0] @ x + self.biases[0])
+            delta = self.weights[1] @ h + self.biases[1] - y
+            dz = self.weights[1].T @ delta * (1 - h**2)
+            dbiases = [change("biases[0]", dz), change("biases[1]", delta)]
+            return dbiases, [change("weights[0]", dz @ x.T), change("weights[1]", delta @ h.T)]
+
+    return check_object(Network(), X[:1].T, X[1:2].T, forward="cost")
 
 
 def learning_rate_in_backward(change: Change) -> Report:
@@ -294,6 +356,9 @@ OBJECTS = {
     accumulating_attributes: ("x", "W", "b"),
     dicts_on_self: ("x", "params['W']", "params['b']"),
     lists_on_self: ("x", "params[0]", "params[1]"),
+    outputs_on_self: ("inputs", "weights", "biases"),
+    step_apart: ("x", "gain"),
+    lists_of_layers: ("weights[0]", "weights[1]", "biases[0]", "biases[1]"),
     learning_rate_in_backward: ("input", "weights", "bias"),
     learning_rate_on_self: ("x", "gamma"),
     parameters_with_data: ("x", "layers[0].w.data", "layers[0].b.data"),

@@ -79,11 +79,9 @@ def test_a_gradient_of_another_shape_is_wrong() -> None:
 
 
 def test_one_array_under_two_names_is_one_parameter() -> None:
-    report = check_object(Logistic(named, params=[X[1]], grads=[X[1]]), X)
-    assert [finding.tensor for finding in report.findings] == ["x", "w", "b"]
     layer = Logistic(named)
-    layer.params = {"w": layer.w}
-    assert check_object(layer, X).passed
+    layer.params = {"weight": layer.w}
+    assert [finding.tensor for finding in check_object(layer, X).findings] == ["x", "w", "b"]
 
 
 def test_an_object_without_a_forward_or_that_cannot_be_copied_is_refused() -> None:
@@ -91,6 +89,12 @@ def test_an_object_without_a_forward_or_that_cannot_be_copied_is_refused() -> No
         check_object(3, X)
     with pytest.raises(TypeError, match=r"Logistic: an object needs the method back\(\), Logistic has none"):
         check_object(Logistic(named), X, backward="back")
+    without: Any = Logistic(named)
+    without.__class__ = type("Forward", (), {"forward": Logistic.forward})
+    with pytest.raises(
+        TypeError, match=r'Forward: it has none of the methods .*backward="...", unless forward returns'
+    ):
+        check_object(without, X)
     with pytest.raises(TypeError, match="Logistic: an object is copied for each call, and this one cannot be"):
         check_object(Logistic(named, file=iter([1]).__iter__, loop=(i for i in [1])), X)
 
