@@ -110,6 +110,10 @@ class _Trial:
         generator = np.random.default_rng(0)
         parts = list(y) if isinstance(y, tuple | list) else [y]
         cotangents = [np.asarray(generator.standard_normal(np.shape(part)))[()] for part in parts]
+        if callable(kept):
+            raise TypeError(
+                f"{type(op.owner).__name__}: forward returns its backward; check_layer or check_op takes that"
+            )
         if not op.conventions.backward and (np.ndim(as_array(y)) or kept is None):
             raise TypeError(
                 f"{type(op.owner).__name__}: it has none of the methods {quoted(BACKWARDS)}; "

@@ -18,7 +18,7 @@ def packed(name: str, output: Any) -> tuple[Any, Callable[[Any], Any]]:
     Raises TypeError if there is no floating array.
     """
     if not is_tree(output):
-        return _checked(name, as_array(output)), lambda dy: dy
+        return checked_output(name, as_array(output)), lambda dy: dy
     parts = [as_array(y) for y in leaves("", output).values()]
     is_part = [isinstance(y, ndarray | np.generic) and y.dtype.kind in "fc" for y in parts]
     kept = [np.asarray(y) for y, is_one in zip(parts, is_part, strict=True) if is_one]
@@ -43,7 +43,8 @@ def packed(name: str, output: Any) -> tuple[Any, Callable[[Any], Any]]:
     return np.concatenate([y.ravel() for y in kept]), unpacked
 
 
-def _checked(name: str, y: Any) -> Any:
+def checked_output(name: str, y: Any) -> Any:
+    """The one output. Raises TypeError unless it is a floating array or number."""
     if not isinstance(y, ndarray | np.generic):
         raise TypeError(f"{name}: its output must be one array or NumPy number, got {described(y)}")
     if y.dtype.kind not in "fc":

@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from scratchformer.gradcheck.subjects.arguments import floating
 from scratchformer.gradcheck.subjects.names import best_fit
-from scratchformer.gradcheck.subjects.outputs import packed
+from scratchformer.gradcheck.subjects.outputs import checked_output, packed
 from scratchformer.gradcheck.subjects.trees import as_array, floating_leaves, is_tree, leaves, mapped
 from scratchformer.gradcheck.subjects.wording import described, quoted
 
@@ -41,7 +41,16 @@ def output_and_backward(name: str, returned: Any) -> tuple[Any, Callable[..., An
 
     Raises TypeError for anything else.
     """
-    if isinstance(returned, tuple) and len(returned) >= 2 and callable(returned[-1]):
+    is_tuple = isinstance(returned, tuple)
+    if (
+        is_tuple
+        and len(returned) == 2
+        and isinstance(returned[0], ndarray)
+        and returned[0].ndim
+        and callable(returned[1])
+    ):
+        return checked_output(name, returned[0]), returned[1]
+    if is_tuple and len(returned) >= 2 and callable(returned[-1]):
         outputs, backward = returned[:-1], returned[-1]
         y, unpacked = packed(name, outputs[0] if len(outputs) == 1 else outputs)
         count = len(outputs[0]) if len(outputs) == 1 and isinstance(outputs[0], tuple | list) else len(outputs)
@@ -49,7 +58,7 @@ def output_and_backward(name: str, returned: Any) -> tuple[Any, Callable[..., An
     if _is_loss_with_gradients(returned):
         loss, gradients = packed(name, returned[0])[0], returned[1] if len(returned) == 2 else returned[1:]
         return loss, lambda dy: scaled(dy, gradients)
-    if isinstance(returned, tuple) and len(returned) > 1:
+    if is_tuple and len(returned) > 1:
         got = f"{', '.join(map(described, returned[:-1]))} and {described(returned[-1])}"
     else:
         got = type(returned).__name__

@@ -18,7 +18,7 @@ from scratchformer.gradcheck.subjects.arguments import (
     why_not_differentiated,
 )
 from scratchformer.gradcheck.subjects.returned import Remarks
-from scratchformer.gradcheck.subjects.trees import mapped
+from scratchformer.gradcheck.subjects.trees import is_tree, mapped
 
 Value = ndarray | np.inexact
 """An array, or a NumPy number."""
@@ -78,13 +78,10 @@ class Subject(ABC):
         """The output for some arguments, and the backward that belongs to it."""
 
     def given(self, x: Any) -> Any:
-        """An argument or a cotangent as the function takes it."""
-
-        def one(x: Any) -> Any:
-            is_real = isinstance(x, ndarray | np.floating) and x.dtype.kind == "f"
-            return x.astype(np.float32) if self.takes_float32_alone and is_real else x
-
-        return mapped(one, x)
+        """An argument or a cotangent as the function takes it; its tuples, lists and dicts are new ones."""
+        if self.takes_float32_alone:
+            return mapped(_in_float32, x)
+        return mapped(_as_it_is, x) if is_tree(x) else x
 
     def forward(self) -> tuple[Value, Backward]:
         """The output at the present values of the tensors, and its backward."""
@@ -112,3 +109,12 @@ class Subject(ABC):
     @property
     def not_differentiated(self) -> dict[str, str]:
         return why_not_differentiated(self.call.arguments, self.call.options)
+
+
+def _in_float32(x: Any) -> Any:
+    is_real = isinstance(x, ndarray | np.floating) and x.dtype.kind == "f"
+    return x.astype(np.float32) if is_real else x
+
+
+def _as_it_is(x: Any) -> Any:
+    return x

@@ -13,6 +13,8 @@ def is_floating(x: object) -> bool:
 
 def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     """The tree with each leaf replaced by `function(leaf)`; its tuples, lists and dicts are new ones."""
+    if isinstance(tree, ndarray):
+        return function(tree)
     if isinstance(tree, tuple) and hasattr(tree, "_make"):
         return tree._make(mapped(function, item) for item in tree)
     if isinstance(tree, tuple | list):
@@ -24,6 +26,8 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
 
 def leaves(name: str, tree: Any) -> dict[str, Any]:
     """What a tree holds, by names such as "params['w']" or "state[0]"; of what is no tree, itself by its name."""
+    if isinstance(tree, ndarray):
+        return {name: tree}
     if isinstance(tree, Mapping):
         items = list(tree.items())
     elif isinstance(tree, tuple | list):
@@ -37,11 +41,13 @@ def leaves(name: str, tree: Any) -> dict[str, Any]:
 
 
 def floating_leaves(name: str, tree: Any) -> dict[str, ndarray]:
+    if isinstance(tree, ndarray):
+        return {name: tree} if is_floating(tree) else {}
     return {place: x for place, x in leaves(name, tree).items() if is_floating(x)}
 
 
 def is_tree(x: object) -> bool:
-    return isinstance(x, tuple | list | Mapping)
+    return not isinstance(x, ndarray) and isinstance(x, tuple | list | Mapping)
 
 
 def as_array(x: Any) -> Any:
