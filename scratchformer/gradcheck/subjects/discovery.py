@@ -1,5 +1,6 @@
 """Which arrays of an object are its parameters, and where their gradients are: one call of it shows that."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -73,7 +74,8 @@ def object_subject(
     values = {key: found_at(base, place) for key, place in op.conventions.parameters.items()}
     named = {f"{key} (input)" if key in values else key: x for key, x in named.items()}
     text = call_text("check_object", f"<the same {type(owner).__name__}>", named, options)
-    subject = OpSubject(Call(name, op, named | values, options, text))
+    is_single = _returns_float32(owner, forward, inputs, options)
+    subject = OpSubject(Call(name, op, named | values, options, text), takes_float32_alone=is_single)
     check_tensors(name, subject.tensors)
     return subject, [f"not differentiated: {text}, {NOT_FOUND}" for text in missing]
 
@@ -83,6 +85,15 @@ def _forward(name: str, owner: Any) -> str:
     if found is None:
         raise TypeError(f'{name}: it has none of the methods {quoted(FORWARDS)}; give the name, forward="..."')
     return found
+
+
+def _returns_float32(owner: Any, forward: str, inputs: Sequence[Any], options: Mapping[str, Any]) -> bool:
+    """Whether the object as it is computes in float32 alone, so that float64 would change what it does."""
+    try:
+        y = getattr(copy.deepcopy(owner), forward)(*inputs, **options)
+    except Exception:  # as with float64 for an object that refuses it
+        return False
+    return any(isinstance(part, ndarray) and part.dtype == np.float32 for part in leaves("", y).values())
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,24 @@ def test_one_array_under_two_names_is_one_parameter() -> None:
     assert [finding.tensor for finding in check_object(layer, X).findings] == ["x", "w", "b"]
 
 
+@pytest.mark.parametrize("factor", [1, 1.01])
+def test_an_object_that_computes_in_float32_is_judged_at_that(factor: float) -> None:
+    class Single:
+        def __init__(self) -> None:
+            self.W = W.astype(np.float32)
+
+        def forward(self, x: Any) -> Any:
+            self.x = x.astype(np.float32)
+            return self.x @ self.W
+
+        def backward(self, dy: Any) -> Any:
+            self.dW = factor * (self.x.T @ dy)
+            return dy @ self.W.T
+
+    verdicts = [finding.verdict for finding in check_object(Single(), X).findings]
+    assert verdicts == ["right to float32", "right to float32" if factor == 1 else "wrong"]
+
+
 def test_an_object_without_a_forward_or_that_cannot_be_copied_is_refused() -> None:
     with pytest.raises(TypeError, match=r'none of the methods \'forward\', .* give the name, forward="..."'):
         check_object(3, X)
