@@ -114,7 +114,7 @@ def test_an_object_without_a_forward_or_that_cannot_be_copied_is_refused() -> No
     ):
         check_object(without, X)
     with pytest.raises(TypeError, match="Logistic: an object is copied for each call, and this one cannot be"):
-        check_object(Logistic(named, file=iter([1]).__iter__, loop=(i for i in [1])), X)
+        check_object(Logistic(named, loop=(i for i in [1])), X)
 
 
 def test_a_gradient_with_fewer_axes_of_1_is_right_but_said() -> None:
