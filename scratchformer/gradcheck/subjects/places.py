@@ -16,6 +16,8 @@ OPAQUE = (str, bytes, int, float, complex, ndarray, type, ModuleType, FunctionTy
 OF_PARAMETERS = ("params", "parameters", "param", "data", "value", "val", "tensor")
 OF_GRADIENTS = ("grads", "grad", "gradients", "gradient", "dparams", "derivatives", "returned")
 """Names of what holds many of them, or one."""
+HOLDERS = ("weights", "variables", "theta")
+"""Names of what may hold many, as `weights["W"]`, or be one."""
 RATES = ("lr", "learning_rate", "learn_rate", "eta")
 """Names of learning rates. At a rate of 1, what a step takes from a parameter is its gradient."""
 
@@ -107,6 +109,10 @@ def _fit(gradient: Place, parameter: Place) -> int:
     """How well the place of a gradient fits that of a parameter, step by step; 0 if it does not."""
     if gradient[0] == (False, "returned") and len(gradient) > 2 and isinstance(gradient[1][1], int):
         gradient = (gradient[0], *gradient[2:])  # a dict within what is returned
+    if len(parameter) > 1 and parameter[0][1] in HOLDERS:
+        inside = _fit(gradient, parameter[1:])
+        if inside:
+            return inside
     steps = [step for _, step in gradient if step not in OF_GRADIENTS]
     others = [step for _, step in parameter if step not in OF_PARAMETERS]
     is_bare = len(steps) < len(gradient)
