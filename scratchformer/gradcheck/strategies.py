@@ -1,5 +1,9 @@
 """Hypothesis strategies for tests of gradients: shapes, arrays, cotangents, token ids, masks and memory layouts.
 
+Shapes that belong together are one line: `related_arrays("... n d", "d m", "m")`. Four strategies are no functions:
+`dimensions` (lengths of axes, 1 to 4), `batch_shapes` (of no, one or two axes), `seeds` (for
+`np.random.default_rng`) and `layouts` (functions that copy an array into some memory layout).
+
 The elements of small ordinary arrays are drawn one by one, so that a failure shrinks to simple numbers. All others come
 from a drawn seed, so that drawing stays fast.
 """
@@ -24,9 +28,11 @@ Draw = Callable[..., Any]
 """The type of the function `draw` that Hypothesis passes to a composite strategy."""
 
 seeds = st.integers(0, 2**32 - 1)
+"""Seeds for `np.random.default_rng`, for whatever is drawn faster from one number than element by element."""
 dimensions = st.integers(1, 4)
 """Lengths of axes. A length of 1 reveals mistakes in broadcasting, a larger one a missing sum."""
 batch_shapes = st.lists(st.integers(1, 3), max_size=2).map(tuple)
+"""Leading axes of a batch: none, one or two, each of length 1 to 3."""
 
 
 def regime_array(regime: Regime, shape: tuple[int, ...], seed: int) -> ndarray:
@@ -86,6 +92,22 @@ def shapes(draw: Draw, min_dims: int = 1, max_dims: int = 3) -> tuple[int, ...]:
 def any_arrays(min_dims: int = 1, max_dims: int = 3, regimes: Sequence[Regime] = ORDINARY) -> SearchStrategy[ndarray]:
     """A float64 array of any shape with `min_dims` to `max_dims` axes, in one of the regimes."""
     return shapes(min_dims, max_dims).flatmap(lambda shape: arrays(shape, regimes))
+
+
+@st.composite
+def related_arrays(draw: Draw, *shapes: str, regimes: Sequence[Regime] = ORDINARY) -> tuple[ndarray, ...]:
+    """One float64 array for each shape, such as "... n d", "d m" and "m".
+
+    A name stands for one length, the same wherever it occurs; a number for itself; "...", or "*batch", for no, one or
+    two axes, the same in all shapes; and "" for a number without axes.
+    """
+    lengths: dict[str, tuple[int, ...]] = {}
+    for axis in " ".join(shapes).split():
+        if axis not in lengths:
+            is_batch = axis == "..." or axis.startswith("*")
+            lengths[axis] = (int(axis),) if axis.isdigit() else draw(batch_shapes) if is_batch else (draw(dimensions),)
+    wholes = [sum((lengths[axis] for axis in shape.split()), ()) for shape in shapes]
+    return tuple(draw(arrays(whole, regimes)) for whole in wholes)
 
 
 def cotangents(shape: tuple[int, ...]) -> SearchStrategy[ndarray]:
@@ -156,4 +178,5 @@ def _reversed(x: ndarray) -> ndarray:
 layouts: SearchStrategy[Callable[[ndarray], ndarray]] = st.sampled_from(
     (_as_it_is, np.asfortranarray, _strided, _reversed)
 )
-"""A function that returns an array with the same values in some memory layout."""
+"""A function that returns an array with the same values in some memory layout: as it is, in Fortran's order, every
+other element of a longer one, or reversed."""

@@ -105,3 +105,22 @@ def test_cotangents_are_never_constant(dy: ndarray) -> None:
 def test_layouts_change_no_value(layout, seed: int) -> None:
     x = regime_array("ordinary", (2, 3, 4), seed)
     np.testing.assert_array_equal(layout(x), x)
+
+
+@given(
+    drawn=strategies.related_arrays("... n d", "d 3", "n", ""),
+    regimes=strategies.related_arrays("4", regimes=("zeros",)),
+)
+def test_related_shapes_are_one_line(drawn: tuple[ndarray, ...], regimes: tuple[ndarray, ...]) -> None:
+    x, w, n, number = drawn
+    assert 2 <= x.ndim <= 4
+    assert w.shape == (x.shape[-1], 3)
+    assert n.shape == x.shape[-2:-1]
+    assert number.shape == ()
+    np.testing.assert_array_equal(regimes[0], np.zeros(4))
+
+
+def test_help_tells_what_is_no_function() -> None:
+    assert strategies.__doc__ is not None
+    for name in ("dimensions", "batch_shapes", "seeds", "layouts"):
+        assert f"`{name}` (" in strategies.__doc__

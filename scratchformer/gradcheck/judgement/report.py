@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +73,7 @@ class Report:
         example: the line of source text that repeats the check.
         subject: what was checked; None for an optimizer.
         contract: whether broken promises are advice, or fail the check.
+        remarks: what else is to be known, such as what is not differentiated.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Report:
     example: str
     subject: Subject | None = None
     contract: Contract = "required"
+    remarks: Sequence[str] = ()
 
     @property
     def passed(self) -> bool:
@@ -140,6 +143,7 @@ class Report:
         for finding in self.findings:
             lines.append(f"  {finding.tensor:<{width}}  {finding.verdict:<7}  {finding.errors}".rstrip())
             lines += [f"    {line}" for line in finding.message.splitlines()]
+        lines += [f"  {remark}" for remark in self.remarks]
         lines += [f"  contract broken: {promise}" for promise in self.broken_promises]
         if not self.passed and self.example:
             lines.append(f"  again: {self.example}")

@@ -2,49 +2,53 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
+from scratchformer.gradcheck.subjects.trees import floating_leaves, is_floating, leaves, mapped
 from scratchformer.gradcheck.subjects.wording import described
 
 Layout = Callable[[ndarray], ndarray]
 """Copies an array into some memory layout."""
 
 
-def is_floating(x: object) -> bool:
-    return isinstance(x, ndarray) and x.dtype.kind in "fc"
-
-
 def floating(arguments: Mapping[str, Any]) -> dict[str, ndarray]:
-    return {name: x for name, x in arguments.items() if is_floating(x)}
+    """The floating arrays among the arguments, and inside of their tuples, lists and dicts."""
+    found: dict[str, Any] = {}
+    for name, argument in arguments.items():
+        found |= floating_leaves(name, argument)
+    return found
 
 
 def named_arguments(function: Callable[..., Any], arguments: Sequence[Any], skipped: int = 0) -> dict[str, Any]:
-    """Positional arguments by their names in the signature. One without a name there is called "argument 2", say.
+    """Positional arguments by their names in the signature: of `*params` they are "params[0]" and so on.
 
-    The first `skipped` names of the signature are not those of the arguments.
+    One without a name there is called "argument 2", say. The first `skipped` names are not those of the arguments.
     """
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # not callable, or a built-in function without a signature
         parameters = []
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][skipped:]
-    names += [f"argument {i}" for i in range(len(names), len(arguments))]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    first = len(names)
+    names += [f"argument {i}" if rest is None else f"{rest}[{i - first}]" for i in range(first, len(arguments))]
     return dict(zip(names, arguments, strict=False))
 
 
 def copied_arguments(arguments: Mapping[str, Any], dtype: DTypeLike, layout: Layout) -> dict[str, Any]:
     """The arguments with every array copied: floating ones into `dtype` and `layout`, others as they are."""
-    copies = {}
-    for name, argument in arguments.items():
-        if is_floating(argument):
-            copies[name] = layout(np.asarray(argument).astype(dtype))
-        else:
-            copies[name] = argument.copy() if isinstance(argument, ndarray) else argument
-    return copies
+
+    def copied(x: Any) -> Any:
+        if is_floating(x):
+            return layout(np.asarray(x).astype(dtype))
+        return x.copy() if isinstance(x, ndarray) else x
+
+    return {name: mapped(copied, argument) for name, argument in arguments.items()}
 
 
 def other_arguments(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -53,12 +57,22 @@ def other_arguments(arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     Some may lie outside of the function's domain: the first have other signs, sizes and ids, in another order; the last
     differ little.
     """
-    has_others = any(isinstance(x, ndarray) and not is_floating(x) for x in arguments.values())
+    arrays = {name: x for name, x in _leaves(arguments).items() if isinstance(x, ndarray)}
+    has_others = not all(map(is_floating, arrays.values()))
     for change in (_negated, _smaller, _flipped, _a_little_smaller):
         for change_ids in (_other_ids, np.copy) if has_others else (np.copy,):
-            others = {name: _other(x, change, change_ids) for name, x in arguments.items()}
-            if not all(np.array_equal(x, others[name]) for name, x in arguments.items() if isinstance(x, ndarray)):
+            other = partial(_other, change=change, change_ids=change_ids)
+            others = {name: mapped(other, argument) for name, argument in arguments.items()}
+            found = _leaves(others)
+            if not all(np.array_equal(x, found[name]) for name, x in arrays.items()):
                 yield others
+
+
+def _leaves(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, argument in arguments.items():
+        found |= leaves(name, argument)
+    return found
 
 
 def _other(x: Any, change: Layout, change_ids: Layout) -> Any:
@@ -100,11 +114,16 @@ def check_arguments(name: str, function: object, arguments: Mapping[str, Any]) -
         raise TypeError(f"{name}: expected a function, got {described(function)}")
     for argument_name, argument in arguments.items():
         if isinstance(argument, float | complex | np.inexact):
-            raise TypeError(f"{name}: {argument_name} must be an array to be differentiated, got {argument!r}")
+            keyword = argument_name if argument_name.isidentifier() else "name"
+            raise TypeError(
+                f"{name}: {argument_name} must be an array to be differentiated, got {argument!r}; "
+                f"a number that is not is given by keyword, {keyword}={argument}, or by functools.partial"
+            )
         if isinstance(argument, list) and _holds_floats(argument):
             raise TypeError(f"{name}: {argument_name} must be an array to be differentiated, got a list")
-        if is_floating(argument) and np.iscomplexobj(argument):
-            raise TypeError(f"{name}: {argument_name} must be real to be differentiated, got {argument.dtype}")
+        for place, x in floating_leaves(argument_name, argument).items():
+            if np.iscomplexobj(x):
+                raise TypeError(f"{name}: {place} must be real to be differentiated, got {x.dtype}")
 
 
 def _holds_floats(argument: object) -> bool:
@@ -128,7 +147,7 @@ def why_not_differentiated(arguments: Mapping[str, Any], options: Mapping[str, A
     for name, argument in arguments.items():
         if isinstance(argument, ndarray | np.generic) and not is_floating(argument):
             reasons[name] = f"it holds {argument.dtype}"
-        elif isinstance(argument, list | tuple):
+        elif isinstance(argument, list | tuple) and not floating_leaves(name, argument):
             reasons[name] = f"it is {described(argument)}"
     for name, option in options.items():
         if is_floating(option):

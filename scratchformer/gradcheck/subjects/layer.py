@@ -1,25 +1,44 @@
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from operator import call
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, named_arguments
-from scratchformer.gradcheck.subjects.returned import input_gradients, output_and_backward
+from scratchformer.gradcheck.subjects.copying import copied
+from scratchformer.gradcheck.subjects.returned import fitted, input_gradients, misfit_of, output_and_backward
 from scratchformer.gradcheck.subjects.source_text import call_text
 from scratchformer.gradcheck.subjects.split import check_split, in_parts
 from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject, Value
 from scratchformer.gradcheck.subjects.wording import described
 
 
-@runtime_checkable
-class Parameter(Protocol):
-    value: ndarray
-    grad: ndarray
+@dataclass(frozen=True)
+class Held:
+    """A layer's parameter, whose array is called `value` or `data`."""
+
+    parameter: Any
+
+    @property
+    def value(self) -> Any:
+        """The array; None if there is none."""
+        found = [getattr(self.parameter, part, None) for part in ("value", "data")]
+        return next((x for x in found if isinstance(x, ndarray)), None)
+
+    @property
+    def grad(self) -> Any:
+        return self.parameter.grad
+
+    def start(self, grad: Any) -> None:
+        """Sets the gradient to a number or an array; where there is none yet, to that array, if it is one."""
+        if isinstance(self.grad, ndarray):
+            self.grad[...] = grad
+        elif isinstance(grad, ndarray):
+            self.parameter.grad = grad.copy()
 
 
 def layer_subject(
@@ -35,7 +54,8 @@ def layer_subject(
     An input that has the name of a parameter is reported as "weight (input)".
 
     Args:
-        layer: has `parameters()`, a mapping from names to objects with `.value` and `.grad`, and `astype(dtype)`.
+        layer: has `parameters()`, a mapping from names to objects with `.value` or `.data` and `.grad`, or a list of
+            them. Copied by its `astype(dtype)`, or else as any object is.
         arguments, options: of the call.
         name: to report; the layer's class if none is given.
         function: `function(layer, *arguments, **options)` is tested in place of `layer(*arguments, **options)`.
@@ -81,7 +101,7 @@ class LayerSubject(Subject):
             return None
         _, backward = self._output_and_backward(self.arguments)
         for key, parameter in self.parameters.items():
-            parameter.grad[...] = starts.get(key, 0.0)
+            parameter.start(starts.get(key, 0.0))
         before = self._parameter_gradients()
         backward(dy)
         return before, self._parameter_gradients()
@@ -92,39 +112,62 @@ class LayerSubject(Subject):
 
     def _gradients(self, backward: Callable[..., Any], dy: Value) -> Gradients:
         for parameter in self.parameters.values():
-            parameter.grad[...] = 0
-        of_inputs = input_gradients(self.name, backward(dy), self.inputs, self.not_differentiated)
+            parameter.start(0.0)
+        of_inputs = {}
+        if self.inputs:
+            returned = backward(dy)
+            of_inputs = input_gradients(self.name, returned, self.arguments, self.not_differentiated, self.remarks)
         return in_parts(of_inputs | self._parameter_gradients(), self.split)
 
     def _parameter_gradients(self) -> Gradients:
-        return {key: parameter.grad.copy() for key, parameter in self.parameters.items()}
+        found = {}
+        for key, parameter in self.parameters.items():
+            dx = parameter.grad
+            if misfit := misfit_of(key, dx, parameter.value.shape):
+                self.remarks.misfits[key] = f"after backward, {misfit}"
+            else:
+                found[key] = fitted(dx, parameter.value.shape).copy()
+        return found
 
 
-def parameters_of(name: str, layer: Any) -> dict[str, Parameter]:
-    """A layer's parameters, by name. Raises TypeError if it has no `parameters()` and `astype`, or other parameters."""
-    for method in ("parameters", "astype"):
-        if not callable(getattr(layer, method, None)):
-            raise TypeError(f"{name}: a layer needs {method}(), {type(layer).__name__} has none")
+def parameters_of(name: str, layer: Any) -> dict[str, Held]:
+    """A layer's parameters, by name. Raises TypeError if it has no `parameters()`, or other parameters."""
+    if not callable(getattr(layer, "parameters", None)):
+        raise TypeError(f"{name}: a layer needs parameters(), {type(layer).__name__} has none; try check_object")
     parameters = layer.parameters()
+    if isinstance(parameters, Iterable) and not isinstance(parameters, Mapping | str):
+        items = list(parameters)
+        parameters = {_own_name(x) or f"parameters()[{i}]": x for i, x in enumerate(items)}
     if not isinstance(parameters, Mapping):
         got = described(parameters)
         raise TypeError(f"{name}: parameters() must return a mapping from names to parameters, got {got}")
-    for parameter_name, parameter in parameters.items():
-        value, grad = (getattr(parameter, part, None) for part in ("value", "grad"))
-        if not (isinstance(value, ndarray) and isinstance(grad, ndarray) and value.shape == grad.shape):
-            raise TypeError(f"{name}: parameter {parameter_name!r} needs arrays .value and .grad of the same shape")
-    return dict(parameters)
+    held = {str(key): Held(parameter) for key, parameter in parameters.items()}
+    for key, one in held.items():
+        value, grad = one.value, getattr(one.parameter, "grad", 0)
+        if value is None or not (grad is None or (isinstance(grad, ndarray) and value.shape == grad.shape)):
+            raise TypeError(f"{name}: parameter {key!r} needs arrays .value (or .data) and .grad of the same shape")
+    return held
+
+
+def _own_name(parameter: Any) -> str:
+    name = getattr(parameter, "name", "")
+    return name if isinstance(name, str) else ""
 
 
 def copy_of_layer(name: str, layer: Any, dtype: DTypeLike) -> Any:
-    """`layer.astype(dtype)`. Raises TypeError unless that is another layer, with parameters of that dtype."""
+    """`layer.astype(dtype)`, or a copy as of any object if it has none.
+
+    Raises TypeError unless that is another layer, with parameters of that dtype.
+    """
+    if not callable(getattr(layer, "astype", None)):
+        return copied(layer, {}, dtype)
     copy = layer.astype(dtype)
     if copy is layer or copy is None:
         raise TypeError(f"{name}: astype must return a copy, got {'the layer itself' if copy is layer else None}")
     for parameter_name, parameter in parameters_of(name, copy).items():
-        if parameter.value.dtype != dtype or parameter.grad.dtype != dtype:
-            found = parameter.value.dtype
+        found = [x.dtype for x in (parameter.value, parameter.grad) if x is not None and x.dtype != dtype]
+        if found:
             raise TypeError(
-                f"{name}: astype({np.dtype(dtype)}) must give {parameter_name!r} that dtype, it has {found}"
+                f"{name}: astype({np.dtype(dtype)}) must give {parameter_name!r} that dtype, it has {found[0]}"
             )
     return copy

@@ -6,11 +6,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
-from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, named_arguments
-from scratchformer.gradcheck.subjects.returned import input_gradients, output_and_backward
+from scratchformer.gradcheck.subjects.arguments import check_arguments, check_tensors, floating, named_arguments
+from scratchformer.gradcheck.subjects.returned import input_gradients, output_and_backward, scaled
 from scratchformer.gradcheck.subjects.source_text import call_text, function_name
 from scratchformer.gradcheck.subjects.subject import Backward, Call, Gradients, Subject, Value
+from scratchformer.gradcheck.subjects.trees import as_array, is_tree, mapped
 from scratchformer.gradcheck.subjects.wording import described
 
 
@@ -32,20 +34,22 @@ class PairSubject(Subject):
     can_be_shared = True
 
     def run(self, arguments: Mapping[str, Any]) -> tuple[Value, Backward]:
-        loss = self.call.function(*map(self.given, arguments.values()))
+        loss = as_array(self.call.function(*map(self.given, arguments.values())))
+        if is_tree(loss):
+            raise TypeError(f"{self.name}: must return a single number, got {described(loss)}")
         if np.shape(loss):
             raise TypeError(f"{self.name}: must return a single number, got shape {np.shape(loss)}")
-        return output_and_backward(self.name, (np.asarray(loss)[()], partial(self._gradients, arguments)))
+        return output_and_backward(self.name, (loss, partial(self._gradients, arguments)))
 
     def _gradients(self, arguments: Mapping[str, Any], dloss: Value) -> Gradients:
-        copies = [self.given(np.array(x)) for x in arguments.values()]
-        returned = self.gradient(*copies)
-        if not all(np.array_equal(self.given(x), copy) for x, copy in zip(arguments.values(), copies, strict=True)):
+        copies = {name: mapped(_copied, self.given(x)) for name, x in arguments.items()}
+        returned = self.gradient(*copies.values())
+        kept, written = floating(arguments), floating(copies)
+        if not all(np.array_equal(self.given(x), written[name]) for name, x in kept.items() if name in written):
             raise ValueError(f"{self.name}: its gradient writes to its arguments")
-        if isinstance(returned, list | dict):
-            raise TypeError(
-                f"{self.name}: its gradient must be an array or a tuple of arrays, got {described(returned)}"
-            )
-        gradients = returned if isinstance(returned, tuple) else (returned,)
-        scaled = tuple(None if dx is None else dloss * dx for dx in gradients)
-        return input_gradients(self.name, scaled, self.inputs, self.not_differentiated)
+        gradients = scaled(dloss, returned)
+        return input_gradients(self.name, gradients, arguments, self.not_differentiated, self.remarks)
+
+
+def _copied(x: Any) -> Any:
+    return x.copy() if isinstance(x, ndarray) else x

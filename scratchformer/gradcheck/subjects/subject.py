@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -17,6 +17,8 @@ from scratchformer.gradcheck.subjects.arguments import (
     other_arguments,
     why_not_differentiated,
 )
+from scratchformer.gradcheck.subjects.returned import Remarks
+from scratchformer.gradcheck.subjects.trees import is_tree, mapped
 
 Value = ndarray | np.inexact
 """An array, or a NumPy number."""
@@ -46,13 +48,14 @@ class Subject(ABC):
     """A function at given inputs, with its backward pass.
 
     Its arguments are fresh copies of those of the call: floating arrays in `dtype` and `layout`. A function that takes
-    float32 alone gets them in that, and so does its backward the cotangent.
+    float32 alone gets them in that, and so does its backward the cotangent. All copies share the remarks.
     """
 
     call: Call
     dtype: DTypeLike = np.float64
     layout: Layout = np.array
     takes_float32_alone: bool = False
+    remarks: Remarks = field(default_factory=Remarks)
 
     can_be_shared: ClassVar[bool]
     """Whether two threads may use one object at once. They may if calls change nothing that they share."""
@@ -75,9 +78,10 @@ class Subject(ABC):
         """The output for some arguments, and the backward that belongs to it."""
 
     def given(self, x: Any) -> Any:
-        """An argument or a cotangent as the function takes it."""
-        is_real = isinstance(x, ndarray | np.floating) and x.dtype.kind == "f"
-        return x.astype(np.float32) if self.takes_float32_alone and is_real else x
+        """An argument or a cotangent as the function takes it; its tuples, lists and dicts are new ones."""
+        if self.takes_float32_alone:
+            return mapped(_in_float32, x)
+        return mapped(_as_it_is, x) if is_tree(x) else x
 
     def forward(self) -> tuple[Value, Backward]:
         """The output at the present values of the tensors, and its backward."""
@@ -109,3 +113,12 @@ class Subject(ABC):
     @property
     def not_differentiated(self) -> dict[str, str]:
         return why_not_differentiated(self.call.arguments, self.call.options)
+
+
+def _in_float32(x: Any) -> Any:
+    is_real = isinstance(x, ndarray | np.floating) and x.dtype.kind == "f"
+    return x.astype(np.float32) if is_real else x
+
+
+def _as_it_is(x: Any) -> Any:
+    return x
