@@ -12,7 +12,6 @@ from scratchformer.gradcheck.promises.same_gradients import (
     REORDERED,
     REORDERED_IN_FLOAT32,
     copied,
-    fresh,
     gradients_from,
     told_apart,
 )
