@@ -23,6 +23,7 @@ class Line:
         direction: how far each element moves for a t of 1.
         own: the size of what moves, a power of two.
         finest: the smallest step that adds to each element without rounding.
+        at_zero: the terms of phi(0), if they are known.
     """
 
     subject: Subject
@@ -32,9 +33,12 @@ class Line:
     own: float
     finest: float
     budget: Budget
+    at_zero: Any = None
 
     def at(self, t: complex) -> Any:
         """The terms of phi(t), NaN where the function refuses the moved tensor."""
+        if t == 0 and self.at_zero is not None:
+            return self.at_zero
         x = self.subject.tensors[self.tensor]
         place = self.direction if isinstance(self.direction, tuple) else ...
         kept = np.array(x[place])
@@ -53,7 +57,7 @@ class Line:
 
     def through(self, subject: Subject) -> "Line":
         """The same line through a copy of the subject."""
-        return replace(self, subject=subject)
+        return replace(self, subject=subject, at_zero=None)
 
 
 def line_along(subject: Subject, dy: Value, tensor: str, place: Direction, units: ndarray, budget: Budget) -> Line:

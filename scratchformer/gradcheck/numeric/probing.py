@@ -172,6 +172,7 @@ def _probe(
         believes: whether the complex step is tried.
     """
     line = line_along(point.subject, point.dy, name, place, units, point.budget)
+    line = replace(line, at_zero=point.dy * point.output)
     gradient, scatter = point.gradients[name], point.scatter[name]
     analytic, terms = along(gradient, line.direction), size_along(gradient, line.direction)
     rounded = size_along(scatter, line.direction) or along(scatter, line.direction)
