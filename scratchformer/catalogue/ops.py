@@ -91,9 +91,10 @@ def smoothed_cross_entropy(logits: ndarray, targets: ndarray) -> Any:
 
 @st.composite
 def head_inputs(draw: Draw, regimes: Sequence[Regime]) -> Sequence[Any]:
-    x, weight, *bias = draw(linear_inputs(regimes))
-    targets = np.random.default_rng(draw(seeds)).integers(0, weight.shape[1], x.shape[:-1])
-    return [x, weight, np.asarray(targets), *bias]
+    batch, d, classes = draw(batch_shapes), draw(dimensions), draw(dimensions) + 1  # of one class the loss is 0
+    x, weight, *bias = (draw(arrays(shape, regimes)) for shape in ((*batch, d), (d, classes), (classes,)))
+    targets = np.random.default_rng(draw(seeds)).integers(0, classes, batch)
+    return [x, weight, np.asarray(targets), *(bias if draw(st.booleans()) else ())]
 
 
 def smoothed_linear_cross_entropy(x: ndarray, weight: ndarray, targets: ndarray, *bias: ndarray) -> Any:

@@ -114,8 +114,8 @@ class LayerSubject(Subject):
         for parameter in self.parameters.values():
             parameter.start(0.0)
         of_inputs = {}
+        returned = backward(dy)
         if self.inputs:
-            returned = backward(dy)
             of_inputs = input_gradients(self.name, returned, self.arguments, self.not_differentiated, self.remarks)
         return in_parts(of_inputs | self._parameter_gradients(), self.split)
 

@@ -71,17 +71,24 @@ def output_and_backward(name: str, returned: Any) -> tuple[Any, Callable[..., An
 
 def _called(backward: Callable[..., Any], y: Any, dy: Any, count: int) -> Any:
     """What backward returns for a cotangent, or for one of each output; of a loss it may take none."""
-    least = required(backward)
-    if least == 0 and not np.ndim(y):
+    if not np.ndim(y) and not takes_an_argument(backward):
         return scaled(dy, backward())
-    return backward(*dy) if count > 1 and least == count else backward(dy)
+    return backward(*dy) if count > 1 and required(backward) == count else backward(dy)
+
+
+def takes_an_argument(function: Callable[..., Any]) -> bool:
+    """Whether a function may be called with one positional argument, also where it has a default."""
+    if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):  # by far the quickest way
+        return bool(function.__code__.co_argcount or function.__code__.co_flags & inspect.CO_VARARGS)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a built-in function without a signature
+        return True
+    return any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
 
 
 def required(function: Callable[..., Any]) -> int | None:
     """How many positional arguments a function needs at least; None if that is not known."""
-    if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__"):  # by far the quickest way
-        code = function.__code__
-        return None if code.co_flags & inspect.CO_VARARGS else code.co_argcount - len(function.__defaults__ or ())
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a built-in function without a signature
