@@ -217,9 +217,11 @@ def _unknown_options(arguments: Sequence[str], default: object) -> list[str]:
 
 def _refuse_unknown(unknown: Sequence[str], default: object, prog: str) -> None:
     if unknown:
-        close = difflib.get_close_matches(unknown[0], map(option_name, vars(default)), n=1)
-        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
-        print(f"{prog}: error: unknown option {unknown[0]}; {hint}", file=sys.stderr)
+        kind = "option" if unknown[0].startswith("-") else "argument"
+        names = {option_name(name).removeprefix("--"): option_name(name) for name in vars(default)}
+        close = difflib.get_close_matches(unknown[0].removeprefix("--"), names, n=1) if kind == "option" else []
+        hint = f"did you mean {names[close[0]]}?" if close else f"--help lists the {kind}s"
+        print(f"{prog}: error: unknown {kind} {unknown[0]}; {hint}", file=sys.stderr)
         raise SystemExit(2)
 
 
