@@ -2,8 +2,8 @@
 # # A first look: train a GPT, and see inside
 #
 # This is a notebook in text form; each `# %%` begins a cell. VS Code and PyCharm open it as it is. After
-# `.venv/bin/pip install -e '.[notebook]'`, `.venv/bin/jupytext -o notebook.ipynb experiments/notebook.py` writes the file that
-# Jupyter opens, and `.venv/bin/jupyter execute --inplace notebook.ipynb` runs it within half a minute. It
+# `.venv/bin/pip install -e '.[notebook]'`, `.venv/bin/jupytext -o notebook.ipynb experiments/notebook.py` writes the
+# file that Jupyter opens, and `.venv/bin/jupyter execute --inplace notebook.ipynb` runs it within half a minute. It
 # also runs as a script, which shows no figures.
 
 # %%
