@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass, replace
+from itertools import pairwise
 from operator import ge, gt, le, lt
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -168,6 +169,7 @@ def parse(
     peeked = peek.parse_known_args(arguments)[0]
     default = presets.get(peeked.preset, next(iter(presets.values())))
     _refuse_unknown(_unknown_options(arguments, default), default, prog)
+    _refuse_empty(arguments, default, prog)
     resumed = initial = None
     if peeked.resume is not None and hasattr(default, "resume"):
         default = resumed = _config_of_run("--resume", type(default), _expanded(Path(peeked.resume)))
@@ -223,6 +225,16 @@ def _refuse_unknown(unknown: Sequence[str], default: object, prog: str) -> None:
         hint = f"did you mean {names[close[0]]}?" if close else f"--help lists the {kind}s"
         print(f"{prog}: error: unknown {kind} {unknown[0]}; {hint}", file=sys.stderr)
         raise SystemExit(2)
+
+
+def _refuse_empty(arguments: Sequence[str], default: object, prog: str) -> None:
+    """Exits where an option of several values has none, which the parser would take for an empty tuple."""
+    hints = get_type_hints(type(default))
+    several = [option_name(name) for name, hint in hints.items() if get_args(hint)[1:] == (Ellipsis,)]
+    for option, following in pairwise([*arguments, "--"]):
+        if option in several and following.startswith("--"):
+            print(f"{prog}: error: {option} needs a value; --help explains it", file=sys.stderr)
+            raise SystemExit(2)
 
 
 class UnfitConfig(ValueError):
