@@ -4,6 +4,7 @@ For each op, layer, model and optimizer: the worst relative error against centra
 step, the median order of the Taylor remainder (2 when right, 1 when wrong), and the verdict over all examples.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -98,9 +99,21 @@ def check_entries(entries: Sequence[Entry], examples: int, regimes: Sequence[Reg
         yield check_entry(entries[0], examples or EXAMPLES[entries[0].room], regimes)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(mp_context=context, initializer=threadpool_limits, initargs=(1,)) as pool:
-        check = partial(check_entry_by_name, examples=examples, regimes=regimes)
-        yield from pool.map(check, [entry.name for entry in entries])
+    pool = ProcessPoolExecutor(mp_context=context, initializer=threadpool_limits, initargs=(1,))
+    check = partial(check_entry_by_name, examples=examples, regimes=regimes)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the processes, which inherit it, would show tracebacks
+    try:
+        found = pool.map(check, [entry.name for entry in entries])
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    try:
+        yield from found
+    except (KeyboardInterrupt, GeneratorExit):
+        for process in active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def check_entry_by_name(name: str, examples: int, regimes: Sequence[Regime]) -> Tally:

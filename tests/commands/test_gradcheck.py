@@ -1,5 +1,8 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,18 @@ def test_several_entries_are_checked_in_processes_and_shown_in_order(
     assert [row.split()[0] for row in rows] == names
     assert all(row.endswith(" right") for row in rows)
     assert summary.startswith("4 of 4 right, ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
+def test_ctrl_c_in_a_terminal_ends_all_processes_without_a_traceback() -> None:
+    command = [sys.executable, "-m", "scratchformer", "gradcheck"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the header, before the processes start
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"")
 
 
 @pytest.mark.parametrize(
