@@ -67,8 +67,10 @@ class Options:
             if name not in known:
                 raise ValueError(f"--only {name} is none of {', '.join(known)}")
         check_ranges(self)
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"--seeds must be one or several that differ, got {' '.join(map(str, self.seeds))}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(
+                f"--seeds must be one or several that differ, got {' '.join(map(str, self.seeds)) or 'none'}"
+            )
         chosen = [experiment.name for experiment in self.experiments()]
         for experiment in self.experiments():
             if experiment.looks_into not in (None, *chosen) and self.preset != "smoke":

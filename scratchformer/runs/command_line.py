@@ -228,9 +228,8 @@ def _refuse_unknown(unknown: Sequence[str], default: object, prog: str) -> None:
 
 
 def _refuse_empty(arguments: Sequence[str], default: object, prog: str) -> None:
-    """Exits where an option of several values has none, which the parser would take for an empty tuple."""
-    hints = get_type_hints(type(default))
-    several = [option_name(name) for name, hint in hints.items() if get_args(hint)[1:] == (Ellipsis,)]
+    """Exits where an option was typed without values that has none by default: it would mean as much as no option."""
+    several = [option_name(name) for name, value in vars(default).items() if value == ()]
     for option, following in pairwise([*arguments, "--"]):
         if option in several and following.startswith("--"):
             print(f"{prog}: error: {option} needs a value; --help explains it", file=sys.stderr)

@@ -322,7 +322,7 @@ def test_a_second_ctrl_c_is_passed_on_too(tmp_path: Path) -> None:
         (["--only", "fourth"], "--only fourth is none of first, second, third"),
         (["--seeds", "0", "-1"], "--seeds must be at least 0, got -1"),
         (["--seeds", "1", "1"], "--seeds must be one or several that differ, got 1 1"),
-        (["--seeds"], "--seeds needs a value; --help explains it"),
+        (["--seeds"], "--seeds must be one or several that differ, got none"),
         (["--only", "--seeds", "1"], "--only needs a value; --help explains it"),
         (["--only", "third"], "third looks into a run of first: choose both with --only"),
         (["--out", "full"], "run folder full is not empty; choose another, nothing was overwritten"),
