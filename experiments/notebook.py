@@ -1,9 +1,10 @@
 # %% [markdown]
 # # A first look: train a GPT, and see inside
 #
-# This is a notebook in text form; each `# %%` begins a cell. VS Code and PyCharm open it as it is. Jupyter opens the
-# file that `.venv/bin/jupytext --to ipynb --execute experiments/notebook.py` writes, in less than half a minute, after
-# `.venv/bin/pip install -e '.[notebook]'`. It also runs as a script, which shows no figures.
+# This is a notebook in text form; each `# %%` begins a cell. VS Code and PyCharm open it as it is. After
+# `.venv/bin/pip install -e '.[notebook]'`, `.venv/bin/jupytext -o notebook.ipynb experiments/notebook.py` writes the
+# file that Jupyter opens, and `.venv/bin/jupyter execute --inplace notebook.ipynb` runs it within half a minute. It
+# also runs as a script, which shows no figures.
 
 # %%
 import numpy as np

@@ -1,5 +1,6 @@
 """Imported first by a script: Ctrl-C while it imports the rest ends it as it ends other programs, without a traceback.
 
+What imports other files of `experiments/` has to be started with `python -m`; started as a file, it says so and ends.
 Nothing changes where the importing module is not the program, as in a test or a notebook. `run_script` takes Ctrl-C
 over once the program has begun.
 """
@@ -10,6 +11,14 @@ from pathlib import Path
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
-_main = getattr(sys.modules["__main__"], "__file__", None)
-if _main and EXPERIMENTS in Path(_main).resolve().parents and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+MODULES = ("__main__.py", "collect.py", "against.py")
+
+_main = sys.modules["__main__"]
+_file = Path(getattr(_main, "__file__", None) or "").resolve()
+if EXPERIMENTS in _file.parents:
+    _spec = getattr(_main, "__spec__", None)
+    if _file.name in MODULES and (_spec is None or _spec.name == "__main__"):  # that is the name where a folder is run
+        _module = ".".join(_file.relative_to(EXPERIMENTS.parent).with_suffix("").parts).removesuffix(".__main__")
+        sys.exit(f"this is no script; run python -m {_module}")
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

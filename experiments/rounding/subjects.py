@@ -1,6 +1,10 @@
 """The operations whose errors are measured: what they are given, and how we, PyTorch and the truth compute them."""
 
 import sys
+
+if __name__ == "__main__":
+    sys.exit("subjects.py is no script; run python -m experiments.rounding")
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -153,7 +157,3 @@ SUBJECTS = (
     attention("scaled_dot_product_attention", scaled_dot_product_attention),
     attention("blockwise_attention", blockwise_attention),
 )
-
-
-if __name__ == "__main__":
-    sys.exit("subjects.py is no script; run python -m experiments.rounding")

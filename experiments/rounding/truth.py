@@ -1,7 +1,11 @@
 """True outputs and gradients by the formulas of the derivation pages, in the dtype of the arguments (long doubles)."""
 
-import math
 import sys
+
+if __name__ == "__main__":
+    sys.exit("truth.py is no script; run python -m experiments.rounding")
+
+import math
 
 import numpy as np
 from scipy.special import erfc
@@ -63,7 +67,3 @@ def attention(query: np.ndarray, key: np.ndarray, value: np.ndarray, dy: np.ndar
     dscores = weights * (dweights - (dweights * weights).sum(-1, keepdims=True))
     dkey, dvalue = scale * dscores.T @ query, weights.T @ dy
     return weights @ value, scale * dscores @ key, dkey.reshape(1, -1), dvalue.reshape(1, -1)
-
-
-if __name__ == "__main__":
-    sys.exit("truth.py is no script; run python -m experiments.rounding")

@@ -7,6 +7,8 @@ the rounds' ratios, and by more than 2 %, is called slower or faster. Run it whi
 The preset `quick` takes about twenty minutes, `paper` has more rounds, and `smoke` takes a few seconds.
 """
 
+import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
+
 import signal
 import subprocess
 import tempfile

@@ -1,6 +1,10 @@
 """Whether both sides compute the same, before anything is timed."""
 
 import sys
+
+if __name__ == "__main__":
+    sys.exit("agreement.py is no script; run python -m experiments.speed")
+
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,7 +39,3 @@ def largest_difference(task: Task, sides: Sequence[Side], threads: int) -> float
     if not difference <= TOLERANCE:
         raise Failure(f"{task.name} is not the same on all sides: what they compute differs by {difference:.1e}")
     return difference
-
-
-if __name__ == "__main__":
-    sys.exit("agreement.py is no script; run python -m experiments.speed")

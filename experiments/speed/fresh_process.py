@@ -35,5 +35,7 @@ def ask(call: Callable[[], T], what: str, root: Path = ROOT) -> T:
     return pickle.loads(done.stdout)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and __spec__ is None:
+    sys.exit("fresh_process.py is no script; run python -m experiments.speed")
+elif __name__ == "__main__":  # as `ask` starts it
     sys.stdout.buffer.write(pickle.dumps(pickle.load(sys.stdin.buffer)()))

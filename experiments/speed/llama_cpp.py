@@ -1,7 +1,11 @@
 """What llama.cpp takes with the same file: a figure beside the table, since its weights stay as the file has them."""
 
-import json
 import sys
+
+if __name__ == "__main__":
+    sys.exit("llama_cpp.py is no script; run python -m experiments.speed")
+
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,7 +35,3 @@ def llama_cpp_milliseconds(
         found[f"prefill {length}"] = timings["prompt_ms"]
         found[f"decoding {length}"] = timings["predicted_per_token_ms"]
     return found
-
-
-if __name__ == "__main__":
-    sys.exit("llama_cpp.py is no script; run python -m experiments.speed")

@@ -1,9 +1,13 @@
 """What a fresh process measures of a task: results, time and memory."""
 
+import sys
+
+if __name__ == "__main__":
+    sys.exit("measure.py is no script; run python -m experiments.speed")
+
 import math
 import platform
 import re
-import sys
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -110,7 +114,3 @@ def peak_flops(threads: int, size: int) -> float:
             np.matmul(a, b, out=y)
             seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds)
-
-
-if __name__ == "__main__":
-    sys.exit("measure.py is no script; run python -m experiments.speed")

@@ -1,6 +1,10 @@
 """Our steps of a Llama from files: prefill, decoding and training."""
 
 import sys
+
+if __name__ == "__main__":
+    sys.exit("pretrained_steps.py is no script; run python -m experiments.speed")
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,7 +91,3 @@ def keys_and_values(settings: PretrainedSettings) -> Iterator[Float[ndarray, "2 
     shape = (2, 1, config.num_kv_heads or config.num_heads, settings.num_cached, config.head_width)
     for _ in range(config.num_layers if settings.num_cached else 0):
         yield CACHED * generator.standard_normal(shape, dtype=np.float32)
-
-
-if __name__ == "__main__":
-    sys.exit("pretrained_steps.py is no script; run python -m experiments.speed")

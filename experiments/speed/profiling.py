@@ -1,7 +1,11 @@
 """Where the time of our training step goes, by part of the package."""
 
-import cProfile
 import sys
+
+if __name__ == "__main__":
+    sys.exit("profiling.py is no script; run python -m experiments.speed")
+
+import cProfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -70,7 +74,3 @@ def by_part(stats: Stats) -> dict[str, float]:
             seconds[part] = seconds.get(part, 0) + own * share
     largest_first = sorted(seconds.items(), key=lambda item: -item[1])
     return {f"{file} {direction}".rstrip(): total for (file, direction), total in largest_first if total}
-
-
-if __name__ == "__main__":
-    sys.exit("profiling.py is no script; run python -m experiments.speed")

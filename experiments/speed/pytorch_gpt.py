@@ -2,6 +2,9 @@
 
 import sys
 
+if __name__ == "__main__":
+    sys.exit("pytorch_gpt.py is no script; run python -m experiments.speed")
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,7 +86,3 @@ def make_optimizer(
         {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)
-
-
-if __name__ == "__main__":
-    sys.exit("pytorch_gpt.py is no script; run python -m experiments.speed")

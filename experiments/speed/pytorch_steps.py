@@ -1,7 +1,11 @@
 """PyTorch's steps: training the same GPT, and the same attention alone."""
 
-import math
 import sys
+
+if __name__ == "__main__":
+    sys.exit("pytorch_steps.py is no script; run python -m experiments.speed")
+
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +92,3 @@ def pytorch_weights(tensors: Mapping[str, ndarray]) -> dict[str, ndarray]:
             converted[name] = tensor.T
     converted["head.weight"] = converted["token_embedding.weight"]
     return converted
-
-
-if __name__ == "__main__":
-    sys.exit("pytorch_steps.py is no script; run python -m experiments.speed")

@@ -1,6 +1,10 @@
 """Our steps: training a GPT, and attention alone."""
 
 import sys
+
+if __name__ == "__main__":
+    sys.exit("steps.py is no script; run python -m experiments.speed")
+
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -100,7 +104,3 @@ def write_weights(config: GPTConfig, path: Path) -> None:
         for name, parameter in model.parameters().items()
     }
     path.write_bytes(as_safetensors(tensors))
-
-
-if __name__ == "__main__":
-    sys.exit("steps.py is no script; run python -m experiments.speed")

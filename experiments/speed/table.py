@@ -1,6 +1,10 @@
 """The table of the benchmark: one row per task, from what all processes measured."""
 
 import sys
+
+if __name__ == "__main__":
+    sys.exit("table.py is no script; run python -m experiments.speed")
+
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -124,7 +128,3 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     for first, *others in rows:
         line = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
         print("  ".join(line).rstrip())
-
-
-if __name__ == "__main__":
-    sys.exit("table.py is no script; run python -m experiments.speed")

@@ -1,6 +1,10 @@
 """What is timed: training steps of five GPTs, causal attention alone by length, and a Llama from files."""
 
 import sys
+
+if __name__ == "__main__":
+    sys.exit("tasks.py is no script; run python -m experiments.speed")
+
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -151,7 +155,3 @@ MODELS = {
 Model = Literal["tiny", "small", "medium", "gpt2", "gpt2_512"]
 ALL_MODELS: tuple[Model, ...] = get_args(Model)
 TINY = {name: training(name, gpt(1, 2, 16, 8, 65), batch=4, warmup=1, steps=3) for name in ALL_MODELS}
-
-
-if __name__ == "__main__":
-    sys.exit("tasks.py is no script; run python -m experiments.speed")

@@ -1,6 +1,10 @@
 """The steps of transformers with the same weights: prefill, decoding and training."""
 
 import sys
+
+if __name__ == "__main__":
+    sys.exit("transformers_steps.py is no script; run python -m experiments.speed")
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -53,7 +57,3 @@ def training_step(model: LlamaForCausalLM, settings: PretrainedSettings) -> Call
         return [(loss.item(),)]
 
     return step
-
-
-if __name__ == "__main__":
-    sys.exit("transformers_steps.py is no script; run python -m experiments.speed")

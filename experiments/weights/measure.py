@@ -1,7 +1,11 @@
 """What a fresh process measures of a language model whose weights have one form."""
 
-import math
 import sys
+
+if __name__ == "__main__":
+    sys.exit("measure.py is no script; run python -m experiments.weights")
+
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +62,3 @@ def tokens_per_second(model: DecoderOnly, num_new: int) -> float:
     for _ in generate(model, prompt, num_new + 1, context_length=model.context_length, choose=greedy):
         times.append(time.perf_counter())
     return 1 / median(np.diff(times[1:]))
-
-
-if __name__ == "__main__":
-    sys.exit("measure.py is no script; run python -m experiments.weights")

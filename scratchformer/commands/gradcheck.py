@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -170,19 +170,22 @@ def check_entries(entries: Sequence[Entry], examples: int, regimes: Sequence[Reg
         yield check_entry(entries[0], examples or EXAMPLES[entries[0].room], regimes)
         return
     longest_first = sorted(entries, key=lambda entry: -expected_seconds(entry, examples))
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=start_worker) as pool:
-        check = partial(check_entry_by_name, examples=examples, regimes=regimes)
-        try:
-            for done in as_completed([pool.submit(check, entry.name) for entry in longest_first]):
-                yield done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def start_worker() -> None:
-    """One thread for each process, which Ctrl-C ends without a traceback."""
-    threadpool_limits(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    pool = ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=threadpool_limits, initargs=(1,))
+    check = partial(check_entry_by_name, examples=examples, regimes=regimes)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the processes, which inherit it, would show tracebacks
+    try:
+        tallies = [pool.submit(check, entry.name) for entry in longest_first]
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    try:
+        for done in as_completed(tallies):
+            yield done.result()
+    except (KeyboardInterrupt, GeneratorExit):
+        for process in active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def check_entry_by_name(name: str, examples: int, regimes: Sequence[Regime]) -> Tally:

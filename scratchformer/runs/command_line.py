@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass, replace
+from itertools import pairwise
 from operator import ge, gt, le, lt
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -168,6 +169,7 @@ def parse(
     peeked = peek.parse_known_args(arguments)[0]
     default = presets.get(peeked.preset, next(iter(presets.values())))
     _refuse_unknown(_unknown_options(arguments, default), default, prog)
+    _refuse_empty(arguments, default, prog)
     resumed = initial = None
     if peeked.resume is not None and hasattr(default, "resume"):
         default = resumed = _config_of_run("--resume", type(default), _expanded(Path(peeked.resume)))
@@ -217,10 +219,21 @@ def _unknown_options(arguments: Sequence[str], default: object) -> list[str]:
 
 def _refuse_unknown(unknown: Sequence[str], default: object, prog: str) -> None:
     if unknown:
-        close = difflib.get_close_matches(unknown[0], map(option_name, vars(default)), n=1)
-        hint = f"did you mean {close[0]}?" if close else "--help lists the options"
-        print(f"{prog}: error: unknown option {unknown[0]}; {hint}", file=sys.stderr)
+        kind = "option" if unknown[0].startswith("-") else "argument"
+        names = {option_name(name).removeprefix("--"): option_name(name) for name in vars(default)}
+        close = difflib.get_close_matches(unknown[0].removeprefix("--"), names, n=1) if kind == "option" else []
+        hint = f"did you mean {names[close[0]]}?" if close else f"--help lists the {kind}s"
+        print(f"{prog}: error: unknown {kind} {unknown[0]}; {hint}", file=sys.stderr)
         raise SystemExit(2)
+
+
+def _refuse_empty(arguments: Sequence[str], default: object, prog: str) -> None:
+    """Exits where an option was typed without values that has none by default: it would mean as much as no option."""
+    several = [option_name(name) for name, value in vars(default).items() if value == ()]
+    for option, following in pairwise([*arguments, "--"]):
+        if option in several and following.startswith("--"):
+            print(f"{prog}: error: {option} needs a value; --help explains it", file=sys.stderr)
+            raise SystemExit(2)
 
 
 class UnfitConfig(ValueError):

@@ -10,6 +10,16 @@ from io import StringIO
 
 BORDERS = "│╭╰─╮╯ "
 
+SENTENCES = {
+    r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.+)": r"\1 must be an integer, got \2",
+    r"Error parsing (\S+): could not convert string to float: (.+)": r"\1 must be a number, got \2",
+    r"invalid choice (.+) for argument '(\S+)', expected one of \((.+?),?\)": r"\2 must be one of \3, got \1",
+    r"Missing value for argument '(\S+)', expected 1 values": r"\1 needs a value",
+    r"Missing value for argument '(\S+)', expected (\d+) values": r"\1 needs \2 values",
+    r"Missing from .+?: (\S+) .+": r"\1 is missing",
+}
+"""What the parser says in its own words, and how this library says it."""
+
 
 @contextmanager
 def plain_parser_output(prog: str) -> Iterator[None]:
@@ -51,4 +61,8 @@ def error_sentence(text: str) -> str:
     """The message in a box of the parser, which stands between its title and the first rule or the help."""
     parts = re.split(r"^-*$", "\n".join(line.strip(BORDERS) for line in text.splitlines()[1:]), flags=re.MULTILINE)
     message = next((part for part in parts if part.strip()), text)
-    return " ".join(message.split()).removesuffix(".").replace(". Expected", ", expected")
+    sentence = " ".join(message.split()).removesuffix(".").replace(". Expected", ", expected")
+    for theirs, ours in SENTENCES.items():
+        if match := re.fullmatch(theirs, sentence, flags=re.IGNORECASE):
+            return match.expand(ours)
+    return sentence

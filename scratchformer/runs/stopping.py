@@ -109,7 +109,10 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str, commands: Colle
 def _program(commands: Collection[str]) -> list[str]:
     """The arguments with which Python was started: a file, or `-m` and a module, and one of the commands."""
     spec = sys.modules["__main__"].__spec__
-    program = [sys.argv[0]] if spec is None else ["-m", spec.name.removesuffix(".__main__")]
+    if spec is not None:
+        program = ["-m", spec.name.removesuffix(".__main__")]
+    else:  # a file; that of the installed command is none on Windows
+        program = ["-m", "scratchformer"] if commands else [sys.argv[0]]
     return [*program, *(argument for argument in sys.argv[1:2] if argument in commands)]
 
 

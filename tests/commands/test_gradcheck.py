@@ -1,5 +1,8 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +91,18 @@ def test_a_check_that_is_stopped_keeps_what_it_found(
     assert shown.out.endswith(", stopped before 1 more\n")
     assert "1 of 2, about " in shown.err
     assert "softmax" in (tmp_path / "table.csv").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals between processes")
+def test_ctrl_c_in_a_terminal_ends_all_processes_without_a_traceback() -> None:
+    command = [sys.executable, "-m", "scratchformer", "gradcheck"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the header, before the processes start
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"")
 
 
 @pytest.mark.parametrize(

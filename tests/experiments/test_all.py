@@ -323,6 +323,7 @@ def test_a_second_ctrl_c_is_passed_on_too(tmp_path: Path) -> None:
         (["--seeds", "0", "-1"], "--seeds must be at least 0, got -1"),
         (["--seeds", "1", "1"], "--seeds must be one or several that differ, got 1 1"),
         (["--seeds"], "--seeds must be one or several that differ, got none"),
+        (["--only", "--seeds", "1"], "--only needs a value; --help explains it"),
         (["--only", "third"], "third looks into a run of first: choose both with --only"),
         (["--out", "full"], "run folder full is not empty; choose another, nothing was overwritten"),
         (["--resume", "full"], "--resume full: there is no run to go on with, it holds no config.json"),

@@ -329,12 +329,28 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_another_seed_to_oth
 
 
 def test_a_module_that_is_no_script_says_so() -> None:
-    modules = [path for path in FOLDER.glob("*/*.py") if path.name not in ("__init__.py", "__main__.py")]
+    others = ("__init__.py", "__main__.py", "against.py", "fresh_process.py")
+    modules = [path for path in FOLDER.glob("*/*.py") if path.name not in others]
     assert len(modules) > 10
     for path in modules:
-        *_, last = ast.parse(path.read_text(encoding="utf-8")).body
-        assert ast.unparse(last).startswith("if __name__ == '__main__'"), path
-    command = [sys.executable, FOLDER / "weights" / "measure.py"]
+        _, only_import, guard, *_ = ast.parse(path.read_text(encoding="utf-8")).body
+        assert ast.unparse(only_import) == "import sys", path
+        assert ast.unparse(guard).startswith("if __name__ == '__main__'"), path
+    command = [sys.executable, "-S", FOLDER / "weights" / "measure.py"]  # without packages that its imports need
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr == "measure.py is no script; run python -m experiments.weights\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "module"),
+    [
+        ("", "experiments"),
+        ("collect.py", "experiments.collect"),
+        ("speed", "experiments.speed"),
+        ("speed/against.py", "experiments.speed.against"),
+    ],
+)
+def test_what_is_started_with_m_says_so_where_it_is_started_as_a_file(file: str, module: str) -> None:
+    result = subprocess.run([sys.executable, FOLDER / file], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, f"this is no script; run python -m {module}\n")

@@ -56,6 +56,8 @@ def test_help_shows_the_defaults_of_the_preset(capsys: pytest.CaptureFixture[str
     [
         ("--num-step", "run.py: error: unknown option --num-step; did you mean --num-steps?"),
         ("--quality", "run.py: error: unknown option --quality; --help lists the options"),
+        ("--nope", "run.py: error: unknown option --nope; --help lists the options"),
+        ("extra", "run.py: error: unknown argument extra; --help lists the arguments"),
     ],
 )
 def test_a_misspelt_option_is_one_sentence(typed: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,10 @@ from scratchformer.runs import parse
 class Options:
     steps: int = 1
     """Updates."""
+    rate: float = 1.0
+    """Size of a step."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decay rates."""
     model: Literal["gpt", "llama"] = "gpt"
     """Architecture."""
     out: Path | None = None
@@ -26,16 +30,18 @@ def refuse(*arguments: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--steps", "abc"], "Error parsing --steps: invalid literal for int() with base 10: 'abc'"),
-        (["--model", "foo"], "invalid choice 'foo' for argument '--model', expected one of ('gpt', 'llama')"),
-        (["--steps"], "Missing value for argument '--steps', expected 1 values"),
+        (["--steps", "abc"], "--steps must be an integer, got 'abc'"),
+        (["--rate", "abc"], "--rate must be a number, got 'abc'"),
+        (["--model", "foo"], "--model must be one of 'gpt', 'llama', got 'foo'"),
+        (["--steps"], "--steps needs a value"),
+        (["--betas", "0.9"], "--betas needs 2 values"),
     ],
 )
 def test_an_error_of_the_parser_is_one_sentence(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refuse(*arguments)
-    assert capsys.readouterr().err.lower() == f"run.py: error: {said}; --help explains it\n".lower()
+    assert capsys.readouterr().err == f"run.py: error: {said}; --help explains it\n"
 
 
 def test_help_is_plain_and_no_wider_than_the_terminal(

@@ -158,6 +158,15 @@ def test_a_module_that_was_stopped_goes_on_as_one(file: str, name: str, tmp_path
     ]
 
 
+def test_the_installed_command_goes_on_as_the_module(tmp_path: Path) -> None:
+    program = "import signal; from pathlib import Path\nfrom scratchformer.runs import Stopped, run_script\n"
+    program += "def main(arguments):\n    raise Stopped(signal.SIGINT, Path('run'), '1 of 2 steps')\n"
+    (tmp_path / "scratchformer").write_text(program + "run_script(main, 'study', ['train'])")
+    command = [sys.executable, "scratchformer", "train"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.stderr.splitlines()[-1] == f"  {sys.executable} -m scratchformer train --resume run"
+
+
 def test_a_terminal_that_was_closed_is_no_longer_written_to() -> None:
     """The hangup comes with every write to the terminal failing; the run must be saved all the same."""
     master, slave = os.openpty()
