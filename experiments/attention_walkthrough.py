@@ -13,9 +13,8 @@ It runs as a program, and editors run its cells (they begin with `# %%`) one by 
 `jupytext --to notebook attention_walkthrough.py`. To import it is to run it.
 """
 
-import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
-
 # %%
+import scratchformer.program  # noqa: F401, I001  Ctrl-C ends the imports below without a traceback
 from importlib.util import find_spec
 
 import numpy as np

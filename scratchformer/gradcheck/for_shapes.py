@@ -9,11 +9,13 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck.judgement.report import Report
 from scratchformer.gradcheck.strategies import ORDINARY, Regime, related_arrays
 from scratchformer.gradcheck.subjects.wording import described, quoted
 
 
+@checked_arguments
 def for_shapes(
     *, max_examples: int | None = None, regimes: Sequence[Regime] = ORDINARY, **drawn: str | SearchStrategy[Any]
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:

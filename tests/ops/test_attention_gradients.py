@@ -19,7 +19,7 @@ def check_attention(op: Callable, arrays: list[ndarray], case: AttentionCase) ->
         check_op(lambda *arrays: op(*arrays, case.mask), *arrays, seed=case.seed)
     else:
         is_equal_for_all_keys = case.mask.shape[-1:] in ((), (1,))
-        zero = {f"argument {len(arrays)}": SHIFT} if is_equal_for_all_keys else None
+        zero = {f"arrays[{len(arrays)}]": SHIFT} if is_equal_for_all_keys else None
         check_op(op, *arrays, case.mask, seed=case.seed, zero=zero)
 
 

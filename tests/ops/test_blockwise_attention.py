@@ -88,7 +88,7 @@ def test_gradients(case: AttentionCase, dropout: float) -> None:
         check_op(op, *arrays, seed=case.seed)
     else:
         shifts_rows = case.mask.shape[-1:] in ((), (1,)) and dropout == 0
-        check_op(op, *arrays, case.mask, seed=case.seed, zero={"argument 3": SHIFT} if shifts_rows else None)
+        check_op(op, *arrays, case.mask, seed=case.seed, zero={"arrays[3]": SHIFT} if shifts_rows else None)
 
 
 @given(seed=seeds, t_query=st.integers(1, 9), t_key=st.integers(1, 9), is_causal=st.booleans())

@@ -142,7 +142,7 @@ class Probes:
 
     @property
     def complex_step_applies(self) -> bool:
-        return all(probe.is_by_complex_step for probe in self.probes)
+        return all(probe.complex_slope is not None for probe in self.probes)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,19 @@ def finding() -> gradcheck.Finding:
     return gradcheck.check_op(ops.softmax, normal(2, 2)).findings[0]
 
 
+class Dense:
+    def __init__(self) -> None:
+        self.w = normal(2, 2)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.x = x
+        return x @ self.w
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        self.dw = self.x.T @ dy
+        return dy @ self.w.T
+
+
 CHECKED = {"seed": 0, "zero": dict, "contract": "advice", "effort": "sample"}
 GRADCHECK: dict[str, Recipe] = {
     "gradcheck.check_op": new(
@@ -35,6 +48,19 @@ GRADCHECK: dict[str, Recipe] = {
         **CHECKED,
         **{"*arguments": lambda: [normal(2, 2)]},
     ),
+    "gradcheck.check_object": new(
+        gradcheck,
+        "check_object",
+        owner=Dense,
+        forward="forward",
+        backward="backward",
+        gradients=lambda: {"w": "dw"},
+        learning_rate="",
+        name="Dense",
+        **CHECKED,
+        **{"*arguments": lambda: [normal(2, 2)]},
+    ),
+    "gradcheck.for_shapes": new(gradcheck, "for_shapes", max_examples=2, regimes=["ordinary"]),
     "gradcheck.check_gradient": new(
         gradcheck,
         "check_gradient",
