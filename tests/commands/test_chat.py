@@ -204,7 +204,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     os.close(opened.descriptor)
 
 
-@pytest.mark.parametrize("end", ["\x03", "\x04"])
+@pytest.mark.parametrize("end", ["\x03", pytest.param("\x04", marks=pytest.mark.long)])
 def test_ctrl_c_stops_an_answer_and_then_the_chat(terminal: Terminal, end: str) -> None:
     terminal.wait_for("/help says more.*\n> ")
     for _ in range(2):

@@ -245,7 +245,7 @@ def test_a_run_has_as_many_sequences_as_threads_and_a_peak_of_its_learning_rate(
             replace(options, warmup=9, steps=9).check()
 
 
-@all_of_which_few_are_quick("sort", "reverse", "grokking", "char_lm")
+@all_of_which_few_are_quick("reverse", "grokking", "char_lm")
 def test_a_run_folder_holds_everything(name: str, smoke_of: Callable[[str], SmokeRun]) -> None:
     run = smoke_of(name)
     drawn = {f"{picture}.{suffix}" for picture in PICTURES[name] for suffix in ("png", "svg")}
@@ -260,7 +260,7 @@ def test_a_run_folder_holds_everything(name: str, smoke_of: Callable[[str], Smok
     assert all(result["target"] is None for result in summary["results"])
 
 
-@all_of_which_few_are_quick("reverse", "grokking", "char_lm")
+@all_of_which_few_are_quick("grokking", "char_lm")
 def test_figures_are_drawn_anew_from_the_folder_alone(
     name: str, smoke_of: Callable[[str], SmokeRun], tmp_path: Path
 ) -> None:
@@ -301,7 +301,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-@all_of_which_few_are_quick("dates", "grokking", "masked_lm")
+@all_of_which_few_are_quick("grokking", "masked_lm")
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_another_seed_to_others(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

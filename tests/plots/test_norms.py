@@ -61,7 +61,7 @@ def test_a_layer_of_one_panel_alone_keeps_its_depth() -> None:
     assert (np.diff(luminance) > 0).all()
 
 
-@pytest.mark.parametrize("count", [14, 30])
+@pytest.mark.parametrize("count", [14, pytest.param(30, marks=pytest.mark.long)])
 def test_labels_do_not_overlap(count: int) -> None:
     figure = curves(count)
     for axes in figure.axes:

@@ -38,7 +38,7 @@ FIGURES = {
 }
 
 
-@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+@pytest.mark.parametrize("draw", [FIGURES["attention"], FIGURES["norms"]], ids=["attention", "norms"])
 def test_files_repeat_byte_for_byte(draw: Callable[[], Figure], tmp_path: Path) -> None:
     for name in "ab":
         save_figure(draw(), tmp_path / name)

@@ -38,4 +38,5 @@ def test_a_token_that_occurs_more_than_once_has_its_position() -> None:
 )
 def test_every_token_can_be_seen(token: str, text: str, tmp_path: Path) -> None:
     assert tick_texts([token]) == [text]
-    save_figure(attention_maps(np.ones((1, 1, 1, 1)), [token]), tmp_path / "maps")
+    if token in ("$x$", "\ud800"):  # which matplotlib, or a file, would not take
+        save_figure(attention_maps(np.ones((1, 1, 1, 1)), [token]), tmp_path / "maps")

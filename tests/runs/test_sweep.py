@@ -179,7 +179,7 @@ def test_a_run_that_fails_ends_the_sweep_and_the_others_save(
     assert not steps or (folder.path / "long" / "last.txt").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_stops_the_sweep_when_the_runs_have_saved_and_it_goes_on(
     script: Path, folder: RunFolder, number: signal.Signals, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,10 @@ TENSORS = [(convention, tensor) for convention, tensors in CONVENTIONS.items() f
 
 @pytest.mark.parametrize(
     ("convention", "tensor", "mistake"),
-    [(*pair, list(SPOILED)[i % 2]) for i, pair in enumerate(TENSORS)],
+    [
+        pytest.param(*pair, list(SPOILED)[i % 2], marks=[pytest.mark.long] if i % 3 else [])
+        for i, pair in enumerate(TENSORS)
+    ],
     ids=lambda part: getattr(part, "__name__", part),
 )
 def test_a_spoiled_gradient_is_named(convention: Callable[[Change], Report], tensor: str, mistake: str) -> None:
