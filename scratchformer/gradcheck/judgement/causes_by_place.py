@@ -58,7 +58,8 @@ def transposed_input(compared: Comparison) -> str:
         for other, values in point.subject.tensors.items():
             there.tensors[other][...] = values.swapaxes(-1, -2) if other == name else values
         if compared.is_expected(there.forward()[1](np.array(compared.dy)[()])[compared.scan.name]):
-            return f"where {name} is transposed, it is right: is {name}.T to be multiplied by in place of {name}?"
+            transposed = f"{name}.T" if x.ndim == 2 else f"{name}.swapaxes(-1, -2)"
+            return f"where {name} is transposed, it is right: is {transposed} to be multiplied by in place of {name}?"
     return ""
 
 

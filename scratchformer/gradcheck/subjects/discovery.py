@@ -161,6 +161,7 @@ def _with_parameters(name: str, trial: _Trial, chosen: Mapping[str, str]) -> tup
     """The op with its parameters, and what else its output depends on; `chosen` are the user's places."""
     held, arrays = arrays_of(trial.op.owner), trial.arrays
     by_text = {written(place): place for place in [*held, *arrays]}
+    chosen = _of_each_array(chosen, by_text)
     if unknown := [text for pair in chosen.items() for text in pair if text not in by_text]:
         raise TypeError(f"{name}: gradients names {unknown[0]!r}, there are {quoted(by_text)}")
     places: dict[str, Place | None] = {}
@@ -183,6 +184,20 @@ def _with_parameters(name: str, trial: _Trial, chosen: Mapping[str, str]) -> tup
     parameters = {text: by_text[text] for text in places}
     conventions = replace(trial.op.conventions, parameters=parameters, gradients=places)
     return StatefulOp(trial.op.owner, conventions, trial.op.names), list(missing)
+
+
+def _of_each_array(chosen: Mapping[str, str], by_text: Mapping[str, Place]) -> dict[str, str]:
+    """The user's places; one that is no array stands for what it holds, as in {"theta": "delta"} or {"v": "g"}.
+
+    It is either where a place begins, or the last name of it.
+    """
+    found: dict[str, str] = {}
+    for name, gradient in chosen.items():
+        begun = {text: gradient + text[len(name) :] for text in by_text if text.startswith((f"{name}.", f"{name}["))}
+        ended = {text: text.removesuffix(name) + gradient for text in by_text if text.endswith(f".{name}")}
+        pairs = {} if name in by_text else begun or ended
+        found |= {text: other for text, other in pairs.items() if other in by_text} or {name: gradient}
+    return found
 
 
 def _by_shape(trial: _Trial, missing: Mapping[str, ndarray]) -> dict[str, Place]:

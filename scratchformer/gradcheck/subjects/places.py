@@ -1,6 +1,7 @@
 """Where an object keeps its parameters, and where their gradients."""
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -114,8 +115,15 @@ def _fit(gradient: Place, parameter: Place) -> int:
         if inside:
             return inside
     steps = [step for _, step in gradient if step not in OF_GRADIENTS]
-    others = [step for _, step in parameter if step not in OF_PARAMETERS]
     is_bare = len(steps) < len(gradient)
+    # "value" may say what holds a parameter, or be the name of one, as beside "query" and "key"
+    holders = [i for i, (_, step) in enumerate(parameter) if step in OF_PARAMETERS]
+    left_out = combinations(holders, max(len(parameter) - len(steps), 0))
+    readings = ([step for i, (_, step) in enumerate(parameter) if i not in out] for out in left_out)
+    return max((_fit_of_steps(steps, others, is_bare) for others in readings), default=0)
+
+
+def _fit_of_steps(steps: list[Any], others: list[Any], is_bare: bool) -> int:
     if len(steps) != len(others):
         return 0
     total, is_named = 1, is_bare

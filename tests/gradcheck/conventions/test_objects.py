@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy import ndarray
 
 from scratchformer.gradcheck import check_object, check_op
 from tests.gradcheck.conventions.functions import B, W, X
+from tests.strategies import normal
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -139,3 +141,31 @@ def test_an_op_gets_the_seed_that_it_takes() -> None:
     report = check_op(noisy, X[0], seed=3, contract=False)
     assert seeds == {3}
     assert report.example.endswith("]), seed=3, contract=False)")
+
+
+class Heads:
+    """Its parameters have names that elsewhere say what holds a parameter."""
+
+    def __init__(self, transposed: bool = False) -> None:
+        self.value, self.theta, self.transposed = normal(1, (4, 4))[0], {"M": normal(2, (4, 4))[0]}, transposed
+
+    def forward(self, x: ndarray) -> ndarray:
+        self.x = x
+        self.y = x @ self.value
+        return self.y @ self.theta["M"]
+
+    def backward(self, dy: ndarray) -> ndarray:
+        dm = self.y.T @ dy
+        self.delta = {"M": dm.T if self.transposed else dm}
+        dy = dy @ self.theta["M"].T
+        self.dvalue = self.x.T @ dy
+        return dy @ self.value.T
+
+
+def test_a_parameter_called_value_has_its_gradient_and_a_name_stands_for_what_it_holds() -> None:
+    (x,) = normal(0, (3, 4))
+    right, wrong = (check_object(Heads(bad), x, gradients={"theta": "delta"}) for bad in (False, True))
+    assert right.passed
+    assert not right.remarks, right
+    assert {finding.tensor for finding in right.findings} == {"x", "value", "theta['M']"}
+    assert [finding.tensor for finding in wrong.findings if finding.verdict == "wrong"] == ["theta['M']"]
