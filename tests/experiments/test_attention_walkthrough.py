@@ -150,6 +150,7 @@ def test_figures_are_drawn_anew_from_what_the_folder_keeps(lesson: SmokeRun, tmp
         assert (tmp_path / "copy" / name).read_bytes() == (lesson.path / name).read_bytes()
 
 
+@pytest.mark.long
 def test_to_import_it_is_to_run_it_and_the_seed_decides_the_numbers(
     names: dict[str, Any], lesson: SmokeRun, tmp_path: Path
 ) -> None:

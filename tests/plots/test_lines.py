@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -106,6 +106,7 @@ def test_what_is_behind_is_grey_thick_and_spends_no_look() -> None:
     assert legend(figure.legends[0]) == ["a", *(line.name for line in earlier), "theory"]
 
 
+@settings(max_examples=4)
 @given(kind=st.sampled_from(["plain", "marked"]), first=st.integers(0, 4), count=st.integers(1, 5))
 def test_what_a_line_of_the_panel_covers_is_not_drawn(kind: Any, first: int, count: int) -> None:
     part = slice(first, first + count)
