@@ -181,7 +181,11 @@ class DecoderOnly(Layer):
                 x, targets, ignore_index=ignore_index, label_smoothing=label_smoothing
             )
             trace.record(normed=x, loss=np.asarray(loss))
-            return loss, lambda dloss=1.0: features_backward(head_backward(dloss))
+
+            def backward_in_parts(dloss: float = 1.0) -> None:
+                features_backward(head_backward(dloss))
+
+            return loss, backward_in_parts
         logits, logits_backward = self(ids, mask=mask, positions=positions, generator=generator, trace=trace)
         loss, loss_backward = cross_entropy(logits, targets, ignore_index=ignore_index, label_smoothing=label_smoothing)
         trace.record(loss=np.asarray(loss))

@@ -68,17 +68,19 @@ class Part(Subject):
 
     @cached_property
     def _groups(self) -> list[slice]:
-        bounds = np.linspace(0, self.dy.size, FEW + 1).astype(int).tolist()
+        """Of terms that are added up: each term alone, if the output is not large."""
+        count = FEW if self.dy.size > LARGE else self.dy.size
+        bounds = np.linspace(0, self.dy.size, count + 1).astype(int).tolist()
         return [slice(*pair) for pair in pairwise(bounds)]
 
     def _grouped(self, y: ndarray) -> Value:
         if self.dy.size <= LARGE:
-            return np.asarray(self.dy * y)[()]
+            return np.asarray(self.dy * y).reshape(-1)
         return np.array([np.sum(self.dy.reshape(-1)[group] * y.reshape(-1)[group]) for group in self._groups])
 
     def _gradients(self, backward: Backward, dy: Value) -> Gradients:
-        weighted = np.array(self.dy * dy) if self.dy.size <= LARGE else self.dy.copy()
-        for group, weight in zip(self._groups if self.dy.size > LARGE else (), np.ravel(dy), strict=False):
+        weighted = self.dy.copy()
+        for group, weight in zip(self._groups, np.ravel(dy), strict=True):
             weighted.reshape(-1)[group] *= weight
         gradients = backward(weighted[()])
         return {
