@@ -3,6 +3,7 @@
 from scratchformer.optim.adam import Adam, AdamW
 from scratchformer.optim.averaging import WeightAverage
 from scratchformer.optim.clipping import clip_global_norm, global_norm
+from scratchformer.optim.muon import Muon, orthogonal
 from scratchformer.optim.optimizer import Optimizer
 from scratchformer.optim.schedules import Constant, WarmupCosine, WarmupInverseSquareRoot
 from scratchformer.optim.sgd import SGD
@@ -13,6 +14,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Constant",
+    "Muon",
     "Optimizer",
     "ParallelMap",
     "ParameterVector",
@@ -21,4 +23,5 @@ __all__ = [
     "WeightAverage",
     "clip_global_norm",
     "global_norm",
+    "orthogonal",
 ]

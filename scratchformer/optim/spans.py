@@ -33,6 +33,6 @@ class NamedParameters(ParameterVector, Protocol):
         ...
 
 
-def spans(size: int) -> list[slice]:
-    """Consecutive slices that cover a vector of this size."""
-    return [slice(start, min(start + SPAN, size)) for start in range(0, size, SPAN)]
+def spans(size: int, begin: int = 0) -> list[slice]:
+    """Consecutive slices that cover a vector of this size, or what follows its first `begin` elements."""
+    return [slice(start, min(start + SPAN, size)) for start in range(begin, size, SPAN)]

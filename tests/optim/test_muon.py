@@ -1,0 +1,112 @@
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.layers import Layer, Parameter
+from scratchformer.optim import AdamW, Muon, orthogonal
+from tests.closeness import assert_close
+from tests.optim.test_adam import scalar_adam
+from tests.strategies import seeds
+
+sides = st.integers(1, 6)
+
+
+class Parts(Layer):
+    """A table, two matrices side by side, one matrix and a bias, in an order that parts AdamW's."""
+
+    def __init__(self, rows: int, columns: int, generator: np.random.Generator) -> None:
+        shapes = {"pair": (rows, 2 * columns), "table": (3, 2), "single": (columns, rows), "bias": (2,)}
+        for name, shape in shapes.items():
+            setattr(self, name, Parameter(generator.normal(size=shape)))
+        self.pack()
+
+
+def singular_values_after_newton_schulz(s: ndarray) -> ndarray:
+    s = s / np.linalg.norm(s)
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return s
+
+
+def orthogonal_by_singular_vectors(u: ndarray) -> ndarray:
+    left, s, right = np.linalg.svd(u, full_matrices=False)
+    return (left * singular_values_after_newton_schulz(s)) @ right
+
+
+def muon_by_paper(p: ndarray, gradients: list[ndarray], rates: list[float]) -> ndarray:
+    """Momentum 0.9, root mean square 0.3, weight decay 0.2."""
+    m = np.zeros_like(p)
+    for g, rate in zip(gradients, rates, strict=True):
+        m = 0.9 * m + 0.1 * g
+        step = orthogonal_by_singular_vectors(0.9 * m + 0.1 * g)
+        p = p - rate * 0.2 * p - rate * 0.3 * max(p.shape) ** 0.5 * step
+    return p
+
+
+@given(rows=sides, columns=sides, seed=seeds)
+def test_matrices_follow_muon_and_all_else_adamw(rows: int, columns: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    layer = Parts(rows, columns, generator)
+    before = {name: value.copy() for name, value in layer.views_by_name(layer.values).items()}
+    optimizer = Muon(
+        layer, {"single": 1, "pair": 2}, rms=0.3, momentum=0.9, betas=(0.8, 0.7), eps=0.1, weight_decay=0.2
+    )
+    rates, gradients = generator.random(4).tolist(), []
+    for rate in rates:
+        layer.grads[...] = generator.normal(size=layer.grads.shape)
+        gradients.append({name: g.copy() for name, g in layer.views_by_name(layer.grads).items()})
+        optimizer.step(rate)
+    after = layer.views_by_name(layer.values)
+    for name, count in {"single": 1, "pair": 2}.items():
+        starts = np.split(before[name], count, axis=1)
+        histories = zip(*(np.split(g[name], count, axis=1) for g in gradients), strict=True)
+        expected = [muon_by_paper(p, list(gs), rates) for p, gs in zip(starts, histories, strict=True)]
+        assert_close(after[name], np.concatenate(expected, axis=1), 1e-9)
+    for name, decay in {"table": 0.2, "bias": 0.0}.items():
+        starts = before[name].ravel().tolist()
+        histories = np.stack([g[name].ravel() for g in gradients], axis=1).tolist()
+        expected = [scalar_adam(p, gs, rates, (0.8, 0.7), 0.1, decay) for p, gs in zip(starts, histories, strict=True)]
+        assert_close(after[name].ravel(), np.array(expected), 1e-12)
+
+
+@given(rows=sides, columns=sides, scale=st.sampled_from([1e-30, 1.0, 1e30]), seed=seeds)
+def test_orthogonal_keeps_singular_vectors_and_forgets_scale(rows: int, columns: int, scale: float, seed: int) -> None:
+    u = np.random.default_rng(seed).normal(size=(rows, columns))
+    assert_close(orthogonal(scale * u), orthogonal_by_singular_vectors(u), 1e-9)
+    assert_close(orthogonal(u.T), orthogonal(u).T, 1e-12)
+
+
+@given(s=st.floats(0.003, 1))
+def test_five_steps_bring_singular_values_near_one(s: float) -> None:
+    rest = np.sqrt(1 - s**2)
+    assert 0.68 < singular_values_after_newton_schulz(np.array([s, rest]))[0] < 1.14
+
+
+def test_nothing_moves_without_a_gradient() -> None:
+    np.testing.assert_array_equal(orthogonal(np.zeros((3, 2), np.float32)), np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("matrices", "message"),
+    [
+        ({"tabel": 1}, "matrices must be of pair, table, single, got 'tabel'"),
+        ({"bias": 1}, "matrices must be of pair, table, single, got 'bias'"),
+        ({"pair": 3}, r"matrices\['pair'\] must divide its 8 columns, got 3"),
+        ({"pair": 0}, r"matrices\['pair'\] must divide its 8 columns, got 0"),
+    ],
+)
+def test_names_that_are_no_matrices_are_refused(matrices: Mapping[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^Muon: {message}$"):
+        Muon(Parts(3, 4, np.random.default_rng(0)), matrices)
+
+
+def test_without_matrices_it_is_adamw() -> None:
+    layers = [Parts(3, 4, np.random.default_rng(0)) for _ in range(2)]
+    for layer, optimizer in zip(layers, [Muon(layers[0], {}), AdamW(layers[1])], strict=True):
+        layer.grads[...] = np.random.default_rng(1).normal(size=layer.grads.shape)
+        optimizer.step(0.1)
+    np.testing.assert_array_equal(layers[0].values, layers[1].values)
