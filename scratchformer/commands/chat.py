@@ -19,7 +19,8 @@ from scratchformer.generation import Conversation
 from scratchformer.pretrained import open_weights
 from scratchformer.pretrained.load_tokenizer import load_tokenizer
 from scratchformer.pretrained.tokenizer import Tokenizer
-from scratchformer.runs.command_line import Range, one_sentence_errors, parse
+from scratchformer.runs.command_line import one_sentence_errors, parse
+from scratchformer.runs.ranges import Range
 from scratchformer.runs.terminal import is_terminal
 
 PROG = "python -m scratchformer chat"

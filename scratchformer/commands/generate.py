@@ -16,7 +16,8 @@ from scratchformer.generation import GenerationSettings, generate, stream_text
 from scratchformer.pretrained import open_weights
 from scratchformer.pretrained.load_tokenizer import load_tokenizer
 from scratchformer.pretrained.tokenizer import Tokenizer
-from scratchformer.runs.command_line import Range, one_sentence_errors, parse
+from scratchformer.runs.command_line import one_sentence_errors, parse
+from scratchformer.runs.ranges import Range
 
 PROG = "python -m scratchformer generate"
 FROM_STDIN = "-"
