@@ -8,6 +8,7 @@
 
 # %%
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from scratchformer.generation import Sampling, generate
 from scratchformer.gradcheck import check_op
@@ -34,6 +35,7 @@ model
 # A training loop of one's own: forward, backward, clipping, a step of AdamW.
 
 # %%
+threadpool_limits(1, user_api="blas")  # beside other programs, the threads of so small products mostly wait
 NUM_STEPS = 600
 batches = ShuffledBatches(training, 16, 32, seed=0)
 held_out = fixed_batches(validation, 16, 32, 8)

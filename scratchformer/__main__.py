@@ -1,7 +1,9 @@
 """`python -m scratchformer COMMAND`, or `scratchformer COMMAND`: the commands of the package."""
 
 import difflib
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
@@ -35,7 +37,8 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{PROG}: error: unknown command {typed}; {hint}", file=sys.stderr)
         sys.exit(2)
     if typed not in COMMANDS:
-        listed = "\n".join(f"  {name:<10}  {what}" for name, what in COMMANDS.items())
+        wrapper = textwrap.TextWrapper(shutil.get_terminal_size().columns, "  ", 14 * " ")
+        listed = "\n".join(wrapper.fill(f"{name:<10}  {what}") for name, what in COMMANDS.items())
         print(f"{PROG} COMMAND\n\n{listed}", file=sys.stderr if typed is None else sys.stdout)
         sys.exit(2 if typed is None else 0)
     command = import_module(

@@ -35,6 +35,10 @@ ACCEPTED: dict[Any, tuple[str, str]] = {
 NUMBERS = {int: "an integer", float: "a number", bool: "True or False"}
 
 
+DTYPES = frozenset(get_args(getattr(DTypeLike, "__value__", DTypeLike))) - {type(None)}
+"""What `DTypeLike` stands for: a union until NumPy 2.4, and since 2.5 an alias that unions do not dissolve."""
+
+
 PLAIN = (ndarray, np.memmap)
 """The classes of plain arrays. Other subclasses change what indexing, products or comparisons mean."""
 
@@ -143,7 +147,7 @@ def _misfit_of_typed_dict(value: Any, hints: Mapping[str, Any]) -> Misfit | None
 
 def _misfit_of_union(value: Any, hint: Any) -> Misfit | None:
     options = get_args(hint)
-    if set(get_args(DTypeLike)) <= set(options):
+    if DTypeLike in options or set(options) >= DTYPES:
         return None if value is None else misfit_of(value, DTypeLike)
     misfits = [misfit_of(value, option) for option in options]
     if None in misfits:

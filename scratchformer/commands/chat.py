@@ -17,9 +17,11 @@ from scratchformer.commands.model_files import check_decoder, find_model, load_d
 from scratchformer.commands.standard_streams import say, stdin_lines, write_text
 from scratchformer.generation import Conversation
 from scratchformer.pretrained import open_weights
+from scratchformer.pretrained.extra import import_extra
 from scratchformer.pretrained.load_tokenizer import load_tokenizer
 from scratchformer.pretrained.tokenizer import Tokenizer
-from scratchformer.runs.command_line import Range, one_sentence_errors, parse
+from scratchformer.runs.command_line import one_sentence_errors, parse
+from scratchformer.runs.ranges import Range
 from scratchformer.runs.terminal import is_terminal
 
 PROG = "python -m scratchformer chat"
@@ -61,6 +63,8 @@ class Chat:
     """A conversation with the model that the options name. Raises ValueError for what does not fit together."""
 
     def __init__(self, config: Config) -> None:
+        for package in ("tokenizers", "jinja2"):  # before a model is downloaded
+            import_extra("chat", package)
         path = find_model(config.model)
         check_decoder(path)
         tokenizer = load_tokenizer(path)

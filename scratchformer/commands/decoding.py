@@ -12,7 +12,7 @@ from scratchformer.generation import GenerationSettings
 from scratchformer.pretrained import TensorFile
 from scratchformer.pretrained.loading import Weights
 from scratchformer.pretrained.stored_settings import stored_settings
-from scratchformer.runs.command_line import Range, check_ranges, option_name
+from scratchformer.runs.ranges import Range, check_ranges, option_name
 
 UNSAID = {"do_sample": True, "temperature": 0.7, "top_k": 0, "top_p": 0.9}
 """How tokens are chosen where neither the options nor the model's files say it."""

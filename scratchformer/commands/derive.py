@@ -51,9 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         config.check()
         page = find_page(config.name) if config.name else None
         if config.html is not None:
-            from scratchformer.derivations.reader.site import write_site  # needs the extra `site`
-
-            print(f"site: {write_site(config.html)}")
+            print(f"site: {write_all(config.html, prog)}")
         if config.figures is not None:
             for path in write_figures(config.figures):
                 print(f"figure: {path}")
@@ -61,6 +59,18 @@ def main(arguments: Sequence[str]) -> None:
         read(page, config.json)
     elif config.html is None and config.figures is None:
         list_pages()
+
+
+def write_all(folder: Path, prog: str) -> Path:
+    """Writes all pages as a site. After Ctrl-C it says what the folder holds, and how to go on."""
+    try:
+        from scratchformer.derivations.reader.site import write_site  # needs the extra `site`
+
+        return write_site(folder)
+    except KeyboardInterrupt as stopped:
+        kept = str(stopped) or f"nothing in {folder} has changed"
+        print(f"{prog}: stopped; {kept}; the same command writes the whole site", file=sys.stderr)
+        raise
 
 
 def list_pages() -> None:

@@ -17,6 +17,7 @@ from numpy import ndarray
 from scratchformer.commands.decoding import Flag
 from scratchformer.commands.model_files import find_model, load_encoder
 from scratchformer.commands.standard_streams import say, stdin_text, write_text
+from scratchformer.pretrained.extra import import_extra
 from scratchformer.pretrained.load_tokenizer import load_tokenizer
 from scratchformer.pretrained.sentences import read_sentence_vectors
 from scratchformer.replacing import replace_file
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors(PROG):
         config = parse({"default": Config()}, prog=PROG, description=__doc__, arguments=arguments)
         config.check()
+        import_extra("embed", "tokenizers")  # before a model is downloaded
         path = find_model(config.model)
         sentence_vectors = read_sentence_vectors(path)
         tokenizer = load_tokenizer(path)

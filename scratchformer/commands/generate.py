@@ -14,9 +14,11 @@ from scratchformer.commands.model_files import find_model, load_decoder
 from scratchformer.commands.standard_streams import say, stdin_text, write_text
 from scratchformer.generation import GenerationSettings, generate, stream_text
 from scratchformer.pretrained import open_weights
+from scratchformer.pretrained.extra import import_extra
 from scratchformer.pretrained.load_tokenizer import load_tokenizer
 from scratchformer.pretrained.tokenizer import Tokenizer
-from scratchformer.runs.command_line import Range, one_sentence_errors, parse
+from scratchformer.runs.command_line import one_sentence_errors, parse
+from scratchformer.runs.ranges import Range
 
 PROG = "python -m scratchformer generate"
 FROM_STDIN = "-"
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors(PROG):
         config = parse({"default": Config()}, prog=PROG, description=__doc__, arguments=arguments)
         config.check()
+        import_extra("generate", "tokenizers")  # before a model is downloaded
         path = find_model(config.model)
         tokenizer = load_tokenizer(path)
         settings = config.settings(open_weights(path), tokenizer.stop_tokens)

@@ -29,7 +29,8 @@ from scratchformer.gradcheck.judgement.tally import Tally, tally
 from scratchformer.gradcheck.numeric.step_study import step_study
 from scratchformer.gradcheck.strategies import ORDINARY, REGIMES, Regime
 from scratchformer.plots import error_by_step, save_figure
-from scratchformer.runs.command_line import Range, check_ranges, one_sentence_errors, parse
+from scratchformer.runs.command_line import one_sentence_errors, parse
+from scratchformer.runs.ranges import Range, check_ranges
 
 PROG = "python -m scratchformer gradcheck"
 EXAMPLES = {"ops": 30, "layers": 5, "models": 1, "optim": 30}

@@ -13,10 +13,10 @@ from numpy import ndarray
 from scratchformer.plots import Line, Panel, line_panels, mean_and_range, save_figure
 from scratchformer.recipes.experiment import Experiment
 from scratchformer.recipes.options import Count, EvaluateEvery, Natural, Probability, RunOptions
-from scratchformer.runs.command_line import option_name
 from scratchformer.runs.figures import is_of_text, reference_curves
 from scratchformer.runs.files import MEASURES, Curves, read_measures, read_metrics
 from scratchformer.runs.folder import RunFolder, read_run
+from scratchformer.runs.ranges import option_name
 from scratchformer.runs.summary import Result
 from scratchformer.runs.sweep import has_diverged, run_sweep
 from scratchformer.text import pydoc_corpus

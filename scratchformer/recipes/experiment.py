@@ -18,10 +18,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from scratchformer.recipes.options import ExperimentOptions, TrainingOptions, is_as
-from scratchformer.runs.command_line import one_sentence_errors, options_of, parse
+from scratchformer.runs.command_line import one_sentence_errors, parse
 from scratchformer.runs.estimate import estimate
 from scratchformer.runs.folder import RunFolder, begin_run
 from scratchformer.runs.stopping import Stopped, run_script
+from scratchformer.runs.stored_options import options_of
 from scratchformer.runs.summary import About, Result, conclude, read_summary, results_of
 from scratchformer.runs.terminal import tell
 from scratchformer.runs.training_run import Recorder, Training, run_training

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from tyro.conf import arg
 
-from scratchformer.runs.command_line import Range, Relation, check_ranges, options_of
+from scratchformer.runs.ranges import Range, Relation, check_ranges
+from scratchformer.runs.stored_options import options_of
 
 Count = Annotated[int, Range(at_least=1)]
 Natural = Annotated[int, Range(at_least=0)]

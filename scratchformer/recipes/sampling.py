@@ -11,8 +11,9 @@ import tyro
 from scratchformer.generation import Choice, Sampling, generate, greedy
 from scratchformer.models import GPT, Llama
 from scratchformer.recipes.options import Count, Natural, NotNegative
-from scratchformer.runs.command_line import check_ranges, one_sentence_errors, parse
+from scratchformer.runs.command_line import one_sentence_errors, parse
 from scratchformer.runs.folder import load_run
+from scratchformer.runs.ranges import check_ranges
 from scratchformer.text import CharacterTokenizer
 from scratchformer.training import load, load_tokenizer
 

@@ -1,13 +1,6 @@
 """What every program that runs shares: a typed command line, a run folder, training that can be stopped, figures."""
 
-from scratchformer.runs.command_line import (
-    Range,
-    check_ranges,
-    one_sentence_errors,
-    options_of,
-    parse,
-    places_of,
-)
+from scratchformer.runs.command_line import one_sentence_errors, parse
 from scratchformer.runs.figures import (
     ReferenceRun,
     comparable_run,
@@ -27,7 +20,9 @@ from scratchformer.runs.folder import (
     read_options,
     read_run,
 )
+from scratchformer.runs.ranges import Range, check_ranges
 from scratchformer.runs.stopping import Stopped, StopSignals, run_script
+from scratchformer.runs.stored_options import options_of, places_of
 from scratchformer.runs.summary import About, Result, conclude, read_summary, results_of
 from scratchformer.runs.training_run import ProgressBar, Recorder, Training, run_training
 

@@ -1,135 +1,22 @@
-"""The command line of a program: options with their ranges, presets, and errors in one sentence."""
+"""The command line of a program: options, presets, and errors in one sentence."""
 
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from operator import ge, gt, le, lt
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast
 
 import tyro
 
 from scratchformer.arguments import checked_arguments
-from scratchformer.python_numbers import fits_type
-from scratchformer.reading import shown
 from scratchformer.runs.files import read_json
 from scratchformer.runs.parser_output import flowed, plain_parser_output
-
-ConfigT = TypeVar("ConfigT")
-
-
-@checked_arguments
-@dataclass(frozen=True)
-class Range:
-    """The values that an option may take, declared in its type: `steps: Annotated[int, Range(at_least=1)] = 100`.
-
-    Not a number is out of every range that has a bound, and infinity out of those with `below=math.inf`.
-    """
-
-    at_least: float | None = None
-    above: float | None = None
-    at_most: float | None = None
-    below: float | None = None
-
-    @checked_arguments
-    def check(self, name: str, value: float) -> None:
-        """Raises ValueError, naming the field as the option that is typed, for a value out of range."""
-        for bound, is_inside, words in (
-            (self.at_least, ge, "at least"),
-            (self.above, gt, "above"),
-            (self.at_most, le, "at most"),
-            (self.below, lt, "below"),
-        ):
-            if bound is not None and not is_inside(value, bound):
-                raise ValueError(f"{option_name(name)} must be {words} {bound:g}, got {value}")
-
-
-@dataclass(frozen=True)
-class Relation:
-    """What must hold between an option and another one, declared in its type as a range is.
-
-    Args:
-        other: name of the other field.
-        holds: called with the values of both.
-        words: the message where it does not hold, between both options: "--warmup 9 must be less than --steps 9".
-        reason: the end of the message.
-    """
-
-    other: str
-    holds: Callable[[Any, Any], bool]
-    words: str
-    reason: str = ""
-
-    def check(self, name: str, value: Any, config: object) -> None:
-        """Raises ValueError, naming both options, where the relation does not hold in the configuration."""
-        bound = getattr(config, self.other)
-        if not self.holds(value, bound):
-            option, other = option_name(name), option_name(self.other)
-            raise ValueError(f"{option} {value} {self.words} {other} {bound}{self.reason}")
-
-
-@checked_arguments
-def check_ranges(config: object) -> None:
-    """Raises ValueError for the first field of a dataclass whose value does not fit its type's ranges and relations.
-
-    Relations are checked after all ranges. A range inside of a tuple's type holds for each of its items, and one beside
-    None for what is not None.
-    """
-    _check_config("check_ranges", config)
-    hints = get_type_hints(type(config), include_extras=True)
-    for name, hint in hints.items():
-        _check_range(name, getattr(config, name), hint)
-    for name, hint in hints.items():
-        for part in getattr(hint, "__metadata__", ()):
-            if isinstance(part, Relation):
-                part.check(name, getattr(config, name), config)
-
-
-def _check_range(name: str, value: Any, hint: Any) -> None:
-    if get_origin(hint) is Annotated:
-        for part in hint.__metadata__:
-            if isinstance(part, Range):
-                part.check(name, value)
-        _check_range(name, value, hint.__origin__)
-    elif get_origin(hint) is tuple:
-        for item in value:
-            _check_range(name, item, get_args(hint)[0])
-    elif value is not None and type(None) in get_args(hint):
-        for part in get_args(hint):
-            _check_range(name, value, part)
-
-
-def _check_config(function: str, config: object, name: str = "config") -> None:
-    if not is_dataclass(config) or isinstance(config, type):
-        raise TypeError(f"{function}: {name} must be a dataclass with its values, got {type(config).__name__}")
-
-
-def option_name(field: str) -> str:
-    """The option that sets a field: `top_k` is typed as `--top-k`."""
-    return f"--{field.replace('_', '-')}"
-
-
-@checked_arguments
-def options_of(config: object) -> dict[str, Any]:
-    """The options that determine what a run does: all but the paths."""
-    _check_config("options_of", config)
-    return {name: value for name, value in vars(config).items() if name not in places_of(config)}
-
-
-@checked_arguments
-def places_of(config: object) -> dict[str, str | None]:
-    """The options that are paths. They may differ when a run is resumed."""
-    _check_config("places_of", config)
-    hints = get_type_hints(type(config))
-    return {
-        name: None if value is None else str(value)
-        for name, value in vars(config).items()
-        if Path in (hints[name], *get_args(hints[name]))
-    }
+from scratchformer.runs.ranges import check_config, option_name
+from scratchformer.runs.stored_options import ConfigT, UnfitConfig, config_from_json, options_of, places_of
 
 
 @checked_arguments
@@ -161,7 +48,7 @@ def parse(
     if not presets:
         raise ValueError("parse: presets must hold at least one configuration, got none")
     for name, preset in presets.items():
-        _check_config("parse", preset, f"presets[{name!r}]")
+        check_config("parse", preset, f"presets[{name!r}]")
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peek.add_argument("--preset", nargs="?")
     peek.add_argument("--resume", nargs="?")
@@ -236,38 +123,6 @@ def _refuse_empty(arguments: Sequence[str], default: object, prog: str) -> None:
             raise SystemExit(2)
 
 
-class UnfitConfig(ValueError):
-    """A config.json that does not fit a type of configurations; the message says what is wrong in it."""
-
-
-def config_from_json(config_type: type[ConfigT], content: Any) -> ConfigT:
-    """The configuration that a config.json holds. Raises UnfitConfig where it does not fit the type."""
-    hints = get_type_hints(config_type)
-    stored: dict[str, Any] = {}
-    for part in ("options", "places"):
-        options = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(options, dict):
-            raise UnfitConfig(f"{part} is {shown(options)}, expected options by name")
-        if twice := stored.keys() & options.keys():
-            raise UnfitConfig(f"the option {shown(min(twice))} stands twice")
-        stored |= options
-    if differing := sorted(stored.keys() ^ hints.keys()):
-        kind = "is missing" if differing[0] in hints else "is unknown"
-        raise UnfitConfig(f"the option {shown(differing[0])} {kind}")
-    known = {name: _from_json(stored[name], hint) for name, hint in hints.items()}
-    for name, hint in hints.items():
-        if not fits_type(known[name], hint):
-            raise UnfitConfig(f"the option {name} is {shown(stored[name])}, which is of another type")
-    config = config_type(**known)
-    if wrong := sorted(content["places"].keys() ^ places_of(config).keys()):
-        raise UnfitConfig(f"the option {wrong[0]} is in the wrong place")
-    try:
-        check_ranges(config)
-    except ValueError as error:
-        raise UnfitConfig(str(error)) from None
-    return config
-
-
 def _config_of_run(option: str, config_type: type[ConfigT], folder: Path) -> ConfigT:
     """The configuration that the run in the option's folder was started with, apart from `out`, which is None."""
     path = folder / "config.json"
@@ -281,13 +136,6 @@ def _config_of_run(option: str, config_type: type[ConfigT], folder: Path) -> Con
             f"{option} {folder}: its config.json is not of this program in this version: {error}"
         ) from None
     return replace(config, out=None) if hasattr(config, "out") else config
-
-
-def _from_json(value: Any, hint: Any) -> Any:
-    """Restores the types that JSON does not have: paths and tuples."""
-    if isinstance(value, list):
-        return tuple(value)
-    return Path(value) if isinstance(value, str) and Path in (hint, *get_args(hint)) else value
 
 
 def _check_same(stored: object, config: object, names: Collection[str], reason: str, folder: Path) -> None:

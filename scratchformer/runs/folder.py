@@ -19,8 +19,8 @@ from scratchformer.layers import Layer
 from scratchformer.python_numbers import as_python
 from scratchformer.reading import as_word
 from scratchformer.replacing import PARTIAL, replace_file
-from scratchformer.runs.command_line import ConfigT, UnfitConfig, config_from_json, places_of
 from scratchformer.runs.files import Position, Table, as_utf8, read_json
+from scratchformer.runs.stored_options import ConfigT, UnfitConfig, config_from_json, places_of
 from scratchformer.training import (
     as_safetensors,
     first_difference,

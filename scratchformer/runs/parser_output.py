@@ -16,6 +16,7 @@ SENTENCES = {
     r"invalid choice (.+) for argument '(\S+)', expected one of \((.+?),?\)": r"\2 must be one of \3, got \1",
     r"Missing value for argument '(\S+)', expected 1 values": r"\1 needs a value",
     r"Missing value for argument '(\S+)', expected (\d+) values": r"\1 needs \2 values",
+    r"Error parsing (\S+): Could not find valid parse for arguments: \[(.+)\]": r"\1 cannot be \2",
     r"Missing from .+?: (\S+) .+": r"\1 is missing",
 }
 """What the parser says in its own words, and how this library says it."""

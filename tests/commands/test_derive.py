@@ -6,6 +6,7 @@ import pytest
 
 from scratchformer.commands import derive as derive_command
 from scratchformer.derivations import Page, find_page, pages
+from scratchformer.derivations.reader import site
 from scratchformer.derivations.reader.figures import FIGURES
 from tests.annotations import unchecked
 
@@ -110,3 +111,24 @@ def test_figures_are_drawn_to_a_folder(
     told = [Path(line.removeprefix("figure: ")) for line in capsys.readouterr().out.splitlines()]
     assert sorted(path.name for path in told) == drawn
     assert all(path.is_file() for path in told)
+
+
+@pytest.mark.parametrize(
+    ("moment", "kept"),
+    [
+        ("_run", "nothing in SITE has changed"),
+        ("_write", "every file in SITE is whole, but some are old or missing"),
+    ],
+)
+def test_ctrl_c_says_what_the_site_holds_and_how_to_go_on(
+    moment: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(site, "_run", lambda pages: ["not run"] * len(pages))
+    monkeypatch.setattr(site, moment, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run("--html", str(tmp_path / "site"))
+    said = f"stopped; {kept}; the same command writes the whole site\n".replace("SITE", str(tmp_path / "site"))
+    assert capsys.readouterr().err == f"python -m scratchformer derive: {said}"

@@ -1,9 +1,11 @@
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from scratchformer.commands import model_files
+from scratchformer.commands import chat, embed, generate, model_files
 from scratchformer.commands import pretrained as pretrained_command
 from scratchformer.pretrained import download
 from tests.annotations import unchecked
@@ -101,6 +103,20 @@ def test_a_model_is_brought_by_its_name_and_its_licence_and_path_are_said(
     with unchecked():
         assert model_files.find_model("minilm") == Path(path)
     assert capsys.readouterr() == ("", f"{licence}\n")
+
+
+@pytest.mark.parametrize("command", [chat, embed, generate])
+def test_without_the_extra_only_that_is_said_and_nothing_is_downloaded(
+    command: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SCRATCHFORMER_CACHE", str(tmp_path))
+    monkeypatch.setattr(download, "_is_whole", lambda folder, package: True)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(SystemExit, match="2"), unchecked():
+        command.main(["minilm"])
+    name = command.__name__.rpartition(".")[2]
+    reason = f"{name} needs tokenizers: pip install 'scratchformer[pretrained]'"
+    assert capsys.readouterr() == ("", f"python -m scratchformer {name}: error: {reason}\n")
 
 
 def test_a_folder_with_one_gguf_file_stands_for_it(tmp_path: Path) -> None:

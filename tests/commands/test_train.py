@@ -40,6 +40,15 @@ def test_a_run_that_is_stopped_goes_on_with_the_same_command(tmp_path: Path) -> 
     assert said.splitlines()[-1].endswith("-m scratchformer train --resume run")
 
 
+def test_the_list_of_commands_fits_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    with pytest.raises(SystemExit, match="0"):
+        program.main(["--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 50
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

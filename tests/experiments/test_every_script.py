@@ -20,7 +20,7 @@ from experiments import EXPERIMENTS, Experiment, reverse
 from scratchformer.recipes import lesson
 from scratchformer.recipes.experiment import Experiment as Frame
 from scratchformer.runs import options_of, places_of
-from scratchformer.runs.command_line import option_name
+from scratchformer.runs.ranges import option_name
 from tests.experiments.conftest import SmokeRun
 from tests.experiments.running import EXPERIMENTS as FOLDER
 from tests.experiments.running import LESSON, kill_in_step, refusal, repeated, run

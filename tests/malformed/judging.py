@@ -11,6 +11,7 @@ from beartype.door import is_bearable
 from numpy.typing import ArrayLike, DTypeLike
 
 import scratchformer
+from scratchformer.misfits import DTYPES
 from tests.malformed.collecting import argument_names
 
 PACKAGE = str(Path(scratchformer.__file__).parent)
@@ -130,7 +131,7 @@ def accepts_bool(hint: Any) -> bool:
 
 def is_dtype_hint(hint: Any) -> bool:
     parts = get_args(hint)
-    return all(option in parts for option in get_args(DTypeLike))
+    return DTypeLike in parts or {part for part in parts if not isinstance(part, list)} >= DTYPES
 
 
 def is_dtype(value: Any) -> bool:

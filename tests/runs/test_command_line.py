@@ -1,15 +1,10 @@
 import json
-import math
-import operator
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
 import pytest
 
-from scratchformer.runs import Range, check_ranges, one_sentence_errors, options_of, parse, places_of
-from scratchformer.runs.command_line import Relation
+from scratchformer.runs import one_sentence_errors, options_of, parse, places_of
 
 
 @dataclass(frozen=True)
@@ -81,31 +76,6 @@ def test_a_value_error_becomes_one_line(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "run.py: error: not enough memory\n"
     with pytest.raises(KeyError), one_sentence_errors("run.py"):
         raise KeyError("a mistake of ours keeps its traceback")
-
-
-@dataclass(frozen=True)
-class Ranged:
-    num_steps: Annotated[int, Range(at_least=1)] = 1
-    rate: Annotated[float, Range(above=0, below=math.inf)] = 0.5
-    warmup: Annotated[int, Relation("num_steps", operator.lt, "must be less than", "; it comes first")] = 0
-    betas: tuple[Annotated[float, Range(at_least=0, at_most=1)], ...] = (0.0, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"num_steps": 0}, "--num-steps must be at least 1, got 0"),
-        ({"rate": -0.5}, "--rate must be above 0, got -0.5"),
-        ({"rate": math.nan}, "--rate must be above 0, got nan"),
-        ({"rate": math.inf}, "--rate must be below inf, got inf"),
-        ({"betas": (0.5, 1.5)}, "--betas must be at most 1, got 1.5"),
-        ({"warmup": 3, "num_steps": 3}, "--warmup 3 must be less than --num-steps 3; it comes first"),
-    ],
-)
-def test_an_option_out_of_its_range_is_named_as_it_is_typed(options: dict[str, Any], said: str) -> None:
-    check_ranges(Ranged())
-    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
-        check_ranges(Ranged(**options))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ class Options:
     """Size of a step."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Decay rates."""
+    sizes: tuple[int, ...] = (3,)
+    """Widths."""
     model: Literal["gpt", "llama"] = "gpt"
     """Architecture."""
     out: Path | None = None
@@ -35,6 +37,7 @@ def refuse(*arguments: str) -> None:
         (["--model", "foo"], "--model must be one of 'gpt', 'llama', got 'foo'"),
         (["--steps"], "--steps needs a value"),
         (["--betas", "0.9"], "--betas needs 2 values"),
+        (["--sizes", "x", "3"], "--sizes cannot be 'x', '3'"),
     ],
 )
 def test_an_error_of_the_parser_is_one_sentence(

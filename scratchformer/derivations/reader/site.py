@@ -27,6 +27,9 @@ def write_site(folder: Path) -> Path:
 
     Returns the path of the site's index.html.
 
+    Where Ctrl-C stops the writing, the message of the KeyboardInterrupt says what the folder holds; elsewhere nothing
+    has changed.
+
     Raises ValueError, before anything is written, when the folder holds other files, or a library is missing.
     """
     earlier = _files_of_earlier_site(folder)
@@ -41,7 +44,10 @@ def write_site(folder: Path) -> Path:
     for name in files:
         if name not in earlier and (folder / name).exists():
             raise ValueError(f"{folder / name} is not a file of the earlier site; move it, or name another folder")
-    _write(folder, files, earlier)
+    try:
+        _write(folder, files, earlier)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"every file in {folder} is whole, but some are old or missing") from None
     return folder / "index.html"
 
 
