@@ -1,7 +1,9 @@
 """What was measured of a gradient: derivatives at some elements, or along some directions, of its tensor."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -38,7 +40,7 @@ class Probe:
     def is_element(self) -> bool:
         return isinstance(self.place, tuple)
 
-    @property
+    @cached_property
     def is_by_complex_step(self) -> bool:
         """Whether the complex step applies, and is the sharper oracle."""
         if self.complex_slope is None:
@@ -46,7 +48,7 @@ class Probe:
         by_differences = SAFETY * self.slope.noise + BY_DIFFERENCES * abs(self.slope.value)
         return not self.is_decided or self.slope.is_kink or SAFETY * self.complex_noise <= by_differences
 
-    @property
+    @cached_property
     def reference(self) -> float:
         """The derivative by the sharper oracle; NaN if there is none."""
         return self.complex_slope if self.complex_slope is not None and self.is_by_complex_step else self.slope.value
@@ -56,21 +58,22 @@ class Probe:
         """The relative error up to which the gradient is right."""
         return BY_COMPLEX_STEP if self.is_by_complex_step else BY_DIFFERENCES
 
-    @property
+    @cached_property
     def noise(self) -> float:
         """How far rounding may move the derivative apart from what the gradient says."""
         own = self.complex_noise if self.is_by_complex_step else self.slope.noise
-        return self.scatter + (own if np.isfinite(own) else 0.0)
+        return self.scatter + (own if math.isfinite(own) else 0.0)
 
-    @property
+    @cached_property
     def size(self) -> float:
         """What an error is relative to: the derivative itself, or the terms that add up along a direction."""
-        return float(np.fmax(abs(self.reference), self.terms))
+        reference = abs(self.reference)
+        return self.terms if math.isnan(reference) else max(reference, self.terms)
 
-    @property
+    @cached_property
     def is_decided(self) -> bool:
         """Whether there are differences: some step stays where the function is defined."""
-        return bool(np.isfinite(self.slope.value))
+        return math.isfinite(self.slope.value)
 
     @property
     def is_denied(self) -> bool:

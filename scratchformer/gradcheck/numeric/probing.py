@@ -1,6 +1,6 @@
 """The main step: derivatives of the loss by some elements of a tensor, and along some directions through it."""
 
-import warnings
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -171,8 +171,7 @@ def _probe(
         is_sharp: whether differences must be sharp although the complex step agrees with the gradient.
         believes: whether the complex step is tried.
     """
-    line = line_along(point.subject, point.dy, name, place, units, point.budget)
-    line = replace(line, at_zero=point.dy * point.output)
+    line = line_along(point.subject, point.dy, name, place, units, point.budget, point.terms)
     gradient, scatter = point.gradients[name], point.scatter[name]
     analytic, terms = along(gradient, line.direction), size_along(gradient, line.direction)
     rounded = size_along(scatter, line.direction) or along(scatter, line.direction)
@@ -182,6 +181,8 @@ def _probe(
     finest = line.finest * point.precision / EPSILON
     slope = central_difference(line.at, line.units, point.term_rounding, finest, expected)
     probe = Probe(line.direction, analytic, rounded, slope, exact, noise, terms)
+    if exact is not None and not (agrees and probe.agrees_with_differences):
+        probe = _with_complex_noise(point, line, probe)
     if not probe.agrees_with_differences and slope.unmoved is not None:
         probe = replace(probe, slope=_with_rounding_there(point, line, probe, finest))
     if probe.is_denied_by_complex_step_alone:
@@ -210,7 +211,7 @@ def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) 
         return slope
     depends = _depends(line)
     if probe.complex_slope is not None and point.complex_copies is not None:
-        depends |= np.imag(line.through(point.complex_copies[0]).at(COMPLEX_STEP * line.own * 1j)) != 0
+        depends |= np.imag(line.through(point.complex_copies[0], COMPLEX_STEP * line.own * 1j)) != 0
     return _with_noise(slope, depends)
 
 
@@ -233,12 +234,22 @@ def _depends(line: Line) -> ndarray:
 
 
 def _complex_slope(point: Point, line: Line) -> tuple[float | None, float]:
-    """The complex step and its noise."""
+    """The complex step, and the least noise that it has."""
     if point.complex_copies is None:
         return None, 0.0
-    (here, size), (there, _) = (_complex_step(line, copy, i) for i, copy in enumerate(point.complex_copies))
-    noise = abs(there - here) + 4 * EPSILON * size
-    return (here, noise) if np.isfinite(noise) else (None, 0.0)
+    slope, size = _complex_step(line, point.complex_copies[0], 0)
+    return (slope, 4 * EPSILON * size) if math.isfinite(slope) and math.isfinite(size) else (None, 0.0)
+
+
+def _with_complex_noise(point: Point, line: Line, probe: Probe) -> Probe:
+    """The probe with what the complex step differs by over another step, one rounding away.
+
+    Where gradient, complex step and differences agree, no noise could excuse anything, and none is measured.
+    """
+    if point.complex_copies is None or probe.complex_slope is None:
+        return probe
+    noise = abs(_complex_step(line, point.complex_copies[1], 1)[0] - probe.complex_slope) + probe.complex_noise
+    return replace(probe, complex_noise=noise) if math.isfinite(noise) else probe.by_differences_alone()
 
 
 def _complex_scatter(point: Point, line: Line, probe: Probe) -> float:
@@ -265,10 +276,8 @@ def _complex_step(line: Line, copy: Subject, attempt: int) -> tuple[float, float
     with the step is seen.
     """
     step = max(COMPLEX_STEP * line.own, 2.0**SMALLEST) * OTHER_STEP**attempt
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
-        terms = np.imag(line.through(copy).at(step * 1j)) / step
-    return float(np.sum(terms)), float(np.linalg.norm(np.ravel(terms)))
+    terms = np.ravel(np.imag(line.through(copy, step * 1j))) / step
+    return float(terms.sum()), math.sqrt(terms @ terms)
 
 
 def _by_one_oracle(point: Point, name: str, probes: list[Probe], units: ndarray) -> list[Probe]:
