@@ -25,7 +25,7 @@ def ignored_output(compared: Comparison) -> str:
     direction = np.random.default_rng(SCAN).standard_normal(gradient.shape) * compared.scan.finite
     without = compared.scan.slope_for(np.where(ignored, 0, dy), direction)
     missing = abs(compared.scan.slope_for(dy, direction) - without)
-    if abs(float(np.sum(direction * gradient)) - without) > compared.explained * missing:
+    if not abs(float(np.sum(direction * gradient)) - without) <= compared.explained * missing:
         return ""
     seen = f"it ignores the cotangent at {listed(np.flatnonzero(ignored))}, and is right for what is left"
     return f"{seen}: is the gradient of one of several outputs (their cotangents are joined here) forgotten?"
@@ -44,7 +44,7 @@ def step_before_use(compared: Comparison) -> str:
     change = compared.scan.on_grid(change) * compared.known
     size = float(np.sum(change**2))
     rate = -float(np.sum(change * compared.error)) / size if size > 0 else 0.0
-    if rate <= 0 or not compared.is_explained_by(np.nan_to_num(compared.expected) - rate * change):
+    if not rate > 0 or not compared.is_explained_by(np.nan_to_num(compared.expected) - rate * change):
         return ""
     seen = f"it is right for other tensors ({', '.join(others)}) before a step of {rate:.4g} times their gradients"
     return f"{seen}: does backward update them before it uses them? Take the step last"

@@ -8,10 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from scratchformer.gradcheck.numeric.directions import Direction
-from scratchformer.gradcheck.numeric.oracles import SAFETY, Slope
+from scratchformer.gradcheck.numeric.oracles import NOWHERE, SAFETY, Slope
 
 BY_COMPLEX_STEP, BY_DIFFERENCES = 1e-10, 1e-7
 """Relative errors up to which a gradient is right, by the complex step and by differences."""
+AGREES = 1e-9
+"""Relative difference of gradient and complex step up to which differences need not be sharp."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +24,19 @@ class Probe:
         place: the element or the direction.
         analytic: what the gradient says.
         scatter: how far rounding moves what the gradient says.
+        terms: the size of the terms that add up along a direction, where they may cancel; 0 for an element.
         slope: by differences.
         complex_slope: by the complex step, None where that does not apply.
         complex_noise: how far off it may be.
-        terms: the size of the terms that add up along a direction, where they may cancel; 0 for an element.
     """
 
     place: Direction
     analytic: float
     scatter: float
-    slope: Slope
-    complex_slope: float | None
-    complex_noise: float
     terms: float
+    slope: Slope = NOWHERE
+    complex_slope: float | None = None
+    complex_noise: float = 0.0
 
     @property
     def is_element(self) -> bool:
@@ -82,6 +84,13 @@ class Probe:
         return not self.slope.is_kink and off > self.share * self.size + SAFETY * self.noise
 
     @property
+    def agrees_with_complex_step(self) -> bool:
+        """Whether the gradient is what the complex step says, so that differences need not be sharp."""
+        if self.complex_slope is None:
+            return False
+        return abs(self.complex_slope - self.analytic) <= AGREES * max(abs(self.complex_slope), self.terms)
+
+    @property
     def agrees_with_differences(self) -> bool:
         """Whether gradient and complex step are what the differences say, as far as their noise can tell."""
         if self.slope.is_kink or not self.is_decided:
@@ -89,6 +98,14 @@ class Probe:
         limit = BY_DIFFERENCES * self.size + SAFETY * (self.scatter + self.slope.noise)
         found = [self.analytic] + ([] if self.complex_slope is None else [self.complex_slope])
         return all(abs(value - self.slope.value) <= limit for value in found)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether gradient, complex step and differences do not all agree, so that more noise might excuse it."""
+        if not self.agrees_with_differences:
+            return True
+        exact = self.analytic if self.complex_slope is None else self.complex_slope
+        return abs(self.analytic - exact) > BY_COMPLEX_STEP * self.size
 
     @property
     def is_denied_by_complex_step_alone(self) -> bool:
@@ -119,8 +136,14 @@ class Probe:
         is_sharp = noise <= BY_DIFFERENCES * self.size
         return agrees and not (is_off and is_right_by_differences and is_sharp)
 
+    def with_slope(self, slope: Slope) -> "Probe":
+        return Probe(self.place, self.analytic, self.scatter, self.terms, slope, self.complex_slope, self.complex_noise)
+
+    def with_complex_step(self, slope: float | None, noise: float) -> "Probe":
+        return Probe(self.place, self.analytic, self.scatter, self.terms, self.slope, slope, noise)
+
     def by_differences_alone(self) -> "Probe":
-        return replace(self, complex_slope=None, complex_noise=0.0)
+        return self.with_complex_step(None, 0.0)
 
 
 @dataclass(frozen=True)
