@@ -9,6 +9,7 @@
 
 import inspect
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,14 +19,14 @@ from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck.judgement.in_hypothesis import note_time
-from scratchformer.gradcheck.judgement.report import Contract, Finding, OracleErrors, Report
+from scratchformer.gradcheck.judgement.report import PASSED, Contract, Finding, OracleErrors, Report
 from scratchformer.gradcheck.judgement.verdicts import judge
 from scratchformer.gradcheck.numeric.budget import Effort
 from scratchformer.gradcheck.numeric.epsilon import EPSILON, FLOAT32_EPSILON
 from scratchformer.gradcheck.numeric.points import Point, measured, starting_point, whole_of
 from scratchformer.gradcheck.numeric.probing import probe_tensors
 from scratchformer.gradcheck.promises.promises import broken_promises
-from scratchformer.gradcheck.promises.repetition import Repetition
+from scratchformer.gradcheck.promises.repetition import SUSPECTED, Repetition
 from scratchformer.gradcheck.subjects.discovery import object_subject
 from scratchformer.gradcheck.subjects.frameworks import remarks_on
 from scratchformer.gradcheck.subjects.layer import layer_subject
@@ -33,7 +34,7 @@ from scratchformer.gradcheck.subjects.op import op_subject
 from scratchformer.gradcheck.subjects.pair import pair_subject
 from scratchformer.gradcheck.subjects.source_text import complete_line
 from scratchformer.gradcheck.subjects.subject import Subject
-from scratchformer.gradcheck.subjects.wording import quoted
+from scratchformer.gradcheck.subjects.wording import NOT_DIFFERENTIATED, quoted
 
 SHAPE = "a gradient has the shape of its tensor"
 Zero = Mapping[str, str]
@@ -220,7 +221,8 @@ def _check(
     zero = {} if zero is None else zero
     check_zero(subject.name, zero, subject.tensors)
     start = time.perf_counter()
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # of lines of the user, such as float(...)
         point = _starting_point(subject, seed)
         repetition = Repetition(point)
         changing = repetition.changing()
@@ -229,11 +231,13 @@ def _check(
         can_be_tried = not changing and all(np.isfinite(dx).all() for dx in point.gradients.values())
         can_be_tried &= bool(point.gradients) and not subject.remarks.misfits
         broken = broken_promises(whole_of(point), seed, contract == "required") if contract and can_be_tried else []
-        late = repetition.changing()  # after so many calls, a slow drift shows as well
+        is_suspected = any(finding.verdict not in PASSED for finding in findings)
+        attempts = max(1, min(SUSPECTED, point.budget.left)) if is_suspected else 1
+        late = repetition.changing(attempts)  # after so many calls, a slow drift shows as well
         if late.keys() != changing.keys():
             findings, broken = _judged(point, changing | late, seed, zero, effort), []
     broken = [f"{said} (promised: {SHAPE})" for said in subject.remarks.reshaped.values()] * bool(contract) + broken
-    left_out = [f"not differentiated: {name}, {why}" for name, why in subject.remarks.not_differentiated.items()]
+    left_out = [f"{NOT_DIFFERENTIATED}{name}, {why}" for name, why in subject.remarks.not_differentiated.items()]
     note_time(subject.name, time.perf_counter() - start)
     options: dict[str, Any] = {} if "seed" in subject.call.options else {"seed": seed}
     options |= ({"zero": dict(zero)} if zero else {}) | dict(given or {})

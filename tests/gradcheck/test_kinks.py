@@ -1,11 +1,13 @@
 """A kink, or a tie, does not hide what is wrong elsewhere."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from numpy import ndarray
 
-from scratchformer.gradcheck import check_op
+from scratchformer.gradcheck import check_gradient, check_op
 from tests.gradcheck.examples import Op, assert_tells_apart, elementwise, pool, ramp, times
 from tests.strategies import seeds
 
@@ -114,3 +116,33 @@ def test_a_median_of_equal_or_nearly_equal_numbers_is_right(x: list[float]) -> N
         return x[middle], lambda dy: dy * (np.arange(len(x)) == middle)
 
     assert_tells_apart(median, np.array(x), times(2))
+
+
+def kept(x: ndarray, count: int) -> ndarray:
+    """1 for as many of the largest numbers, of equal ones the last."""
+    chosen = np.zeros_like(x)
+    chosen[np.argsort(x, kind="stable")[-count:]] = 1
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("function", "right", "wrong", "x"),
+    [
+        (lambda x: np.sort(x)[-2:].sum(), lambda x: kept(x, 2), lambda x: x >= np.sort(x)[-2], [4.0, 4.0, 4.0, 0.0]),
+        (lambda x: x.max(), lambda x: (x == x.max()) / (x == x.max()).sum(), lambda x: x == x.max(), [2.0, 5.0, 5.0]),
+        (
+            lambda x: (np.maximum(x, 0) + np.minimum(x, 0)).sum(),
+            np.ones_like,
+            lambda x: 1.0 * (x >= 0) + (x <= 0),
+            [0.0, 1.0, -2.0],
+        ),
+    ],
+)
+def test_of_equal_numbers_each_counts_once(
+    function: Callable[[ndarray], float],
+    right: Callable[[ndarray], ndarray],
+    wrong: Callable[[ndarray], ndarray],
+    x: list[float],
+) -> None:
+    assert check_gradient(function, right, np.array(x))
+    assert check_gradient(function, wrong, np.array(x)).is_wrong

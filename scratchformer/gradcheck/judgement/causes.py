@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.gradcheck.judgement.causes_by_change import ignored_output, repeated_rows, step_before_use
 from scratchformer.gradcheck.judgement.causes_by_place import (
     beside_diagonal,
     branch,
@@ -154,12 +155,15 @@ CAUSES: tuple[Callable[[Comparison], str], ...] = (
     ratio,
     rearranged,
     swapped,
+    ignored_output,
+    repeated_rows,
     factor_held_constant,
     term,
     plain_cotangent,
     transposed_input,
     clipped,
     cut_off,
+    step_before_use,
     rows_or_columns,
     beside_diagonal,
     ratio_along_axis,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.comparison import EXACT, SMALL, Comparison
-from scratchformer.gradcheck.judgement.factors import ratio_shown
+from scratchformer.gradcheck.judgement.factors import listed, ratio_shown
 
 CHANCE = 1000
 """A split into right and wrong elements says something if there are more ways than this to split them."""
@@ -91,8 +91,8 @@ def rows_or_columns(compared: Comparison) -> str:
             continue
         indices, missing = compared.scan.axes[axis], _missing(compared)
         if len(places) <= len(right):
-            return f"only at {_listed(indices[places])} of axis {axis} it is {missing}, elsewhere right{looked}"
-        return f"only at {_listed(indices[right])} of axis {axis} it is right, elsewhere {missing}{looked}"
+            return f"only at {listed(indices[places])} of axis {axis} it is {missing}, elsewhere right{looked}"
+        return f"only at {listed(indices[right])} of axis {axis} it is right, elsewhere {missing}{looked}"
     return ""
 
 
@@ -190,11 +190,6 @@ def _are_apart(compared: Comparison) -> bool:
     """Whether the errors of right elements are much smaller than those of wrong ones."""
     size, is_right = np.abs(compared.error), compared.known & ~compared.off
     return bool(size[is_right].max(initial=0) < SMALL * np.median(size[compared.off]))
-
-
-def _listed(places: ndarray) -> str:
-    shown = ", ".join(map(str, places[:5]))
-    return f"index {shown}" if len(places) <= 5 else f"index {shown}, ..."
 
 
 def _ways(total: int, chosen: int) -> float:

@@ -1,5 +1,6 @@
 """How far a gradient is off at its probes, and how far it may be."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -56,7 +57,8 @@ def is_about_zero(value: float, probe: Probe) -> bool:
 
 def largest(values: Iterable[float]) -> float:
     """The largest of some magnitudes: 0 if there are none, NaN if one is NaN."""
-    return float(np.max(list(values), initial=0))
+    found = list(values)
+    return math.nan if any(map(math.isnan, found)) else max(found, default=0.0)
 
 
 def _relative(probe: Probe, slope: float, scale: float) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from numpy import ndarray
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -56,3 +57,9 @@ def _factors(shapes: Shapes) -> list[tuple[str, float]]:
             factors.setdefault(f"{product} (the first {stop} axes of {name})", product)
     usual = {"2": 2.0, "3": 3.0}
     return [(described, factor) for described, factor in (factors | roots | usual | squares).items() if factor > 1]
+
+
+def listed(places: ndarray) -> str:
+    """The first of some indices, in words."""
+    shown = ", ".join(map(str, places[:5]))
+    return f"index {shown}" if len(places) <= 5 else f"index {shown}, ..."

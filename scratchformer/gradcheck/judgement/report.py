@@ -8,6 +8,7 @@ import numpy as np
 from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck.judgement import in_hypothesis
 from scratchformer.gradcheck.subjects.subject import Subject
+from scratchformer.gradcheck.subjects.wording import NOT_DIFFERENTIATED
 
 Verdict = Literal["right", "right to float32", "right to float16", "zero", "kink", "noisy", "vacuous", "wrong"]
 PASSED: tuple[Verdict, ...] = ("right", "right to float32", "right to float16", "zero", "kink", "noisy")
@@ -86,8 +87,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether no gradient is wrong, none vacuous, and no promise broken that is required."""
-        return not self.is_wrong and all(finding.verdict in PASSED for finding in self.findings)
+        """Whether there is a gradient, none is wrong, none vacuous, and no promise broken that is required."""
+        return bool(self.findings) and not self.is_wrong and all(finding.verdict in PASSED for finding in self.findings)
 
     def __bool__(self) -> bool:
         return self.passed
@@ -129,8 +130,14 @@ class Report:
             of_gradients = "WRONG"
         elif "vacuous" in verdicts:
             of_gradients = "PROVES NOTHING"
+        elif not verdicts:
+            of_gradients = "NOTHING WAS JUDGED"
         else:
             of_gradients = next((verdict for verdict in TO_PRECISION if verdict in verdicts), "right")
+        left_out = [remark for remark in self.remarks if remark.startswith(NOT_DIFFERENTIATED)]
+        if left_out and of_gradients.startswith("right"):
+            judged = ", ".join(finding.tensor for finding in self.findings)
+            of_gradients += f" of {judged} alone; {len(left_out)} not differentiated, said below"
         if not self.broken_promises:
             return of_gradients
         count = len(self.broken_promises)

@@ -1,7 +1,7 @@
 """Copies of a subject: in complex numbers, one rounding away, or at generic values nearby."""
 
-import warnings
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 import numpy as np
 from numpy import ndarray
@@ -22,9 +22,7 @@ def complex_copy(subject: Subject) -> Subject | None:
     try:
         copy = subject.astype(np.complex128)
         _set_values(copy, subject.tensors)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)  # of lines of the user, such as float(...)
-            return copy if np.iscomplexobj(copy.forward()[0]) else None
+        return copy if np.iscomplexobj(copy.forward()[0]) else None
     except Exception:  # whatever keeps a forward pass from complex numbers also rules out the complex step
         return None
 
@@ -34,12 +32,16 @@ def nudged(values: Mapping[str, ndarray], attempt: int) -> dict[str, ndarray]:
 
     Numbers of equal size are moved alike, so that ties stay ties: the bits of a number draw its move.
     """
-    mixed = np.uint64(np.random.default_rng([NUDGES, attempt]).integers(2**62)) | np.uint64(2**62 + 1)
-    moved = {}
+    mixed, moved = _mixer(attempt), {}
     for name, x in values.items():
         drawn = (np.abs(np.ascontiguousarray(x, np.float64)).view(np.uint64) * mixed) >> np.uint64(61)
         moved[name] = np.asarray(x * (1 + EPSILON * MOVES[drawn].reshape(np.shape(x))))
     return moved
+
+
+@cache
+def _mixer(attempt: int) -> np.uint64:
+    return np.uint64(np.random.default_rng([NUDGES, attempt]).integers(2**62)) | np.uint64(2**62 + 1)
 
 
 def nudged_copy(subject: Subject, attempt: int = 0) -> Subject:

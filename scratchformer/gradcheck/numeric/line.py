@@ -1,6 +1,7 @@
 """The loss along a line through one tensor: the function phi(t) that all oracles look at."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,17 @@ class Line:
         """The terms of phi(t), NaN where the function refuses the moved tensor."""
         if t == 0 and self.at_zero is not None:
             return self.at_zero
-        x = self.subject.tensors[self.tensor]
+        return self.through(self.subject, t)
+
+    def through(self, subject: Subject, t: complex) -> Any:
+        """The same terms, computed by a copy of the subject."""
+        x = subject.tensors[self.tensor]
         place = self.direction if isinstance(self.direction, tuple) else ...
         kept = np.array(x[place])
         x[place] += t if isinstance(self.direction, tuple) else t * self.direction
         self.budget.spend()
         try:
-            return self.dy * self.subject.forward()[0]
+            return self.dy * subject.forward()[0]
         except Exception:  # outside of the function's domain
             return np.nan
         finally:
@@ -55,19 +60,17 @@ class Line:
     def units(self) -> tuple[float, float]:
         return wide_and_narrow(self.own)
 
-    def through(self, subject: Subject) -> "Line":
-        """The same line through a copy of the subject."""
-        return replace(self, subject=subject, at_zero=None)
 
-
-def line_along(subject: Subject, dy: Value, tensor: str, place: Direction, units: ndarray, budget: Budget) -> Line:
+def line_along(
+    subject: Subject, dy: Value, tensor: str, place: Direction, units: ndarray, budget: Budget, at_zero: Any = None
+) -> Line:
     """The line that moves one element, or each element along `place` in proportion to its unit."""
     x = subject.tensors[tensor]
     if isinstance(place, tuple):
-        return Line(
-            subject, dy, tensor, place, float(units[place]), FINEST * float(np.spacing(np.abs(x[place]))), budget
-        )
+        finest = FINEST * math.ulp(x[place])
+        return Line(subject, dy, tensor, place, float(units[place]), finest, budget, at_zero)
     is_moved = place != 0
     own = float(np.max(units, where=is_moved, initial=0.0)) or 1.0
     coarsest = float(np.max(np.spacing(np.abs(x)) / units, where=is_moved, initial=0.0))
-    return Line(subject, dy, tensor, place * (units / own), own, GRAIN * FINEST * own * coarsest / 4, budget)
+    finest = GRAIN * FINEST * own * coarsest / 4
+    return Line(subject, dy, tensor, place * (units / own), own, finest, budget, at_zero)

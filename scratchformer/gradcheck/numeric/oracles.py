@@ -105,16 +105,17 @@ def central_difference(
             at_zero,
             moved,
             rounding,
-            [grained(float(unit) * step, finest) for step in STEPS if unit * step >= finest],
+            [unit * step for step in STEPS if unit * step >= finest],
+            finest,
             expected,
         )
-        for unit in np.atleast_1d(units)
+        for unit in ([units] if isinstance(units, float) else units)
     ]
     for study in studies:
         study.go_on(FIRST)
         if study.is_sharp:
             return study.slope()
-        if study.stays_apart(finest):
+        if study.stays_apart():
             return study.slope()
     for study in reversed(studies):
         study.go_on(len(STEPS))
@@ -158,11 +159,12 @@ class Differences:
         moved: ndarray,
         rounding: float | ndarray,
         steps: Sequence[float],
+        finest: float,
         expected: float | None,
     ) -> None:
-        self.phi, self.at_zero, self.moved = phi, at_zero, moved
+        self.phi, self.at_zero, self.size, self.moved = phi, at_zero, abs(at_zero), moved
         self.rounding, self.expected = rounding, expected
-        self.steps = list(steps)
+        self.steps, self.finest = list(steps), finest
         self.secants: list[Secants] = []
         self._begin()
 
@@ -176,7 +178,7 @@ class Differences:
         """Takes more steps, until finer ones cannot help."""
         while self.steps and count:
             count -= 1
-            secants = self._secants(self.steps.pop(0))
+            secants = self._secants(grained(self.steps.pop(0), self.finest))
             if secants is None:
                 self._begin()
                 continue
@@ -186,14 +188,13 @@ class Differences:
 
     def _secants(self, h: float) -> Secants | None:
         above, below = np.asarray(self.phi(h)), np.asarray(self.phi(-h))
-        if not (np.isfinite(above).all() and np.isfinite(below).all()):
+        left, right = float((self.at_zero - below).sum()) / h, float((above - self.at_zero).sum()) / h
+        if not (math.isfinite(left) and math.isfinite(right)):
             return None
         self.moved |= (above != below) | (above != self.at_zero)
-        largest = np.maximum(np.maximum(np.abs(above), np.abs(below)), np.abs(self.at_zero))
-        rounding = np.where(self.moved, np.maximum(EVALUATION * largest, self.rounding), 0.0)
-        noise = float(np.linalg.norm(rounding.ravel())) / h
-        left, right = float(np.sum(self.at_zero - below)) / h, float(np.sum(above - self.at_zero)) / h
-        return Secants(h, left, right, noise)
+        largest = np.maximum(np.maximum(abs(above), abs(below)), self.size)
+        rounding = np.where(self.moved, np.maximum(EVALUATION * largest, self.rounding), 0.0).ravel()
+        return Secants(h, left, right, math.sqrt(rounding @ rounding) / h)
 
     def _add(self, secants: Secants) -> None:
         self.secants.append(secants)
@@ -215,12 +216,12 @@ class Differences:
         agrees = self.expected is not None and abs(self.best - self.expected) <= 1e-5 * abs(self.expected)
         return self.noise <= (1e-2 if agrees else CONVERGED) * abs(self.best)
 
-    def stays_apart(self, finest: float) -> bool:
+    def stays_apart(self) -> bool:
         """Whether there is a kink: over a much finer step, which still tells, the slopes are as far apart."""
         if not self.closing.is_open:
             return False
         last = self.secants[-1]
-        h = 2.0 ** math.ceil(math.log2(max(finest, last.step * self.closing.share_that_tells(last), 2.0**-1000)))
+        h = 2.0 ** math.ceil(math.log2(max(self.finest, last.step * self.closing.share_that_tells(last), 2.0**-1000)))
         if h > last.step / 4 or (much_finer := self._secants(h)) is None:
             return False
         if not SAME_JUMP < much_finer.jump / self.closing.last < 1 / SAME_JUMP:

@@ -32,7 +32,8 @@ class Point:
         scatter: by tensor, how far rounding moves each element of its gradient: as measured inside of the function,
             or if all inputs and the cotangent move by a few roundings.
         rounding: of the output and of the gradients, as measured.
-        term_rounding: of each term of the loss.
+        terms: of the loss, dy * y.
+        term_rounding: of each.
         term_level: the same, if what larger moves find is the rounding.
         complex_copies: the subject in complex128, at the same values and one rounding away, for the complex step;
             None where its forward pass takes no complex numbers.
@@ -46,6 +47,7 @@ class Point:
     budget: Budget
     scatter: dict[str, ndarray] = field(default_factory=dict)
     rounding: dict[str, ndarray] = field(default_factory=dict)
+    terms: ndarray | float = 0.0
     term_rounding: ndarray | float = 0.0
     term_level: ndarray | float = 0.0
     complex_copies: tuple[Subject, Subject] | None = None
@@ -128,7 +130,13 @@ def measured(point: Point, rounding: dict[str, ndarray] | None = None) -> Point:
     point.budget.spent += 2
     copies = None if here is None or there is None else (here, there)
     return replace(
-        point, scatter=scatter, rounding=rounding, term_rounding=of_terms, term_level=level, complex_copies=copies
+        point,
+        scatter=scatter,
+        rounding=rounding,
+        terms=dy * point.output,
+        term_rounding=of_terms,
+        term_level=level,
+        complex_copies=copies,
     )
 
 

@@ -1,25 +1,23 @@
 """The main step: derivatives of the loss by some elements of a tensor, and along some directions through it."""
 
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.budget import Effort
-from scratchformer.gradcheck.numeric.copies import complex_copy, nudged_copy, ordinary_copy
+from scratchformer.gradcheck.numeric.by_complex_step import ByComplexStep
+from scratchformer.gradcheck.numeric.by_differences import ByDifferences
 from scratchformer.gradcheck.numeric.directions import Direction, along, random_direction, size_along, size_classes
-from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.line import Line, line_along
 from scratchformer.gradcheck.numeric.nearby import Nearby, nearby_gradients
-from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, SAFETY, Slope, central_difference, fitted_order
-from scratchformer.gradcheck.numeric.points import NUDGED, Point, generic_points
-from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
+from scratchformer.gradcheck.numeric.oracles import fitted_order
+from scratchformer.gradcheck.numeric.points import Point, generic_points
+from scratchformer.gradcheck.numeric.probes import AGREES, Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.random_streams import PROBES
-from scratchformer.gradcheck.numeric.rounding import rounding_beside
-from scratchformer.gradcheck.numeric.units import SMALLEST, own_units
-from scratchformer.gradcheck.subjects.subject import Subject
+from scratchformer.gradcheck.numeric.units import own_units
 
 PROBED_WHOLE = 16
 """Of a tensor of up to so many elements each is probed; of a larger one some elements and some directions."""
@@ -30,14 +28,24 @@ FOR_A_DIRECTION = 12
 """Forward passes that are kept for each direction."""
 CROSSING = 1e-6
 """If a rounding of the inputs moves a gradient by more than this, relative to the largest, it crosses a kink."""
-FAR = 4
-"""How many times the largest number of a tensor is far away."""
-COARSE = 32
-"""Differences are taken anew if larger moves find so many times the rounding."""
-OTHER_STEP = 0.7071067811865476
-"""From one attempt of the complex step to the next: a number of many digits."""
-AGREES = 1e-9
-"""Relative difference of gradient and complex step up to which differences need not be sharp."""
+
+
+@runtime_checkable
+class Oracle(Protocol):
+    """One way to find a derivative without the backward pass."""
+
+    def measured(self, point: Point, line: Line, probe: Probe, is_sharp: bool) -> Probe:
+        """The probe with the derivative by this oracle."""
+
+    def doubted(self, point: Point, line: Line, probe: Probe) -> Probe:
+        """The probe with more of this oracle's noise, if what was measured does not agree."""
+
+    def alone(self, point: Point, line: Line, probe: Probe) -> Probe:
+        """The probe with all of its noise, if this oracle alone still denies the gradient."""
+
+
+ORACLES: Sequence[Oracle] = (ByComplexStep(), ByDifferences())
+"""In the order in which they are asked; the last one always applies."""
 
 
 @dataclass(frozen=True)
@@ -163,112 +171,32 @@ def probe_directions(point: Point, name: str, generator: np.random.Generator, mo
 
 
 def _probe(
-    point: Point, name: str, place: Direction, units: ndarray, is_sharp: bool = False, believes: bool = True
+    point: Point,
+    name: str,
+    place: Direction,
+    units: ndarray,
+    is_sharp: bool = False,
+    oracles: Sequence[Oracle] = ORACLES,
 ) -> Probe:
     """Measures one derivative.
 
     Args:
         is_sharp: whether differences must be sharp although the complex step agrees with the gradient.
-        believes: whether the complex step is tried.
+        oracles: that are asked.
     """
-    line = line_along(point.subject, point.dy, name, place, units, point.budget)
-    line = replace(line, at_zero=point.dy * point.output)
+    line = line_along(point.subject, point.dy, name, place, units, point.budget, point.terms)
     gradient, scatter = point.gradients[name], point.scatter[name]
-    analytic, terms = along(gradient, line.direction), size_along(gradient, line.direction)
     rounded = size_along(scatter, line.direction) or along(scatter, line.direction)
-    exact, noise = _complex_slope(point, line) if believes else (None, 0.0)
-    agrees = exact is not None and abs(exact - analytic) <= AGREES * max(abs(exact), terms)
-    expected = exact if agrees and not is_sharp else None
-    finest = line.finest * point.precision / EPSILON
-    slope = central_difference(line.at, line.units, point.term_rounding, finest, expected)
-    probe = Probe(line.direction, analytic, rounded, slope, exact, noise, terms)
-    if not probe.agrees_with_differences and slope.unmoved is not None:
-        probe = replace(probe, slope=_with_rounding_there(point, line, probe, finest))
-    if probe.is_denied_by_complex_step_alone:
-        probe = replace(probe, complex_noise=_complex_scatter(point, line, probe))
+    probe = Probe(line.direction, along(gradient, line.direction), rounded, size_along(gradient, line.direction))
+    for oracle in oracles:
+        probe = oracle.measured(point, line, probe, is_sharp)
+    if not probe.is_doubtful:
+        return probe
+    for oracle in oracles:
+        probe = oracle.doubted(point, line, probe)
+    for oracle in oracles:
+        probe = oracle.alone(point, line, probe)
     return probe
-
-
-def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) -> Slope:
-    """Differences that deny, with the rounding beside their step, and with more if that explains what they deny.
-
-    That is what larger moves find for it, and that of terms that no step moves although they depend on what moves.
-    """
-    slope = probe.slope
-    there = float(np.linalg.norm(np.nan_to_num(rounding_beside(line.at, slope.step, finest)))) / slope.step
-    slope = replace(slope, noise=max(slope.noise, there))
-    if replace(probe, slope=slope).agrees_with_differences or slope.unmoved is None:
-        return slope
-    is_denied = not replace(probe, slope=slope, complex_slope=None).agrees_with_differences
-    if is_denied and np.any(point.term_level > COARSE * point.term_rounding):
-        coarse = central_difference(line.at, line.units, point.term_level, finest)
-        contradicts = abs(coarse.value - slope.value) > SAFETY * (coarse.noise + slope.noise)
-        if contradicts and replace(probe, slope=coarse).agrees_with_differences:
-            return coarse
-    unresolved = _with_noise(slope, np.ones(slope.unmoved.shape, bool))
-    if not replace(probe, slope=unresolved).agrees_with_differences:
-        return slope
-    depends = _depends(line)
-    if probe.complex_slope is not None and point.complex_copies is not None:
-        depends |= np.imag(line.through(point.complex_copies[0]).at(COMPLEX_STEP * line.own * 1j)) != 0
-    return _with_noise(slope, depends)
-
-
-def _with_noise(slope: Slope, depends: ndarray) -> Slope:
-    """Adds to the noise the rounding of terms that no step has changed, although they depend on what moves."""
-    assert slope.unmoved is not None
-    return replace(slope, noise=slope.noise + float(np.linalg.norm(slope.unmoved[depends])))
-
-
-def _depends(line: Line) -> ndarray:
-    """Which terms depend on what moves: those that change if it moves by its size, to 0, or by the largest number."""
-    x = line.subject.tensors[line.tensor]
-    far = FAR * max(line.units[0], float(np.abs(x[np.isfinite(x)]).max(initial=0)))
-    to_zero = -float(x[line.direction]) if isinstance(line.direction, tuple) else 0.0
-    at_zero = np.asarray(line.at(0.0))
-    depends = np.zeros(at_zero.shape, bool)
-    for t in (far, -far, line.units[0], -line.units[0], to_zero):
-        depends |= np.asarray(line.at(t)) != at_zero
-    return depends
-
-
-def _complex_slope(point: Point, line: Line) -> tuple[float | None, float]:
-    """The complex step and its noise."""
-    if point.complex_copies is None:
-        return None, 0.0
-    (here, size), (there, _) = (_complex_step(line, copy, i) for i, copy in enumerate(point.complex_copies))
-    noise = abs(there - here) + 4 * EPSILON * size
-    return (here, noise) if np.isfinite(noise) else (None, 0.0)
-
-
-def _complex_scatter(point: Point, line: Line, probe: Probe) -> float:
-    """The noise of the complex step, of more attempts.
-
-    What is lost altogether, as in 1 - p for a small p, leaves no trace. So it is at least the rounding of the slope
-    where inputs are of ordinary size, as if what is left of that were a difference.
-    """
-    found = [probe.complex_noise]
-    for attempt in range(1, NUDGED):
-        copy = complex_copy(nudged_copy(point.subject, attempt))
-        if copy is not None:
-            found.append(abs(_complex_step(line, copy, attempt + 1)[0] - probe.reference))
-    copy = complex_copy(ordinary_copy(point.subject))
-    if copy is not None:
-        found.append(EPSILON * _complex_step(line, copy, 0)[1])
-    return max(filter(np.isfinite, found))
-
-
-def _complex_step(line: Line, copy: Subject, attempt: int) -> tuple[float, float]:
-    """The complex step through a copy, and the size of what it is the sum of.
-
-    Each attempt takes another step, so that products with it are rounded in another way, and that what does not fall
-    with the step is seen.
-    """
-    step = max(COMPLEX_STEP * line.own, 2.0**SMALLEST) * OTHER_STEP**attempt
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
-        terms = np.imag(line.through(copy).at(step * 1j)) / step
-    return float(np.sum(terms)), float(np.linalg.norm(np.ravel(terms)))
 
 
 def _by_one_oracle(point: Point, name: str, probes: list[Probe], units: ndarray) -> list[Probe]:
@@ -278,7 +206,7 @@ def _by_one_oracle(point: Point, name: str, probes: list[Probe], units: ndarray)
     return [
         probe.by_differences_alone()
         if probe.complex_slope is None or probe.slope.noise <= AGREES * probe.size
-        else _probe(point, name, probe.place, units, believes=False)
+        else _probe(point, name, probe.place, units, oracles=ORACLES[-1:])
         for probe in probes
     ]
 

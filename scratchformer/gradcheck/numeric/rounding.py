@@ -107,14 +107,13 @@ class _Moved:
     Attributes:
         off: the deviation of each from a parabola.
         changes: whether it changes with nearly each move.
-        change, largest: the largest change, and the largest value.
+        largest: the largest value.
         grain: of the changes; 0 if there are none.
         is_noise: whether it does not change by one jump alone.
     """
 
     off: ndarray
     changes: ndarray
-    change: ndarray
     largest: ndarray
     grain: ndarray
     is_noise: ndarray
@@ -124,29 +123,23 @@ def _moved(
     subject: Subject, dy: Value, moves: Mapping[str, ndarray], at_zero: ndarray, budget: Budget
 ) -> _Moved | None:
     """None where a move leaves the domain."""
-    copy = subject.astype(np.float64)
-    weights_of_each = WEIGHTS if len(at_zero) <= LARGE else WEIGHTS[:, -1:]
-    differences = np.zeros((weights_of_each.shape[1], len(at_zero)))
-    count, change, total = np.zeros(len(at_zero), np.int8), np.zeros(len(at_zero)), np.zeros(len(at_zero))
-    grain, largest, last = np.full(len(at_zero), np.inf), np.abs(at_zero), None
-    for i, weights in enumerate(weights_of_each):
+    copy, numbers = subject.astype(np.float64), np.empty((len(WEIGHTS), len(at_zero)))
+    for i, row in enumerate(numbers):
         for name, x in subject.tensors.items():
             copy.tensors[name][...] = x + (i - 2) * moves[name]
-        numbers = at_zero if i == 2 else _numbers(copy, dy, budget)
-        if numbers is None or len(numbers) != len(at_zero):
+        found = at_zero if i == 2 else _numbers(copy, dy, budget)
+        if found is None or len(found) != len(at_zero):
             return None
-        for difference, weight in zip(differences, weights, strict=True):
-            difference += weight * numbers
-        if last is not None:
-            step = np.abs(numbers - last)
-            count += step != 0
-            change, total, grain = np.fmax(change, step), total + step, np.fmin(grain, _grain(step))
-        largest, last = np.fmax(largest, np.abs(numbers)), numbers
-    np.square(differences, out=differences)
-    off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences / len(differences))
-    changes = (count >= 3) & np.isfinite(off)
-    is_noise = changes & (total - change > change / ALIKE)
-    return _Moved(off, changes, change, largest, np.where(np.isfinite(grain), grain, 0.0), is_noise)
+        row[...] = found
+    weights = WEIGHTS if len(at_zero) <= LARGE else WEIGHTS[:, -1:]
+    differences = weights.T @ numbers
+    off = np.sqrt((1 / VARIANCES[-len(differences) :]) @ differences**2 / len(differences))
+    steps = np.abs(np.diff(numbers, axis=0))
+    change, grain = np.fmax.reduce(steps, axis=0), np.fmin.reduce(_grain(steps), axis=0)
+    changes = (np.count_nonzero(steps, axis=0) >= 3) & np.isfinite(off)
+    is_noise = changes & (steps.sum(axis=0) - change > change / ALIKE)
+    largest = np.fmax.reduce(np.abs(numbers), axis=0)
+    return _Moved(off, changes, largest, np.where(np.isfinite(grain), grain, 0.0), is_noise)
 
 
 def rounding_beside(phi: Callable[[float], Any], step: float, finest: float) -> ndarray:
@@ -184,7 +177,7 @@ def _exact(move: ndarray, x: ndarray) -> ndarray:
 
 
 def _joined(numbers: Mapping[str, ndarray]) -> ndarray:
-    return np.concatenate([np.ravel(values) for values in numbers.values()]).astype(np.float64)
+    return np.concatenate([np.ravel(values) for values in numbers.values()], dtype=np.float64)
 
 
 def _parted(joined: ndarray, like: Mapping[str, ndarray]) -> dict[str, ndarray]:

@@ -41,7 +41,6 @@ def step_study(subject: Subject, tensor: str, seed: int = 0) -> StepStudy:
             errors[TAYLOR][i] = abs(np.sum(line.at(h)) - at_zero - h * slope) / max(abs(at_zero), abs(slope))
         copy = complex_copy(subject)
         if copy is not None:
-            line = line.through(copy)
             for i, h in enumerate(steps):
-                errors[COMPLEX][i] = abs(np.sum(line.at(1j * h)).imag / h - slope) / abs(slope)
+                errors[COMPLEX][i] = abs(np.sum(line.through(copy, 1j * h)).imag / h - slope) / abs(slope)
     return StepStudy(steps, errors)

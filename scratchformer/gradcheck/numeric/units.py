@@ -16,8 +16,8 @@ SMALLEST, LARGEST = -960, 960
 def own_units(x: ndarray) -> ndarray:
     """The size of each element; for 0, the median size of the others, or 1."""
     size = np.abs(np.where(np.isfinite(x), x, 0.0))
-    nonzero = size[size > 0]
-    size = np.where(size > 0, size, np.median(nonzero) if nonzero.size else 1.0)
+    if not (is_nonzero := size > 0).all():
+        size = np.where(is_nonzero, size, np.median(size[is_nonzero]) if is_nonzero.any() else 1.0)
     return np.exp2(np.clip(np.ceil(np.log2(np.maximum(size, 2.0**SMALLEST))), SMALLEST, LARGEST))
 
 

@@ -1,6 +1,5 @@
 import time
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -64,17 +63,20 @@ def broken_promises(point: Point, seed: int, is_required: bool) -> list[str]:
 
 def _broken_in_float32(point: Point, seed: int, seconds: float) -> list[str]:
     """The same for float32, up to the first error, which the other promises would meet as well."""
-    broken = []
-    for promise, test in PROMISES_IN_FLOAT32.items():
-        failure = ""
-        try:
-            seen = limited(partial(test, point.subject.astype(np.float64), fresh(point.dy), seed), seconds)
-        except StillRunning as error:
-            failure = f"of float32 inputs it is {error}; does it iterate down to an absolute tolerance?"
-        except Exception as error:
-            failure = f"of float32 inputs it raises {type(error).__name__}: {error}"
-        if seen := failure or seen:
-            broken.append(f"{seen} (promised: {promise})")
-        if failure:
-            break
-    return broken
+    broken, promise = list[str](), ""
+
+    def try_all() -> None:
+        nonlocal promise
+        for promise, test in PROMISES_IN_FLOAT32.items():
+            if seen := test(point.subject.astype(np.float64), fresh(point.dy), seed):
+                broken.append(f"{seen} (promised: {promise})")
+
+    try:
+        limited(try_all, seconds)
+    except StillRunning as error:
+        failure = f"of float32 inputs it is {error}; does it iterate down to an absolute tolerance?"
+    except Exception as error:
+        failure = f"of float32 inputs it raises {type(error).__name__}: {error}"
+    else:
+        return broken
+    return [*broken, f"{failure} (promised: {promise})"]

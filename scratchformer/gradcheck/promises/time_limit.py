@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -32,28 +32,37 @@ def limited(function: Callable[[], ResultT], seconds: float = SECONDS) -> Result
     Raises StillRunning, with the line that it was at, if it takes longer. The thread is then ended at its next Python
     statement.
     """
-    results: list[ResultT] = []
-    errors: list[BaseException] = []
-    state = np.geterr()
+    return Running(function).result(seconds)
 
-    def run() -> None:
+
+class Running(Generic[ResultT]):
+    """A function that runs in a thread of its own with NumPy's error state of this one."""
+
+    def __init__(self, function: Callable[[], ResultT]) -> None:
+        self.function, self.state = function, np.geterr()
+        self.results: list[ResultT] = []
+        self.errors: list[BaseException] = []
+        self.thread = threading.Thread(target=contextvars.copy_context().run, args=(self._run,), daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
         try:
-            with np.errstate(**state):
-                results.append(function())
+            with np.errstate(**self.state):
+                self.results.append(self.function())
         except BaseException as error:  # raised again in the thread that waits
-            errors.append(error)
+            self.errors.append(error)
 
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        where = _line_of(thread)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Stop))
-        thread.join(1.0)
-        raise StillRunning(f"still running after {seconds:.0f} s{where}")
-    if errors:
-        raise errors[0]
-    return results[0]
+    def result(self, seconds: float | None = None) -> ResultT:
+        """What the function returns or raises; StillRunning if it takes longer."""
+        self.thread.join(seconds)
+        if self.thread.is_alive():
+            where = _line_of(self.thread)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident or 0), ctypes.py_object(_Stop))
+            self.thread.join(1.0)
+            raise StillRunning(f"still running after {seconds:.0f} s{where}")
+        if self.errors:
+            raise self.errors[0]
+        return self.results[0]
 
 
 def _line_of(thread: threading.Thread) -> str:

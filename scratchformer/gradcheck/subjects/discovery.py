@@ -24,7 +24,7 @@ from scratchformer.gradcheck.subjects.source_text import call_text
 from scratchformer.gradcheck.subjects.stateful import Conventions, StatefulOp
 from scratchformer.gradcheck.subjects.subject import Call
 from scratchformer.gradcheck.subjects.trees import as_array, is_floating, leaves
-from scratchformer.gradcheck.subjects.wording import quoted
+from scratchformer.gradcheck.subjects.wording import NOT_DIFFERENTIATED, quoted
 
 FORWARDS = ("forward", "__call__", "forward_pass", "fprop", "feedforward", "call", "apply")
 BACKWARDS = ("backward", "backward_pass", "bprop", "backprop", "backpropagate", "back")
@@ -77,7 +77,7 @@ def object_subject(
     is_single = _returns_float32(owner, forward, inputs, options)
     subject = OpSubject(Call(name, op, named | values, options, text), takes_float32_alone=is_single)
     check_tensors(name, subject.tensors)
-    return subject, [f"not differentiated: {text}, {NOT_FOUND}" for text in missing]
+    return subject, [f"{NOT_DIFFERENTIATED}{text}, {NOT_FOUND}" for text in missing]
 
 
 def _forward(name: str, owner: Any) -> str:

@@ -116,7 +116,7 @@ class LayerSubject(Subject):
         of_inputs = {}
         returned = backward(dy)
         if self.inputs:
-            of_inputs = input_gradients(self.name, returned, self.arguments, self.not_differentiated, self.remarks)
+            of_inputs = input_gradients(self.name, returned, self.arguments, self.call.not_differentiated, self.remarks)
         return in_parts(of_inputs | self._parameter_gradients(), self.split)
 
     def _parameter_gradients(self) -> Gradients:

@@ -61,4 +61,4 @@ class OpSubject(Subject):
 
     def _gradients(self, backward: Callable[..., Any], dy: Value) -> Gradients:
         returned = backward(self.given(dy))
-        return input_gradients(self.name, returned, self.arguments, self.not_differentiated, self.remarks)
+        return input_gradients(self.name, returned, self.arguments, self.call.not_differentiated, self.remarks)

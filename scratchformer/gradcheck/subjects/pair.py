@@ -48,7 +48,7 @@ class PairSubject(Subject):
         if not all(np.array_equal(self.given(x), written[name]) for name, x in kept.items() if name in written):
             raise ValueError(f"{self.name}: its gradient writes to its arguments")
         gradients = scaled(dloss, returned)
-        return input_gradients(self.name, gradients, arguments, self.not_differentiated, self.remarks)
+        return input_gradients(self.name, gradients, arguments, self.call.not_differentiated, self.remarks)
 
 
 def _copied(x: Any) -> Any:

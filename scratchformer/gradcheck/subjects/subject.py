@@ -42,6 +42,10 @@ class Call:
     options: Mapping[str, Any]
     text: str
 
+    @cached_property
+    def not_differentiated(self) -> dict[str, str]:
+        return why_not_differentiated(self.arguments, self.options)
+
 
 @dataclass
 class Subject(ABC):
@@ -109,10 +113,6 @@ class Subject(ABC):
     def largest_input(self) -> float:
         """The largest finite magnitude in the tensors."""
         return max(float(np.abs(x[np.isfinite(x)]).max(initial=0)) for x in self.tensors.values())
-
-    @property
-    def not_differentiated(self) -> dict[str, str]:
-        return why_not_differentiated(self.call.arguments, self.call.options)
 
 
 def _in_float32(x: Any) -> Any:

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy import ndarray
 
+NOT_DIFFERENTIATED = "not differentiated: "
+"""How a remark begins on what has no gradient that could be judged."""
+
 
 def quoted(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names)) or "none"

@@ -63,6 +63,7 @@ def test_a_gradient_that_is_not_found_is_said_and_can_be_named() -> None:
     assert [finding.tensor for finding in report.findings] == ["x", "b"]
     (said,) = report.remarks
     assert said.startswith("not differentiated: w, no gradient of it was found; say where it is kept")
+    assert "right of x, b alone; 1 not differentiated, said below" in report.headline
     report = check_object(Logistic(elsewhere), X, gradients={"w": "slope"})
     assert report.remarks == []
     assert [finding.tensor for finding in report.findings] == ["x", "w", "b"]

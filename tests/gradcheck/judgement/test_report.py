@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis.errors import DeadlineExceeded, Unsatisfiable
 from numpy import ndarray
 
 from scratchformer.gradcheck import check_op
+from scratchformer.gradcheck.judgement.report import Report
 from scratchformer.gradcheck.strategies import any_arrays
 from tests.gradcheck.examples import changed, ramp, square, through_float32, times
 
@@ -97,6 +99,21 @@ def test_no_promises_are_checked_if_a_gradient_is_not_finite() -> None:
     report = check_op(changed(square, times(np.nan)), np.ones(3))
     assert "the gradient holds 3 infinities or NaN" in str(report)
     assert report.broken_promises == []
+
+
+def test_nothing_that_is_judged_is_not_right() -> None:
+    report = Report("op", [], [], "")
+    assert not report
+    assert report.headline == "NOTHING WAS JUDGED"
+
+
+def test_float16_inside_of_float32_is_noticed() -> None:
+    def halved(x: ndarray) -> tuple[ndarray, Callable[[ndarray], ndarray]]:
+        y = np.tanh(x.astype(np.float16)).astype(np.float32)
+        return y * np.float32(1.1), lambda dy: (1 - np.tanh(x) ** 2) * dy * 1.1
+
+    report = check_op(halved, np.random.default_rng(0).standard_normal(6), contract=False)
+    assert report.findings[0].verdict == "right to float16"
 
 
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")

@@ -83,6 +83,17 @@ def test_what_a_gradient_keeps_or_draws_is_named(change: Callable[[ndarray], nda
     assert "about zero" not in str(report)
 
 
+@pytest.mark.parametrize("first", range(16, 20))
+def test_a_fault_in_one_of_twenty_calls_is_named_if_it_makes_a_gradient_look_wrong(first: int) -> None:
+    calls = iter(range(first, 10_000))
+
+    def fails_at_times(x: ndarray) -> tuple[ndarray, Callable]:
+        return x**2, lambda dy: 2 * x * dy * (next(calls) % 20 > 0)
+
+    report = check_op(fails_at_times, np.random.default_rng(0).standard_normal(1000), contract=False)
+    assert report or "the same call gives another gradient each time" in str(report)
+
+
 def test_other_gradients_are_still_judged_and_no_promise_is_tried() -> None:
     total = np.zeros((3, 3))
 

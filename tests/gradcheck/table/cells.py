@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.gradcheck.numeric.oracles import SAFETY
 from scratchformer.gradcheck.numeric.points import cotangent
 from tests.gradcheck.table.functions import Function
 from tests.gradcheck.table.judge import truth
@@ -78,8 +79,9 @@ def cells(function: Function, regime: str, seed: int) -> Iterator[Cell | str]:
         yield Cell(function, regime, RIGHT, x, dx) if exists.all() or function.at_kinks else "kink"
         for spoiling, spoil in SPOILINGS.items():
             change = np.where(exists, np.abs(spoil(dx.copy(), dx) - dx), 0)
-            # What is lost in the rounding of the outputs while the slope stays the same cannot be seen in float64.
-            lost = max(1e-13 * np.abs(dy * y).max(), 1000 * exact.rounding)
+            # What is lost in the rounding of the outputs while the slope stays the same cannot be seen in float64. The
+            # checker excuses SAFETY roundings and no more, so no more are excused here.
+            lost = max(1e-13 * np.abs(dy * y).max(), SAFETY * exact.rounding)
             change = np.where(change * exact.stretch > lost, change, 0)
             noticeable = change > 1000 * (off + exact.sensitivity) + 1e-5 * np.abs(dx)
             yield Cell(function, regime, spoiling, x, dx) if noticeable.any() else "changes nothing"
