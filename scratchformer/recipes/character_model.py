@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy import ndarray
@@ -45,6 +45,9 @@ NGRAMS = {1: "unigrams", 2: "bigrams", 3: "trigrams"}
 class CharacterModelOptions(LanguageModelOptions):
     """The options of the run."""
 
+    preset: Literal["quick", "nanogpt", "paper", "smoke"] = "quick"
+    """Sets the other options: quick to our best recipe, nanogpt to that of nanoGPT's CPU example, paper as quick, smoke
+    to seconds."""
     extend: Count | None = None
     """Trains a run that has ended, which --resume names, up to this step, in a new folder and with a new schedule."""
     init_from: Path | None = None
@@ -84,17 +87,27 @@ class CharacterModelOptions(LanguageModelOptions):
             raise ValueError("--drop-unknown needs --init-from FOLDER, the run whose characters are known")
 
 
+NANOGPT = CharacterModelOptions(
+    preset="nanogpt",
+    model="gpt",
+    context=64,
+    steps=2000,
+    batch=12,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    final_learning_rate=1e-4,
+)
 PRESETS = {
     "quick": CharacterModelOptions(),
+    "nanogpt": NANOGPT,
     "paper": CharacterModelOptions(preset="paper"),
     "smoke": CharacterModelOptions(
         preset="smoke",
         layers=2,
         width=64,
-        steps=300,
-        warmup=30,
-        learning_rate=3e-3,
-        evaluate_every=100,
+        steps=150,
+        warmup=15,
+        evaluate_every=50,
         evaluation_batches=40,
     ),
 }

@@ -32,7 +32,7 @@ Steps = Annotated[Count, arg(help="Training steps: updates of the weights.")]
 PeakRate = Annotated[Positive, arg(help="Peak of the schedule.")]
 FinalRate = Annotated[NotNegative, arg(help="End of the schedule's cosine; the same as the peak for a constant rate.")]
 Warmup = Annotated[Natural, Relation("steps", lt, "must be less than"), arg(help="Updates of linear rise to the peak.")]
-WeightDecay = Annotated[NotNegative, arg(help="AdamW's decoupled decay, on matrices and tables only.")]
+WeightDecay = Annotated[NotNegative, arg(help="Decoupled decay of AdamW and Muon, on matrices and tables only.")]
 Average = Annotated[
     Probability,
     arg(help="Decay of the moving average of the weights that is evaluated and saved; 0 for the last weights."),
