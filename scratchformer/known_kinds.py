@@ -52,7 +52,7 @@ def is_decided_by_kind(hint: Any) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
     if isinstance(hint, TypeVar):
         return hint.__bound__ is None or is_decided_by_kind(hint.__bound__)
-    if hint == ArrayLike or hint == DTypeLike or is_typeddict(hint):
+    if hint in (ArrayLike, DTypeLike) or is_typeddict(hint):
         return False
     if origin is Annotated:
         return is_decided_by_kind(hint.__origin__)

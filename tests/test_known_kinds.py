@@ -46,7 +46,8 @@ def test_what_is_wrong_is_refused_after_right_calls_too(
 
 
 def test_numbers_of_numpy_become_pythons_after_other_numbers_too() -> None:
-    for n in (1, np.int8(1), 2, np.int8(2)):
+    numbers: list[Any] = [1, np.int8(1), 2, np.int8(2)]
+    for n in numbers:
         assert take(X, n=n) is int
 
 
