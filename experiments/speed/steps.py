@@ -22,7 +22,13 @@ from scratchformer.models import GPT, GPTConfig
 from scratchformer.ops import blockwise_attention, scaled_dot_product_attention
 from scratchformer.optim import AdamW, Constant
 from scratchformer.text import TokenBatch
-from scratchformer.training import Trainer, as_safetensors, keep_freed_memory, next_token_loss
+from scratchformer.training import (
+    Trainer,
+    as_safetensors,
+    keep_freed_memory,
+    next_token_loss,
+    workers_and_blas_threads,
+)
 
 LEARNING_RATE, BETAS, WEIGHT_DECAY, MAX_NORM = 1e-3, (0.9, 0.99), 0.1, 1.0
 
@@ -40,14 +46,16 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
         tensors = load_file(weights)
         for name, parameter in model.parameters().items():
             parameter.value[...] = tensors[name]
+    workers, blas_threads = workers_and_blas_threads(threads, model.values.size, task.tokens)
     trainer = Trainer(
         model,
         AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY),
         Constant(LEARNING_RATE),
         next_token_loss,
         max_norm=MAX_NORM,
-        num_workers=threads,
+        num_workers=workers,
     )
+    trainer.share_products(blas_threads)
     batches = make_batches(settings, task)
 
     def step(index: int) -> Results:

@@ -10,7 +10,6 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.misfits import PLAIN
 from scratchformer.ops.checks import check_at_least, check_indices, kind_in_words
 
-
 MOST_KEPT = 2**16
 """Of so many elements or fewer, masks are kept: copying one is faster than comparing positions anew."""
 
