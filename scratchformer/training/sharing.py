@@ -1,5 +1,4 @@
 from scratchformer.arguments import checked_arguments
-from scratchformer.ops.checks import check_at_least
 
 PARAMETERS_PER_TOKEN = 2**18
 """With more, a step spends more time on gradients and weights than workers save in what is no matrix product."""
@@ -15,7 +14,8 @@ def workers_and_blas_threads(num_threads: int, num_parameters: int, num_tokens: 
 
     Raises ValueError for a number below 1.
     """
-    check_at_least(
-        "workers_and_blas_threads", 1, num_threads=num_threads, num_parameters=num_parameters, num_tokens=num_tokens
-    )
+    numbers = {"num_threads": num_threads, "num_parameters": num_parameters, "num_tokens": num_tokens}
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"workers_and_blas_threads: {name} must be at least 1, got {number}")
     return (1, num_threads) if num_parameters > PARAMETERS_PER_TOKEN * num_tokens else (num_threads, 1)

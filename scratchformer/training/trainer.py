@@ -64,8 +64,9 @@ class Trainer(Generic[ModelT, BatchT]):
     """Trains a model, in as many threads as there are workers, on the mean loss over each step's counted targets.
 
     Every worker has a replica, which is the model's values with gradients of its own, and takes one shard of every
-    micro-batch. BLAS runs in one thread in each worker, unless `share_products` says otherwise. Gradients are added in a fixed order, and each worker draws its
-    dropout from (seed, step, micro-batch, worker), so a run repeats bit for bit with the same number of workers.
+    micro-batch. BLAS runs in one thread in each worker, unless `share_products` says otherwise. Gradients are added in
+    a fixed order, and each worker draws its dropout from (seed, step, micro-batch, worker), so a run repeats bit for
+    bit with the same number of workers and of BLAS threads.
 
     Use it as a context manager: the threads, and BLAS's limit, last as long as the `with` block. Inside, NumPy does not
     warn of overflows: a loss or a gradient norm that is not finite raises Divergence, which explains it.

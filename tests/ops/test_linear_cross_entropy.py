@@ -106,5 +106,5 @@ def test_the_weights_gradient_is_added_to_an_array_that_is_given(classes: int, p
 
 @pytest.mark.parametrize("total", [np.zeros((3, 4)), np.zeros((2, 5)), np.zeros((3, 5), np.float32)])
 def test_an_array_that_does_not_match_the_weight_is_refused(total: ndarray) -> None:
-    with pytest.raises(ValueError, match="^linear_cross_entropy: add_dweight_to must have shape"):
+    with pytest.raises(ValueError, match=r"^linear_cross_entropy: add_dweight_to must have shape"):
         linear_cross_entropy(np.zeros((2, 3)), np.zeros((3, 5)), np.array([0, 1]), add_dweight_to=total)

@@ -51,7 +51,7 @@ def test_one_worker_takes_all_threads_where_weights_outweigh_tokens() -> None:
 
 
 def test_numbers_below_one_are_refused() -> None:
-    with pytest.raises(ValueError, match="^Trainer: blas_threads must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^Trainer: blas_threads must be at least 1, got 0"):
         sharing_trainer(0)
-    with pytest.raises(ValueError, match="^workers_and_blas_threads: num_tokens must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^workers_and_blas_threads: num_tokens must be at least 1, got 0"):
         workers_and_blas_threads(2, 1, 0)
