@@ -60,7 +60,7 @@ def test_logits_that_are_not_held_give_the_same_loss_and_gradient(name: str, mon
 def test_what_is_no_answer_is_refused(name: str) -> None:
     new_model, loss_of = MODELS[name]
     with pytest.raises(TypeError, match=f"^{name}: hold_logits must be True, False or None, got 1"):
-        loss_of(new_model())(hold_logits=1)
+        loss_of(new_model())(ignore_index=-1, hold_logits=1)
 
 
 def test_few_or_traced_logits_are_held_if_nothing_is_said() -> None:
