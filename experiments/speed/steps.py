@@ -29,7 +29,6 @@ from scratchformer.training import (
     as_safetensors,
     keep_freed_memory,
     next_token_loss,
-    workers_and_blas_threads,
 )
 
 LEARNING_RATE, BETAS, WEIGHT_DECAY, MAX_NORM = 1e-3, (0.9, 0.99), 0.1, 1.0
@@ -44,7 +43,7 @@ Step = Callable[[int], Results]
 def our_training(settings: TrainingSettings, task: Task, threads: int, weights: Path | None) -> Iterator[Step]:
     """Steps of our trainer; from the weights in a file, or from newly initialised ones."""
     model = make_model(settings.model, weights)
-    workers, blas_threads = workers_and_blas_threads(threads, model.values.size, task.tokens)
+    workers, blas_threads = shared_out(threads, model.values.size, task.tokens)
     trainer = Trainer(
         model,
         AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY),
@@ -53,7 +52,8 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
         max_norm=MAX_NORM,
         num_workers=workers,
     )
-    trainer.share_products(blas_threads)
+    if blas_threads > 1:
+        trainer.share_products(blas_threads)
     batches = make_batches(settings, task)
 
     def step(index: int) -> Results:
@@ -62,6 +62,15 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
 
     with trainer:
         yield step
+
+
+def shared_out(threads: int, num_parameters: int, num_tokens: int) -> tuple[int, int]:
+    """How our trainer shares threads out: workers, and BLAS threads in each."""
+    try:
+        from scratchformer.training import workers_and_blas_threads
+    except ImportError:  # `against` times packages of earlier commits, which had workers alone
+        return threads, 1
+    return workers_and_blas_threads(threads, num_parameters, num_tokens)
 
 
 @contextmanager
