@@ -13,6 +13,7 @@ from typing import (
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.known_kinds import MOST_KNOWN, is_decided_by_kind, kinds_of
 from scratchformer.misfits import NUMBERS, array_of, misfit_of
 from scratchformer.python_numbers import as_python
 
@@ -35,10 +36,14 @@ def checked_arguments(target: TargetT) -> TargetT:
         target.__init__ = checked_arguments(target.__init__)  # type: ignore[misc]
         return target
     signature = inspect.signature(target)
+    known: set[tuple[Any, ...]] = set()  # most calls repeat kinds that were checked before
     owner = next(iter(signature.parameters), "") if "." in target.__qualname__ else ""
 
     @wraps(target)
     def checked(*args: Any, **options: Any) -> Any:
+        kinds = kinds_of(args, options) if _is_decided_by_kinds(target) else None
+        if kinds in known:
+            return target(*args, **options)
         try:
             bound = signature.bind(*args, **options)
         except TypeError:  # arguments that are missing or unknown: Python's own message names them
@@ -49,6 +54,10 @@ def checked_arguments(target: TargetT) -> TargetT:
             for name in _numbers(target) & arguments.keys():
                 arguments[name] = as_python(arguments[name])
             return target(*bound.args, **bound.kwargs)
+        if kinds is not None:
+            if len(known) == MOST_KNOWN:
+                known.clear()
+            known.add(kinds)
         return target(*args, **options)
 
     return checked  # type: ignore[return-value]
@@ -114,6 +123,11 @@ def check_axes(
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     hints = get_type_hints(target, include_extras=False)
     return {name: hint for name, hint in hints.items() if name not in ("self", "cls", "return")}
+
+
+@cache
+def _is_decided_by_kinds(target: Callable[..., Any]) -> bool:
+    return all(map(is_decided_by_kind, _hints(target).values()))
 
 
 @cache

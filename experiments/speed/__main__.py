@@ -1,8 +1,8 @@
 """How fast is a training step, and how much memory does it need, beside the same step in PyTorch on the same machine?
 
 A step is forward, backward, clipping the gradient's norm to 1 and AdamW, of five GPTs in float32 without biases and
-dropout; `tiny` takes one thread on each side. Causal attention alone (forward and backward, 8 heads of 64) is timed by
-length.
+dropout; `tiny` takes one thread on each side. Decoding is of one token after another, with a cache, by two of them with
+random weights. Causal attention alone (forward and backward, 8 heads of 64) is timed by length.
 
 - Where PyTorch is installed in this Python, fresh processes of all sides take turns, with as many threads. PyTorch has
   its fused attention and its fused AdamW, and trains models as they are and through `torch.compile`, if there is a C++
@@ -12,8 +12,11 @@ length.
 - Before anything is timed, all sides do two steps from the same random weights on the same batches. Losses and norms
   of gradients (or of attention's arrays) must agree to 1e-4.
 - A process measures the median of its steps, after a warm-up. The table shows the median and the range of the
-  processes, the ratio of the medians, the range of the rounds' ratios, and the most memory that a process held,
-  libraries included; its ratio is to the smaller one.
+  processes, the ratio of the medians, and the range of the rounds' ratios.
+- Memory is the most that the process ever had in RAM (VmHWM of Linux), from its start to its end: interpreter,
+  libraries, weights, optimizer and all. The ratio is to PyTorch's smaller form.
+- A decoding step reads every weight once. How fast it reads them stands after the table, beside the bandwidth of a
+  product of a large matrix with a vector.
 - With `--pretrained`, a Llama from files is timed beside transformers: prefill, decoding with random keys and values in
   the cache, and training steps. Of a GGUF file, the figures of
   llama.cpp follow the table: its weights stay as the file has them.
@@ -21,7 +24,8 @@ length.
   matrix products: backward counts twice as much as forward, and attention's scores count as the full square. A side
   that skips the forbidden half of the scores can be above 100 %.
 
-The preset `quick` takes about twenty minutes, `paper` is the same, and `smoke` takes a few seconds.
+The preset `quick` takes less than five minutes, `smoke` a few seconds. `paper` measures everything, and says at its end
+how long it took: about an hour.
 """
 
 import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
@@ -29,7 +33,8 @@ import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a tr
 import json
 import signal
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -41,21 +46,26 @@ from typing import Literal
 from experiments.speed.agreement import largest_difference
 from experiments.speed.fresh_process import Failure, ask
 from experiments.speed.llama_cpp import llama_cpp_milliseconds
-from experiments.speed.measure import Figures, measure, peak_flops
+from experiments.speed.measure import Figures, measure, memory_bandwidth, peak_flops
 from experiments.speed.pretrained_steps import write_llama
 from experiments.speed.profiling import profile
 from experiments.speed.table import HEADER, Row, print_table, row_of, task_as_json
 from experiments.speed.tasks import (
     ALL_MODELS,
+    DECODING,
     MODELS,
     SIDES,
     TINY,
+    TINY_DECODING,
+    Decoder,
+    DecodingSettings,
     Model,
     PretrainedSettings,
     Side,
     Task,
     TrainingSettings,
     attention,
+    num_weights,
     pretrained_tasks,
 )
 from scratchformer.models import LlamaConfig
@@ -70,11 +80,13 @@ class Options:
     """The options of the benchmark."""
 
     preset: Literal["quick", "paper", "smoke"] = "quick"
-    """Where the other options start from: all measurements, the same, or a run of seconds to see that it works."""
+    """Where the other options start from: small tasks, all of them, or a run of seconds to see that it works."""
     models: tuple[Model, ...] = ALL_MODELS
     """GPTs of 5 thousand, 0.8, 10.6 and 124 million parameters, the last with 4 x 64 and with 2 x 512 tokens."""
     tiny: bool = False
     """Shrink the models to almost nothing, to see that everything runs."""
+    decoding: tuple[Decoder, ...] = ("small", "gpt2")
+    """GPTs that decode, with random weights."""
     attention: bool = True
     """Whether attention alone is timed."""
     lengths: tuple[Count, ...] = (256, 512, 1024, 2048, 4096)
@@ -97,7 +109,7 @@ class Options:
             if self.threads > task.shares > 1:
                 raise ValueError(f"--threads {self.threads} is more than {task.name} can keep busy, {task.shares}")
         if not self.tasks() and (self.pretrained is None or self.profile):
-            raise ValueError("there is nothing to time: no --models, and no --attention with --lengths")
+            raise ValueError("there is nothing to time: no --models, no --decoding, and no --attention with --lengths")
         if self.pretrained is not None and not self.pretrained.exists():
             raise ValueError(f"--pretrained {self.pretrained} does not exist")
         if self.json is not None:
@@ -108,15 +120,17 @@ class Options:
 
     def tasks(self) -> list[Task]:
         tasks = [(TINY if self.tiny else MODELS)[name] for name in self.models]
+        if not self.profile:
+            tasks += [(TINY_DECODING if self.tiny else DECODING)[name] for name in self.decoding]
         if self.attention and not self.profile:
             tasks += [attention(length) for length in self.lengths]
         return tasks
 
 
 PRESETS = {
-    "quick": Options(),
-    "paper": Options(preset="paper"),
-    "smoke": Options(preset="smoke", models=("small",), tiny=True, lengths=(64,), pairs=1),
+    "quick": Options(models=("tiny", "small"), decoding=("small",), lengths=(256, 1024), pairs=3),
+    "paper": Options(preset="paper", pairs=7),
+    "smoke": Options(preset="smoke", models=("small",), tiny=True, decoding=("small",), lengths=(64,), pairs=1),
 }
 
 
@@ -125,7 +139,9 @@ def main(arguments: Sequence[str]) -> None:
     with one_sentence_errors(PROG):
         options.check()
     with one_sentence_errors(PROG, status=1, kind=Failure):
+        start = time.monotonic()
         print_profiles(options) if options.profile else compare(options)
+        print(f"\nthis took {(time.monotonic() - start) / 60:.1f} minutes")
 
 
 def compare(options: Options) -> None:
@@ -166,6 +182,8 @@ def compare_tasks(options: Options, tasks: list[Task]) -> None:
 
     peak = ask(partial(peak_flops, options.threads, 256 if options.tiny else 2048), "measure the peak")
     print(f"float32 matrix product: {peak / 1e9:.0f} GFLOPS in {options.threads} threads", flush=True)
+    bandwidth = ask(partial(memory_bandwidth, options.threads, 4 if options.tiny else 512), "measure the bandwidth")
+    print(f"memory bandwidth: {bandwidth / 1e9:.1f} GB/s in {options.threads} threads", flush=True)
     rows: list[Row] = []
     for task in tasks:
         sides = sides_of(task)
@@ -177,8 +195,21 @@ def compare_tasks(options: Options, tasks: list[Task]) -> None:
         rows.append(row_of(task, processes, peak, differences.get(task.name)))
         told = ", ".join(f"{SIDES[side]} {figures}" for side, figures in rows[-1].sides.items())
         print(f"{task.name}: {told}", flush=True)
-    write_report(options, {"peak_flops_per_second": peak, "rows": [row.as_json() for row in rows]})
+    measured = {"peak_flops_per_second": peak, "bytes_per_second": bandwidth}
+    write_report(options, measured | {"rows": [row.as_json() for row in rows]})
     print_table([HEADER, *(row.cells() for row in rows)])
+    for row in rows:
+        if isinstance(row.task.settings, DecodingSettings):
+            print(f"\n{row.task.name} reads {', '.join(reading(row, bandwidth))}")
+
+
+def reading(row: Row, bandwidth: float) -> Iterator[str]:
+    """How fast each side reads the weights in decoding, as a share of the bandwidth."""
+    assert isinstance(row.task.settings, DecodingSettings)
+    size = 4 * num_weights(row.task.settings.model)
+    for side, figures in row.sides.items():
+        speed = size / (figures.median / 1e3)
+        yield f"{SIDES[side]} {speed / 1e9:.1f} GB/s of weights ({speed / bandwidth:.0%} of the bandwidth)"
 
 
 def print_llama_cpp(path: Path, options: Options, model: LlamaConfig) -> None:

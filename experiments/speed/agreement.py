@@ -16,7 +16,7 @@ import numpy as np
 from experiments.speed.fresh_process import Failure, ask
 from experiments.speed.measure import compute
 from experiments.speed.steps import write_weights
-from experiments.speed.tasks import Side, Task, TrainingSettings
+from experiments.speed.tasks import DecodingSettings, Side, Task, TrainingSettings
 
 TOLERANCE = 1e-4
 
@@ -29,7 +29,7 @@ def largest_difference(task: Task, sides: Sequence[Side], threads: int) -> float
     task = replace(task, warmup=0, steps=2)
     with tempfile.TemporaryDirectory() as folder:
         weights = None
-        if isinstance(task.settings, TrainingSettings):
+        if isinstance(task.settings, TrainingSettings | DecodingSettings):
             weights = Path(folder) / "weights.safetensors"
             ask(partial(write_weights, task.settings.model, weights), f"write the weights of {task.name}")
         ours, *others = (

@@ -19,8 +19,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from experiments.speed.pretrained_steps import our_pretrained
-from experiments.speed.steps import Results, Step, our_attention, our_training
-from experiments.speed.tasks import PretrainedSettings, Side, Task, TrainingSettings
+from experiments.speed.steps import Results, Step, our_attention, our_decoding, our_training
+from experiments.speed.tasks import DecodingSettings, PretrainedSettings, Side, Task, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,17 @@ def steps_of(task: Task, side: Side, threads: int, weights: Path | None = None) 
             return transformers_pretrained(settings, threads)
         return our_pretrained(settings, task, threads)
     if side != "ours":
-        from experiments.speed.pytorch_steps import pytorch_attention, pytorch_training
+        from experiments.speed.pytorch_steps import pytorch_attention, pytorch_decoding, pytorch_training
 
+        if isinstance(settings, DecodingSettings):
+            return pytorch_decoding(settings, task, threads, weights)
         if isinstance(settings, TrainingSettings):
             return pytorch_training(settings, task, threads, weights, is_compiled=side == "compiled")
         return pytorch_attention(settings, threads)
     if isinstance(settings, TrainingSettings):
         return our_training(settings, task, threads, weights)
+    if isinstance(settings, DecodingSettings):
+        return our_decoding(settings, task, threads, weights)
     return our_attention(settings, threads)
 
 
@@ -114,3 +118,15 @@ def peak_flops(threads: int, size: int) -> float:
             np.matmul(a, b, out=y)
             seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds)
+
+
+def memory_bandwidth(threads: int, megabytes: int) -> float:
+    """Bytes a second that a matrix is read with, in a float32 product with a vector, as decoding reads weights."""
+    matrix, vector = np.ones((megabytes * 2**18 // 1024, 1024), np.float32), np.ones(1024, np.float32)
+    seconds = []
+    with threadpool_limits(threads, user_api="blas"):
+        for _ in range(7):
+            start = time.perf_counter()
+            matrix @ vector
+            seconds.append(time.perf_counter() - start)
+    return matrix.nbytes / min(seconds)

@@ -19,12 +19,16 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=config.bias)
         self.output = nn.Linear(config.d_model, config.d_model, bias=config.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: Tensor | None = None, start: int = 0) -> Tensor:
+        """Attends to x, and to what the cache (2, b, heads, T, d_head) holds before `start`."""
         b, t, d = x.shape
         query, key, value = (
             part.view(b, t, self.num_heads, d // self.num_heads).transpose(1, 2) for part in self.qkv(x).split(d, dim=2)
         )
-        heads = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        if cache is not None:
+            cache[0, :, :, start : start + t], cache[1, :, :, start : start + t] = key, value
+            key, value = cache[0, :, :, : start + t], cache[1, :, :, : start + t]
+        heads = F.scaled_dot_product_attention(query, key, value, is_causal=t > 1)
         return self.output(heads.transpose(1, 2).contiguous().view(b, t, d))
 
 
@@ -46,8 +50,8 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.d_model, bias=config.bias)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x))
+    def forward(self, x: Tensor, cache: Tensor | None = None, start: int = 0) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), cache, start)
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
@@ -71,6 +75,13 @@ class GPT(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x))
+
+    def decode(self, ids: Tensor, caches: list[Tensor], start: int) -> Tensor:
+        """Logits of the last of new tokens, which stand at `start` and are added to the cache of every block."""
+        x = self.token_embedding(ids) + self.position_embedding(torch.arange(start, start + ids.shape[1]))
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x = block(x, cache, start)
+        return self.head(self.norm(x[:, -1:]))
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(self(ids).flatten(0, 1), targets.flatten())

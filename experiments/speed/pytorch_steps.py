@@ -1,4 +1,4 @@
-"""PyTorch's steps: training the same GPT, and the same attention alone."""
+"""PyTorch's steps: training the same GPT, decoding by it, and the same attention alone."""
 
 import sys
 
@@ -25,8 +25,10 @@ from experiments.speed.steps import (
     Step,
     attention_inputs,
     make_batches,
+    make_prompt,
 )
-from experiments.speed.tasks import AttentionSettings, Task, TrainingSettings
+from experiments.speed.tasks import AttentionSettings, DecodingSettings, Task, TrainingSettings
+from scratchformer.models import GPTConfig
 
 
 @contextmanager
@@ -35,10 +37,7 @@ def pytorch_training(
 ) -> Iterator[Step]:
     """Steps as a user of PyTorch writes them; from our weights in a file, or from newly initialised ones."""
     prepare(threads)
-    model = GPT(settings.model)
-    if weights is not None:
-        converted = pytorch_weights(load_file(weights))
-        model.load_state_dict({name: torch.from_numpy(weight) for name, weight in converted.items()})
+    model = make_model(settings.model, weights)
     optimizer = make_optimizer(model, learning_rate=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
     loss_of = torch.compile(model.loss) if is_compiled else model.loss
     batches = [(torch.tensor(batch.ids), torch.tensor(batch.targets)) for batch in make_batches(settings, task)]
@@ -55,6 +54,32 @@ def pytorch_training(
         return [(loss.item(), math.hypot(*exact))]
 
     yield step
+
+
+@contextmanager
+def pytorch_decoding(settings: DecodingSettings, task: Task, threads: int, weights: Path | None) -> Iterator[Step]:
+    prepare(threads)
+    config = settings.model
+    model, ids = make_model(config, weights), torch.from_numpy(make_prompt(settings, task))
+    shape = (2, 1, config.num_heads, config.context_length, config.d_model // config.num_heads)
+    caches = [torch.zeros(shape) for _ in range(config.num_layers)]
+
+    def step(index: int) -> Results:
+        start = settings.num_cached + index
+        return [(model.decode(ids[:, start : start + 1], caches, start).numpy(),)]
+
+    with torch.inference_mode():
+        model.decode(ids[:, : settings.num_cached], caches, 0)
+        yield step
+
+
+def make_model(config: GPTConfig, weights: Path | None) -> GPT:
+    """A GPT with our weights of a file, or with newly initialised ones."""
+    model = GPT(config)
+    if weights is not None:
+        converted = pytorch_weights(load_file(weights))
+        model.load_state_dict({name: torch.from_numpy(weight) for name, weight in converted.items()})
+    return model
 
 
 @contextmanager

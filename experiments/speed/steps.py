@@ -1,4 +1,4 @@
-"""Our steps: training a GPT, and attention alone."""
+"""Our steps: training a GPT, decoding by one, and attention alone."""
 
 import sys
 
@@ -11,18 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from numpy import ndarray
 from safetensors.numpy import load_file
 from threadpoolctl import threadpool_limits
 
-from experiments.speed.tasks import AttentionSettings, Task, TrainingSettings
+from experiments.speed.tasks import AttentionSettings, DecodingSettings, Task, TrainingSettings
+from scratchformer.generation.blas_threads import one_blas_thread_for
+from scratchformer.layers.cache import KeyValueCache
 from scratchformer.layers.multi_head_attention import BLOCKWISE_FROM
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.ops import blockwise_attention, scaled_dot_product_attention
 from scratchformer.optim import AdamW, Constant
 from scratchformer.text import TokenBatch
-from scratchformer.training import Trainer, as_safetensors, keep_freed_memory, next_token_loss
+from scratchformer.training import (
+    Trainer,
+    as_safetensors,
+    keep_freed_memory,
+    next_token_loss,
+)
 
 LEARNING_RATE, BETAS, WEIGHT_DECAY, MAX_NORM = 1e-3, (0.9, 0.99), 0.1, 1.0
 
@@ -35,19 +42,18 @@ Step = Callable[[int], Results]
 @contextmanager
 def our_training(settings: TrainingSettings, task: Task, threads: int, weights: Path | None) -> Iterator[Step]:
     """Steps of our trainer; from the weights in a file, or from newly initialised ones."""
-    model = GPT(settings.model, generator=np.random.default_rng(0))
-    if weights is not None:
-        tensors = load_file(weights)
-        for name, parameter in model.parameters().items():
-            parameter.value[...] = tensors[name]
+    model = make_model(settings.model, weights)
+    workers, blas_threads = shared_out(threads, model.values.size, task.tokens)
     trainer = Trainer(
         model,
         AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY),
         Constant(LEARNING_RATE),
         next_token_loss,
         max_norm=MAX_NORM,
-        num_workers=threads,
+        num_workers=workers,
     )
+    if blas_threads > 1:
+        trainer.share_products(blas_threads)
     batches = make_batches(settings, task)
 
     def step(index: int) -> Results:
@@ -56,6 +62,41 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
 
     with trainer:
         yield step
+
+
+def shared_out(threads: int, num_parameters: int, num_tokens: int) -> tuple[int, int]:
+    """How our trainer shares threads out: workers, and BLAS threads in each."""
+    try:
+        from scratchformer.training import workers_and_blas_threads
+    except ImportError:  # `against` times packages of earlier commits, which had workers alone
+        return threads, 1
+    return workers_and_blas_threads(threads, num_parameters, num_tokens)
+
+
+@contextmanager
+def our_decoding(settings: DecodingSettings, task: Task, threads: int, weights: Path | None) -> Iterator[Step]:
+    """Steps as `generate` does them: each gives the logits of the next token."""
+    keep_freed_memory()
+    model = make_model(settings.model, weights)
+    ids, cache = make_prompt(settings, task), KeyValueCache(settings.model.context_length)
+
+    def logits_of(new: ndarray) -> ndarray:
+        with one_blas_thread_for(new.size):
+            return model(new, cache=cache, last_only=True)[0]
+
+    with threadpool_limits(threads, user_api="blas"):
+        logits_of(ids[:, : settings.num_cached])
+        yield lambda index: [(logits_of(ids[:, settings.num_cached + index, None]),)]
+
+
+def make_model(config: GPTConfig, weights: Path | None) -> GPT:
+    """A GPT with the weights of a file, or with newly initialised ones."""
+    model = GPT(config, generator=np.random.default_rng(0))
+    if weights is not None:
+        tensors = load_file(weights)
+        for name, parameter in model.parameters().items():
+            parameter.value[...] = tensors[name]
+    return model
 
 
 @contextmanager
@@ -84,6 +125,12 @@ def make_batches(settings: TrainingSettings, task: Task) -> list[TokenBatch]:
     shape = (task.warmup + task.steps, settings.batch, model.context_length + 1)
     ids = np.random.default_rng(0).integers(model.vocabulary_size, size=shape)
     return [TokenBatch(tokens[:, :-1], tokens[:, 1:]) for tokens in ids]
+
+
+def make_prompt(settings: DecodingSettings, task: Task) -> Integer[ndarray, "1 t"]:
+    """Random tokens: the prompt, and one for each step."""
+    length = settings.num_cached + task.warmup + task.steps
+    return np.random.default_rng(0).integers(settings.model.vocabulary_size, size=(1, length))
 
 
 def attention_inputs(settings: AttentionSettings) -> Float[ndarray, "4 1 heads t d"]:

@@ -1,4 +1,4 @@
-"""What is timed: training steps of five GPTs, causal attention alone by length, and a Llama from files."""
+"""What is timed: training steps of five GPTs, decoding of two, causal attention by length, and a Llama from files."""
 
 import sys
 
@@ -23,6 +23,14 @@ class TrainingSettings:
 
     model: GPTConfig
     batch: int
+
+
+@dataclass(frozen=True)
+class DecodingSettings:
+    """One token after another of one sequence by a GPT, with a cache that holds a prompt of `num_cached` tokens."""
+
+    model: GPTConfig
+    num_cached: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Task:
     """
 
     name: str
-    settings: TrainingSettings | AttentionSettings | PretrainedSettings
+    settings: TrainingSettings | DecodingSettings | AttentionSettings | PretrainedSettings
     shares: int
     tokens: int
     flops: int
@@ -85,6 +93,8 @@ class Task:
     def kind(self) -> Literal["training", "attention", "prefill", "decoding"]:
         if isinstance(self.settings, PretrainedSettings):
             return self.settings.kind
+        if isinstance(self.settings, DecodingSettings):
+            return "decoding"
         return "training" if isinstance(self.settings, TrainingSettings) else "attention"
 
 
@@ -95,10 +105,21 @@ def training(name: str, model: GPTConfig, *, batch: int, warmup: int, steps: int
     4 T d for the scores and for the values that they weigh. Backward takes twice as many.
     """
     tokens = batch * model.context_length
-    weights = 12 * model.num_layers * model.d_model**2 + model.vocabulary_size * model.d_model
     attended = 4 * model.num_layers * model.context_length * model.d_model
-    flops = 3 * tokens * (2 * weights + attended)
+    flops = 3 * tokens * (2 * num_weights(model) + attended)
     return Task(name, TrainingSettings(model, batch), batch, tokens, flops, warmup, steps)
+
+
+def num_weights(model: GPTConfig) -> int:
+    """Weights that a token is multiplied with: those of the layers, and of the head."""
+    return 12 * model.num_layers * model.d_model**2 + model.vocabulary_size * model.d_model
+
+
+def decoding(name: str, model: GPTConfig, *, num_cached: int, warmup: int, steps: int) -> Task:
+    """Decoding by a GPT. A step reads every weight once."""
+    flops = 2 * num_weights(model) + 4 * model.num_layers * num_cached * model.d_model
+    settings = DecodingSettings(model, num_cached)
+    return Task(f"decoding {name}", settings, model.num_heads, 1, flops, warmup, steps)
 
 
 def attention(length: int, heads: int = 8, features: int = 64) -> Task:
@@ -153,5 +174,11 @@ MODELS = {
     "gpt2_512": training("gpt2_512", gpt(12, 12, 768, 512, 50257), batch=2, warmup=1, steps=2),
 }
 Model = Literal["tiny", "small", "medium", "gpt2", "gpt2_512"]
+Decoder = Literal["small", "gpt2"]
+DECODING: dict[Decoder, Task] = {
+    "small": decoding("small", gpt(4, 4, 128, 64, 65), num_cached=8, warmup=8, steps=48),
+    "gpt2": decoding("gpt2", gpt(12, 12, 768, 1024, 50257), num_cached=64, warmup=8, steps=48),
+}
+TINY_DECODING = {name: decoding(name, gpt(1, 2, 16, 8, 65), num_cached=2, warmup=1, steps=3) for name in DECODING}
 ALL_MODELS: tuple[Model, ...] = get_args(Model)
 TINY = {name: training(name, gpt(1, 2, 16, 8, 65), batch=4, warmup=1, steps=3) for name in ALL_MODELS}

@@ -24,7 +24,7 @@ class Dropout(Layer):
     def __call__(
         self, x: Inexact[ndarray, "*shape"], generator: np.random.Generator | None = None
     ) -> tuple[Inexact[ndarray, "*shape"], Backward]:
-        if generator is not None:
+        if generator is not None and self.p > 0:
             return dropout(x, self.p, generator)
         if type(x) not in PLAIN or x.dtype.kind not in "fc" or not x.dtype.isnative:
             raise TypeError(f"Dropout: x must be a floating array, got {kind_in_words(x)}")

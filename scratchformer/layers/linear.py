@@ -52,11 +52,12 @@ class Linear(Layer):
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of y as logits, which are never all held; the options are `linear_cross_entropy`'s."""
         bias = None if self.bias is None else self.bias.value
-        loss, loss_backward = linear_cross_entropy(x, self.weight.value, targets, bias, **options)
+        loss, loss_backward = linear_cross_entropy(
+            x, self.weight.value, targets, bias, add_dweight_to=self.weight.grad, **options
+        )
 
         def backward(dloss: float = 1.0) -> ndarray:
-            dx, dweight, dbias = loss_backward(dloss)
-            self.weight.grad += dweight
+            dx, _, dbias = loss_backward(dloss)
             if self.bias is not None:
                 self.bias.grad += dbias
             return dx
@@ -88,11 +89,12 @@ class TiedLinear(Layer):
         self, x: Inexact[ndarray, "*batch d"], targets: Integer[ndarray, "*batch"], **options: Any
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of y as logits, which are never all held; the options are `linear_cross_entropy`'s."""
-        loss, loss_backward = linear_cross_entropy(x, self.table.value.T, targets, **options)
+        loss, loss_backward = linear_cross_entropy(
+            x, self.table.value.T, targets, add_dweight_to=self.table.grad.T, **options
+        )
 
         def backward(dloss: float = 1.0) -> ndarray:
-            dx, dweight, _ = loss_backward(dloss)
-            self.table.grad += dweight.T
+            dx, *_ = loss_backward(dloss)
             return dx
 
         return loss, backward

@@ -21,6 +21,7 @@ from scratchformer.layers.checks import check_call
 from scratchformer.layers.stack import stack
 from scratchformer.models.bert_config import BERTConfig
 from scratchformer.models.bert_heads import ClassHead, MaskedHead, Pooler, at_first
+from scratchformer.models.held_logits import holds_logits
 from scratchformer.models.initialization import initialize_as_bert
 from scratchformer.models.positions import LearnedPositions
 from scratchformer.ops import Backward, cross_entropy, mean_pooling, padding_mask
@@ -156,12 +157,18 @@ class BERT(Layer):
         *,
         lengths: Integer[ndarray, "*batch"] | None = None,
         ignore_index: int = -100,
+        hold_logits: bool | None = None,
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the masked tokens, in nats, and its `backward(dloss=1.0)`.
 
-        Targets are the masked tokens, and `ignore_index` elsewhere. The head runs only at the masked positions.
+        Targets are the masked tokens, and `ignore_index` elsewhere. The head runs only at the masked positions. The
+        arguments are those of calling the model and of `cross_entropy`, and
+
+        Args:
+            hold_logits: whether all logits are held until backward, as a trace needs them; otherwise they are formed
+                for some words at a time, forward and backward. None holds them if they are few or traced.
 
         Raises ValueError for a model without that head.
         """
@@ -172,6 +179,17 @@ class BERT(Layer):
         check_shape("BERT", "targets", targets, np.shape(ids))
         encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
         counted = targets != ignore_index
+        num_logits = int(np.count_nonzero(counted)) * self.config.vocabulary_size
+        if not holds_logits("BERT", hold_logits, num_logits, self.masked_head.output, trace):
+            loss, head_loss_backward = self.masked_head.cross_entropy(encoded[counted], targets[counted])
+            trace.record(loss=np.asarray(loss))
+
+            def backward_in_parts(dloss: float = 1.0) -> None:
+                dencoded = np.zeros_like(encoded)
+                dencoded[counted] = head_loss_backward(dloss)
+                encoder_backward(dencoded)
+
+            return loss, backward_in_parts
         logits, head_backward = self.masked_head(encoded[counted])  # (counted, vocabulary)
         loss, loss_backward = cross_entropy(logits, targets[counted])
         trace.record(logits=logits, loss=np.asarray(loss))

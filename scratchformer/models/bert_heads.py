@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Inexact
+from jaxtyping import Inexact, Integer
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.layers import Dropout, Layer, LayerNorm, Linear, Parameter, TiedLinear
 from scratchformer.layers.feed_forward import ACTIVATIONS, Activation
-from scratchformer.ops import Backward, tanh
+from scratchformer.ops import Backward, linear_cross_entropy, tanh
 from scratchformer.ops.rows import column_sum
 
 
@@ -33,17 +33,41 @@ class MaskedHead(Layer):
         self.bias = Parameter(np.zeros(n, dtype))
 
     def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
-        h, linear_backward = self.linear(x)
-        a, activation_backward = ACTIVATIONS[self.activation](h)
-        z, norm_backward = self.norm(a)
+        z, features_backward = self._features(x)
         y, output_backward = self.output(z)
 
         def backward(dy: ndarray) -> ndarray:
             dz = output_backward(dy)
             self.bias.grad += column_sum(dy)
-            return linear_backward(activation_backward(norm_backward(dz)))
+            return features_backward(dz)
 
         return y + self.bias.value, backward
+
+    def cross_entropy(self, x: Inexact[ndarray, "n d"], targets: Integer[ndarray, " n"]) -> tuple[np.inexact, Backward]:
+        """Mean cross-entropy of the logits, which are never all held, see `linear_cross_entropy`."""
+        z, features_backward = self._features(x)
+        table = self.output.table
+        loss, loss_backward = linear_cross_entropy(
+            z, table.value.T, targets, self.bias.value, add_dweight_to=table.grad.T
+        )
+
+        def backward(dloss: float = 1.0) -> ndarray:
+            dz, _, dbias = loss_backward(dloss)
+            self.bias.grad += dbias
+            return features_backward(dz)
+
+        return loss, backward
+
+    def _features(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch d"], Backward]:
+        """What the table is multiplied with."""
+        h, linear_backward = self.linear(x)
+        a, activation_backward = ACTIVATIONS[self.activation](h)
+        z, norm_backward = self.norm(a)
+
+        def backward(dz: ndarray) -> ndarray:
+            return linear_backward(activation_backward(norm_backward(dz)))
+
+        return z, backward
 
 
 class ClassHead(Layer):

@@ -17,13 +17,10 @@ from scratchformer.layers import (
 from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
 from scratchformer.layers.checks import check_call
 from scratchformer.layers.stack import stack
-from scratchformer.misfits import shown
+from scratchformer.models.held_logits import holds_logits
 from scratchformer.models.positions import PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
 from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_indices
-
-MOST_HELD_LOGITS = 2**23
-"""Of more, 32 MiB in float32, reading and writing all of them takes longer than forming them twice."""
 
 
 class DecoderOnly(Layer):
@@ -170,12 +167,8 @@ class DecoderOnly(Layer):
                 for some words at a time, forward and backward. None holds them if they are few or traced, or if the
                 head's matrix is stored in fewer bits.
         """
-        if not isinstance(hold_logits, bool | np.bool_ | None):
-            raise TypeError(f"{type(self).__name__}: hold_logits must be True, False or None, got {shown(hold_logits)}")
-        if hold_logits is None:
-            are_few = np.size(ids) * self.token_embedding.num_ids <= MOST_HELD_LOGITS
-            hold_logits = are_few or trace is not NO_TRACE or not isinstance(self.head, Linear | TiedLinear)
-        if not hold_logits:
+        num_logits = np.size(ids) * self.token_embedding.num_ids
+        if not holds_logits(type(self).__name__, hold_logits, num_logits, self.head, trace):
             x, features_backward = self._features(ids, mask=mask, positions=positions, generator=generator, trace=trace)
             loss, head_backward = self.head.cross_entropy(
                 x, targets, ignore_index=ignore_index, label_smoothing=label_smoothing

@@ -25,6 +25,7 @@ from scratchformer.layers.feed_forward import Activation
 from scratchformer.layers.normalization import Norm, make_norm
 from scratchformer.layers.stack import stack
 from scratchformer.models.decoder_only import check_positions_shape
+from scratchformer.models.held_logits import holds_logits
 from scratchformer.models.positions import SinusoidalPositions
 from scratchformer.ops import Backward, cross_entropy, padding_mask
 from scratchformer.ops.checks import (
@@ -164,13 +165,32 @@ class Transformer(Layer):
         source_lengths: Integer[ndarray, "*batch"] | None = None,
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
+        hold_logits: bool | None = None,
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the targets under the logits, in nats, and its `backward(dloss=1.0)`.
 
-        The arguments are those of calling the model and of `cross_entropy`.
+        The arguments are those of calling the model and of `cross_entropy`, and
+
+        Args:
+            hold_logits: whether all logits are held until backward, as a trace needs them; otherwise they are formed
+                for some words at a time, forward and backward. None holds them if they are few or traced.
         """
+        num_logits = np.size(ids) * self.config.vocabulary_size
+        if not holds_logits("Transformer", hold_logits, num_logits, self.head, trace):
+            mask = self._mask(source, source_lengths)
+            memory, encoder_backward = self.encode(source, mask, generator=generator, trace=trace)
+            x, features_backward = self._features(ids, memory, mask, generator=generator, trace=trace)
+            loss, head_backward = self.head.cross_entropy(
+                x, targets, ignore_index=ignore_index, label_smoothing=label_smoothing
+            )
+            trace.record(loss=np.asarray(loss))
+
+            def backward_in_parts(dloss: float = 1.0) -> None:
+                encoder_backward(features_backward(head_backward(dloss)))
+
+            return loss, backward_in_parts
         logits, logits_backward = self(source, ids, source_lengths=source_lengths, generator=generator, trace=trace)
         loss, loss_backward = cross_entropy(logits, targets, ignore_index=ignore_index, label_smoothing=label_smoothing)
         trace.record(loss=np.asarray(loss))
@@ -225,6 +245,40 @@ class Transformer(Layer):
 
         Raises ValueError without a memory and a cache, TypeError for a mask that is not boolean.
         """
+        x, features_backward = self._features(
+            ids,
+            memory,
+            memory_mask,
+            mask=mask,
+            positions=positions,
+            generator=generator,
+            trace=trace,
+            cache=cache,
+        )
+        logits, head_backward = self.head(x)
+        trace.record(logits=logits)
+        if cache is not None:
+            return logits, refuse_backward
+
+        def backward(dlogits: ndarray) -> ndarray:
+            trace.record(dlogits=dlogits)
+            return features_backward(head_backward(dlogits))
+
+        return logits, backward
+
+    def _features(
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        memory: Inexact[ndarray, "*batch t_source d"] | None,
+        memory_mask: Shaped[ndarray, "..."] | None,
+        *,
+        mask: Shaped[ndarray, "..."] | None = None,
+        positions: Integer[ndarray, "..."] | None = None,
+        generator: np.random.Generator | None,
+        trace: Trace,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
+        """What the head reads, and `backward(dx)` giving `dmemory`. The arguments are those of `decode`."""
         check_call("Transformer", trace, positions=positions, cache=cache)
         if cache is not None:
             memory, memory_mask = cache.memory, cache.memory_mask
@@ -245,19 +299,14 @@ class Transformer(Layer):
             cache=cache_within(cache, "decoder"),
         )
         x, norm_backward = (x, lambda dx: dx) if self.decoder_norm is None else self.decoder_norm(x)
-        logits, head_backward = self.head(x)
-        trace.record(logits=logits)
-        if cache is not None:
-            return logits, refuse_backward
 
-        def backward(dlogits: ndarray) -> ndarray:
-            trace.record(dlogits=dlogits)
-            dx, _, dmemory, _ = blocks_backward(norm_backward(head_backward(dlogits)))
+        def backward(dx: ndarray) -> ndarray:
+            dx, _, dmemory, _ = blocks_backward(norm_backward(dx))
             embedding_backward(dx)
             trace.record(dmemory=dmemory)
             return dmemory
 
-        return logits, backward
+        return x, backward
 
     @checked_arguments
     def new_cache(

@@ -24,6 +24,7 @@ def linear_cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     classes_at_once: int = CLASSES_AT_ONCE,
+    add_dweight_to: ndarray | None = None,
 ) -> tuple[np.inexact, Backward]:
     """Mean cross-entropy of logits x W + b, without ever holding the logits of all classes.
 
@@ -40,6 +41,8 @@ def linear_cross_entropy(
         ignore_index: the target that marks such positions, which are left out of the mean.
         label_smoothing: share of the probability that is spread evenly over all classes, 0 to 1.
         classes_at_once: of how many classes the logits are held.
+        add_dweight_to: an array of the weight's shape and dtype, such as a layer's gradient, to which every backward
+            adds dW, which is then never held whole. Its answer has None in the place of dW.
 
     Returns:
         the loss, a NumPy scalar of x's dtype (0 when no target counts), and `backward(dloss=1.0)` giving
@@ -50,7 +53,7 @@ def linear_cross_entropy(
     Raises:
         TypeError: an argument that is not floating, or of another dtype than `x`; targets that are not integers.
         ValueError: a target that is no class, shapes that do not match, `label_smoothing` outside [0, 1], no class at
-            once.
+            once, an `add_dweight_to` that does not match the weight.
 
     Source: Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018, algorithm 3 (the sum).
 
@@ -61,6 +64,11 @@ def linear_cross_entropy(
     check_at_least("linear_cross_entropy", 1, classes_at_once=classes_at_once)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"linear_cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
+    if add_dweight_to is not None and (add_dweight_to.shape, add_dweight_to.dtype) != (weight.shape, weight.dtype):
+        raise ValueError(
+            f"linear_cross_entropy: add_dweight_to must have shape {weight.shape} and dtype {weight.dtype}, "
+            f"got {add_dweight_to.shape} and {add_dweight_to.dtype}"
+        )
     shape, label_smoothing = x.shape, float(label_smoothing)
     counted = (targets != ignore_index).reshape(-1)
     every_row = x.reshape(math.prod(shape[:-1]), d)
@@ -100,9 +108,9 @@ def linear_cross_entropy(
     np.copyto(surprise, np.log(total) - z_target, where=~is_likeliest)
     loss = np.sum(surprise + spread) / n
 
-    def backward(dloss: float) -> tuple[ndarray, ndarray, ndarray | None]:
+    def backward(dloss: float) -> tuple[ndarray, ndarray | None, ndarray | None]:
         share = rows.dtype.type(dloss / n)
-        drows, dweight = np.zeros_like(rows), np.empty_like(weight)
+        drows, dweight = np.zeros_like(rows), np.empty_like(weight) if add_dweight_to is None else None
         dbias = None if bias is None else np.empty_like(bias)
         for part, z, at_target in logits_by_part():
             z -= m[:, None]
@@ -113,7 +121,11 @@ def linear_cross_entropy(
                 dz[at_target] += share * label_smoothing
                 dz -= share * label_smoothing / classes
             drows += dz @ weight[:, part].T
-            dweight[:, part] = product_over_rows(rows, dz, like=weight[:, part])
+            dweight_part = product_over_rows(rows, dz, like=weight[:, part])
+            if dweight is not None:
+                dweight[:, part] = dweight_part
+            elif add_dweight_to is not None:
+                add_dweight_to[:, part] += dweight_part
             if dbias is not None:
                 dbias[part] = column_sum(dz)
         if len(rows) == len(every_row):

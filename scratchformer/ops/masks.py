@@ -1,6 +1,6 @@
 """Attention masks: which ones are valid, how to build them, and which keys they let a query attend to."""
 
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 from jaxtyping import Bool, Integer, Shaped
@@ -9,6 +9,9 @@ from numpy import ndarray
 from scratchformer.arguments import checked_arguments
 from scratchformer.misfits import PLAIN
 from scratchformer.ops.checks import check_at_least, check_indices, kind_in_words
+
+MOST_KEPT = 2**16
+"""Of so many elements or fewer, masks are kept: copying one is faster than comparing positions anew."""
 
 
 def check_mask(op: str, mask: ndarray | None, scores_shape: tuple[int, ...]) -> None:
@@ -40,7 +43,15 @@ def keys_up_to_query(num_queries: int, num_keys: int, before: int = 0) -> Bool[n
 
     The last query is aligned with the last key.
     """
-    return np.tri(num_queries, num_keys, num_keys - num_queries - before, dtype=bool)
+    last_key = num_keys - num_queries - before  # of the first query
+    if num_queries * num_keys > MOST_KEPT:
+        return np.tri(num_queries, num_keys, last_key, dtype=bool)
+    return _kept_tri(num_queries, num_keys, last_key).copy()
+
+
+@lru_cache(maxsize=16)
+def _kept_tri(num_queries: int, num_keys: int, last_key: int) -> Bool[ndarray, "t_query t_key"]:
+    return np.tri(num_queries, num_keys, last_key, dtype=bool)
 
 
 def may_attend(mask: ndarray | None, is_causal: bool, num_queries: int, num_keys: int) -> Bool[ndarray, "..."] | None:

@@ -5,6 +5,7 @@ therefore sums of the sums of blocks.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +19,10 @@ SMALLEST = {kind: np.finfo(kind).tiny for kind in "fdgFDG"}
 
 def row_sum(x: np.ndarray) -> np.ndarray:
     """Sum along the last axis, which is kept with length 1: (..., n) to (..., 1)."""
-    return row_dot(np.ones(x.shape[-1], x.dtype), x)
+    if x.shape[-1] > LONG:
+        blocks, rest = _in_blocks(x)
+        return row_sum(row_sum(blocks)[..., 0]) + row_sum(rest)
+    return row_dot(ones(x.shape[-1], x.dtype), x)
 
 
 def row_mean(x: np.ndarray) -> np.ndarray:
@@ -41,6 +45,14 @@ def row_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a @ b.swapaxes(-1, -2)
 
 
+@lru_cache(maxsize=64)
+def ones(n: int, dtype: np.dtype) -> np.ndarray:
+    """A vector of ones, read-only because later calls return it again."""
+    vector = np.ones(n, dtype)
+    vector.flags.writeable = False
+    return vector
+
+
 def _in_blocks(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A long last axis cut into whole blocks, (..., blocks, BLOCK), and the rest (..., n modulo BLOCK), as views."""
     whole = x.shape[-1] // BLOCK * BLOCK
@@ -53,8 +65,8 @@ def column_sum(x: np.ndarray) -> np.ndarray:
     if len(rows) > LONG:
         whole = len(rows) // BLOCK * BLOCK
         blocks = rows[:whole].reshape(whole // BLOCK, BLOCK, rows.shape[1])
-        return column_sum(np.ones(BLOCK, x.dtype) @ blocks) + column_sum(rows[whole:])
-    return np.ones(len(rows), x.dtype) @ rows
+        return column_sum(ones(BLOCK, x.dtype) @ blocks) + column_sum(rows[whole:])
+    return ones(len(rows), x.dtype) @ rows
 
 
 def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:

@@ -23,6 +23,8 @@ class Rows:
     def split(self: RowsT, num_shards: int) -> list[RowsT]:
         """The sequences in `num_shards` parts of nearly equal size, in order. The last parts may be empty."""
         check_sizes(type(self).__name__, num_shards=num_shards)
+        if num_shards == 1:
+            return [self]
         arrays = [np.array_split(getattr(self, field.name), num_shards) for field in fields(self)]
         return [type(self)(*shard) for shard in zip(*arrays, strict=True)]
 

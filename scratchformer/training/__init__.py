@@ -13,6 +13,7 @@ from scratchformer.training.loop import Progress, train
 from scratchformer.training.losses import next_token_loss
 from scratchformer.training.resuming import restore, training_checkpoint
 from scratchformer.training.saving import BEST, LAST, load, model_checkpoint, save, trained_checkpoint
+from scratchformer.training.sharing import workers_and_blas_threads
 from scratchformer.training.tokenizers import load_tokenizer
 from scratchformer.training.trainer import Batch, StepMetrics, Trainer
 
@@ -38,5 +39,6 @@ __all__ = [
     "train",
     "trained_checkpoint",
     "training_checkpoint",
+    "workers_and_blas_threads",
     "write_checkpoint",
 ]

@@ -87,5 +87,6 @@ def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:
         "average": settings_of("average", trainer.average, without=("parameters", "values")),
         "max_norm": trainer.max_norm,
         "num_workers": len(trainer.replicas),
+        "blas_threads": trainer.blas_threads,
         "seed": trainer.seed,
     }

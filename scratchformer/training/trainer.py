@@ -64,8 +64,9 @@ class Trainer(Generic[ModelT, BatchT]):
     """Trains a model, in as many threads as there are workers, on the mean loss over each step's counted targets.
 
     Every worker has a replica, which is the model's values with gradients of its own, and takes one shard of every
-    micro-batch. BLAS runs in one thread in each worker. Gradients are added in a fixed order, and each worker draws its
-    dropout from (seed, step, micro-batch, worker), so a run repeats bit for bit with the same number of workers.
+    micro-batch. BLAS runs in one thread in each worker, unless `share_products` says otherwise. Gradients are added in
+    a fixed order, and each worker draws its dropout from (seed, step, micro-batch, worker), so a run repeats bit for
+    bit with the same number of workers and of BLAS threads.
 
     Use it as a context manager: the threads, and BLAS's limit, last as long as the `with` block. Inside, NumPy does not
     warn of overflows: a loss or a gradient norm that is not finite raises Divergence, which explains it.
@@ -113,21 +114,37 @@ class Trainer(Generic[ModelT, BatchT]):
         self.max_norm = max_norm
         self.average = average
         self.seed = seed
+        self.blas_threads = 1
         self._map: ParallelMap = map
         self._resources = ExitStack()
 
     def __enter__(self) -> "Trainer[ModelT, BatchT]":
-        self._resources.enter_context(threadpool_limits(1, user_api="blas"))
+        self._resources.enter_context(threadpool_limits(self.blas_threads, user_api="blas"))
         self._resources.enter_context(np.errstate(all="ignore"))
-        if len(self.replicas) > 1:
+        if (num_threads := max(len(self.replicas), self.blas_threads)) > 1:
             silent = partial(np.seterr, all="ignore")  # threads do not inherit the errstate
-            pool = self._resources.enter_context(ThreadPoolExecutor(len(self.replicas), initializer=silent))
+            pool = self._resources.enter_context(ThreadPoolExecutor(num_threads, initializer=silent))
             self._map = pool.map
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._map = map
         self._resources.close()
+
+    @checked_arguments
+    def share_products(self, blas_threads: int) -> None:
+        """Lets BLAS compute each matrix product of a worker in so many threads. Call it before the `with` block.
+
+        One worker with two such threads beats two workers where weights outweigh tokens (`workers_and_blas_threads`
+        says when): each worker would read all weights, and keep and add up as many gradients. The numbers, which round
+        otherwise, are part of what a run is resumed with.
+
+        Raises ValueError for fewer than one.
+        """
+        blas_threads = as_python(blas_threads)
+        if blas_threads < 1:
+            raise ValueError(f"Trainer: blas_threads must be at least 1, got {blas_threads}")
+        self.blas_threads = blas_threads
 
     @checked_arguments
     def step(self, micro_batches: Sequence[BatchT]) -> StepMetrics:

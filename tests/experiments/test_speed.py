@@ -15,6 +15,7 @@ from experiments.speed.fresh_process import Failure, ask
 from experiments.speed.measure import Figures, compute, measure
 from experiments.speed.pretrained_steps import make_ids
 from experiments.speed.profiling import by_part
+from experiments.speed.steps import make_model, make_prompt
 from experiments.speed.table import row_of
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig
 from scratchformer.pretrained import load, save
@@ -132,7 +133,9 @@ def test_the_smoke_preset_prints_the_table_and_writes_every_figure(
     assert "PyTorch is not installed in this Python: only ours is timed" in printed
     header, *lines = printed.split("\n\n")[1].splitlines()
     assert header.split("  ")[-1] == "ratio"
-    assert [line.split("  ")[0] for line in lines] == ["small", "attention 64"]
+    assert [line.split("  ")[0] for line in lines] == ["small", "decoding small", "attention 64"]
+    assert "decoding small reads ours" in printed
+    assert "this took" in printed
     report = json.loads(file.read_text())
     assert report["environment"]["torch"] is None
     assert report["options"]["pairs"] == 2
@@ -141,7 +144,8 @@ def test_the_smoke_preset_prints_the_table_and_writes_every_figure(
         assert len(row["ours"]["processes"]) == 2
         assert 0 < row["ours"]["least"] <= row["ours"]["median"] <= row["ours"]["most"]
         assert row["ours"]["peak_memory"] > 2**20
-        assert 0 < row["ours"]["working_memory"] < row["ours"]["peak_memory"]
+        assert 0 <= row["ours"]["working_memory"] < row["ours"]["peak_memory"]
+        assert row["ours"]["working_memory"] > 0 or row["task"]["kind"] == "decoding"
 
 
 @pytest.fixture(scope="module")
@@ -162,17 +166,31 @@ def test_decoding_looks_at_the_keys_in_the_cache(llama_folder: Path) -> None:
     assert abs(np.divide(behind, alone) - 1) > 1e-3
 
 
+def test_decoding_gives_the_logits_of_the_next_tokens() -> None:
+    task = replace(tasks.TINY_DECODING["small"], warmup=0, steps=3)
+    ids = make_prompt(task.settings, task)
+    logits, _ = make_model(task.settings.model, None)(ids)
+    expected = np.linalg.norm(logits[0, task.settings.num_cached :].astype(np.float64), axis=-1)
+    np.testing.assert_allclose(compute(task, "ours", 1, None), expected[:, None], rtol=1e-5)
+
+
+def test_pytorch_decodes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(agreement, "ask", lambda call, what: call())
+    assert agreement.largest_difference(tasks.TINY_DECODING["small"], ["ours", "pytorch"], 1) < 1e-5
+
+
 def test_a_real_model_is_timed_and_what_is_missing_is_said(
     llama_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(speed, "is_installed", lambda package: False)
     monkeypatch.setattr(speed, "ask", lambda call, what: call())  # fresh processes would take seconds
-    speed.main(["--preset", "smoke", "--models", "--no-attention", "--pretrained", str(llama_folder)])
-    said, table, last = capsys.readouterr().out.split("\n\n")
+    speed.main(["--preset", "smoke", "--models", "--decoding", "--no-attention", "--pretrained", str(llama_folder)])
+    said, table, last, _ = capsys.readouterr().out.split("\n\n")
     assert said.startswith("PyTorch is not installed in this Python: only ours is timed")
     names = [line.split("  ")[0] for line in table.splitlines()[1:]]
     assert names == ["prefill 8", "decoding 8", "decoding 16", "training 2 x 4"]
-    assert last == "llama.cpp is not timed: it reads GGUF files alone\n"
+    assert last == "llama.cpp is not timed: it reads GGUF files alone"
     speed.print_llama_cpp(Path("a.gguf"), speed.PRESETS["smoke"], LlamaConfig(32))
     assert "llama.cpp is not timed: the package xllamacpp is not installed" in capsys.readouterr().out
 
@@ -228,7 +246,7 @@ def test_sides_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_a_process_that_fails_is_named_with_its_reason() -> None:
-    said = "the process that was to measure ours failed: ValueError: Trainer: num_workers must be at least 1, got 0"
+    said = "the process that was to measure ours failed: ValueError: workers_and_blas_threads: num_threads must"
     with pytest.raises(Failure, match=said):
         ask(partial(measure, tasks.TINY["small"], "ours", 0), "measure ours")
 
@@ -238,10 +256,16 @@ def test_a_process_that_fails_is_named_with_its_reason() -> None:
     [
         (["--pairs", "0"], "--pairs must be at least 1, got 0"),
         (["--threads", "0"], "--threads must be at least 1, got 0"),
-        (["--threads", "5"], "--threads 5 is more than gpt2 can keep busy, 4"),
-        (["--models", "small", "--threads", "9"], "--threads 9 is more than attention 256 can keep busy, 8"),
+        (["--threads", "5"], "--threads 5 is more than decoding small can keep busy, 4"),
+        (
+            ["--models", "small", "--decoding", "--threads", "9"],
+            "--threads 9 is more than attention 256 can keep busy, 8",
+        ),
         (["--lengths", "64", "0"], "--lengths must be at least 1, got 0"),
-        (["--models", "--no-attention"], "there is nothing to time: no --models, and no --attention with --lengths"),
+        (
+            ["--models", "--decoding", "--no-attention"],
+            "there is nothing to time: no --models, no --decoding, and no --attention with --lengths",
+        ),
         (["--pretrained", "no.gguf"], "--pretrained no.gguf does not exist"),
         (["--pair", "1"], "unknown option --pair; did you mean --pairs?"),
         (["--json", "missing/speed.json"], "--json missing/speed.json cannot be written: No such file or directory"),

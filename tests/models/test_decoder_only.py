@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchformer.layers import NO_TRACE, KeyValueCache, Trace
-from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig, decoder_only
+from scratchformer.layers import KeyValueCache, Trace
+from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig
 from scratchformer.models.decoder_only import DecoderOnly
 from scratchformer.models.positions import Positions
 from scratchformer.ops import cross_entropy, packed_mask
@@ -183,26 +183,6 @@ def test_gradient_of_a_bias_that_two_blocks_share_and_a_mask_cuts(seed: int) -> 
         return model.loss(ids, targets, mask=mask)
 
     check_op(as_op_of(model, "position_embedding.table", loss), table, seed=seed)
-
-
-@pytest.mark.parametrize("kind", ["learned", "llama"])  # whose heads are the table, and a matrix of their own
-def test_logits_that_are_not_held_give_the_same_loss_and_gradient(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder_only, "MOST_HELD_LOGITS", 0)
-    model = tiny(kind).astype(np.float64)
-    ids, targets = np.random.default_rng(3).integers(0, VOCABULARY, (2, 2, 5))
-    targets[0, 1] = -1
-    found = []
-    for hold in (True, False, None):
-        model.grads[...] = 0
-        trace = NO_TRACE if hold is None else Trace()
-        loss, backward = model.loss(ids, targets, ignore_index=-1, label_smoothing=0.1, hold_logits=hold, trace=trace)
-        backward(1.5)
-        assert hold is None or ("logits" in trace) == hold
-        found.append((np.asarray(loss), model.grads.copy()))
-    (loss, grads), (other_loss, other_grads), by_default = found
-    assert_close(other_loss, loss, 1e-13)
-    assert_close(other_grads, grads, 1e-13)
-    np.testing.assert_array_equal(by_default[1], other_grads)
 
 
 @every_kind

@@ -85,3 +85,26 @@ def test_errors() -> None:
         linear_cross_entropy(x, weight, targets % 4, classes_at_once=0)
     with pytest.raises(ValueError, match=r"^linear_cross_entropy: label_smoothing must lie in \[0, 1\], got 1.5$"):
         linear_cross_entropy(x, weight, targets % 4, label_smoothing=1.5)
+
+
+@given(classes=st.integers(1, 9), part=parts, seed=seeds)
+def test_the_weights_gradient_is_added_to_an_array_that_is_given(classes: int, part: int, seed: int) -> None:
+    targets = draw_targets(seed, classes, (4,), -1)
+    x, weight, total = normal(seed, (4, 3), (3, classes), (3, classes))
+    before = total.copy()
+    _, backward = linear_cross_entropy(x, weight, targets, ignore_index=-1, classes_at_once=part)
+    _, adding_backward = linear_cross_entropy(
+        x, weight, targets, ignore_index=-1, classes_at_once=part, add_dweight_to=total
+    )
+    dx, dweight, _ = backward(0.5)
+    for times in (1, 2):
+        found, none, _ = adding_backward(0.5)
+        assert none is None
+        np.testing.assert_array_equal(found, dx)
+        assert_close(total, before + times * dweight, 1e-14)
+
+
+@pytest.mark.parametrize("total", [np.zeros((3, 4)), np.zeros((2, 5)), np.zeros((3, 5), np.float32)])
+def test_an_array_that_does_not_match_the_weight_is_refused(total: ndarray) -> None:
+    with pytest.raises(ValueError, match=r"^linear_cross_entropy: add_dweight_to must have shape"):
+        linear_cross_entropy(np.zeros((2, 3)), np.zeros((3, 5)), np.array([0, 1]), add_dweight_to=total)

@@ -111,11 +111,14 @@ MODELS: dict[str, Recipe] = {
         segments=lambda: ids(2, 3, most=2),
         lengths=LENGTHS,
         ignore_index=-100,
+        hold_logits=True,
         **READ,
     ),
     "models.BERT.classify": method(bert, "classify", segments=lambda: ids(2, 3, most=2), lengths=LENGTHS, **READ),
     "models.Transformer.__call__": called(transformer, **SOURCE, **READ),
-    "models.Transformer.loss": method(transformer, "loss", targets=lambda: ids(2, 3), **SOURCE, **READ, **SMOOTHED),
+    "models.Transformer.loss": method(
+        transformer, "loss", targets=lambda: ids(2, 3), hold_logits=True, **SOURCE, **READ, **SMOOTHED
+    ),
     "models.Transformer.encode": method(
         transformer, "encode", source=lambda: ids(2, 3), mask=lambda: np.ones((2, 1, 1, 3), bool), **TRACED
     ),

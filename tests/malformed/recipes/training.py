@@ -32,6 +32,10 @@ def checkpoint() -> training.Checkpoint:
 
 TRAINING: dict[str, Recipe] = {
     "training.Trainer": trainer_arguments,
+    "training.Trainer.share_products": method(trainer, "share_products", blas_threads=2),
+    "training.workers_and_blas_threads": new(
+        training, "workers_and_blas_threads", num_threads=2, num_parameters=10, num_tokens=3
+    ),
     "training.Trainer.step": method(trainer, "step", micro_batches=lambda: batches()),
     "training.Trainer.gradient": method(trainer, "gradient", micro_batches=lambda: batches()),
     "training.Trainer.evaluate": method(trainer, "evaluate", batches=lambda: batches()),

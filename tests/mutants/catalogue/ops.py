@@ -144,7 +144,7 @@ OPS = [
     mutant("linear: bias gradient of the first row", "ops/linear.py", "column_sum(dy)", "drows[0].copy()", "linear"),
     mutant("relu: sign of the cotangent", ACTIVATIONS, "dy * (x > 0)", "dy * (dy > 0)", "relu"),
     mutant("gelu: density forgotten", ACTIVATIONS, "dy * (phi + x * density)", "dy * phi", "gelu"),
-    mutant("gelu (tanh): 3 of the cube forgotten", ACTIVATIONS, "dphi * (3 * cubic)", "dphi * cubic", "gelu (tanh)"),
+    mutant("gelu (tanh): 3 of the cube forgotten", ACTIVATIONS, "dphi, 3 * cubic", "dphi, cubic", "gelu (tanh)"),
     mutant("silu: one factor forgotten", ACTIVATIONS, "slope *= s\n    slope *= s\n", "slope *= s\n", "silu"),
     mutant("dropout: scale forgotten", "ops/dropout.py", "else dy * scaled_keep", "else dy * keep", "dropout"),
     mutant(
@@ -251,8 +251,8 @@ OPS = [
     mutant(
         "attention: causal mask lets the next position in",
         "ops/masks.py",
-        "num_keys - num_queries - before, dtype",
-        "num_keys - num_queries - before + 1, dtype",
+        "num_keys - num_queries - before  #",
+        "num_keys - num_queries - before + 1  #",
         "tests/ops/test_attention_semantics.py::test_is_causal_aligns_the_last_query_with_the_last_key",
     ),
     mutant(

@@ -1,0 +1,22 @@
+"""Whether a loss holds the logits of all words until its backward."""
+
+import numpy as np
+
+from scratchformer.layers import NO_TRACE, Layer, Linear, TiedLinear, Trace
+from scratchformer.misfits import shown
+
+MOST_HELD_LOGITS = 2**23
+"""Of more, 32 MiB in float32, reading and writing all of them takes longer than forming them twice."""
+
+
+def holds_logits(model: str, hold_logits: bool | None, num_logits: int, head: Layer, trace: Trace) -> bool:
+    """The option `hold_logits` of a loss: its value, or if that is None, whether they are few, traced, or those of a
+    head whose matrix is stored in fewer bits.
+
+    Raises TypeError, naming the model, for any other value.
+    """
+    if not isinstance(hold_logits, bool | np.bool_ | None):
+        raise TypeError(f"{model}: hold_logits must be True, False or None, got {shown(hold_logits)}")
+    if hold_logits is not None:
+        return bool(hold_logits)
+    return num_logits <= MOST_HELD_LOGITS or trace is not NO_TRACE or not isinstance(head, Linear | TiedLinear)

@@ -1,0 +1,71 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scratchformer.layers import NO_TRACE, Layer, Trace
+from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig, held_logits
+from scratchformer.models.held_logits import holds_logits
+from tests.closeness import assert_close
+from tests.gradients import with_random_values
+from tests.models.tiny import random_bert, random_transformer
+
+VOCABULARY = 7
+IDS, TARGETS = np.random.default_rng(3).integers(0, VOCABULARY, (2, 2, 5))
+TARGETS[0, 1] = -1
+
+
+def gpt() -> GPT:  # whose head is the table
+    return GPT(GPTConfig(VOCABULARY, 5, 1, 2, 4), generator=np.random.default_rng(0))
+
+
+def llama() -> Llama:  # whose head is a matrix of its own
+    return Llama(LlamaConfig(VOCABULARY, 5, 1, 2, d_model=4), generator=np.random.default_rng(0))
+
+
+Loss = Callable[..., tuple[np.inexact, Callable[..., None]]]
+MODELS: dict[str, tuple[Callable[[], Any], Callable[[Any], Loss]]] = {
+    "GPT": (gpt, lambda model: lambda **options: model.loss(IDS, TARGETS, label_smoothing=0.1, **options)),
+    "Llama": (llama, lambda model: lambda **options: model.loss(IDS, TARGETS, label_smoothing=0.1, **options)),
+    "BERT": (random_bert, lambda model: lambda **options: model.loss(IDS, TARGETS, **options)),
+    "Transformer": (
+        random_transformer,
+        lambda model: lambda **options: model.loss(IDS[:, :4], IDS, TARGETS, label_smoothing=0.1, **options),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_that_are_not_held_give_the_same_loss_and_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
+    new_model, loss_of = MODELS[name]
+    model: Layer = with_random_values(new_model().astype(np.float64), 0, 0.7)
+    found = []
+    for hold in (True, False, None):
+        model.grads[...] = 0
+        trace = NO_TRACE if hold is None else Trace()
+        loss, backward = loss_of(model)(ignore_index=-1, hold_logits=hold, trace=trace)
+        backward(1.5)
+        assert hold is None or ("logits" in trace) == hold
+        found.append((np.asarray(loss), model.grads.copy()))
+    (expected, grads), (other_loss, other_grads), by_default = found
+    assert_close(other_loss, expected, 1e-12)
+    assert_close(other_grads, grads, 1e-12)
+    np.testing.assert_array_equal(by_default[1], other_grads)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_answer_is_refused(name: str) -> None:
+    new_model, loss_of = MODELS[name]
+    with pytest.raises(TypeError, match=f"^{name}: hold_logits must be True, False or None, got 1"):
+        loss_of(new_model())(ignore_index=-1, hold_logits=1)
+
+
+def test_few_or_traced_logits_are_held_if_nothing_is_said() -> None:
+    head, most = gpt().head, held_logits.MOST_HELD_LOGITS
+    assert holds_logits("GPT", None, most, head, NO_TRACE)
+    assert not holds_logits("GPT", None, most + 1, head, NO_TRACE)
+    assert holds_logits("GPT", None, most + 1, head, Trace())
+    assert holds_logits("GPT", None, most + 1, Layer(), NO_TRACE)  # a matrix in fewer bits
