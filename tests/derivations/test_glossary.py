@@ -23,7 +23,9 @@ def test_a_table_defines_names_and_not_indices_or_gradients() -> None:
 def test_a_second_meaning_of_a_name_is_refused() -> None:
     softmax = find_page("softmax")
     other = replace(softmax, text=softmax.text.replace("the row's sum of exponentials", "a depth"))
-    with pytest.raises(ValueError, match=r"^softmax\.md says 'a depth' of z, expected the words 'sum of exponentials'$"):
+    with pytest.raises(
+        ValueError, match=r"^softmax\.md says 'a depth' of z, expected the words 'sum of exponentials'$"
+    ):
         glossary([other if page.name == "softmax" else page for page in PAGES])
     new = replace(softmax, text=softmax.text.replace("| `z` |", "| `Q_hat` |"))
     with pytest.raises(ValueError, match=r"^the glossary has no meaning of Q_hat, which is on the pages softmax, "):
