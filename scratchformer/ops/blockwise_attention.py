@@ -30,7 +30,8 @@ def blockwise_attention(
 
         e_ij = exp(S_ij - shift_i),    z_i = sum_j e_ij,    Y_i = sum_j e_ij V_j / z_i
 
-    are sums over tiles. The forward pass keeps Y, shift and z, from which backward computes each tile of P = e / z again:
+    are sums over tiles. The forward pass keeps Y, shift and z, from which backward computes each tile
+    of P = e / z again:
 
         dV = P^T dY,    dS_ij = P_ij (dY_i V_j - dY_i Y_i),    dQ = scale dS K,    dK = scale dS^T Q.
 
