@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -63,7 +63,7 @@ class Muon(AdamW):
         self.matrices = dict(matrices)
         self.rms = float(rms)
         self.momentum = float(momentum)
-        self._others = list(_others(parameters, self.matrices))
+        self.between = between(parameters, self.matrices)
 
     def _updates(self, learning_rate: float) -> Sequence[Callable[[], object]]:
         vectors = self.parameters.values, self.parameters.grads, self.state["m"]
@@ -76,7 +76,7 @@ class Muon(AdamW):
             )
         ]
         update = self._update(learning_rate)
-        return [*matrices, *(partial(update, span) for span in self._others)]
+        return [*matrices, *(partial(update, span) for begin, end in self.between for span in spans(end, begin))]
 
     def _update_matrix(self, learning_rate: float, p: ndarray, g: ndarray, m: ndarray) -> None:
         b = self.momentum
@@ -107,15 +107,13 @@ def orthogonal(u: Float[ndarray, "r c"], num_steps: int = 5) -> Float[ndarray, "
     return x if u.shape[0] <= u.shape[1] else x.T
 
 
-def _others(parameters: NamedParameters, matrices: Mapping[str, int]) -> Iterator[slice]:
-    """The spans between the matrices."""
+def between(parameters: NamedParameters, matrices: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Where the elements that belong to none of the matrices begin and end."""
     places = parameters.views_by_name(np.arange(len(parameters.values)))
     _check_matrices(places, matrices)
-    begin = 0
-    for place in sorted((places[name] for name in matrices), key=lambda place: int(place[0, 0])):
-        yield from spans(int(place[0, 0]), begin)
-        begin = int(place[-1, -1]) + 1
-    yield from spans(len(parameters.values), begin)
+    edges = sorted((int(places[name][0, 0]), int(places[name][-1, -1]) + 1) for name in matrices)
+    begins, ends = [0, *(end for _, end in edges)], [*(begin for begin, _ in edges), len(parameters.values)]
+    return [(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end]
 
 
 def _check_matrices(places: Mapping[str, ndarray], matrices: Mapping[str, int]) -> None:
