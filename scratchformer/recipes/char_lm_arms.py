@@ -56,6 +56,7 @@ class ArmOptions(RunOptions):
             if arm not in arms:
                 raise ValueError(f"--arms {arm} is none of {', '.join(arms)}")
         shared = {
+            "preset": "nanogpt",
             "threads": 1,
             "layers": self.layers,
             "width": self.width,

@@ -90,6 +90,7 @@ class CharacterModelOptions(LanguageModelOptions):
 NANOGPT = CharacterModelOptions(
     preset="nanogpt",
     model="gpt",
+    qk_norm=False,
     context=64,
     steps=2000,
     batch=12,
@@ -105,9 +106,10 @@ PRESETS = {
         preset="smoke",
         layers=2,
         width=64,
-        steps=150,
-        warmup=15,
-        evaluate_every=50,
+        context=64,
+        steps=300,
+        warmup=30,
+        evaluate_every=100,
         evaluation_batches=40,
     ),
 }

@@ -38,6 +38,7 @@ MODEL_OPTIONS = (
     "width",
     "context",
     "bias",
+    "qk_norm",
     "positions",
     "norm_first",
     "activation",
@@ -61,6 +62,8 @@ class LanguageModelOptions(RunOptions):
     dropout: Dropout = 0.0
     bias: bool = False
     """Whether linear maps and norms have biases."""
+    qk_norm: bool = True
+    """Whether each head of a Llama normalizes its queries and keys; a GPT has no such norms."""
     positions: Positions = "learned"
     """The kind of positions of a GPT."""
     norm_first: bool = True
@@ -89,7 +92,9 @@ class LanguageModelOptions(RunOptions):
         if self.model == "llama" and (self.bias or self.width // self.heads % 2):
             raise ValueError("--model llama has no --bias, and heads of an even width")
         if self.model == "llama" and (self.positions, self.norm_first, self.activation) != OF_GPT_2:
-            raise ValueError("--model llama has positions, norms and an activation of its own")
+            raise ValueError(
+                "--model llama has positions, norms and an activation of its own; --model gpt has a choice"
+            )
 
 
 @checked_arguments
@@ -98,7 +103,9 @@ def language_model(options: LanguageModelOptions, vocabulary_size: int) -> GPT |
     generator = np.random.default_rng(options.seed)
     sizes = (vocabulary_size, options.context, options.layers, options.heads)
     if options.model == "llama":
-        llama = LlamaConfig(*sizes, d_model=options.width, dropout=options.dropout, tied_head=True)
+        llama = LlamaConfig(
+            *sizes, d_model=options.width, dropout=options.dropout, tied_head=True, qk_norm=options.qk_norm
+        )
         return Llama(llama, generator=generator)
     gpt = GPTConfig(
         *sizes,

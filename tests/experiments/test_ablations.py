@@ -9,7 +9,8 @@ import pytest
 from experiments import ablations
 from experiments.ablations import ARMS, BASELINE, PANELS, PRESETS, Ablations, Options
 from scratchformer.models import GPTConfig
-from scratchformer.recipes.language_model import LanguageModelOptions, language_model
+from scratchformer.recipes.character_model import NANOGPT
+from scratchformer.recipes.language_model import language_model
 from scratchformer.training import load, read_checkpoint
 from tests.experiments.running import run
 from tests.experiments.sweeps import arm
@@ -43,7 +44,7 @@ def test_the_folder_holds_every_run_and_what_they_measured(smoke: Path) -> None:
 def test_every_arm_changes_what_its_name_says_and_stands_in_one_panel() -> None:
     shown = [name for labels in PANELS.values() for name in labels if name != BASELINE]
     assert sorted([*shown, BASELINE]) == sorted(ARMS)
-    known = LanguageModelOptions()
+    known = NANOGPT
     for name, settings in ARMS.items():
         options = replace(known, **settings)
         options.check()
@@ -59,9 +60,7 @@ def test_every_arm_changes_what_its_name_says_and_stands_in_one_panel() -> None:
 
 
 def test_all_arms_have_nearly_as_many_parameters() -> None:
-    sizes = {
-        name: language_model(replace(LanguageModelOptions(), **arm), 103).values.size for name, arm in ARMS.items()
-    }
+    sizes = {name: language_model(replace(NANOGPT, **arm), 103).values.size for name, arm in ARMS.items()}
     whole = sizes[BASELINE]
     for name, size in sizes.items():
         lacks_table = name in PANELS["positions"]

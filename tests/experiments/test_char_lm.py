@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 from experiments import char_lm
 from experiments.char_lm import ComparedCharacterModel
-from scratchformer.recipes.character_model import stripped
-from scratchformer.recipes.language_model import LanguageModelOptions, language_model
+from scratchformer.recipes.character_model import NANOGPT, stripped
+from scratchformer.recipes.language_model import language_model
 from scratchformer.runs import ReferenceRun
 from scratchformer.text import CharacterTokenizer, Corpus, fixed_batches, pydoc_corpus
 from scratchformer.training import load, read_checkpoint
@@ -50,7 +50,7 @@ def test_the_best_model_gives_its_validation_loss_again(smoke: Path) -> None:
     model = load(smoke)
     _, validation = pydoc_corpus().split()
     ids = CharacterTokenizer(**config["tokenizer"]).encode(validation)
-    batches = fixed_batches(ids, 12, 64, 40)
+    batches = fixed_batches(ids, 6, 64, 40)
     count = sum(batch.num_targets for batch in batches)
     loss = sum(batch.num_targets * float(model.loss(batch.ids, batch.targets)[0]) for batch in batches) / count
     rows = csv.DictReader((smoke / "metrics.csv").read_text().splitlines())
@@ -89,7 +89,7 @@ def test_a_run_that_diverges_stops_with_a_sentence_and_saves_no_weights(tmp_path
     assert "; the first to go non-finite was " in result.stderr
     assert "; its batch is in wild/diverged_batch.safetensors; the last good checkpoint is wild/last." in result.stderr
     assert result.stderr.count("\n") == 1
-    assert load_file(tmp_path / "wild" / "diverged_batch.safetensors")["ids"].shape == (6, 64)
+    assert load_file(tmp_path / "wild" / "diverged_batch.safetensors")["ids"].shape == (3, 64)
     assert read_checkpoint(tmp_path / "wild" / "last.safetensors").description["num_steps"] == 1
 
 
@@ -119,7 +119,17 @@ def test_the_reference_run_stands_behind_runs_of_its_options_and_text(
 
 
 def test_a_gpt_may_differ_from_gpt_2_and_be_trained_by_another_optimizer(tmp_path: Path) -> None:
-    options = ["--optimizer", "momentum", "--positions", "none", "--no-norm-first", "--activation", "swiglu"]
+    options = [
+        "--model",
+        "gpt",
+        "--optimizer",
+        "momentum",
+        "--positions",
+        "none",
+        "--no-norm-first",
+        "--activation",
+        "swiglu",
+    ]
     result = run("char_lm.py", *TINY, *options, "--no-figures", "--out", "run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert not list((tmp_path / "run").glob("*.png"))
@@ -145,7 +155,7 @@ def test_a_llama_is_trained_sampled_and_no_larger_than_the_gpt(tmp_path: Path) -
     assert type(model).__name__ == "Llama"
     result = run("sample.py", "run", "--tokens", "5", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    sizes = [language_model(LanguageModelOptions(model=name), 65).values.size for name in ("gpt", "llama")]
+    sizes = [language_model(replace(NANOGPT, model=name), 65).values.size for name in ("gpt", "llama")]
     assert 0.98 * sizes[0] < sizes[1] <= sizes[0]
 
 
@@ -155,18 +165,21 @@ def test_a_llama_is_trained_sampled_and_no_larger_than_the_gpt(tmp_path: Path) -
         (["--text", "missing.txt"], "text file missing.txt cannot be read: No such file or directory"),
         (["--text", "empty.txt"], "text file empty.txt is empty"),
         (["--text", "latin.txt"], "text file latin.txt is not UTF-8: byte 0xfc at offset 1"),
-        (["--text", "short.txt"], "the last tenth of short.txt has 10 characters, --context 64 needs at least 65"),
+        (["--text", "short.txt"], "the last tenth of short.txt has 10 characters, --context 128 needs at least 129"),
         (
             ["--attention-text", "\u4e2d"],
             "CharacterTokenizer: text holds '\u4e2d' at position 0, which is not in the vocabulary of 103 characters",
         ),
         (
-            ["--model", "llama", "--positions", "none"],
-            "--model llama has positions, norms and an activation of its own",
+            ["--positions", "none"],
+            "--model llama has positions, norms and an activation of its own; --model gpt has a choice",
         ),
-        (["--model", "llama", "--no-norm-first"], "--model llama has positions, norms and an activation of its own"),
         (
-            ["--positions", "rotary", "--width", "12"],
+            ["--model", "llama", "--no-norm-first"],
+            "--model llama has positions, norms and an activation of its own; --model gpt has a choice",
+        ),
+        (
+            ["--model", "gpt", "--positions", "rotary", "--width", "12"],
             "GPTConfig: num_heads 4 does not divide d_model 12 into even widths",
         ),
         (["--reference-run", "full"], "full/config.json cannot be read: No such file or directory"),

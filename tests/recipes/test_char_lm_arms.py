@@ -47,8 +47,8 @@ def folder(tmp_path: Path) -> RunFolder:
 def test_each_run_is_one_of_char_lm_with_what_is_shared_and_what_is_its_own() -> None:
     runs = TINY.runs(ARMS)
     assert list(runs) == ["plain/seed-5", "plain/seed-6", "other/seed-5", "other/seed-6"]
-    shared = "--threads 1 --layers 3 --width 16 --steps 25 --warmup {} --evaluate-every 10 --save-every 10 --sample 0"
-    shared += " --no-figures"
+    shared = "--preset nanogpt --threads 1 --layers 3 --width 16 --steps 25 --warmup {} --evaluate-every 10"
+    shared += " --save-every 10 --sample 0 --no-figures"
     assert " ".join(runs["plain/seed-6"]) == f"{shared.format(2)} --seed 6"
     own = "--no-norm-first --bias --learning-rate 0.003 --positions none"
     assert " ".join(runs["other/seed-5"]) == f"{shared.format(0)} {own} --seed 5"

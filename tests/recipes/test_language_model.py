@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from scratchformer.models import GPT, Llama
-from scratchformer.optim import SGD, Adam, AdamW, WarmupCosine
+from scratchformer.optim import SGD, Adam, AdamW, Muon, WarmupCosine
 from scratchformer.recipes.language_model import LanguageModelOptions, language_model, language_model_trainer
 
-TINY = LanguageModelOptions(layers=2, heads=2, width=8, context=5, steps=30, warmup=3)
+TINY = LanguageModelOptions(model="gpt", layers=2, heads=2, width=8, context=5, steps=30, warmup=3)
 
 
 @pytest.mark.parametrize("positions", ["learned", "none", "rotary"])
@@ -31,11 +31,14 @@ def test_a_llama_is_one_of_the_same_sizes() -> None:
     assert isinstance(model, Llama)
     assert (model.config.d_model, model.config.num_layers, model.config.num_heads) == (8, 2, 2)
     assert (model.config.context_length, model.config.dropout, model.config.tied_head) == (5, 0.2, True)
+    assert model.config.qk_norm
+    assert not language_model(replace(TINY, model="llama", qk_norm=False), 7).config.qk_norm
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "settings"),
     [
+        ("muon", Muon, {"betas": (0.8, 0.95), "weight_decay": 0.3}),
         ("adamw", AdamW, {"betas": (0.8, 0.95), "weight_decay": 0.3}),
         ("adam", Adam, {"betas": (0.8, 0.95)}),
         ("momentum", SGD, {"momentum": 0.8}),
@@ -64,7 +67,10 @@ def test_training_is_what_the_options_say() -> None:
     [
         ({"model": "llama", "bias": True}, "--model llama has no --bias, and heads of an even width"),
         ({"model": "llama", "heads": 8}, "--model llama has no --bias, and heads of an even width"),
-        ({"model": "llama", "activation": "swiglu"}, "--model llama has positions, norms and an activation of its own"),
+        (
+            {"model": "llama", "activation": "swiglu"},
+            "--model llama has positions, norms and an activation of its own; --model gpt has a choice",
+        ),
     ],
 )
 def test_a_llama_has_its_own_of_what_a_gpt_may_choose(options: dict[str, object], said: str) -> None:
