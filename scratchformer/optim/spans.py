@@ -10,6 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 SPAN = 2**18
+BLOCK = 2**14
+"""Squares of gradients are added within blocks of so many elements. The part of a vector that one of several processes
+works on begins and ends between two blocks, so that their sums do not depend on the number of processes."""
 
 ParallelMap = Callable[..., Iterable[Any]]
 """`map` itself, or a thread pool's `map`: calls a function on every item, and yields the results in order."""
@@ -33,6 +36,6 @@ class NamedParameters(ParameterVector, Protocol):
         ...
 
 
-def spans(size: int) -> list[slice]:
-    """Consecutive slices that cover a vector of this size."""
-    return [slice(start, min(start + SPAN, size)) for start in range(0, size, SPAN)]
+def spans(size: int, begin: int = 0) -> list[slice]:
+    """Consecutive slices that cover a vector of this size, or what follows its first `begin` elements."""
+    return [slice(start, min(start + SPAN, size)) for start in range(begin, size, SPAN)]
