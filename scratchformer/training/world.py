@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
@@ -26,13 +27,13 @@ class World:
 
     def own(self, size: int) -> slice:
         """The part of a vector of this size that this rank owns."""
-        return self.parts(size)[self.rank]
+        return self.parts(size)[self.rank] if self.num_ranks > 1 else slice(0, size)
 
     def parts(self, size: int) -> list[slice]:
         """The parts of all ranks, nearly equal, each of whole blocks but the last; the last ones may be empty."""
         num_blocks = -(-size // BLOCK)
         ends = [min(num_blocks * rank // self.num_ranks * BLOCK, size) for rank in range(self.num_ranks + 1)]
-        return [slice(begin, end) for begin, end in zip(ends, ends[1:], strict=False)]
+        return [slice(begin, end) for begin, end in pairwise(ends)]
 
     def add_up(self, vector: ndarray) -> None:
         """Adds this rank's part of the vectors of all ranks, as `sum_tree` does; the rest is undefined after it."""
