@@ -72,6 +72,10 @@ class Relation:
             raise ValueError(f"{option} {value} {self.words} {other} {bound}{self.reason}")
 
 
+class Where:
+    """Marks an option, in its type, that says where a run is computed. It may differ when the run is resumed."""
+
+
 @checked_arguments
 def check_ranges(config: object) -> None:
     """Raises ValueError for the first field of a dataclass whose value does not fit its type's ranges and relations.
@@ -115,20 +119,20 @@ def option_name(field: str) -> str:
 
 @checked_arguments
 def options_of(config: object) -> dict[str, Any]:
-    """The options that determine what a run does: all but the paths."""
+    """The options that determine what a run does: all but its places."""
     _check_config("options_of", config)
     return {name: value for name, value in vars(config).items() if name not in places_of(config)}
 
 
 @checked_arguments
-def places_of(config: object) -> dict[str, str | None]:
-    """The options that are paths. They may differ when a run is resumed."""
+def places_of(config: object) -> dict[str, str | float | None]:
+    """The options that are paths, or say where a run is computed. They may differ when a run is resumed."""
     _check_config("places_of", config)
-    hints = get_type_hints(type(config))
+    hints = get_type_hints(type(config), include_extras=True)
     return {
-        name: None if value is None else str(value)
+        name: str(value) if isinstance(value, Path) else value
         for name, value in vars(config).items()
-        if Path in (hints[name], *get_args(hints[name]))
+        if Path in (hints[name], *get_args(hints[name])) or Where in getattr(hints[name], "__metadata__", ())
     }
 
 
@@ -198,8 +202,8 @@ def parse(
 
 def _with_expanded_places(config: Any) -> Any:
     """The configuration with `~` expanded in all paths: a shell leaves it alone in `--out=~/runs`."""
-    paths = {name: getattr(config, name) for name, place in places_of(config).items() if place is not None}
-    return replace(config, **{name: _expanded(path) for name, path in paths.items()})
+    places = {name: getattr(config, name) for name in places_of(config)}
+    return replace(config, **{name: _expanded(path) for name, path in places.items() if isinstance(path, Path)})
 
 
 def _expanded(path: Path) -> Path:

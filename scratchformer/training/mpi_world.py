@@ -94,7 +94,7 @@ class MPIWorld(World):
         received = np.empty(ends[-1], np.uint8)
         into = [received, (sizes.tolist(), (ends - sizes).tolist())]
         self._wait(self._ranks.Iallgatherv(data, into))
-        return [pickle.loads(part) for part in np.split(received, ends[:-1])]
+        return [pickle.loads(part.tobytes()) for part in np.split(received, ends[:-1])]
 
     def leave(self, seconds: float | None) -> bool:
         """Waits for all ranks to call this; whether they did within the time."""

@@ -143,6 +143,16 @@ class Trainer(Generic[ModelT, BatchT]):
         if self.average is not None:
             self.average.values = self.kept(self.average.values)
 
+    def leave(self) -> None:
+        """Ends the joint work of all ranks, which have to call this. The first then has all state, and is alone."""
+        if self.world.num_ranks > 1:
+            self.optimizer.state = {name: self.whole(vector) for name, vector in self.optimizer.state.items()}
+            if self.average is not None:
+                self.average.values = self.whole(self.average.values)
+            depth = (self.num_shards // len(self.replicas)).bit_length() - 1
+            self.world = World()
+            self._spare = [[self.model.replica() for _ in range(depth)] for _ in self.replicas]
+
     @property
     def own(self) -> slice:
         """The part of the parameters that this rank updates."""
