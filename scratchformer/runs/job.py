@@ -78,7 +78,7 @@ def job(program: str, arguments: Sequence[str], command: Sequence[str]) -> Itera
         yield
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
-        cause = _last_line(sys.stderr.getvalue()) or f"it ended with status {status}"
+        cause = _last_line(sys.stderr.getvalue()).removeprefix(f"{program}: error: ") or f"it ended with status {status}"
     except BaseException as error:
         status, cause = 1, f"{type(error).__name__}: {error}"
         traceback.print_exception(error, file=own_stderr)
@@ -129,7 +129,8 @@ def check_same_everywhere(depends_on: Mapping[str, object]) -> None:
     first, *others = _world.collect((json.loads(json.dumps(as_python(mine))), kernels))
     for rank, (described, found) in enumerate(others, start=1):
         if difference := first_difference(first[0], described):
-            raise ValueError(f"ranks 0 and {rank} were started otherwise: of rank {rank}, {difference} on rank 0")
+            differing = difference.replace(" now and was ", f" on rank {rank} and ").replace(" then", " on rank 0")
+            raise ValueError(f"ranks must be started with the same options, but {differing}")
         if found != first[1]:
             note = f"note: rank {rank} has BLAS for {found}, rank 0 for {first[1]}; the last digits depend on it"
             print(note, file=sys.stderr)

@@ -108,7 +108,7 @@ class MPIWorld(World):
 
     def abort(self, status: int) -> None:
         """Ends all ranks."""
-        self._ranks.Abort(status)
+        self._mpi.COMM_WORLD.Abort(status)
 
     def _wait(self, request: Any) -> None:
         start = next_look = time.monotonic()
