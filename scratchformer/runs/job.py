@@ -1,36 +1,31 @@
 """The processes of one program: one, or the ranks that a launcher of MPI has started, which begin and end together."""
 
-import argparse
 import io
 import json
 import os
 import shlex
-import socket
-import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from threadpoolctl import threadpool_info
 
+from scratchformer.launched import Watched, options_of_ranks, watched
 from scratchformer.python_numbers import as_python
-from scratchformer.runs import supervisor
 from scratchformer.training.descriptions import describe_versions, first_difference
 from scratchformer.training.world import World
 
 ResultT = TypeVar("ResultT")
 
-LAUNCHERS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMIX_RANK", "SLURM_NTASKS"))
-"""The variables in which launchers tell a process its rank and the number of ranks."""
 LEAVE_SECONDS = 1.0
 """How long a rank that fails waits for the others to fail, too, before it ends them."""
 
 _world = World()
-_supervisor: "_Watched | None" = None
+_supervisor: Watched | None = None
 _command: list[str] = []
 
 
@@ -52,23 +47,15 @@ def job(program: str, arguments: Sequence[str], command: Sequence[str]) -> Itera
     """
     global _world, _supervisor, _command
     _command = list(command)
-    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    peek.add_argument("--world", default="auto")
-    for option, default in (("--join-timeout", 60.0), ("--stall-timeout", 600.0)):
-        peek.add_argument(option, type=float, default=default)
-    try:
-        options = peek.parse_known_args(arguments)[0]
-    except argparse.ArgumentError:  # the program's own parser says so
-        options = peek.parse_args([])
-    launched = _launched()
-    if options.world == "one" or (options.world == "auto" and launched is None):
+    options = options_of_ranks(arguments)
+    _supervisor = watched(is_asked_for=options.world == "mpi")
+    if _supervisor is None:
         yield
         return
-    rank, num_ranks = launched or (0, 1)
-    _supervisor = _Watched(rank, num_ranks, program, options.join_timeout)
-    world = _joined(program, rank, num_ranks, options.stall_timeout)
+    _supervisor.tell(program=program)
+    world = _joined(program, _supervisor, options.stall_timeout)
     _world, own_stderr = world, sys.stderr
-    _supervisor.tell(joined=world.collect(_supervisor.addresses)[0])
+    _supervisor.tell(joined=world.collect(_supervisor.address)[0])
     if world.rank != 0:
         sys.stdout, sys.stderr = open(os.devnull, "w"), io.StringIO()  # noqa: SIM115 until the program ends
     else:
@@ -78,7 +65,9 @@ def job(program: str, arguments: Sequence[str], command: Sequence[str]) -> Itera
         yield
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
-        cause = _last_line(sys.stderr.getvalue()).removeprefix(f"{program}: error: ") or f"it ended with status {status}"
+        cause = (
+            _last_line(sys.stderr.getvalue()).removeprefix(f"{program}: error: ") or f"it ended with status {status}"
+        )
     except BaseException as error:
         status, cause = 1, f"{type(error).__name__}: {error}"
         traceback.print_exception(error, file=own_stderr)
@@ -136,15 +125,8 @@ def check_same_everywhere(depends_on: Mapping[str, object]) -> None:
             print(note, file=sys.stderr)
 
 
-def _launched() -> tuple[int, int] | None:
-    """Rank and number of ranks as the launcher tells them; None without a launcher."""
-    for rank, size in LAUNCHERS:
-        if rank in os.environ and size in os.environ:
-            return int(os.environ[rank]), int(os.environ[size])
-    return None
-
-
-def _joined(program: str, rank: int, num_ranks: int, stall_seconds: float) -> Any:
+def _joined(program: str, watched: Watched, stall_seconds: float) -> Any:
+    num_ranks = watched.num_ranks
     try:
         from scratchformer.training.mpi_world import MPIWorld
 
@@ -155,9 +137,8 @@ def _joined(program: str, rank: int, num_ranks: int, stall_seconds: float) -> An
         found, is_found = f"MPI cannot be loaded ({error}); pip install -e '.[mpi]' brings it", False
     if is_found:
         return world
-    assert _supervisor is not None
-    _supervisor.tell(done=True)
-    if rank == 0:
+    watched.tell(done=True)
+    if watched.rank == 0:
         print(f"{program}: error: {num_ranks} ranks were started, but {found}", file=sys.stderr)
     else:
         time.sleep(LEAVE_SECONDS)  # the launcher ends the others as soon as one has ended
@@ -186,36 +167,3 @@ class _Kept(io.TextIOBase):
 
 def _last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2].strip()
-
-
-class _Watched:
-    """This process, as its supervisor sees it."""
-
-    def __init__(self, rank: int, num_ranks: int, program: str, join_seconds: float) -> None:
-        self.addresses: list[tuple[str, int]] = []
-        listener = None
-        if rank == 0:
-            here = "127.0.0.1" if _all_are_here(num_ranks) else ""
-            listener = socket.create_server((here, 0))
-            self.addresses = [(here or socket.gethostname(), listener.getsockname()[1])]
-        about = [rank, num_ranks, program, join_seconds, os.getpid(), None if listener is None else listener.fileno()]
-        command = [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(about)]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-            pass_fds=[] if listener is None else [listener.fileno()],
-        )
-        if listener is not None:
-            listener.close()
-
-    def tell(self, **message: object) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-
-
-def _all_are_here(num_ranks: int) -> bool:
-    return os.environ.get("MPI_LOCALNRANKS", os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE")) == str(num_ranks)

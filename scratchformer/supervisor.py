@@ -68,9 +68,19 @@ class Supervisor:
                 else:
                     self._read(key)
             self._look_at_the_clock()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        """Removes the folder in which the ranks of one machine meet, once all have read what they need."""
         with suppress(OSError):
             (self.meeting / str(self.rank)).unlink()
-            (self.meeting / "said").unlink(missing_ok=True)
+            if self.has_said:
+                for descriptor in (0, 1, 2, self.stderr_of_launcher):
+                    if descriptor is not None:
+                        os.close(descriptor)  # whoever reads them need not wait
+                time.sleep(1.0)
+                for path in self.meeting.iterdir():
+                    path.unlink()
             self.meeting.rmdir()
 
     def _is_over(self) -> bool:
@@ -117,7 +127,9 @@ class Supervisor:
         if "joined" in message:
             self.has_joined = True
             if self.rank != 0:
-                self._connect(message["joined"])
+                self._connect(*message["joined"])
+        if "program" in message:
+            self.program = message["program"]
         if "command" in message:
             self.command = message["command"]
         if "failed" in message:
@@ -130,12 +142,10 @@ class Supervisor:
                 self.causes.setdefault(rank, "done")
         return rank
 
-    def _connect(self, addresses: list[tuple[str, int]]) -> None:
-        for address in addresses:
-            with suppress(OSError):
-                self.uplink = socket.create_connection((address[0], address[1]), timeout=CONNECT_SECONDS)
-                self._tell({"rank": self.rank})
-                return
+    def _connect(self, host: str, port: int) -> None:
+        with suppress(OSError):
+            self.uplink = socket.create_connection((host, port), timeout=CONNECT_SECONDS)
+            self._tell({"rank": self.rank})
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self.uplink is not None:
@@ -147,6 +157,9 @@ class Supervisor:
         if rank in self.causes:
             return
         self.causes[rank] = cause
+        if not self.has_joined:  # others cannot hear of it, but they can read
+            with suppress(OSError):
+                (self.meeting / f"{time.monotonic():020.6f}.ended").write_text(json.dumps([rank, cause]))
         if self.uplink is not None:
             if cause is not None:
                 self._tell({"rank": rank, "failed": cause})
@@ -165,6 +178,9 @@ class Supervisor:
                 return
             except OSError:
                 pass
+            with suppress(OSError, ValueError):
+                noted = [json.loads(path.read_text()) for path in sorted(self.meeting.glob("*.ended"))]
+                self.causes = dict(noted) or self.causes
         failed = {rank: cause for rank, cause in self.causes.items() if cause not in (None, "done")}
         ended = [rank for rank, cause in self.causes.items() if cause is None]
         if failed:
