@@ -20,13 +20,15 @@ SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
 @cache
-def watched(*, is_asked_for: bool = False) -> "Watched | None":
-    """This process, with a supervisor, if it is one of the ranks of a launcher; `--world` may ask for it, or not."""
+def watched() -> "Watched | None":
+    """This process, with a supervisor, if it is one of the ranks of a launcher and `--world` does not say otherwise."""
     found = [(int(os.environ[a]), int(os.environ[b])) for a, b in LAUNCHERS if a in os.environ and b in os.environ]
-    if not found and not is_asked_for:
+    if not found and not any(a.startswith("--world") for a in sys.argv):
         return None
     options = options_of_ranks(sys.argv[1:])
-    return None if options.world == "one" else Watched(*(found or [(0, 1)])[0], options.join_timeout)
+    if options.world == "one" or not (found or options.world == "mpi"):
+        return None
+    return Watched(*(found or [(0, 1)])[0], options.join_timeout)
 
 
 def options_of_ranks(arguments: Sequence[str]) -> argparse.Namespace:

@@ -24,6 +24,7 @@ PATIENCE = 0.12
 LAST_PATIENCE = 6.0
 """Seconds after which a rank that is left over is killed."""
 CONNECT_SECONDS = 3.0
+LAUNCHERS = "mpiexec", "mpiexec.hydra", "mpirun", "orterun", "prterun", "srun"
 
 
 class Supervisor:
@@ -48,7 +49,7 @@ class Supervisor:
         self.first: float | None = None
         self.causes: dict[int, str | None] = {}
         self.meeting = Path(tempfile.gettempdir(), f"scratchformer-{os.getuid()}-{_parent_of(pid)}")
-        self.stderr_of_launcher = _stderr_of(_parent_of(_parent_of(pid)))
+        self.stderr_of_launcher = _stderr_of(_launcher_of(pid))
         self.selector = selectors.DefaultSelector()
         self.selector.register(0, selectors.EVENT_READ, (rank, bytearray()))
         if listener is not None:
@@ -213,6 +214,15 @@ def _parent_of(pid: int) -> int:
     """The process that started another, as Linux tells it; 0 where that is unknown."""
     with suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
+def _launcher_of(pid: int) -> int:
+    """The process on this machine that has started all ranks; 0 where it is elsewhere or unknown."""
+    while pid := _parent_of(pid):
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() in LAUNCHERS:
+                return pid
     return 0
 
 

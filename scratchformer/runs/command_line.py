@@ -128,11 +128,11 @@ def options_of(config: object) -> dict[str, Any]:
 def places_of(config: object) -> dict[str, str | float | None]:
     """The options that are paths, or say where a run is computed. They may differ when a run is resumed."""
     _check_config("places_of", config)
-    hints = get_type_hints(type(config), include_extras=True)
+    hints, annotated = get_type_hints(type(config)), get_type_hints(type(config), include_extras=True)
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(config).items()
-        if Path in (hints[name], *get_args(hints[name])) or Where in getattr(hints[name], "__metadata__", ())
+        if Path in (hints[name], *get_args(hints[name])) or Where in getattr(annotated[name], "__metadata__", ())
     }
 
 

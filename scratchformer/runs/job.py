@@ -47,13 +47,12 @@ def job(program: str, arguments: Sequence[str], command: Sequence[str]) -> Itera
     """
     global _world, _supervisor, _command
     _command = list(command)
-    options = options_of_ranks(arguments)
-    _supervisor = watched(is_asked_for=options.world == "mpi")
+    _supervisor = watched()
     if _supervisor is None:
         yield
         return
     _supervisor.tell(program=program)
-    world = _joined(program, _supervisor, options.stall_timeout)
+    world = _joined(program, _supervisor, options_of_ranks(arguments).stall_timeout)
     _world, own_stderr = world, sys.stderr
     _supervisor.tell(joined=world.collect(_supervisor.address)[0])
     if world.rank != 0:
