@@ -65,22 +65,12 @@ class Optimizer(ABC):
             raise FloatingPointError(f"{type(self).__name__}: grads have the norm {norm}, expected a finite one")
         size = self.parameters.values.size
         part = slice(size) if part is None else part
-        if self.may_overflow(norm) and (refusal := self.refusal(part)):
+        if may_overflow(self, norm) and (refusal := refusal_of(self, part)):
             raise FloatingPointError(refusal)
         self.num_steps += 1
         is_whole, rate = part.indices(size) == (0, size, 1), float(learning_rate)
         for _ in parallel_map(_run, self._updates(rate) if is_whole else self._updates_of(rate, part)):
             pass
-
-    def may_overflow(self, norm: float) -> bool:
-        """Whether an update squares the gradients, and one of this size is too large for that."""
-        return self.squares_gradients and norm * norm > float(np.finfo(self.parameters.grads.dtype).max)
-
-    def refusal(self, part: slice) -> str | None:
-        """Why no update of this part can be made: a square overflows. None if none does."""
-        largest = float(np.abs(self.parameters.grads[part]).max(initial=0))
-        refused = f"{type(self).__name__}: grads hold {largest:g}, whose square overflows"
-        return refused if self.may_overflow(largest) else None
 
     def _updates(self, learning_rate: float) -> Sequence[Callable[[], object]]:
         """The parts of the current step, each of its own elements, so that threads may run them in any order."""
@@ -97,6 +87,18 @@ class Optimizer(ABC):
 
 def _run(update: Callable[[], object]) -> None:
     update()
+
+
+def may_overflow(optimizer: Optimizer, gradient: float) -> bool:
+    """Whether an update squares the gradients, and one of this size is too large for that."""
+    return optimizer.squares_gradients and gradient * gradient > float(np.finfo(optimizer.parameters.grads.dtype).max)
+
+
+def refusal_of(optimizer: Optimizer, part: slice) -> str | None:
+    """Why no update of this part can be made: a square overflows. None if none does."""
+    largest = float(np.abs(optimizer.parameters.grads[part]).max(initial=0))
+    refused = f"{type(optimizer).__name__}: grads hold {largest:g}, whose square overflows"
+    return refused if may_overflow(optimizer, largest) else None
 
 
 def check_rate(optimizer: str, name: str, value: float, below: float = float("inf")) -> None:

@@ -84,7 +84,7 @@ def _state(trainer: Trainer[ModelT, BatchT]) -> dict[str, ndarray]:
 
 
 def _whole_state(trainer: Trainer[ModelT, BatchT]) -> dict[str, ndarray]:
-    return {name: trainer.whole(vector) for name, vector in _state(trainer).items()}
+    return {name: trainer.world.whole(vector) for name, vector in _state(trainer).items()}
 
 
 def _tensors(trainer: Trainer[ModelT, BatchT], state: dict[str, ndarray]) -> dict[str, ndarray]:

@@ -8,7 +8,6 @@ from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from numpy import ndarray
 from threadpoolctl import threadpool_limits
 
 from scratchformer.allocator import keep_freed_memory
@@ -16,6 +15,7 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.layers import NO_TRACE, Layer, Trace
 from scratchformer.optim import Optimizer, ParallelMap, WeightAverage
 from scratchformer.optim.clipping import norm_of, scale_down
+from scratchformer.optim.optimizer import may_overflow, refusal_of
 from scratchformer.optim.spans import spans
 from scratchformer.python_numbers import as_python
 from scratchformer.training.divergence import Divergence, first_non_finite
@@ -141,14 +141,14 @@ class Trainer(Generic[ModelT, BatchT]):
         depth = (num_shards // (num_ranks * num_workers)).bit_length() - 1
         self._spare = [[self.model.replica() for _ in range(depth)] for _ in self.replicas]
         if self.average is not None:
-            self.average.values = self.kept(self.average.values)
+            self.average.values = world.kept(self.average.values)
 
     def leave(self) -> None:
         """Ends the joint work of all ranks, which have to call this. The first then has all state, and is alone."""
         if self.world.num_ranks > 1:
-            self.optimizer.state = {name: self.whole(vector) for name, vector in self.optimizer.state.items()}
+            self.optimizer.state = {name: self.world.whole(vector) for name, vector in self.optimizer.state.items()}
             if self.average is not None:
-                self.average.values = self.whole(self.average.values)
+                self.average.values = self.world.whole(self.average.values)
             depth = (self.num_shards // len(self.replicas)).bit_length() - 1
             self.world = World()
             self._spare = [[self.model.replica() for _ in range(depth)] for _ in self.replicas]
@@ -157,20 +157,6 @@ class Trainer(Generic[ModelT, BatchT]):
     def own(self) -> slice:
         """The part of the parameters that this rank updates."""
         return self.world.own(self.model.values.size)
-
-    def kept(self, vector: ndarray) -> ndarray:
-        """The vector, or in several ranks one that takes memory for this rank's own part alone."""
-        if self.world.num_ranks == 1:
-            return vector
-        kept = np.zeros(vector.shape, vector.dtype)  # what is not written to takes no memory
-        kept[self.own] = vector[self.own]
-        return kept
-
-    def whole(self, vector: ndarray) -> ndarray:
-        """On the first rank, a vector with the parts of all ranks. All ranks have to call it."""
-        whole = self.kept(vector)
-        self.world.gather(whole, to_first=True)
-        return whole
 
     def __enter__(self) -> "Trainer[ModelT, BatchT]":
         self._resources.enter_context(threadpool_limits(1, user_api="blas"))
@@ -315,8 +301,8 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _check_squares(self, norm: float) -> None:
         """Raises Divergence, on all ranks alike, where the optimizer refuses the gradient on one of them."""
-        if self.optimizer.may_overflow(norm):
-            for refusal in self.world.collect(self.optimizer.refusal(self.own)):
+        if may_overflow(self.optimizer, norm):
+            for refusal in self.world.collect(refusal_of(self.optimizer, self.own)):
                 if refusal is not None:
                     raise Divergence(f"training diverged in step {self.optimizer.num_steps + 1}: {refusal}")
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
+import numpy as np
 from numpy import ndarray
 
 from scratchformer.arguments import checked_arguments
@@ -34,6 +35,20 @@ class World:
         num_blocks = -(-size // BLOCK)
         ends = [min(num_blocks * rank // self.num_ranks * BLOCK, size) for rank in range(self.num_ranks + 1)]
         return [slice(begin, end) for begin, end in pairwise(ends)]
+
+    def kept(self, vector: ndarray) -> ndarray:
+        """The vector, or in several ranks one that takes memory for this rank's own part alone."""
+        if self.num_ranks == 1:
+            return vector
+        kept, own = np.zeros(vector.shape, vector.dtype), self.own(vector.size)  # what is zero takes no memory
+        kept[own] = vector[own]
+        return kept
+
+    def whole(self, vector: ndarray) -> ndarray:
+        """On the first rank, a vector with the parts of all ranks."""
+        whole = self.kept(vector)
+        self.gather(whole, to_first=True)
+        return whole
 
     def add_up(self, vector: ndarray) -> None:
         """Adds this rank's part of the vectors of all ranks, as `sum_tree` does; the rest is undefined after it."""
