@@ -74,14 +74,14 @@ class Supervisor:
     def _clean_up(self) -> None:
         """Removes the folder in which the ranks of one machine meet, once all have read what they need."""
         with suppress(OSError):
-            (self.meeting / str(self.rank)).unlink()
+            (self.meeting / str(self.rank)).unlink(missing_ok=True)
             if self.has_said:
                 for descriptor in (0, 1, 2, self.stderr_of_launcher):
                     if descriptor is not None:
                         os.close(descriptor)  # whoever reads them need not wait
                 time.sleep(1.0)
                 for path in self.meeting.iterdir():
-                    path.unlink()
+                    path.unlink(missing_ok=True)
             self.meeting.rmdir()
 
     def _is_over(self) -> bool:
