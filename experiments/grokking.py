@@ -46,6 +46,7 @@ from scratchformer.recipes.options import (
     Width,
 )
 from scratchformer.runs import About, Range, Result, RunFolder, Training, read_config, reference_curves
+from scratchformer.runs.stored_options import Where
 from scratchformer.text import TokenBatch
 from scratchformer.training import LAST, Trainer, load
 
@@ -64,7 +65,7 @@ ARMS = {"decay": "with decay", "control": "without"}
 class Options(RunOptions):
     """The options of the run."""
 
-    threads: Annotated[Count, Range(below=9)] = 2
+    threads: Annotated[Count, Range(below=9), Where] = 2
     """Worker threads; each takes a share of every batch."""
     modulus: Annotated[int, Range(at_least=11, below=1000)] = 53
     """The modulus p of the sums; odd."""

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import NoReturn
 
 import scratchformer
+from scratchformer.launched import watched
 
 COMMANDS = {
     "train": "train a character model on a text",
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str]) -> None:
 def run() -> NoReturn:
     """Runs the command that was typed, as a program."""
     try:
+        watched()
         from scratchformer.runs.stopping import run_script
     except KeyboardInterrupt:  # `run_script` sees to one that comes later
         sys.exit(130)

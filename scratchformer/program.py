@@ -1,5 +1,7 @@
 """Imported first by a script: Ctrl-C while it imports the rest ends it as it ends other programs, without a traceback.
 
+If a launcher of MPI has started it, its supervisor is started here, before all else.
+
 What imports other files of `experiments/` has to be started with `python -m`; started as a file, it says so and ends.
 Nothing changes where the importing module is not the program, as in a test or a notebook. `run_script` takes Ctrl-C
 over once the program has begun.
@@ -22,3 +24,6 @@ if EXPERIMENTS in _file.parents:
         sys.exit(f"this is no script; run python -m {_module}")
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from scratchformer.launched import watched
+
+    watched()

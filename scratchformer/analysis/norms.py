@@ -18,9 +18,10 @@ def norms_by_layer(trainer: Trainer[Any, Any], step: StepMetrics, batch: Batch) 
 
     The quantity `gradient` is the Euclidean norm of the gradient of a layer's parameters in that step, before clipping.
     The quantity `activation` is the root mean square of the residual stream behind a layer, on the batch, after the
-    update.
+    update. In several ranks, all have to call this.
     """
     model = trainer.model
+    trainer.world.gather(model.grads)
     clipped = global_norm(model.grads)
     unclip = step.gradient_norm / clipped if clipped else 1.0
     rows = [(GRADIENT, layer, unclip * norm) for layer, norm in _gradient_norms(model).items()]

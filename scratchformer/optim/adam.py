@@ -30,7 +30,8 @@ class Adam(Optimizer):
         check_rate(name, "betas[0]", betas[0], below=1)
         check_rate(name, "betas[1]", betas[1], below=1)
         check_rate(name, "eps", eps)
-        super().__init__(parameters, m=np.zeros_like(parameters.values), v=np.zeros_like(parameters.values))
+        values = parameters.values  # unlike zeros_like, zeros takes memory only for what is written to
+        super().__init__(parameters, m=np.zeros(values.shape, values.dtype), v=np.zeros(values.shape, values.dtype))
         self.betas = (float(betas[0]), float(betas[1]))
         self.eps = float(eps)
 

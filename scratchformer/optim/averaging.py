@@ -24,15 +24,16 @@ class WeightAverage:
         self.values = parameters.values.copy()
 
     @checked_arguments
-    def update(self, parallel_map: ParallelMap = map) -> None:
-        """Adds the current parameters to the average; the result does not depend on `parallel_map`."""
+    def update(self, parallel_map: ParallelMap = map, part: slice | None = None) -> None:
+        """Adds the current parameters to the average, or those of a part; the result does not depend on the map."""
+        begin, end, _ = (part or slice(None)).indices(self.values.size)
 
         def update(span: slice) -> None:
             a, p = self.values[span], self.parameters.values[span]
             a *= self.decay
             a += (1 - self.decay) * p
 
-        for _ in parallel_map(update, spans(self.values.size)):
+        for _ in parallel_map(update, spans(end, begin)):
             pass
 
     @contextmanager

@@ -1,17 +1,21 @@
 import math
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
 
 from scratchformer.arguments import checked_arguments
-from scratchformer.optim.spans import ParallelMap, spans
+from scratchformer.optim.spans import BLOCK, ParallelMap, spans
+
+Concatenate = Callable[[list[float]], list[float]]
+"""Called with the numbers of one part of a vector, returns those of all its parts, in their order."""
 
 
 @checked_arguments
 def global_norm(grads: Float[np.ndarray, " n"], parallel_map: ParallelMap = map) -> float:
     """Euclidean norm of a vector of gradients; the result does not depend on `parallel_map`.
 
-    Squares are added in the precision of the gradients within spans of 256 K elements; the spans' sums in float64.
+    Squares are added in the precision of the gradients within blocks of 16 K elements; the blocks' sums in float64.
     Tiny and huge gradients, whose squares leave the range of the dtype, have a right norm too.
 
     Derivation: `python -m scratchformer derive clipping`.
@@ -19,21 +23,30 @@ def global_norm(grads: Float[np.ndarray, " n"], parallel_map: ParallelMap = map)
     return norm_of(grads, parallel_map)
 
 
-def norm_of(grads: Float[np.ndarray, " n"], parallel_map: ParallelMap = map) -> float:
-    """The same for callers that have checked their arguments."""
+def norm_of(grads: np.ndarray, parallel_map: ParallelMap = map, concatenate: Concatenate = list) -> float:
+    """The same for callers that have checked their arguments, whose gradients may be one part of a vector."""
 
-    def squares(span: slice) -> float:
-        return float(np.vdot(grads[span], grads[span]))
+    def squares(span: slice) -> list[float]:
+        return block_squares(grads[span])
 
-    total, range_of = sum(parallel_map(squares, spans(grads.size))), np.finfo(grads.dtype)
-    if range_of.tiny / range_of.eps * grads.size < total < range_of.max:
+    blocks = concatenate([square for part in parallel_map(squares, spans(grads.size)) for square in part])
+    total, range_of = sum(blocks), np.finfo(grads.dtype)
+    if range_of.tiny / range_of.eps * BLOCK * len(blocks) < total < range_of.max:
         return math.sqrt(total)
     # Squares that overflow, or are too small for the precision: those of gradients divided by the largest are neither.
-    largest = float(np.abs(grads).max(initial=0))
+    largest = float(np.max(concatenate([float(np.abs(grads).max(initial=0))])))
     if largest == 0 or not math.isfinite(largest):
         return largest
-    parts = (grads[span] / largest for span in spans(grads.size))
-    return largest * math.sqrt(sum(float(np.vdot(part, part)) for part in parts))
+    parts = (block_squares(grads[span] / largest) for span in spans(grads.size))
+    return largest * math.sqrt(sum(concatenate([square for part in parts for square in part])))
+
+
+def block_squares(grads: np.ndarray) -> list[float]:
+    """The sums of squares of the blocks of a vector."""
+    whole = grads.size // BLOCK * BLOCK
+    blocks, rest = grads[:whole].reshape(-1, BLOCK), grads[whole:]
+    squares = np.vecdot(blocks, blocks).tolist() if whole else []
+    return [*squares, float(np.vdot(rest, rest))] if rest.size else squares
 
 
 @checked_arguments

@@ -32,13 +32,21 @@ class Optimizer(ABC):
         self.state = state
         self.num_steps = 0
 
-    def step(self, learning_rate: float, parallel_map: ParallelMap = map, *, norm: float | None = None) -> None:
+    def step(
+        self,
+        learning_rate: float,
+        parallel_map: ParallelMap = map,
+        *,
+        norm: float | None = None,
+        part: slice | None = None,
+    ) -> None:
         """One update of all parameters.
 
         Args:
             learning_rate: of this step; schedules give it.
             parallel_map: a thread pool's `map`, to share the work out; the result does not depend on it.
             norm: of the gradients, as `clip_global_norm` returns it; None computes it, to see whether they are finite.
+            part: of the vector, where other processes update the rest; None updates all.
 
         Raises:
             ValueError: a learning rate that is negative or not finite.
@@ -55,19 +63,27 @@ class Optimizer(ABC):
         norm = norm_of(self.parameters.grads, parallel_map) if norm is None else norm
         if not norm < float("inf"):
             raise FloatingPointError(f"{type(self).__name__}: grads have the norm {norm}, expected a finite one")
-        largest_square = float(np.finfo(self.parameters.grads.dtype).max)
-        if self.squares_gradients and norm * norm > largest_square:
-            largest = float(np.abs(self.parameters.grads).max())
-            if largest * largest > largest_square:
-                raise FloatingPointError(f"{type(self).__name__}: grads hold {largest:g}, whose square overflows")
+        size = self.parameters.values.size
+        part = slice(size) if part is None else part
+        if may_overflow(self, norm) and (refusal := refusal_of(self, part)):
+            raise FloatingPointError(refusal)
         self.num_steps += 1
-        for _ in parallel_map(_run, self._updates(float(learning_rate))):
+        is_whole, rate = part.indices(size) == (0, size, 1), float(learning_rate)
+        for _ in parallel_map(_run, self._updates(rate) if is_whole else self._updates_of(rate, part)):
             pass
 
     def _updates(self, learning_rate: float) -> Sequence[Callable[[], object]]:
         """The parts of the current step, each of its own elements, so that threads may run them in any order."""
+        return self._updates_of(learning_rate, slice(self.parameters.values.size))
+
+    def _updates_of(self, learning_rate: float, part: slice) -> Sequence[Callable[[], object]]:
         update = self._update(learning_rate)
-        return [partial(update, span) for span in spans(self.parameters.values.size)]
+        return [partial(update, span) for span in spans(part.stop, part.start or 0)]
+
+    @property
+    def needs_whole_matrices(self) -> bool:
+        """Whether its updates cannot be divided at any element: it has parts of its own."""
+        return type(self)._updates is not Optimizer._updates
 
     @abstractmethod
     def _update(self, learning_rate: float) -> SpanUpdate:
@@ -76,6 +92,18 @@ class Optimizer(ABC):
 
 def _run(update: Callable[[], object]) -> None:
     update()
+
+
+def may_overflow(optimizer: Optimizer, gradient: float) -> bool:
+    """Whether an update squares the gradients, and one of this size is too large for that."""
+    return optimizer.squares_gradients and gradient * gradient > float(np.finfo(optimizer.parameters.grads.dtype).max)
+
+
+def refusal_of(optimizer: Optimizer, part: slice) -> str | None:
+    """Why no update of this part can be made: a square overflows. None if none does."""
+    largest = float(np.abs(optimizer.parameters.grads[part]).max(initial=0))
+    refused = f"{type(optimizer).__name__}: grads hold {largest:g}, whose square overflows"
+    return refused if may_overflow(optimizer, largest) else None
 
 
 def check_rate(optimizer: str, name: str, value: float, below: float = float("inf")) -> None:

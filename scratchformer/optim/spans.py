@@ -10,6 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 SPAN = 2**18
+BLOCK = 2**14
+"""Squares of gradients are added within blocks of so many elements. The part of a vector that one of several processes
+works on begins and ends between two blocks, so that their sums do not depend on the number of processes."""
 
 ParallelMap = Callable[..., Iterable[Any]]
 """`map` itself, or a thread pool's `map`: calls a function on every item, and yields the results in order."""

@@ -45,7 +45,7 @@ NGRAMS = {1: "unigrams", 2: "bigrams", 3: "trigrams"}
 class CharacterModelOptions(LanguageModelOptions):
     """The options of the run."""
 
-    preset: Literal["quick", "nanogpt", "paper", "smoke"] = "quick"
+    preset: Literal["quick", "nanogpt", "paper", "smoke"] = "quick"  # type: ignore[assignment]  # one preset more
     """Sets the other options: quick to our best recipe, nanogpt to that of nanoGPT's CPU example, paper as quick, smoke
     to seconds."""
     extend: Count | None = None

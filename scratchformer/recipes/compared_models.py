@@ -6,13 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic
 
-from scratchformer.recipes.experiment import Experiment, TrainingOptionsT, train_as
+from scratchformer.recipes.experiment import (
+    Experiment,
+    TrainingOptionsT,
+    folder_of_first_rank,
+    num_shards,
+    train_as,
+)
 from scratchformer.runs.command_line import one_sentence_errors
 from scratchformer.runs.files import Curves, read_measures
 from scratchformer.runs.folder import RunFolder, begin_run
 from scratchformer.runs.stopping import Stopped
 from scratchformer.runs.training_run import Recorder, Training
 from scratchformer.training.trainer import BatchT, ModelT
+from scratchformer.training.world import World
 
 
 class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, ModelT, BatchT]):
@@ -35,6 +42,10 @@ class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, Mod
     @abstractmethod
     def describe(self, arm: str) -> str:
         """A line to print before an arm is trained."""
+
+    def join(self, world: World) -> None:
+        for training in self.trainings.values():
+            training.trainer.join(world, num_shards(self.options, world))
 
     def begin(self, folder: RunFolder) -> None:
         if self.has_ended(folder):
@@ -61,10 +72,14 @@ class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, Mod
     def _recorder(self, arm: str, path: Path) -> Recorder[ModelT, BatchT]:
         """The recorder of an arm. It continues the arm's folder if an earlier process began it."""
         options: Any = self.options  # a dataclass
-        is_begun = (path / "config.json").exists()
-        of_arm = replace(options, out=None if is_begun else path, resume=path if is_begun else None)
         depends_on = {**self.depends_on, "arm": arm}
-        return Recorder(self.trainings[arm], begin_run(of_arm, arm, depends_on), depends_on)
+
+        def make_folder() -> RunFolder:
+            is_begun = (path / "config.json").exists()
+            of_arm = replace(options, out=None if is_begun else path, resume=path if is_begun else None)
+            return begin_run(of_arm, arm, depends_on)
+
+        return Recorder(self.trainings[arm], folder_of_first_rank(make_folder), depends_on)
 
 
 def read_arms(path: Path, arms: Iterable[str]) -> Curves:

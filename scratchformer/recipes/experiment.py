@@ -9,8 +9,9 @@ A script defines a subclass of one of three classes, and ends with `run_experime
 
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Generic, TypeVar
@@ -20,13 +21,15 @@ import numpy as np
 from scratchformer.recipes.options import ExperimentOptions, TrainingOptions, is_as
 from scratchformer.runs.command_line import one_sentence_errors, parse
 from scratchformer.runs.estimate import estimate
-from scratchformer.runs.folder import RunFolder, begin_run
+from scratchformer.runs.folder import FolderOfFirstRank, RunFolder, begin_run
+from scratchformer.runs.job import check_same_everywhere, current_world, keep_for_resuming, on_first_rank
 from scratchformer.runs.stopping import Stopped, run_script
 from scratchformer.runs.stored_options import options_of
 from scratchformer.runs.summary import About, Result, conclude, read_summary, results_of
 from scratchformer.runs.terminal import tell
 from scratchformer.runs.training_run import Recorder, Training, run_training
 from scratchformer.training.trainer import BatchT, ModelT
+from scratchformer.training.world import World
 
 OptionsT = TypeVar("OptionsT", bound=ExperimentOptions)
 TrainingOptionsT = TypeVar("TrainingOptionsT", bound=TrainingOptions)
@@ -63,6 +66,13 @@ class Experiment(ABC, Generic[OptionsT]):
         self.options = options
         self.depends_on: dict[str, object] = {"options": options_of(options)}
         self.notes: dict[str, object] = {}
+
+    def join(self, world: World) -> None:
+        """Trains in several ranks, if there are. Raises ValueError where that cannot be."""
+        if world.num_ranks > 1:
+            raise ValueError(
+                f"{self.about.program} trains nothing that {world.num_ranks} ranks could share; start it without them"
+            )
 
     def make_folder(self) -> RunFolder:
         """Makes the run's folder, or opens the one that `--resume` names. Raises ValueError as `begin_run` does."""
@@ -112,7 +122,7 @@ class Experiment(ABC, Generic[OptionsT]):
 
         Prints one sentence and exits with status 2 if an option or a file is wrong, with 1 if training diverges.
         """
-        program = cls.about.program
+        program, world = cls.about.program, current_world()
         with one_sentence_errors(program):
             options = parse(
                 cls.presets,
@@ -122,18 +132,24 @@ class Experiment(ABC, Generic[OptionsT]):
                 inherited=cls.inherited,
             )
             if options.plot_only is not None:
-                print("figures:", *cls.draw_for(options, options.plot_only))
+                if world.rank == 0:
+                    print("figures:", *cls.draw_for(options, options.plot_only))
                 return
             options.check()
-            run = cls(options)
-            folder = run.make_folder()
+            run = cls(with_shards(options, world))
+            run.join(world)
+            check_same_everywhere(run.depends_on)
+            folder = folder_of_first_rank(run.make_folder)
             run.begin(folder)
-            if run.has_ended(folder):
-                run.show_end(folder)
+            if on_first_rank(lambda: run.has_ended(folder)):
+                if world.rank == 0:
+                    run.show_end(folder)
                 return
         start = perf_counter()
         with one_sentence_errors(program, status=1, kind=FloatingPointError):
             run.carry_out(folder)
+        if world.rank > 0:
+            return
         is_whole = getattr(options, "resume", None) is None
         seconds = perf_counter() - start if is_whole else None
         try:
@@ -185,6 +201,9 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
     def begin(self, folder: RunFolder) -> None:
         self.recorder = Recorder(self.training, folder, self.depends_on)
 
+    def join(self, world: World) -> None:
+        self.training.trainer.join(world, num_shards(self.options, world))
+
     def close(self) -> None:
         self.recorder.__exit__()
 
@@ -193,7 +212,7 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
         if self.introduction:
             tell(self.introduction)
         size = f"{trainer.model.values.size:,} parameters"
-        tell(f"model: {size}, {options.threads} threads, results in {folder.path}")
+        tell(f"model: {size}, {workers(options, trainer.world)}, results in {folder.path}")
         if options.resume is not None:
             tell(f"it goes on after step {trainer.optimizer.num_steps} of {options.steps}")
         if trainer.optimizer.num_steps < options.steps:
@@ -206,6 +225,36 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
         stack.enter_context(self.training.trainer.evaluated())
         stack.enter_context(np.errstate(all="ignore"))
         return stack
+
+
+def with_shards(options: Any, world: World) -> Any:
+    """The options of a run that trains, with the number of shards; it stays the same when the run is resumed."""
+    return replace(options, shards=num_shards(options, world)) if hasattr(options, "shards") else options
+
+
+def num_shards(options: TrainingOptions, world: World) -> int:
+    """As many as the options say; without that, one for each worker."""
+    return options.shards or world.num_ranks * options.threads
+
+
+def workers(options: TrainingOptions, world: World) -> str:
+    """Ranks and threads in words."""
+    ranks = f"{world.num_ranks} ranks of " if world.num_ranks > 1 else ""
+    return f"{ranks}{options.threads} threads"
+
+
+def folder_of_first_rank(make_folder: Callable[[], RunFolder]) -> RunFolder:
+    """The folder that the first rank makes; on the others one that drops what is written."""
+    made: list[RunFolder] = []
+
+    def make() -> Path:
+        made.append(make_folder())
+        return made[0].path
+
+    path = on_first_rank(make)
+    folder = made[0] if made else FolderOfFirstRank(path)
+    keep_for_resuming(folder.path)
+    return folder
 
 
 def train_as(options: TrainingOptions, recorder: Recorder[ModelT, BatchT]) -> float:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 from tyro.conf import arg
 
 from scratchformer.runs.ranges import Range, Relation, check_ranges
-from scratchformer.runs.stored_options import options_of
+from scratchformer.runs.stored_options import Where, options_of
 
 Count = Annotated[int, Range(at_least=1)]
 Natural = Annotated[int, Range(at_least=0)]
@@ -17,7 +17,7 @@ Positive = Annotated[float, Range(above=0, below=math.inf)]
 NotNegative = Annotated[float, Range(at_least=0, below=math.inf)]
 Probability = Annotated[float, Range(at_least=0, below=1)]
 
-Threads = Annotated[Count, Relation("batch", le, "is more than", "; each takes a sequence")]
+Threads = Annotated[Count, Relation("batch", le, "is more than", "; each takes a sequence"), Where]
 
 Layers = Annotated[Count, arg(help="Number of Transformer blocks.")]
 Heads = Annotated[
@@ -80,6 +80,9 @@ class TrainingOptions(ExperimentOptions, Protocol):
     def threads(self) -> int: ...
 
     @property
+    def shards(self) -> int | None: ...
+
+    @property
     def steps(self) -> int: ...
 
     @property
@@ -123,6 +126,14 @@ class RunOptions:
     """Seed of all that is drawn at random."""
     threads: Threads = 2
     """Worker threads; each takes a share of every batch."""
+    shards: Count | None = None
+    """Parts of a batch, whose gradients are added in a fixed order; one for each worker, if it is not given."""
+    world: Annotated[Literal["auto", "mpi", "one"], Where] = "auto"
+    """Where the workers are: in the ranks of mpiexec, if it has started this, or else in one process."""
+    join_timeout: Annotated[Positive, Where] = 60.0
+    """Seconds that ranks wait for each other at the start."""
+    stall_timeout: Annotated[Positive, Where] = 600.0
+    """Seconds that a rank waits for another in a step."""
 
     def check(self) -> None:
         """Raises ValueError, naming the option, for the first value out of range."""
@@ -131,7 +142,7 @@ class RunOptions:
 
 def is_as(options: object, preset: object, *free: str) -> bool:
     """Whether a run does the same as a preset, apart from its seed, its threads and the options that `free` names."""
-    ignored = {"preset", "seed", "threads", *free}
+    ignored = {"preset", "seed", "threads", "shards", *free}
 
     def compared(config: object) -> dict[str, Any]:
         return {name: value for name, value in options_of(config).items() if name not in ignored}

@@ -85,8 +85,8 @@ def parse(
 
 def _with_expanded_places(config: Any) -> Any:
     """The configuration with `~` expanded in all paths: a shell leaves it alone in `--out=~/runs`."""
-    paths = {name: getattr(config, name) for name, place in places_of(config).items() if place is not None}
-    return replace(config, **{name: _expanded(path) for name, path in paths.items()})
+    places = {name: getattr(config, name) for name in places_of(config)}
+    return replace(config, **{name: _expanded(path) for name, path in places.items() if isinstance(path, Path)})
 
 
 def _expanded(path: Path) -> Path:

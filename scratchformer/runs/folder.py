@@ -19,14 +19,16 @@ from scratchformer.layers import Layer
 from scratchformer.python_numbers import as_python
 from scratchformer.reading import as_word
 from scratchformer.replacing import PARTIAL, replace_file
-from scratchformer.runs.files import Position, Table, as_utf8, read_json
+from scratchformer.runs.files import Position, Table, UnwrittenTable, as_utf8, read_json
 from scratchformer.runs.stored_options import ConfigT, UnfitConfig, config_from_json, places_of
 from scratchformer.training import (
+    Checkpoint,
     as_safetensors,
     first_difference,
     load,
     read_checkpoint,
     trained_checkpoint,
+    write_checkpoint,
 )
 
 
@@ -128,6 +130,11 @@ class RunFolder:
         """Writes NAME.safetensors and returns its path."""
         return self._write(f"{name}.safetensors", as_safetensors(arrays))
 
+    @checked_arguments
+    def write_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
+        """Writes or replaces a checkpoint. Raises OSError as `write_checkpoint` does."""
+        write_checkpoint(self.path / name, checkpoint)
+
     def _write(self, name: str, content: bytes) -> Path:
         try:
             return replace_file(self.path / name, [content])
@@ -143,6 +150,23 @@ class RunFolder:
     def table(self, name: str, *columns: str, position: Position | None = None) -> Table:
         """Opens NAME.csv with these columns; writing goes on at `position`, if there is one."""
         return Table(self.path / f"{name}.csv", columns, position)
+
+
+class FolderOfFirstRank(RunFolder):
+    """The folder of a run on all ranks but the first, which alone writes: here all that is written is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._unlock = lambda: None
+
+    def write_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
+        pass
+
+    def _write(self, name: str, content: bytes) -> Path:
+        return self.path / name
+
+    def table(self, name: str, *columns: str, position: Position | None = None) -> Table:
+        return UnwrittenTable(self.path / f"{name}.csv")
 
 
 @checked_arguments

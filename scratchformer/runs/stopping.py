@@ -1,7 +1,6 @@
 """Signals that stop a run, and the exit status of a program."""
 
 import os
-import shlex
 import signal
 import stat
 import sys
@@ -13,6 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.runs.job import job, resuming
 from scratchformer.runs.terminal import replace_what_cannot_be_shown
 
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -86,24 +86,24 @@ def run_script(main: Callable[[Sequence[str]], None], prog: str, commands: Colle
     replace_what_cannot_be_shown()
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `scratchformer.program` left it
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        main(sys.argv[1:])
-        sys.stdout.flush()
-    except Stopped as stopped:
-        command = shlex.join([shortest(sys.executable), *_program(commands), "--resume", str(stopped.folder)])
-        with suppress(OSError):
-            print(f"{stopped}; it goes on with\n  {command}", file=sys.stderr)
-        status = 128 + stopped.received
-    except KeyboardInterrupt:
-        status = 128 + signal.SIGINT
-    except BrokenPipeError:
-        with suppress(AttributeError, OSError):  # a stand-in for stdout may have no descriptor
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails once more
-        status = CLOSED_PIPE
-    except (OSError, MemoryError, FloatingPointError) as error:
-        print(f"{prog}: error: {str(error) or 'not enough memory'}", file=sys.stderr)
-        status = 1
-    sys.exit(status)
+    with job(prog, sys.argv[1:], [shortest(sys.executable), *_program(commands)]):
+        try:
+            main(sys.argv[1:])
+            sys.stdout.flush()
+        except Stopped as stopped:
+            with suppress(OSError):
+                print(f"{stopped}; it goes on with\n  {resuming(stopped.folder)}", file=sys.stderr)
+            status = 128 + stopped.received
+        except KeyboardInterrupt:
+            status = 128 + signal.SIGINT
+        except BrokenPipeError:
+            with suppress(AttributeError, OSError):  # a stand-in for stdout may have no descriptor
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails once more
+            status = CLOSED_PIPE
+        except (OSError, MemoryError, FloatingPointError) as error:
+            print(f"{prog}: error: {str(error) or 'not enough memory'}", file=sys.stderr)
+            status = 1
+        sys.exit(status)
 
 
 def _program(commands: Collection[str]) -> list[str]:

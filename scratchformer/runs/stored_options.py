@@ -11,22 +11,26 @@ from scratchformer.runs.ranges import check_config, check_ranges
 ConfigT = TypeVar("ConfigT")
 
 
+class Where:
+    """Marks an option, in its type, that says where a run is computed. It may differ when the run is resumed."""
+
+
 @checked_arguments
 def options_of(config: object) -> dict[str, Any]:
-    """The options that determine what a run does: all but the paths."""
+    """The options that determine what a run does: all but its places."""
     check_config("options_of", config)
     return {name: value for name, value in vars(config).items() if name not in places_of(config)}
 
 
 @checked_arguments
-def places_of(config: object) -> dict[str, str | None]:
-    """The options that are paths. They may differ when a run is resumed."""
+def places_of(config: object) -> dict[str, str | float | None]:
+    """The options that are paths, or say where a run is computed. They may differ when a run is resumed."""
     check_config("places_of", config)
-    hints = get_type_hints(type(config))
+    hints, annotated = get_type_hints(type(config)), get_type_hints(type(config), include_extras=True)
     return {
-        name: None if value is None else str(value)
+        name: str(value) if isinstance(value, Path) else value
         for name, value in vars(config).items()
-        if Path in (hints[name], *get_args(hints[name]))
+        if Path in (hints[name], *get_args(hints[name])) or Where in getattr(annotated[name], "__metadata__", ())
     }
 
 

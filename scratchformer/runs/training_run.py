@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,6 @@ from scratchformer.training import (
     restore,
     train,
     training_checkpoint,
-    write_checkpoint,
 )
 from scratchformer.training.trainer import BatchT, ModelT
 
@@ -102,7 +102,7 @@ class Recorder(Generic[ModelT, BatchT]):
         try:
             for name, columns in self.columns.items():
                 self.tables[name] = folder.table(name, *columns, position=positions.get(name))
-            if checkpoint:
+            if checkpoint and training.trainer.world.rank == 0:  # which alone has cut the tables back
                 self._check_metrics()
         except BaseException:
             self.__exit__()
@@ -210,7 +210,7 @@ class Recorder(Generic[ModelT, BatchT]):
             if not np.isfinite(tensor).all():
                 step = self.training.trainer.optimizer.num_steps
                 raise Divergence(f"training diverged: step {step} left {tensor_name} not finite, it was not saved")
-        write_checkpoint(self.folder.path / name, checkpoint)
+        self.folder.write_checkpoint(name, checkpoint)
 
     @checked_arguments
     def explain(self, error: Divergence) -> Divergence:
@@ -273,7 +273,8 @@ class ProgressBar:
 def run_training(recorder: Recorder[ModelT, BatchT], *, num_steps: int, evaluate_every: int, save_every: int) -> float:
     """Trains into a run folder, so that the run can be stopped or killed at any time and is resumed bit for bit.
 
-    Ctrl-C, SIGTERM and a closed terminal take effect at the end of a step, which is saved.
+    Ctrl-C, SIGTERM and a closed terminal take effect at the end of a step, which is saved. In several ranks all call
+    this, and the first alone writes; after the last step it goes on alone.
 
     Args:
         recorder: of the training.
@@ -291,6 +292,7 @@ def run_training(recorder: Recorder[ModelT, BatchT], *, num_steps: int, evaluate
     num_steps, evaluate_every, save_every = as_python((num_steps, evaluate_every, save_every))
     training, trainer = recorder.training, recorder.training.trainer
     validation_loss: float | None = None
+    received: signal.Signals | None = None
     with recorder, trainer, StopSignals() as stop, ProgressBar(num_steps, trainer.optimizer.num_steps) as bar:
         steps = train(
             trainer,
@@ -303,7 +305,8 @@ def run_training(recorder: Recorder[ModelT, BatchT], *, num_steps: int, evaluate
             for progress in steps:
                 recorder.record(progress)
                 validation_loss = progress.validation_loss
-                done, stopping = progress.num_steps == num_steps, stop.received is not None
+                received = next(filter(None, trainer.world.collect(stop.received)), None)  # on any rank
+                done, stopping = progress.num_steps == num_steps, received is not None
                 if done or stopping or progress.num_steps % save_every == 0:
                     recorder.save()
                 bar.update(progress.num_steps, progress.step.loss, validation_loss)
@@ -311,9 +314,10 @@ def run_training(recorder: Recorder[ModelT, BatchT], *, num_steps: int, evaluate
                     break
         except Divergence as error:
             raise recorder.explain(error) from None
-        if trainer.optimizer.num_steps < num_steps and stop.received is not None:
+        if trainer.optimizer.num_steps < num_steps and received is not None:
             stopped_after = f"step {trainer.optimizer.num_steps} of {num_steps}"
-            raise Stopped(stop.received, recorder.folder.path, stopped_after)
+            raise Stopped(received, recorder.folder.path, stopped_after)
         if validation_loss is None:  # an earlier process made the last step
             validation_loss = trainer.evaluate(training.evaluation_batches)
+        trainer.leave()
     return validation_loss

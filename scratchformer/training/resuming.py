@@ -23,26 +23,19 @@ def training_checkpoint(trainer: Trainer[ModelT, BatchT], **about: Any) -> Check
     """All that a trainer needs to go on bit for bit, and what `about` adds to the description.
 
     Its tensors are the parameters, the optimizer's state and the average of the weights, by name. Its description holds
-    the number of steps, the schedule, the loss function, clipping, the number of workers, and the seed. No generator's
-    state is stored, because each is made anew from (seed, step, micro-batch, worker).
+    the number of steps, the schedule, the loss function, clipping, the number of shards, and the seed. No generator's
+    state is stored, because each is made anew from (seed, step, micro-batch, shard). In several ranks all have to call
+    this; the first alone gets all of the optimizer's state and of the average.
 
     Raises ValueError for a name in `about` that the description needs itself, and TypeError for a schedule, loss or
     optimizer with a setting that cannot be described.
     """
-    model, optimizer = trainer.model, trainer.optimizer
-    vectors = {"model": model.values}
-    vectors |= {f"optimizer.{name}": vector for name, vector in optimizer.state.items()}
-    if trainer.average is not None:
-        vectors["average"] = trainer.average.values
-    tensors: dict[str, ndarray] = {}
-    for prefix, vector in vectors.items():
-        tensors |= tensors_by_name(model, prefix, vector)
     description = describe_versions() | {
-        "model": describe_model(model),
-        "num_steps": as_python(optimizer.num_steps),
+        "model": describe_model(trainer.model),
+        "num_steps": as_python(trainer.optimizer.num_steps),
         "training": _describe_training(trainer),
     }
-    return Checkpoint(tensors, joined(description, about))
+    return Checkpoint(_tensors(trainer, _whole_state(trainer)), joined(description, about))
 
 
 @checked_arguments
@@ -53,7 +46,8 @@ def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
     another setting differs; it names the first difference.
     """
     found = checkpoint.description
-    expected = training_checkpoint(trainer)
+    training = _describe_training(trainer)
+    expected = {"model": describe_model(trainer.model), "training": training}
     if "num_steps" not in found:
         raise ValueError("restore: this is the checkpoint of a model alone, it holds no number of steps")
     try:
@@ -62,21 +56,44 @@ def restore(trainer: Trainer[ModelT, BatchT], checkpoint: Checkpoint) -> None:
     except ValueError as error:
         raise ValueError(f"restore: {error}") from None
     for part in ("model", "training"):
-        if difference := first_difference(found.get(part), expected.description[part], part):
+        if difference := first_difference(found.get(part), expected[part], part):
             raise ValueError(f"restore: {difference}")
     for name in trainer.optimizer.not_negative:
         for tensor_name, tensor in checkpoint.tensors.items():
             if tensor_name.startswith(f"optimizer.{name}.") and (tensor < 0).any():
                 raise ValueError(f"restore: the tensor {tensor_name!r} holds negative values, expected none")
+    state = _whole_state(trainer)
     try:
-        fill(expected.tensors, checkpoint.tensors)
+        fill(_tensors(trainer, state), checkpoint.tensors)
     except ValueError as error:
         raise ValueError(f"restore: {error}") from None
+    for name, vector in _state(trainer).items():
+        is_whole = name != "average" and trainer.optimizer.needs_whole_matrices
+        kept = slice(vector.size) if is_whole else trainer.own
+        vector[kept] = state[name][kept]
     trainer.optimizer.num_steps = found["num_steps"]
 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**62
+
+
+def _state(trainer: Trainer[ModelT, BatchT]) -> dict[str, ndarray]:
+    """What is kept between steps beside the parameters, of which each rank has its own part."""
+    state = {f"optimizer.{name}": vector for name, vector in trainer.optimizer.state.items()}
+    return state if trainer.average is None else state | {"average": trainer.average.values}
+
+
+def _whole_state(trainer: Trainer[ModelT, BatchT]) -> dict[str, ndarray]:
+    return {name: trainer.world.whole(vector) for name, vector in _state(trainer).items()}
+
+
+def _tensors(trainer: Trainer[ModelT, BatchT], state: dict[str, ndarray]) -> dict[str, ndarray]:
+    """The parts of the parameters' values, and of the vectors of the state, by name."""
+    tensors = tensors_by_name(trainer.model, "model", trainer.model.values)
+    for prefix, vector in state.items():
+        tensors |= tensors_by_name(trainer.model, prefix, vector)
+    return tensors
 
 
 def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:
@@ -86,7 +103,7 @@ def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:
         "loss": settings_of("loss", trainer.loss),
         "average": settings_of("average", trainer.average, without=("parameters", "values")),
         "max_norm": trainer.max_norm,
-        "num_workers": len(trainer.replicas),
+        "num_shards": trainer.num_shards,
         "blas_threads": trainer.blas_threads,
         "seed": trainer.seed,
     }

@@ -1,9 +1,10 @@
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -12,11 +13,13 @@ from threadpoolctl import threadpool_limits
 from scratchformer.allocator import keep_freed_memory
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers import NO_TRACE, Layer, Trace
-from scratchformer.optim import Optimizer, ParallelMap, WeightAverage, global_norm
-from scratchformer.optim.clipping import scale_down
+from scratchformer.optim import Optimizer, ParallelMap, WeightAverage
+from scratchformer.optim.clipping import norm_of, scale_down
+from scratchformer.optim.optimizer import may_overflow, refusal_of
 from scratchformer.optim.spans import spans
 from scratchformer.python_numbers import as_python
 from scratchformer.training.divergence import Divergence, first_non_finite
+from scratchformer.training.world import World, sum_tree
 
 
 @runtime_checkable
@@ -51,11 +54,11 @@ class StepMetrics:
 
 @dataclass(frozen=True)
 class Shard(Generic[BatchT]):
-    """The part of a micro-batch that one worker takes; `share` is its share of all counted targets of the step."""
+    """A part of a micro-batch that one worker takes; `share` is its share of all counted targets of the step."""
 
     batch: BatchT
     micro_batch: int
-    worker: int
+    index: int
     share: float
 
 
@@ -65,8 +68,9 @@ class Trainer(Generic[ModelT, BatchT]):
 
     Every worker has a replica, which is the model's values with gradients of its own, and takes one shard of every
     micro-batch. BLAS runs in one thread in each worker, unless `share_products` says otherwise. Gradients are added in
-    a fixed order, and each worker draws its dropout from (seed, step, micro-batch, worker), so a run repeats bit for
-    bit with the same number of workers and of BLAS threads.
+    a fixed order, and dropout of a shard is drawn from (seed, step, micro-batch, shard), so a run repeats bit for bit
+    with the same number of shards and of BLAS threads. After `join` there may be more shards than workers, and workers
+    in other processes; that changes no bit.
 
     Use it as a context manager: the threads, and BLAS's limit, last as long as the `with` block. Inside, NumPy does not
     warn of overflows: a loss or a gradient norm that is not finite raises Divergence, which explains it.
@@ -115,8 +119,44 @@ class Trainer(Generic[ModelT, BatchT]):
         self.average = average
         self.seed = seed
         self.blas_threads = 1
+        self.world = World()
+        self.num_shards = num_workers
+        self._spare: list[list[ModelT]] = [[] for _ in self.replicas]
         self._map: ParallelMap = map
         self._resources = ExitStack()
+
+    @checked_arguments
+    def join(self, world: World, num_shards: int) -> None:
+        """Makes this trainer the one of its rank in a world, in which all ranks have equal trainers. Call it once.
+
+        Every rank keeps the state of the optimizer, and the average, for its own part of the parameters alone; where
+        the optimizer needs whole matrices, every rank has all gradients and the state of all. A worker of several
+        shards takes memory for log2 of their number more vectors of gradients.
+
+        Raises ValueError for a number of shards that cannot be divided into equal subtrees of the sum.
+        """
+        num_ranks, num_workers = world.num_ranks, len(self.replicas)
+        check_shape(num_shards, num_ranks, num_workers)
+        self.world, self.num_shards = world, num_shards
+        depth = (num_shards // (num_ranks * num_workers)).bit_length() - 1
+        self._spare = [[self.model.replica() for _ in range(depth)] for _ in self.replicas]
+        if self.average is not None:
+            self.average.values = world.kept(self.average.values)
+
+    def leave(self) -> None:
+        """Ends the joint work of all ranks, which have to call this. The first then has all state, and is alone."""
+        if self.world.num_ranks > 1:
+            self.optimizer.state = {name: self.world.whole(vector) for name, vector in self.optimizer.state.items()}
+            if self.average is not None:
+                self.average.values = self.world.whole(self.average.values)
+            depth = (self.num_shards // len(self.replicas)).bit_length() - 1
+            self.world = World()
+            self._spare = [[self.model.replica() for _ in range(depth)] for _ in self.replicas]
+
+    @property
+    def own(self) -> slice:
+        """The part of the parameters that this rank updates."""
+        return self.world.own(self.model.values.size)
 
     def __enter__(self) -> "Trainer[ModelT, BatchT]":
         self._resources.enter_context(threadpool_limits(self.blas_threads, user_api="blas"))
@@ -156,31 +196,41 @@ class Trainer(Generic[ModelT, BatchT]):
         """
         learning_rate = float(self.schedule(self.optimizer.num_steps))
         loss = self.gradient(micro_batches)
-        gradient_norm = global_norm(self.model.grads, self._map)
+        own = self.own
+        grads = self.model.grads[own]
+        gradient_norm = norm_of(grads, self._map, self._concatenate)
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {gradient_norm:g}")
         if self.max_norm is not None:
-            scale_down(self.model.grads, gradient_norm, self.max_norm, self._map)
-        try:
-            self.optimizer.step(learning_rate, self._map, norm=gradient_norm)
-        except FloatingPointError as error:  # say, squares of gradients that overflow
-            raise Divergence(f"training diverged in step {self.optimizer.num_steps + 1}: {error}") from None
+            scale_down(grads, gradient_norm, self.max_norm, self._map)
+        self._check_squares(gradient_norm)
+        if self.optimizer.needs_whole_matrices:
+            self.world.gather(self.model.grads)
+            own = slice(self.model.grads.size)
+        self.optimizer.step(learning_rate, self._map, norm=gradient_norm, part=own)
         if self.average is not None:
-            self.average.update(self._map)
+            self.average.update(self._map, self.own)
+        self.world.gather(self.model.values)
         return StepMetrics(loss, gradient_norm, learning_rate)
 
     @checked_arguments
     def gradient(self, micro_batches: Sequence[BatchT]) -> float:
-        """Leaves the gradient of the mean loss over all counted targets in the model's `grads`; returns that loss."""
+        """Leaves the gradient of the mean loss over all counted targets in the model's `grads`; returns that loss.
+
+        In several ranks, each has the gradient of its own part of the parameters.
+        """
         shards = self._shards(micro_batches)
+        num_of_worker = self.num_shards // (self.world.num_ranks * len(self.replicas))
 
-        def work(worker: int) -> float:
-            self.replicas[worker].grads[...] = 0
-            return sum((self._backpropagate(shard) for shard in shards if shard.worker == worker), start=0.0)
+        def work(worker: int) -> list[float]:
+            first = self._first_shard + worker * num_of_worker
+            of_worker = [[s for s in shards if s.index == first + i] for i in range(num_of_worker)]
+            return self._add_up_shards([self.replicas[worker], *self._spare[worker]], of_worker)
 
-        loss = sum(self._map(work, range(len(self.replicas))))
-        self._add_gradients()
-        return loss
+        losses = [loss for part in self._map(work, range(len(self.replicas))) for loss in part]
+        self._add_up_workers()
+        self.world.add_up(self.model.grads)
+        return sum(self._concatenate(losses))
 
     @checked_arguments
     def evaluate(self, batches: Sequence[BatchT]) -> float:
@@ -189,16 +239,23 @@ class Trainer(Generic[ModelT, BatchT]):
         It is 0 when no target counts.
         """
 
-        def share_of_loss(shard: Shard[BatchT]) -> float:
+        def share_of_loss(shard: Shard[BatchT]) -> tuple[int, int, float]:
             loss, _ = self.loss(self.model, shard.batch, None, NO_TRACE)
-            return shard.share * float(loss)
+            return shard.micro_batch, shard.index, shard.share * float(loss)
 
         with self.evaluated():
-            return sum(self._map(share_of_loss, self._shards(batches)), start=0.0)
+            shares = self._concatenate(list(self._map(share_of_loss, self._shards(batches))))
+        return sum((share for _, _, share in sorted(shares)), start=0.0)
 
-    def evaluated(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
         """Within its `with` block the model holds the weights that are evaluated: their average if there is one."""
-        return nullcontext() if self.average is None else self.average.applied()
+        if self.average is None:
+            yield
+            return
+        with self.average.applied():
+            self.world.gather(self.model.values)
+            yield
 
     @checked_arguments
     def first_non_finite(self, batches: Sequence[BatchT]) -> str | None:
@@ -209,39 +266,83 @@ class Trainer(Generic[ModelT, BatchT]):
                     return first
         return None
 
+    @property
+    def _first_shard(self) -> int:
+        """The index of this rank's first shard."""
+        return self.world.rank * self.num_shards // self.world.num_ranks
+
+    def _concatenate(self, values: list[Any]) -> list[Any]:
+        """The lists of all ranks as one."""
+        return [value for part in self.world.collect(values) for value in part]
+
     def _shards(self, batches: Sequence[BatchT]) -> list[Shard[BatchT]]:
-        """One shard per batch and worker, in this order, without those in which no target counts."""
+        """This rank's shards of every batch, in this order, without those in which no target counts."""
         total = sum(batch.num_targets for batch in batches)
+        of_rank = range(self._first_shard, self._first_shard + self.num_shards // self.world.num_ranks)
         return [
-            Shard(part, index, worker, part.num_targets / total)
-            for index, batch in enumerate(batches)
-            for worker, part in enumerate(batch.split(len(self.replicas)))
-            if part.num_targets
+            Shard(part, micro_batch, index, part.num_targets / total)
+            for micro_batch, batch in enumerate(batches)
+            for index, part in enumerate(batch.split(self.num_shards))
+            if index in of_rank and part.num_targets
         ]
 
-    def _backpropagate(self, shard: Shard[BatchT], trace: Trace = NO_TRACE) -> float:
-        """Adds the gradient of the shard's share of the loss to its worker's gradients; returns that share."""
-        key = (self.optimizer.num_steps, shard.micro_batch, shard.worker)
+    def _add_up_shards(self, replicas: Sequence[ModelT], shards: Sequence[Sequence[Shard[BatchT]]]) -> list[float]:
+        """Leaves the sum of the gradients of some shards in the first replica; returns the loss of each.
+
+        Each shard is given by its parts in all micro-batches. The sum is a balanced tree, as in `sum_tree`.
+        """
+        replica, *spare = replicas
+        if len(shards) == 1:
+            replica.grads[...] = 0
+            return [sum((self._backpropagate(shard, replica) for shard in shards[0]), start=0.0)]
+        half = len(shards) // 2
+        losses = self._add_up_shards(replicas, shards[:half]) + self._add_up_shards(spare, shards[half:])
+        replica.grads += spare[0].grads
+        return losses
+
+    def _backpropagate(self, shard: Shard[BatchT], replica: ModelT, trace: Trace = NO_TRACE) -> float:
+        """Adds the gradient of the shard's share of the loss to a replica's gradients; returns that share."""
+        key = (self.optimizer.num_steps, shard.micro_batch, shard.index)
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
-        loss, backward = self.loss(self.replicas[shard.worker], shard.batch, generator, trace)
+        loss, backward = self.loss(replica, shard.batch, generator, trace)
         backward(shard.share)
         return shard.share * float(loss)
 
-    def _add_gradients(self) -> None:
-        """Adds the gradients of all workers to the model's, the first worker's, in the order of the workers."""
-        first, *others = (replica.grads for replica in self.replicas)
+    def _add_up_workers(self) -> None:
+        """Adds the gradients of all workers up in the model's, the first worker's."""
 
         def add(span: slice) -> None:
-            for grads in others:
-                first[span] += grads[span]
+            sum_tree([replica.grads[span] for replica in self.replicas])
 
-        for _ in self._map(add, spans(first.size) if others else []):
+        for _ in self._map(add, spans(self.model.grads.size) if len(self.replicas) > 1 else []):
             pass
+
+    def _check_squares(self, norm: float) -> None:
+        """Raises Divergence, on all ranks alike, where the optimizer refuses the gradient on one of them."""
+        if may_overflow(self.optimizer, norm):
+            for refusal in self.world.collect(refusal_of(self.optimizer, self.own)):
+                if refusal is not None:
+                    raise Divergence(f"training diverged in step {self.optimizer.num_steps + 1}: {refusal}")
 
     def _divergence(self, micro_batches: Sequence[BatchT], symptom: str) -> Divergence:
         """The error for a step that went non-finite; repeats the step, shard by shard, to find the cause."""
         prefix = f"training diverged in step {self.optimizer.num_steps + 1}: {symptom}"
+        found = []
         for shard in self._shards(micro_batches):
-            if first := first_non_finite(self.replicas[shard.worker], partial(self._backpropagate, shard)):
-                return Divergence(f"{prefix}; the first to go non-finite was {first}", shard.batch)
+            if first := first_non_finite(self.model, partial(self._backpropagate, shard, self.model)):
+                found.append((shard.micro_batch, shard.index, first, shard.batch))
+                break
+        for _, _, first, batch in sorted(self._concatenate(found), key=itemgetter(0, 1)):
+            return Divergence(f"{prefix}; the first to go non-finite was {first}", batch)
         return Divergence(f"{prefix}, though every intermediate and gradient is finite: a sum over all of them is not")
+
+
+def check_shape(num_shards: int, num_ranks: int, num_workers: int) -> None:
+    """Raises ValueError unless every worker, and each of several ranks, sums up a subtree of the shards."""
+    of_worker, rest = divmod(num_shards, num_ranks * num_workers)
+    subtrees = [of_worker] + [num_workers * of_worker] * (num_ranks > 1)
+    if rest or not all(size.bit_count() == 1 for size in subtrees):
+        raise ValueError(
+            f"--shards is {num_shards}, which {num_ranks} ranks of {num_workers} threads cannot share: each rank and "
+            "each thread must have the same number of shards, 1, 2, 4, 8 or another power of two"
+        )

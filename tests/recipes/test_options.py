@@ -26,7 +26,7 @@ def test_an_experiment_has_the_options_of_all_beside_its_own() -> None:
     assert parsed() == Config()
     assert parsed("--preset", "paper", "--seed", "3") == Config("paper", seed=3, steps=20)
     typed = ["--preset", "smoke", "--out", "a", "--plot-only", "b", "--threads", "1", "--steps", "4"]
-    assert parsed(*typed) == Config("smoke", Path("a"), None, Path("b"), 0, 1, 4)
+    assert parsed(*typed) == Config("smoke", Path("a"), None, Path("b"), 0, 1, steps=4)
 
 
 def test_the_help_explains_the_options_of_all_too(capsys: pytest.CaptureFixture[str]) -> None:

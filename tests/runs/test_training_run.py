@@ -160,7 +160,7 @@ def test_a_finished_run_is_not_trained_again(whole: dict[str, str], tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "run", "difference"),
     [
-        ({"num_workers": 1}, RUN, "training.num_workers is 1 now and was 2 then"),
+        ({"num_workers": 1}, RUN, "training.num_shards is 1 now and was 2 then"),
         ({"num_steps": 13}, RUN, "training.schedule.num_steps is 13 now and was 12 then"),
         ({}, RUN | {"corpus": {"name": "other"}}, "run.corpus.name is 'other' now and was 'random' then"),
         ({}, RUN | {"options": {"batch": 3}}, "run.options.batch is 3 now and was 2 then"),

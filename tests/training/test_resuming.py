@@ -81,7 +81,7 @@ def test_tensors_are_stored_by_name() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_workers": 1}, "training.num_workers is 1 now and was 2 then"),
+        ({"num_workers": 1}, "training.num_shards is 1 now and was 2 then"),
         ({"num_steps": 21}, "training.schedule.num_steps is 21 now and was 20 then"),
         ({"dropout": 0.3}, "model.config.dropout is 0.3 now and was 0.2 then"),
         ({"max_norm": None}, "training.max_norm is None now and was 0.5 then"),

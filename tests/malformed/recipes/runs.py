@@ -11,7 +11,7 @@ import numpy as np
 from scratchformer import runs, training
 from tests.malformed.recipes.call import Call, Recipe, ids, method, new, normal, writing
 from tests.malformed.recipes.text import token_batch
-from tests.malformed.recipes.training import trainer
+from tests.malformed.recipes.training import checkpoint, trainer
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ RUNS: dict[str, Recipe] = {
         runs, "draw_attention", folder=RUN, ids=lambda: ids(3), tokens=["a", "b", "c"], title="a"
     ),
     "runs.RunFolder.write_json": method(folder, "write_json", name="a", content=lambda: {"a": 1}),
+    "runs.RunFolder.write_checkpoint": method(folder, "write_checkpoint", name="a", checkpoint=lambda: checkpoint()),
     "runs.RunFolder.write_text": method(folder, "write_text", name="a", text="b"),
     "runs.RunFolder.write_arrays": method(folder, "write_arrays", name="a", arrays=lambda: {"a": normal(3)}),
     "runs.Table": lambda: Call(runs.Table, {"path": Path("table.csv"), "columns": ("a", "b"), "position": None}),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchformer import layers, optim, text, training
+from scratchformer.training.world import World
 from tests.malformed.recipes.call import Call, Recipe, generator, method, new, normal, writing
 from tests.malformed.recipes.models import gpt
 from tests.malformed.recipes.text import token_batch
@@ -36,6 +37,7 @@ TRAINING: dict[str, Recipe] = {
     "training.workers_and_blas_threads": new(
         training, "workers_and_blas_threads", num_threads=2, num_parameters=10, num_tokens=3
     ),
+    "training.Trainer.join": method(trainer, "join", world=World, num_shards=1),
     "training.Trainer.step": method(trainer, "step", micro_batches=lambda: batches()),
     "training.Trainer.gradient": method(trainer, "gradient", micro_batches=lambda: batches()),
     "training.Trainer.evaluate": method(trainer, "evaluate", batches=lambda: batches()),
