@@ -78,8 +78,8 @@ class LanguageModelOptions(RunOptions):
     """Micro-batches whose gradients make one update."""
     optimizer: Literal["muon", "adamw", "adam", "sgd", "momentum"] = "muon"
     """What makes the updates; Muon and AdamW alone decay weights."""
-    learning_rate: PeakRate = 5e-3
-    final_learning_rate: FinalRate = 5e-4
+    learning_rate: PeakRate = 6e-3
+    final_learning_rate: FinalRate = 6e-4
     warmup: Warmup = 100
     betas: tuple[Probability, Probability] = (0.9, 0.99)
     """Decay rates of the gradient's mean, which momentum has too, and of its square."""
