@@ -95,15 +95,17 @@ def test_a_run_that_diverges_stops_with_a_sentence_and_saves_no_weights(tmp_path
 
 def test_only_the_published_settings_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     quick, pydoc = char_lm.PRESETS["quick"], Corpus("pydoc", "any")
-    assert char_lm.known_targets(quick, pydoc) == (1.62, {})
-    assert char_lm.known_targets(replace(char_lm.PRESETS["paper"], seed=3, sample=9, threads=1), pydoc)[0] == 1.62
-    for changed in ({"steps": 1999}, {"optimizer": "adam"}, {"positions": "none"}, {"evaluation_batches": 3}):
+    assert char_lm.known_targets(quick, pydoc) == (1.40, {})
+    assert char_lm.known_targets(NANOGPT, pydoc) == (1.62, {})
+    assert char_lm.known_targets(replace(char_lm.PRESETS["paper"], seed=3, sample=9, threads=1), pydoc)[0] == 1.40
+    for changed in ({"steps": 1999}, {"optimizer": "adam"}, {"qk_norm": False}, {"evaluation_batches": 3}):
         assert char_lm.known_targets(replace(quick, **changed), pydoc) == (None, {})
     assert char_lm.known_targets(char_lm.PRESETS["smoke"], pydoc) == (None, {})
     other = Corpus("other.txt", "any other")
     assert char_lm.known_targets(quick, other) == (None, {})
     monkeypatch.setattr(char_lm, "TINY_SHAKESPEARE", other.sha256)
-    assert char_lm.known_targets(quick, other) == (1.90, {"nanoGPT": 1.88})
+    assert char_lm.known_targets(quick, other) == (1.60, {"nanoGPT": 1.88})
+    assert char_lm.known_targets(NANOGPT, other) == (1.90, {"nanoGPT": 1.88})
 
 
 def test_the_reference_run_stands_behind_runs_of_its_options_and_text(
@@ -114,7 +116,7 @@ def test_the_reference_run_stands_behind_runs_of_its_options_and_text(
     (tmp_path / "other.txt").write_text("abc" * 999)
     quick = char_lm.PRESETS["quick"]
     assert ComparedCharacterModel(quick).notes["reference_run"] == vars(shown)
-    for options in (replace(quick, heads=2), char_lm.PRESETS["smoke"], replace(quick, text=tmp_path / "other.txt")):
+    for options in (replace(quick, heads=2), NANOGPT, char_lm.PRESETS["smoke"], replace(quick, text=tmp_path / "other.txt")):
         assert ComparedCharacterModel(options).notes["reference_run"] is None
 
 
