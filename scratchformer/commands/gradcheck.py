@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from scratchformer.catalogue import CATALOGUE, Check, Entry
 from scratchformer.gradcheck import Report
 from scratchformer.gradcheck.judgement.tally import Tally, tally
+from scratchformer.gradcheck.numeric.probing import ORACLE_NAMES
 from scratchformer.gradcheck.numeric.step_study import step_study
 from scratchformer.gradcheck.strategies import ORDINARY, REGIMES, Regime
 from scratchformer.plots import error_by_step, save_figure
@@ -37,7 +38,7 @@ EXAMPLES = {"ops": 30, "layers": 5, "models": 1, "optim": 30}
 """By room: with so many examples of each, everything is checked within two minutes on two cores."""
 SECONDS = {"ops": 0.03, "layers": 0.4, "models": 2.8, "optim": 0.001}
 """By room: how long an example takes on one core, for the estimate."""
-HEADER = ("", "examples", "central", "complex step", "Taylor", "verdict")
+HEADER = ("", "examples", *ORACLE_NAMES, "Taylor", "verdict")
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,9 @@ def row_of(found: Tally) -> tuple[str, ...]:
     """The row of the table: errors of the tensors with a gradient, or of all if there are none."""
     judged = [of_tensor for of_tensor in found.tensors if of_tensor.verdict not in ("zero", "vacuous")] or found.tensors
     errors = [of_tensor.errors for of_tensor in judged]
-    exact = [error.complex_step for error in errors if error.complex_step is not None]
+    by_oracle = {
+        oracle: [error.by_oracle[oracle] for error in errors if oracle in error.by_oracle] for oracle in ORACLE_NAMES
+    }
     orders = [error.taylor_order for error in errors if error.taylor_order is not None]
     zeros = [of_tensor.tensor for of_tensor in found.tensors if of_tensor.verdict == "zero"]
     verdict: str = found.verdict
@@ -234,8 +237,7 @@ def row_of(found: Tally) -> tuple[str, ...]:
     return (
         found.name,
         str(found.num_examples),
-        f"{max(error.central for error in errors):.0e}" if errors else "-",
-        f"{max(exact):.0e}" if exact else "-",
+        *(f"{max(found):.0e}" if found else "-" for found in by_oracle.values()),
         f"{min(orders):.1f}" if orders else "-",
         verdict,
     )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Report
+from scratchformer.gradcheck.numeric.oracles import Slope
 
 TOLERANCE = 1e-12
 """Relative error up to which a step is right. Optimizer and reference round in different orders."""
@@ -57,6 +58,6 @@ def check_optimizer(
     if not error <= TOLERANCE:
         i = int(off.argmax())
         message = f"worst at index {i}: {vector.values[i]:.9g}, should be {expected[i]:.9g} after {num_steps} steps"
-    finding = Finding("parameters", "wrong" if message else "right", OracleErrors(error), message)
+    finding = Finding("parameters", "wrong" if message else "right", OracleErrors({Slope.oracle: error}), message)
     broken = ["the gradients are not written to"] if writes_to_gradients else []
     return Report(name, [finding], broken, f"check_optimizer(..., size={size}, seed={seed})")

@@ -8,6 +8,7 @@ import numpy as np
 from scratchformer.gradcheck.judgement.causes import CAUSES
 from scratchformer.gradcheck.judgement.comparison import Comparison
 from scratchformer.gradcheck.judgement.errors import Errors
+from scratchformer.gradcheck.numeric.by_complex_step import ComplexSlope
 from scratchformer.gradcheck.numeric.points import Point, measured, whole_of
 from scratchformer.gradcheck.numeric.probes import Probe, Probes, TensorProbes
 from scratchformer.gradcheck.numeric.scan import scan
@@ -27,7 +28,7 @@ def explained(probes: TensorProbes, errors: Sequence[Errors], name: str, point: 
         point, probes = measured(whole_of(point)), probes.moved_to(partial(part.place, name))
     elements, directions = probes.elements, probes.directions
     of_elements, of_directions = errors
-    is_analytic = elements.complex_step_applies and directions.complex_step_applies
+    is_analytic = elements.are_all_by(ComplexSlope.oracle) and directions.are_all_by(ComplexSlope.oracle)
     if any(of_elements.excess):
         worst = _worst(elements, of_elements)
         return f"{_said(worst)}\n{diagnose(point, name, worst, is_analytic)}"
@@ -65,7 +66,7 @@ def _expectation(probe: Probe) -> str:
     slope = probe.slope
     if slope.is_kink:
         return f"lie between the slopes of a kink, {slope.left:.9g} and {slope.right:.9g}"
-    noise = f" (noise {slope.noise:.0e})" if not probe.is_by_complex_step else ""
+    noise = f" (noise {slope.noise:.0e})" if probe.sharpest is slope else ""
     return f"be {probe.reference:.9g}{noise}"
 
 

@@ -1,9 +1,8 @@
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import hypothesis
-import numpy as np
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.gradcheck.judgement import in_hypothesis
@@ -22,22 +21,17 @@ class OracleErrors:
     """How far a gradient is from what each oracle says.
 
     Attributes:
-        central: the largest error against central differences, relative to the largest element; NaN if there is none.
-        complex_step: the same against the complex step; None where that does not apply.
+        by_oracle: the largest error against each that applies, relative to the derivative; empty if none was asked.
         taylor_order: the order of the Taylor remainder, 2 for a right gradient and 1 for a wrong one; None where the
             remainder drowns in rounding.
     """
 
-    central: float = np.nan
-    complex_step: float | None = None
+    by_oracle: Mapping[str, float] = field(default_factory=dict)
     taylor_order: float | None = None
 
     def __str__(self) -> str:
-        if np.isnan(self.central):
-            return ""
-        exact = "" if self.complex_step is None else f", complex step {self.complex_step:.0e}"
-        order = "" if self.taylor_order is None else f", Taylor order {self.taylor_order:.1f}"
-        return f"central {self.central:.0e}{exact}{order}"
+        order = [] if self.taylor_order is None else [f"Taylor order {self.taylor_order:.1f}"]
+        return ", ".join([f"{oracle} {error:.0e}" for oracle, error in self.by_oracle.items()] + order)
 
 
 @checked_arguments

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from scratchformer.gradcheck.judgement.errors import largest
 from scratchformer.gradcheck.judgement.report import PASSED, Finding, OracleErrors, Report, Verdict
 
 STRENGTH: tuple[Verdict, ...] = (
@@ -88,11 +89,10 @@ def _tally_of_tensor(tensor: str, findings: Sequence[Finding]) -> TensorTally:
     counts: Counter[Verdict] = Counter(finding.verdict for finding in findings)
     verdict = next(verdict for verdict in STRENGTH if counts[verdict])
     decisive = [finding for finding in findings if finding.verdict == verdict]
-    exact = [finding.errors.complex_step for finding in decisive if finding.errors.complex_step is not None]
+    oracles = dict.fromkeys(oracle for finding in decisive for oracle in finding.errors.by_oracle)
     orders = [finding.errors.taylor_order for finding in decisive if finding.errors.taylor_order is not None]
     errors = OracleErrors(
-        max(finding.errors.central for finding in decisive),
-        max(exact, default=None),
+        {oracle: largest(finding.errors.by_oracle.get(oracle, 0.0) for finding in decisive) for oracle in oracles},
         median(orders) if orders else None,
     )
     return TensorTally(tensor, verdict, counts, errors, decisive[0].message if verdict in PASSED else "")

@@ -7,13 +7,13 @@ import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.judgement.diagnosis import explained
-from scratchformer.gradcheck.judgement.errors import UNDERFLOW, Errors, errors_of
+from scratchformer.gradcheck.judgement.errors import UNDERFLOW, Errors, errors_of, largest
 from scratchformer.gradcheck.judgement.limits import beyond_limits
 from scratchformer.gradcheck.judgement.report import Finding, OracleErrors, Verdict
-from scratchformer.gradcheck.numeric.oracles import SAFETY
 from scratchformer.gradcheck.numeric.points import Point
 from scratchformer.gradcheck.numeric.probes import Probe, TensorProbes
 from scratchformer.gradcheck.numeric.probing import Measured
+from scratchformer.gradcheck.numeric.reading import SAFETY
 
 UNDEFINED = "no step from here stays where the function is defined: choose values further inside of its domain"
 STEEP = "nothing is judged where values jump or slopes are infinite, as at index"
@@ -87,13 +87,14 @@ def _judge_tensor(claim: _Claim, name: str, measured: Measured, point: Point) ->
     scale = max(elements.scale, float(np.abs(claim.gradient[np.isfinite(claim.gradient)]).max(initial=0)))
     errors = [errors_of(found, scale) for found in (elements, directions)]
     verdict, message = _verdict(claim, name, probes, errors, point)
-    applies = elements.complex_step_applies and directions.complex_step_applies
-    oracle_errors = OracleErrors(
-        max(error.by_differences for error in errors),
-        max(error.by_complex_step for error in errors) if applies else None,
-        directions.taylor_order,
-    )
-    return Finding(name, verdict, oracle_errors, message)
+    oracle_errors = _by_oracle([error.by_oracle for error in errors])
+    return Finding(name, verdict, OracleErrors(oracle_errors, directions.taylor_order), message)
+
+
+def _by_oracle(errors: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The largest error by each oracle that applies to all."""
+    applying = [oracle for oracle in errors[0] if all(oracle in error for error in errors)]
+    return {oracle: largest(error[oracle] for error in errors) for oracle in applying}
 
 
 def _verdict(

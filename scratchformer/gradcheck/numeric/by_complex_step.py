@@ -1,15 +1,18 @@
 """The oracle of the complex step: what it measures, and how far off that may be."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from scratchformer.gradcheck.numeric.copies import complex_copy, nudged_copy, ordinary_copy
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.line import Line
+from scratchformer.gradcheck.numeric.oracle import Oracle
 from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP
 from scratchformer.gradcheck.numeric.points import NUDGED, Point
 from scratchformer.gradcheck.numeric.probes import Probe
+from scratchformer.gradcheck.numeric.reading import Reading
 from scratchformer.gradcheck.numeric.units import SMALLEST
 from scratchformer.gradcheck.subjects.subject import Subject
 
@@ -17,7 +20,16 @@ OTHER_STEP = 0.7071067811865476
 """From one attempt of the complex step to the next: a number of many digits."""
 
 
-class ByComplexStep:
+class ComplexSlope(Reading):
+    """A derivative by the complex step."""
+
+    oracle: ClassVar[str] = "complex step"
+    share: ClassVar[float] = 1e-10
+
+
+class ByComplexStep(Oracle):
+    reads = ComplexSlope
+
     def measured(self, point: Point, line: Line, probe: Probe, is_sharp: bool) -> Probe:
         """The probe with the complex step, and the least noise that it has."""
         if point.complex_copies is None:
@@ -25,39 +37,40 @@ class ByComplexStep:
         slope, size = _step(line, point.complex_copies[0], 0)
         if not (math.isfinite(slope) and math.isfinite(size)):
             return probe
-        return probe.with_complex_step(slope, 4 * EPSILON * size)
+        return probe.with_reading(ComplexSlope(slope, 4 * EPSILON * size))
 
     def doubted(self, point: Point, line: Line, probe: Probe) -> Probe:
         """The probe with what the complex step differs by over another step, one rounding away.
 
         Where gradient, complex step and differences agree, no noise could excuse anything, and none is measured.
         """
-        if point.complex_copies is None or probe.complex_slope is None:
+        found = probe.readings.get(ComplexSlope.oracle)
+        if found is None or point.complex_copies is None or not probe.is_doubtful:
             return probe
-        if probe.is_doubtful:
-            noise = abs(_step(line, point.complex_copies[1], 1)[0] - probe.complex_slope) + probe.complex_noise
-            found = (probe.complex_slope, noise) if math.isfinite(noise) else (None, 0.0)
-            return probe.with_complex_step(*found)
-        return probe
+        noise = abs(_step(line, point.complex_copies[1], 1)[0] - found.value) + found.noise
+        if math.isfinite(noise):
+            return probe.with_reading(ComplexSlope(found.value, noise))
+        return probe.without([ComplexSlope.oracle])
 
     def alone(self, point: Point, line: Line, probe: Probe) -> Probe:
         """The probe with the noise of more attempts, where the complex step alone denies the gradient."""
-        if probe.is_denied_by_complex_step_alone:
-            return probe.with_complex_step(probe.complex_slope, _noise_of_more(point, line, probe))
-        return probe
+        found = probe.readings.get(ComplexSlope.oracle)
+        if found is None or not probe.is_denied_alone_by(found):
+            return probe
+        return probe.with_reading(ComplexSlope(found.value, _noise_of_more(point, line, found, probe.reference)))
 
 
-def _noise_of_more(point: Point, line: Line, probe: Probe) -> float:
+def _noise_of_more(point: Point, line: Line, reading: Reading, reference: float) -> float:
     """The noise of the complex step, of more attempts.
 
     What is lost altogether, as in 1 - p for a small p, leaves no trace. So it is at least the rounding of the slope
     where inputs are of ordinary size, as if what is left of that were a difference.
     """
-    found = [probe.complex_noise]
+    found = [reading.noise]
     for attempt in range(1, NUDGED):
         copy = complex_copy(nudged_copy(point.subject, attempt))
         if copy is not None:
-            found.append(abs(_step(line, copy, attempt + 1)[0] - probe.reference))
+            found.append(abs(_step(line, copy, attempt + 1)[0] - reference))
     copy = complex_copy(ordinary_copy(point.subject))
     if copy is not None:
         found.append(EPSILON * _step(line, copy, 0)[1])

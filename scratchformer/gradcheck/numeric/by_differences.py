@@ -7,9 +7,11 @@ from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
 from scratchformer.gradcheck.numeric.line import Line
-from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, SAFETY, Slope, central_difference
+from scratchformer.gradcheck.numeric.oracle import Oracle
+from scratchformer.gradcheck.numeric.oracles import COMPLEX_STEP, Slope, central_difference
 from scratchformer.gradcheck.numeric.points import Point
 from scratchformer.gradcheck.numeric.probes import Probe
+from scratchformer.gradcheck.numeric.reading import SAFETY
 from scratchformer.gradcheck.numeric.rounding import rounding_beside
 
 FAR = 4
@@ -18,22 +20,20 @@ COARSE = 32
 """Differences are taken anew if larger moves find so many times the rounding."""
 
 
-class ByDifferences:
+class ByDifferences(Oracle):
+    reads = Slope
+
     def measured(self, point: Point, line: Line, probe: Probe, is_sharp: bool) -> Probe:
-        """The probe with differences; they need not be sharp where the oracle before agrees with the gradient."""
-        expected = probe.complex_slope if probe.agrees_with_complex_step and not is_sharp else None
+        """The probe with differences; they need not be sharp where a sharper oracle agrees with the gradient."""
+        expected = None if is_sharp else probe.agreed
         finest = _finest(point, line)
-        return probe.with_slope(central_difference(line.at, line.units, point.term_rounding, finest, expected))
+        return probe.with_reading(central_difference(line.at, line.units, point.term_rounding, finest, expected))
 
     def doubted(self, point: Point, line: Line, probe: Probe) -> Probe:
         """The probe with the rounding beside the step, if differences deny the gradient or another oracle."""
         if probe.agrees_with_differences or probe.slope.unmoved is None:
             return probe
-        return probe.with_slope(_with_rounding_there(point, line, probe, _finest(point, line)))
-
-    def alone(self, point: Point, line: Line, probe: Probe) -> Probe:
-        """The same probe: what differences deny alone, they deny within all the noise that was looked for."""
-        return probe
+        return probe.with_reading(_with_rounding_there(point, line, probe, _finest(point, line)))
 
 
 def _finest(point: Point, line: Line) -> float:
@@ -49,19 +49,19 @@ def _with_rounding_there(point: Point, line: Line, probe: Probe, finest: float) 
     slope = probe.slope
     there = float(np.linalg.norm(np.nan_to_num(rounding_beside(line.at, slope.step, finest)))) / slope.step
     slope = replace(slope, noise=max(slope.noise, there))
-    if probe.with_slope(slope).agrees_with_differences or slope.unmoved is None:
+    if probe.with_reading(slope).agrees_with_differences or slope.unmoved is None:
         return slope
-    is_denied = not probe.by_differences_alone().with_slope(slope).agrees_with_differences
+    is_denied = not probe.by_differences_alone().with_reading(slope).agrees_with_differences
     if is_denied and np.any(point.term_level > COARSE * point.term_rounding):
         coarse = central_difference(line.at, line.units, point.term_level, finest)
         contradicts = abs(coarse.value - slope.value) > SAFETY * (coarse.noise + slope.noise)
-        if contradicts and probe.with_slope(coarse).agrees_with_differences:
+        if contradicts and probe.with_reading(coarse).agrees_with_differences:
             return coarse
     unresolved = _with_noise(slope, np.ones(slope.unmoved.shape, bool))
-    if not probe.with_slope(unresolved).agrees_with_differences:
+    if not probe.with_reading(unresolved).agrees_with_differences:
         return slope
     depends = _depends(line)
-    if probe.complex_slope is not None and point.complex_copies is not None:
+    if probe.others and point.complex_copies is not None:
         depends |= np.imag(line.through(point.complex_copies[0], COMPLEX_STEP * line.own * 1j)) != 0
     return _with_noise(slope, depends)
 

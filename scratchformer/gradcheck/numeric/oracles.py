@@ -9,12 +9,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy import ndarray
 
 from scratchformer.gradcheck.numeric.epsilon import EPSILON
+from scratchformer.gradcheck.numeric.reading import SAFETY, Reading
 from scratchformer.gradcheck.numeric.secants import VISIBLE, Closing, Secants
 
 STEPS = [0.7071067811865476 * 2.0**-k for k in range(4, 29, 2)]
@@ -34,8 +35,6 @@ SAME_JUMP = 0.7
 """How far the jumps at a kink may differ over steps of very different size."""
 TELLS = 0.1
 """A slope over finer steps overrules another if its noise is at most this share of their difference."""
-SAFETY = 10
-"""An oracle may be off by this many times its estimated noise."""
 EVALUATION = 2 * EPSILON
 """The least that a value of phi is rounded by, relative to its size."""
 
@@ -53,12 +52,10 @@ ComplexPath = Callable[[complex], Any]
 
 
 @dataclass(frozen=True)
-class Slope:
-    """A derivative by central differences.
+class Slope(Reading):
+    """A derivative by central differences; its value is NaN where no step stays where phi is finite.
 
     Attributes:
-        value: NaN where no step stays where phi is finite.
-        noise: an estimate of how far off the value may be.
         left, right: the slopes to both sides, over the finest step that was taken.
         is_kink: whether left and right stay apart as the step falls.
         is_steep: whether they even grow apart, as where phi jumps or has an infinite slope.
@@ -67,8 +64,8 @@ class Slope:
         step: the finest one that the value was taken over.
     """
 
-    value: float
-    noise: float
+    oracle: ClassVar[str] = "central"
+    share: ClassVar[float] = 1e-7
     left: float
     right: float
     is_kink: bool

@@ -1,19 +1,18 @@
 """What was measured of a gradient: derivatives at some elements, or along some directions, of its tensor."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from scratchformer.gradcheck.numeric.directions import Direction
-from scratchformer.gradcheck.numeric.oracles import NOWHERE, SAFETY, Slope
+from scratchformer.gradcheck.numeric.oracles import NOWHERE, Slope
+from scratchformer.gradcheck.numeric.reading import SAFETY, Reading
 
-BY_COMPLEX_STEP, BY_DIFFERENCES = 1e-10, 1e-7
-"""Relative errors up to which a gradient is right, by the complex step and by differences."""
 AGREES = 1e-9
-"""Relative difference of gradient and complex step up to which differences need not be sharp."""
+"""Relative difference of gradient and a sharper oracle up to which differences need not be sharp."""
 
 
 @dataclass(frozen=True)
@@ -25,45 +24,52 @@ class Probe:
         analytic: what the gradient says.
         scatter: how far rounding moves what the gradient says.
         terms: the size of the terms that add up along a direction, where they may cancel; 0 for an element.
-        slope: by differences.
-        complex_slope: by the complex step, None where that does not apply.
-        complex_noise: how far off it may be.
+        readings: what the oracles say, by their names; without those that do not apply.
     """
 
     place: Direction
     analytic: float
     scatter: float
     terms: float
-    slope: Slope = NOWHERE
-    complex_slope: float | None = None
-    complex_noise: float = 0.0
+    readings: Mapping[str, Reading] = field(default_factory=dict)
 
     @property
     def is_element(self) -> bool:
         return isinstance(self.place, tuple)
 
     @cached_property
-    def is_by_complex_step(self) -> bool:
-        """Whether the complex step applies, and is the sharper oracle."""
-        if self.complex_slope is None:
-            return False
-        by_differences = SAFETY * self.slope.noise + BY_DIFFERENCES * abs(self.slope.value)
-        return not self.is_decided or self.slope.is_kink or SAFETY * self.complex_noise <= by_differences
+    def slope(self) -> Slope:
+        """By differences, which alone see kinks."""
+        found = self.readings.get(Slope.oracle)
+        return found if isinstance(found, Slope) else NOWHERE
 
     @cached_property
+    def others(self) -> Sequence[Reading]:
+        """The readings of all oracles but differences."""
+        return [reading for reading in self.readings.values() if reading.oracle != Slope.oracle]
+
+    @cached_property
+    def sharpest(self) -> Reading:
+        """The reading that allows the least error, where differences do not see a kink; that of differences else."""
+        if not self.others:
+            return self.slope
+        best = min(self.others, key=_limit)
+        return best if self.is_unclear or best.limit <= self.slope.limit else self.slope
+
+    @property
     def reference(self) -> float:
-        """The derivative by the sharper oracle; NaN if there is none."""
-        return self.complex_slope if self.complex_slope is not None and self.is_by_complex_step else self.slope.value
+        """The derivative by the sharpest oracle; NaN if there is none."""
+        return self.sharpest.value
 
     @property
     def share(self) -> float:
         """The relative error up to which the gradient is right."""
-        return BY_COMPLEX_STEP if self.is_by_complex_step else BY_DIFFERENCES
+        return self.sharpest.share
 
     @cached_property
     def noise(self) -> float:
         """How far rounding may move the derivative apart from what the gradient says."""
-        own = self.complex_noise if self.is_by_complex_step else self.slope.noise
+        own = self.sharpest.noise
         return self.scatter + (own if math.isfinite(own) else 0.0)
 
     @cached_property
@@ -78,72 +84,100 @@ class Probe:
         return math.isfinite(self.slope.value)
 
     @property
+    def is_unclear(self) -> bool:
+        """Whether differences give no single value."""
+        return not self.is_decided or self.slope.is_kink
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether no oracle applies."""
+        return not (self.is_decided or self.others)
+
+    @property
     def is_denied(self) -> bool:
-        """Whether the sharper oracle says something else than the gradient, and sees no kink."""
+        """Whether the sharpest oracle says something else than the gradient, and sees no kink."""
         off = abs(self.analytic - self.reference)
         return not self.slope.is_kink and off > self.share * self.size + SAFETY * self.noise
 
     @property
-    def agrees_with_complex_step(self) -> bool:
-        """Whether the gradient is what the complex step says, so that differences need not be sharp."""
-        if self.complex_slope is None:
-            return False
-        return abs(self.complex_slope - self.analytic) <= AGREES * max(abs(self.complex_slope), self.terms)
+    def agreed(self) -> float | None:
+        """The gradient by an oracle that finds it exact, so that differences need not be sharp; None if none does."""
+        for reading in self.others:
+            off = abs(reading.value - self.analytic)
+            if reading.share <= AGREES and off <= AGREES * max(abs(reading.value), self.terms):
+                return reading.value
+        return None
 
     @property
     def agrees_with_differences(self) -> bool:
-        """Whether gradient and complex step are what the differences say, as far as their noise can tell."""
+        """Whether the gradient and the other oracles are what differences say, as far as the noise can tell."""
         if self.slope.is_kink or not self.is_decided:
             return True
-        limit = BY_DIFFERENCES * self.size + SAFETY * (self.scatter + self.slope.noise)
-        found = [self.analytic] + ([] if self.complex_slope is None else [self.complex_slope])
+        limit = Slope.share * self.size + SAFETY * (self.scatter + self.slope.noise)
+        found = [self.analytic, *(reading.value for reading in self.others)]
         return all(abs(value - self.slope.value) <= limit for value in found)
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether gradient, complex step and differences do not all agree, so that more noise might excuse it."""
+        """Whether gradient and oracles do not all agree, so that more noise might excuse it."""
         if not self.agrees_with_differences:
             return True
-        exact = self.analytic if self.complex_slope is None else self.complex_slope
-        return abs(self.analytic - exact) > BY_COMPLEX_STEP * self.size
+        return any(abs(self.analytic - reading.value) > reading.share * self.size for reading in self.others)
 
-    @property
-    def is_denied_by_complex_step_alone(self) -> bool:
-        """Whether the complex step finds an error where differences, as far as they can tell, find none."""
-        if self.complex_slope is None or self.slope.is_kink or not self.is_decided:
+    def counts(self, reading: Reading) -> bool:
+        """Whether a reading is sharp enough to be compared with: as differences are, or as its own share asks."""
+        if reading.oracle == Slope.oracle:
+            return self.is_decided
+        share = max(reading.share, Slope.share) * abs(self.slope.value)
+        return self.is_unclear or SAFETY * (reading.noise - self.slope.noise) <= share
+
+    def is_denied_alone_by(self, reading: Reading) -> bool:
+        """Whether an oracle finds an error where differences, as far as they can tell, find none."""
+        if self.slope.is_kink or not self.is_decided:
             return False
-        rounded = SAFETY * (self.scatter + self.complex_noise)
-        is_off = abs(self.analytic - self.complex_slope) > BY_COMPLEX_STEP * self.size + rounded
-        return is_off and abs(self.analytic - self.slope.value) <= SAFETY * (self.scatter + self.slope.noise)
+        return self._denies(reading) and self._is_right_by_differences(0.0)
 
-    @property
-    def believes_complex_step(self) -> bool:
-        """Whether the complex step is to be believed.
+    def believes(self, oracle: str) -> bool:
+        """Whether an oracle other than differences is to be believed.
 
-        It is the sharpest oracle for an analytic function, and wrong for any other, perhaps only by a little. So it
-        must agree with differences as far as their noise can tell, and must find no error in a gradient in which sharp
-        differences find none.
+        The complex step is the sharpest oracle for an analytic function, and wrong for any other, perhaps only by a
+        little. So an oracle must agree with differences as far as their noise can tell, and must find no error in a
+        gradient in which sharp differences find none.
         """
-        if self.complex_slope is None or self.slope.is_kink:
+        reading = self.readings.get(oracle)
+        if reading is None or self.slope.is_kink:
             return False
         if not self.is_decided:
             return True
-        rounded = SAFETY * (self.scatter + self.complex_noise)
-        allowed, noise = BY_COMPLEX_STEP * self.size + rounded, SAFETY * self.slope.noise
-        agrees = abs(self.complex_slope - self.slope.value) <= allowed + noise
-        is_off = abs(self.analytic - self.complex_slope) > allowed
-        is_right_by_differences = abs(self.analytic - self.slope.value) <= noise + rounded
-        is_sharp = noise <= BY_DIFFERENCES * self.size
-        return agrees and not (is_off and is_right_by_differences and is_sharp)
+        noise = SAFETY * self.slope.noise
+        if abs(reading.value - self.slope.value) > self._allowed(reading) + noise:
+            return False
+        is_sharp = noise <= Slope.share * self.size
+        return not (is_sharp and self._denies(reading) and self._is_right_by_differences(reading.noise))
 
-    def with_slope(self, slope: Slope) -> "Probe":
-        return Probe(self.place, self.analytic, self.scatter, self.terms, slope, self.complex_slope, self.complex_noise)
+    def _allowed(self, reading: Reading) -> float:
+        return reading.share * self.size + SAFETY * (self.scatter + reading.noise)
 
-    def with_complex_step(self, slope: float | None, noise: float) -> "Probe":
-        return Probe(self.place, self.analytic, self.scatter, self.terms, self.slope, slope, noise)
+    def _denies(self, reading: Reading) -> bool:
+        return abs(self.analytic - reading.value) > self._allowed(reading)
+
+    def _is_right_by_differences(self, noise: float) -> bool:
+        """Whether differences find no error, with this much noise beside their own."""
+        return abs(self.analytic - self.slope.value) <= SAFETY * (self.scatter + self.slope.noise + noise)
+
+    def with_reading(self, reading: Reading) -> "Probe":
+        return Probe(self.place, self.analytic, self.scatter, self.terms, {**self.readings, reading.oracle: reading})
+
+    def without(self, oracles: Container[str]) -> "Probe":
+        kept = {oracle: reading for oracle, reading in self.readings.items() if oracle not in oracles}
+        return Probe(self.place, self.analytic, self.scatter, self.terms, kept)
 
     def by_differences_alone(self) -> "Probe":
-        return self.with_complex_step(None, 0.0)
+        return self.without([reading.oracle for reading in self.others])
+
+
+def _limit(reading: Reading) -> float:
+    return reading.limit
 
 
 @dataclass(frozen=True)
@@ -166,9 +200,9 @@ class Probes:
     def has_kink(self) -> bool:
         return any(probe.slope.is_kink for probe in self.probes)
 
-    @property
-    def complex_step_applies(self) -> bool:
-        return all(probe.complex_slope is not None for probe in self.probes)
+    def are_all_by(self, oracle: str) -> bool:
+        """Whether an oracle applies to each of them."""
+        return all(oracle in probe.readings for probe in self.probes)
 
 
 @dataclass(frozen=True)

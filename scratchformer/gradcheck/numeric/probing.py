@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy import ndarray
@@ -11,8 +10,9 @@ from scratchformer.gradcheck.numeric.budget import Effort
 from scratchformer.gradcheck.numeric.by_complex_step import ByComplexStep
 from scratchformer.gradcheck.numeric.by_differences import ByDifferences
 from scratchformer.gradcheck.numeric.directions import Direction, along, random_direction, size_along, size_classes
-from scratchformer.gradcheck.numeric.line import Line, line_along
+from scratchformer.gradcheck.numeric.line import line_along
 from scratchformer.gradcheck.numeric.nearby import Nearby, nearby_gradients
+from scratchformer.gradcheck.numeric.oracle import Oracle
 from scratchformer.gradcheck.numeric.oracles import fitted_order
 from scratchformer.gradcheck.numeric.points import Point, generic_points
 from scratchformer.gradcheck.numeric.probes import AGREES, Probe, Probes, TensorProbes
@@ -30,22 +30,10 @@ CROSSING = 1e-6
 """If a rounding of the inputs moves a gradient by more than this, relative to the largest, it crosses a kink."""
 
 
-@runtime_checkable
-class Oracle(Protocol):
-    """One way to find a derivative without the backward pass."""
-
-    def measured(self, point: Point, line: Line, probe: Probe, is_sharp: bool) -> Probe:
-        """The probe with the derivative by this oracle."""
-
-    def doubted(self, point: Point, line: Line, probe: Probe) -> Probe:
-        """The probe with more of this oracle's noise, if what was measured does not agree."""
-
-    def alone(self, point: Point, line: Line, probe: Probe) -> Probe:
-        """The probe with all of its noise, if this oracle alone still denies the gradient."""
-
-
 ORACLES: Sequence[Oracle] = (ByComplexStep(), ByDifferences())
-"""In the order in which they are asked; the last one always applies."""
+"""In the order in which they are asked; differences, the last, always apply, and see kinks."""
+ORACLE_NAMES = [oracle.reads.oracle for oracle in reversed(ORACLES)]
+"""In the order of reports."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +90,7 @@ def _with_ties(probes: TensorProbes, name: str, nearby: Nearby) -> TensorProbes:
     if not any(tied):
         return probes
     found = [
-        replace(probe, slope=replace(probe.slope, is_kink=True)) if is_tied else probe
+        probe.with_reading(replace(probe.slope, is_kink=True)) if is_tied else probe
         for probe, is_tied in zip(probes.elements.probes, tied, strict=True)
     ]
     return replace(probes, elements=replace(probes.elements, probes=found))
@@ -152,7 +140,7 @@ def probe_elements(point: Point, name: str, generator: np.random.Generator, unti
         probes.append(_probe(point, name, place, units))
         if point.budget.spent >= until and point.budget.effort == "sample":
             break
-    return Probes(_by_one_oracle(point, name, sorted(probes, key=lambda probe: probe.place), units))
+    return Probes(_by_those_believed(point, name, sorted(probes, key=lambda probe: probe.place), units))
 
 
 def probe_directions(point: Point, name: str, generator: np.random.Generator, movable: ndarray) -> Probes:
@@ -167,7 +155,7 @@ def probe_directions(point: Point, name: str, generator: np.random.Generator, mo
     units = own_units(x)
     masks = [classes[-1 - i % len(classes)] for i in range(count)] if classes else []
     probes = [_probe(point, name, random_direction(mask, generator), units, not i) for i, mask in enumerate(masks)]
-    return Probes(_by_one_oracle(point, name, probes, units), _taylor_order(probes[0]) if probes else None)
+    return Probes(_by_those_believed(point, name, probes, units), _taylor_order(probes[0]) if probes else None)
 
 
 def _probe(
@@ -181,7 +169,7 @@ def _probe(
     """Measures one derivative.
 
     Args:
-        is_sharp: whether differences must be sharp although the complex step agrees with the gradient.
+        is_sharp: whether differences must be sharp although another oracle agrees with the gradient.
         oracles: that are asked.
     """
     line = line_along(point.subject, point.dy, name, place, units, point.budget, point.terms)
@@ -199,14 +187,17 @@ def _probe(
     return probe
 
 
-def _by_one_oracle(point: Point, name: str, probes: list[Probe], units: ndarray) -> list[Probe]:
-    """The probes, by differences alone if the complex step does not apply to one of them."""
-    if not probes or all(probe.believes_complex_step for probe in probes):
+def _by_those_believed(point: Point, name: str, probes: list[Probe], units: ndarray) -> list[Probe]:
+    """The probes without the oracles that are not to be believed of each of them."""
+    asked = {reading.oracle for probe in probes for reading in probe.others}
+    doubted = {oracle for oracle in asked if not all(probe.believes(oracle) for probe in probes)}
+    if not doubted:
         return probes
+    believed = [oracle for oracle in ORACLES if oracle.reads.oracle not in doubted]
     return [
-        probe.by_differences_alone()
-        if probe.complex_slope is None or probe.slope.noise <= AGREES * probe.size
-        else _probe(point, name, probe.place, units, oracles=ORACLES[-1:])
+        probe.without(doubted)
+        if doubted.isdisjoint(probe.readings) or probe.slope.noise <= AGREES * probe.size
+        else _probe(point, name, probe.place, units, oracles=believed)
         for probe in probes
     ]
 

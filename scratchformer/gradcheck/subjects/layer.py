@@ -83,9 +83,8 @@ class LayerSubject(Subject):
     can_be_shared = False  # each call adds to the gradients of the same parameters
 
     def __post_init__(self) -> None:
-        self.copy = copy_of_layer(self.name, self.layer, self.dtype)
+        self.copy, self.parameters = copy_of_layer(self.name, self.layer, self.dtype)
         super().__post_init__()
-        self.parameters = parameters_of(self.name, self.copy)
 
     @cached_property
     def tensors(self) -> dict[str, ndarray]:
@@ -154,20 +153,22 @@ def _own_name(parameter: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def copy_of_layer(name: str, layer: Any, dtype: DTypeLike) -> Any:
-    """`layer.astype(dtype)`, or a copy as of any object if it has none.
+def copy_of_layer(name: str, layer: Any, dtype: DTypeLike) -> tuple[Any, dict[str, Held]]:
+    """`layer.astype(dtype)`, or a copy as of any object if it has none, and the parameters of the copy.
 
     Raises TypeError unless that is another layer, with parameters of that dtype.
     """
     if not callable(getattr(layer, "astype", None)):
-        return copied(layer, {}, dtype)
+        copy = copied(layer, {}, dtype)
+        return copy, parameters_of(name, copy)
     copy = layer.astype(dtype)
     if copy is layer or copy is None:
         raise TypeError(f"{name}: astype must return a copy, got {'the layer itself' if copy is layer else None}")
-    for parameter_name, parameter in parameters_of(name, copy).items():
+    parameters = parameters_of(name, copy)
+    for parameter_name, parameter in parameters.items():
         found = [x.dtype for x in (parameter.value, parameter.grad) if x is not None and x.dtype != dtype]
         if found:
             raise TypeError(
                 f"{name}: astype({np.dtype(dtype)}) must give {parameter_name!r} that dtype, it has {found[0]}"
             )
-    return copy
+    return copy, parameters

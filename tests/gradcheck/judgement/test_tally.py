@@ -6,7 +6,7 @@ from scratchformer.gradcheck.judgement.tally import tally
 
 
 def report(*verdicts: Verdict, broken: tuple[str, ...] = ()) -> Report:
-    errors = OracleErrors(1e-9, 1e-15, 2.0)
+    errors = OracleErrors({"central": 1e-9, "complex step": 1e-15}, 2.0)
     findings = [Finding(f"x{i}", verdict, errors, "why") for i, verdict in enumerate(verdicts)]
     return Report("op", findings, list(broken), "again")
 
@@ -42,14 +42,14 @@ def test_tensors_are_judged_one_by_one() -> None:
 
 
 def test_the_worst_errors_of_the_examples_that_count_are_kept() -> None:
-    first, second = OracleErrors(1e-9, None, 1.9), OracleErrors(1e-8, 1e-14, 2.1)
+    first, second = OracleErrors({"central": 1e-9}, 1.9), OracleErrors({"central": 1e-8, "complex step": 1e-14}, 2.1)
     findings = [
         Finding("x", "right", first),
         Finding("x", "right", second),
-        Finding("x", "vacuous", OracleErrors(1, 1)),
+        Finding("x", "vacuous", OracleErrors({"central": 1.0, "complex step": 1.0})),
     ]
     (of_tensor,) = tally("op", [Report("op", [finding], [], "") for finding in findings]).tensors
-    assert of_tensor.errors == OracleErrors(1e-8, 1e-14, 2.0)
+    assert of_tensor.errors == OracleErrors({"central": 1e-8, "complex step": 1e-14}, 2.0)
 
 
 def test_a_broken_promise_makes_the_whole_wrong() -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from itertools import count
 
 import numpy as np
 import pytest
@@ -92,6 +93,18 @@ def test_a_fault_in_one_of_twenty_calls_is_named_if_it_makes_a_gradient_look_wro
 
     report = check_op(fails_at_times, np.random.default_rng(0).standard_normal(1000), contract=False)
     assert report or "the same call gives another gradient each time" in str(report)
+
+
+@pytest.mark.parametrize(("right_calls", "is_seen"), [(23, True), (24, False)])
+def test_a_change_is_seen_in_as_many_calls_as_the_page_says(right_calls: int, is_seen: bool) -> None:
+    calls = count()
+
+    def doubles_late(x: ndarray) -> tuple[ndarray, Callable]:
+        return x**2, lambda dy: 2 * x * dy * (1 + (next(calls) >= right_calls))
+
+    report = check_op(doubles_late, X, contract=False)
+    assert bool(report) != is_seen
+    assert ("the same call gives another gradient each time" in str(report)) == is_seen
 
 
 def test_other_gradients_are_still_judged_and_no_promise_is_tried() -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.gradcheck.numeric.oracles import SAFETY
 from scratchformer.gradcheck.numeric.points import cotangent
+from scratchformer.gradcheck.numeric.reading import SAFETY
 from tests.gradcheck.table.functions import Function
 from tests.gradcheck.table.judge import truth
 from tests.gradcheck.table.regimes import values
