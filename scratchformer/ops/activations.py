@@ -140,10 +140,10 @@ def tanh(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
 
 @op
 def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Backward]:
-    """Sigmoid linear unit (swish): y = x s, with s = 1 / (1 + exp(-x)).
+    """Sigmoid linear unit (swish): y = x sigma, with sigma = 1 / (1 + exp(-x)).
 
     Returns:
-        y, and `backward(dy)` giving dx = dy s (1 + x (1 - s)).
+        y, and `backward(dy)` giving dx = dy sigma (1 + x (1 - sigma)).
 
     Raises:
         TypeError: an x that is not floating.

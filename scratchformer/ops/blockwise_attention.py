@@ -26,11 +26,12 @@ def blockwise_attention(
 ) -> tuple[Inexact[ndarray, "*batch t_query d_v"], Backward]:
     """Computes what `scaled_dot_product_attention` does, in memory that grows with T and not with its square.
 
-    Scores are formed tile by tile and never kept. Let S = scale Q K^T + mask, and c_i any shift of row i. Then
+    Scores are formed tile by tile and never kept. Let S = scale Q K^T + mask, and shift_i any shift of row i. Then
 
-        W_ij = exp(S_ij - c_i),    L_i = sum_j W_ij,    Y_i = sum_j W_ij V_j / L_i
+        e_ij = exp(S_ij - shift_i),    z_i = sum_j e_ij,    Y_i = sum_j e_ij V_j / z_i
 
-    are sums over tiles. The forward pass keeps Y, c and L, from which backward computes each tile of P = W / L again:
+    are sums over tiles. The forward pass keeps Y, shift and z, from which backward computes each tile
+    of P = e / z again:
 
         dV = P^T dY,    dS_ij = P_ij (dY_i V_j - dY_i Y_i),    dQ = scale dS K,    dK = scale dS^T Q.
 
@@ -55,7 +56,7 @@ def blockwise_attention(
     seed = 0 if generator is None or p == 0 else int(generator.integers(2**63))
 
     def forward_tile(head: Head, rows: slice, columns: slice, q: ndarray, k: ndarray) -> ndarray:
-        """W = exp(S - c) of a tile (rows, columns). One more feature is -c in the queries and 1 in the keys."""
+        """e = exp(S - shift) of a tile (rows, columns). One more feature is -shift in the queries and 1 in the keys."""
         weights = row_products(q, k[columns])
         tiles.restrict(weights, head, rows, columns)
         return np.exp(weights, out=weights)
@@ -67,7 +68,7 @@ def blockwise_attention(
         return keep * query.dtype.type(1 / (1 - p))
 
     y = np.zeros_like(query, shape=(*query.shape[:-1], value.shape[-1]))
-    shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)  # c and L, (..., T_query, 1) each
+    shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)  # shift and z, (..., T_query, 1) each
     for head in tiles.heads():
         k = with_feature(key[head], 1)  # (T_key, d_k + 1)
         longest_key = longest_keys(key[head], value[head])
@@ -111,7 +112,7 @@ def blockwise_attention(
                 q, dy_mean = with_feature(scaled, -shifts[head][rows]), with_feature(dy_rows, -mean)
                 for columns in tiles.columns(rows):
                     weights = forward_tile(head, rows, columns, q, k)  # (rows, columns)
-                    weights /= totals[head][rows]  # here and not in dY, which may be too small for a quotient by L
+                    weights /= totals[head][rows]  # here and not in dY, which may be too small for a quotient by z
                     keep = scaled_keep(head, rows, columns) if p > 0 else None
                     dscores, dropped = backward_tile(weights, keep, dy_mean, mean, v[columns])
                     dq += dscores @ key[head][columns]

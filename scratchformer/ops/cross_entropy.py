@@ -50,24 +50,24 @@ def cross_entropy(
     target = targets[counted]  # (counted,)
     rows, n = np.arange(len(x)), max(len(x), 1)  # without a counted target the loss is an empty sum, 0
 
-    z = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)
-    z_target = z[rows, target]
-    spread = label_smoothing * (z_target - row_mean(z)[:, 0]) if label_smoothing else 0
-    exponentials = np.exp(z, out=z)
+    s = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)
+    s_target = s[rows, target]
+    spread = label_smoothing * (s_target - row_mean(s)[:, 0]) if label_smoothing else 0
+    exponentials = np.exp(s, out=s)
     e_target = exponentials[rows, target]
     exponentials[rows, target] = 0
     others = row_sum(exponentials)[:, 0]
-    total = others + e_target
-    exponentials[rows, target] = -others  # over total this is p - 1, without cancelling where p is near 1
-    # If the target is the likeliest class, log(total) is near 0 and would lose its digits.
-    is_likeliest = z_target.real == 0
+    z = others + e_target
+    exponentials[rows, target] = -others  # over z this is p - 1, without cancelling where p is near 1
+    # If the target is the likeliest class, log(z) is near 0 and would lose its digits.
+    is_likeliest = s_target.real == 0
     surprise = np.log1p(others / np.where(is_likeliest, e_target, 1))
-    np.copyto(surprise, np.log(total) - z_target, where=~is_likeliest)
+    np.copyto(surprise, np.log(z) - s_target, where=~is_likeliest)
     loss = np.sum(surprise + spread) / n
 
     def backward(dloss: float) -> ndarray:
         share = dtype.type(dloss / n)
-        dx = exponentials * (share / total)[:, None]  # (counted, classes)
+        dx = exponentials * (share / z)[:, None]  # (counted, classes)
         if label_smoothing:
             dx[rows, target] += share * label_smoothing
             dx -= share * label_smoothing / classes

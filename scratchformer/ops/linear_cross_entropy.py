@@ -27,9 +27,9 @@ def linear_cross_entropy(
 ) -> tuple[np.inexact, Backward]:
     """Mean cross-entropy of logits x W + b, without ever holding the logits of all classes.
 
-    loss = `cross_entropy(linear(x, weight, bias), targets)`. The logits z are formed for some classes at a time. The
-    largest logit m and the sum of exponentials S are carried along:
-    m' = max(m, max z), S' = S exp(m - m') + sum exp(z - m').
+    loss = `cross_entropy(linear(x, weight, bias), targets)`. The logits are formed for some classes at a time. The
+    largest logit, shift, and the sum of exponentials, z, are carried along:
+    shift' = max(shift, max logits), z' = z exp(shift - shift') + sum exp(logits - shift').
     Backward forms the logits anew: a third more products, for memory that does not grow with the classes.
 
     Args:
@@ -44,8 +44,8 @@ def linear_cross_entropy(
     Returns:
         the loss, a NumPy scalar of x's dtype (0 when no target counts), and `backward(dloss=1.0)` giving
         `(dx, dweight, dbias)`; `dbias` is None without a bias:
-        dz = dloss (softmax(z) - q) / number of counted targets,
-        dx = dz W^T, dW = sum over the batch of x^T dz, db = sum over the batch of dz.
+        dlogits = dloss (softmax(logits) - q) / number of counted targets,
+        dx = dlogits W^T, dW = sum over the batch of x^T dlogits, db = sum over the batch of dlogits.
 
     Raises:
         TypeError: an argument that is not floating, or of another dtype than `x`; targets that are not integers.
@@ -72,50 +72,50 @@ def linear_cross_entropy(
         """Some classes at a time, their logits, and where among these the targets are."""
         for start in range(0, classes, classes_at_once):
             part = slice(start, min(start + classes_at_once, classes))
-            z = rows @ weight[:, part]
+            logits = rows @ weight[:, part]
             if bias is not None:
-                z += bias[part]
+                logits += bias[part]
             here = np.flatnonzero((target >= part.start) & (target < part.stop))
-            yield part, z, (here, target[here] - start)
+            yield part, logits, (here, target[here] - start)
 
-    m = np.full(len(rows), -np.inf, rows.real.dtype)
-    others, z_target, sum_z = (np.zeros(len(rows), rows.dtype) for _ in range(3))
-    for _, z, at_target in logits_by_part():
-        z_target[at_target[0]] = z[at_target]
+    shift = np.full(len(rows), -np.inf, rows.real.dtype)
+    others, s_target, sum_logits = (np.zeros(len(rows), rows.dtype) for _ in range(3))
+    for _, logits, at_target in logits_by_part():
+        s_target[at_target[0]] = logits[at_target]
         if label_smoothing:
-            sum_z += row_sum(z)[:, 0]
-        largest = np.maximum(m, z.real.max(axis=-1))
-        z -= largest[:, None]
-        exponentials = np.exp(z, out=z)
+            sum_logits += row_sum(logits)[:, 0]
+        largest = np.maximum(shift, logits.real.max(axis=-1))
+        logits -= largest[:, None]
+        exponentials = np.exp(logits, out=logits)
         exponentials[at_target] = 0
-        others = others * np.exp(m - largest) + row_sum(exponentials)[:, 0]
-        m = largest
-    spread = label_smoothing * (z_target - sum_z / max(classes, 1)) if label_smoothing else 0
-    z_target = z_target - m
-    e_target = np.exp(z_target)
-    total = others + e_target
-    # If the target is the likeliest class, log(total) is near 0 and would lose its digits.
-    is_likeliest = z_target.real == 0
+        others = others * np.exp(shift - largest) + row_sum(exponentials)[:, 0]
+        shift = largest
+    spread = label_smoothing * (s_target - sum_logits / max(classes, 1)) if label_smoothing else 0
+    s_target = s_target - shift
+    e_target = np.exp(s_target)
+    z = others + e_target
+    # If the target is the likeliest class, log(z) is near 0 and would lose its digits.
+    is_likeliest = s_target.real == 0
     surprise = np.log1p(others / np.where(is_likeliest, e_target, 1))
-    np.copyto(surprise, np.log(total) - z_target, where=~is_likeliest)
+    np.copyto(surprise, np.log(z) - s_target, where=~is_likeliest)
     loss = np.sum(surprise + spread) / n
 
     def backward(dloss: float) -> tuple[ndarray, ndarray, ndarray | None]:
         share = rows.dtype.type(dloss / n)
         drows, dweight = np.zeros_like(rows), np.empty_like(weight)
         dbias = None if bias is None else np.empty_like(bias)
-        for part, z, at_target in logits_by_part():
-            z -= m[:, None]
-            dz = np.exp(z, out=z)
-            dz *= (share / total)[:, None]
-            dz[at_target] = -share * (others / total)[at_target[0]]  # p - 1, without cancelling where p is near 1
+        for part, logits, at_target in logits_by_part():
+            logits -= shift[:, None]
+            dlogits = np.exp(logits, out=logits)
+            dlogits *= (share / z)[:, None]
+            dlogits[at_target] = -share * (others / z)[at_target[0]]  # p - 1, without cancelling where p is near 1
             if label_smoothing:
-                dz[at_target] += share * label_smoothing
-                dz -= share * label_smoothing / classes
-            drows += dz @ weight[:, part].T
-            dweight[:, part] = product_over_rows(rows, dz, like=weight[:, part])
+                dlogits[at_target] += share * label_smoothing
+                dlogits -= share * label_smoothing / classes
+            drows += dlogits @ weight[:, part].T
+            dweight[:, part] = product_over_rows(rows, dlogits, like=weight[:, part])
             if dbias is not None:
-                dbias[part] = column_sum(dz)
+                dbias[part] = column_sum(dlogits)
         if len(rows) == len(every_row):
             return drows.reshape(shape), dweight, dbias
         dx = np.zeros_like(every_row)

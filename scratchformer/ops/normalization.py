@@ -14,7 +14,7 @@ def layer_norm(
     *,
     eps: float = 1e-5,
 ) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
-    """Layer normalisation over the last axis: y = weight z + bias, z = (x - mean(x)) / sqrt(var(x) + eps).
+    """Layer normalisation over the last axis: y = weight x_hat + bias, x_hat = (x - mean(x)) / sqrt(var(x) + eps).
 
     Args:
         x: (..., n); mean and variance (which divides by n) are taken over the n features of each row.
@@ -23,8 +23,9 @@ def layer_norm(
 
     Returns:
         y (read-only without weight and bias, as backward keeps it), and `backward(dy)` giving `(dx, dweight, dbias)`,
-        None for what was not given; with dz = weight dy,
-        dx = (dz - mean(dz) - z mean(dz z)) / sqrt(var + eps), dweight = sum of dy z and dbias = sum of dy over rows.
+        None for what was not given; with dx_hat = weight dy,
+        dx = (dx_hat - mean(dx_hat) - x_hat mean(dx_hat x_hat)) / sqrt(var + eps),
+        dweight = sum of dy x_hat and dbias = sum of dy over rows.
 
     Raises:
         TypeError: arguments that are not floating or differ in dtype.
@@ -36,20 +37,20 @@ def layer_norm(
     """
     check_not_negative("layer_norm", "eps", eps)
     n = x.shape[-1] or 1  # without features means are 0
-    z = x - x[..., :1]  # changes nothing below but the rounding: constant rows become exactly 0, far from 0 too
-    z -= row_mean(z)
-    inverse_std = inverse_rms(z, float(eps))
-    z *= inverse_std
-    y = z if weight is None else z * weight
+    x_hat = x - x[..., :1]  # changes nothing below but the rounding: constant rows become exactly 0, far from 0 too
+    x_hat -= row_mean(x_hat)
+    inverse_std = inverse_rms(x_hat, float(eps))
+    x_hat *= inverse_std
+    y = x_hat if weight is None else x_hat * weight
     if bias is not None:
         y = y + bias
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
-        dz = dy if weight is None else dy * weight
-        dx = dz - row_mean(dz)
-        dx -= z * (row_dot(dz, z) / n)
+        dx_hat = dy if weight is None else dy * weight
+        dx = dx_hat - row_mean(dx_hat)
+        dx -= x_hat * (row_dot(dx_hat, x_hat) / n)
         dx *= inverse_std
-        dweight = None if weight is None else column_sum(dy * z)
+        dweight = None if weight is None else column_sum(dy * x_hat)
         dbias = None if bias is None else column_sum(dy)
         return dx, dweight, dbias
 
@@ -60,7 +61,7 @@ def layer_norm(
 def rms_norm(
     x: Inexact[ndarray, "*batch n"], weight: Inexact[ndarray, " n"] | None = None, *, eps: float = 1e-6
 ) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
-    """Root mean square normalisation over the last axis: y = weight z, z = x / sqrt(mean(x^2) + eps).
+    """Root mean square normalisation over the last axis: y = weight x_hat, x_hat = x / sqrt(mean(x^2) + eps).
 
     Args:
         x: (..., n); the mean of squares is taken over the n features of each row.
@@ -69,8 +70,8 @@ def rms_norm(
 
     Returns:
         y (read-only without a weight, as backward keeps it), and `backward(dy)` giving `(dx, dweight)`, None for a
-        weight that was not given; with dz = weight dy,
-        dx = (dz - z mean(dz z)) / sqrt(mean(x^2) + eps) and dweight = sum of dy z over rows.
+        weight that was not given; with dx_hat = weight dy,
+        dx = (dx_hat - x_hat mean(dx_hat x_hat)) / sqrt(mean(x^2) + eps) and dweight = sum of dy x_hat over rows.
 
     Raises:
         TypeError: arguments that are not floating or differ in dtype.
@@ -83,15 +84,15 @@ def rms_norm(
     check_not_negative("rms_norm", "eps", eps)
     n = x.shape[-1] or 1  # without features means are 0
     rms_inverse = inverse_rms(x, float(eps))
-    z = x * rms_inverse
-    y = z if weight is None else z * weight
+    x_hat = x * rms_inverse
+    y = x_hat if weight is None else x_hat * weight
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray | None]:
-        dz = dy if weight is None else dy * weight
-        dx = z * (row_dot(dz, z) / -n)
-        dx += dz
+        dx_hat = dy if weight is None else dy * weight
+        dx = x_hat * (row_dot(dx_hat, x_hat) / -n)
+        dx += dx_hat
         dx *= rms_inverse
-        dweight = None if weight is None else column_sum(dy * z)
+        dweight = None if weight is None else column_sum(dy * x_hat)
         return dx, dweight
 
     return y, backward

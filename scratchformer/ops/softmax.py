@@ -46,11 +46,11 @@ def log_softmax(x: Inexact[ndarray, "*batch n"]) -> tuple[Inexact[ndarray, "*bat
     Derivation: `python -m scratchformer derive softmax`.
     """
     check_last_axis("log_softmax", "x", x)
-    z = x - x.real.max(axis=-1, keepdims=True)
-    exponentials = np.exp(z)
-    total = row_sum(exponentials)
+    s = x - x.real.max(axis=-1, keepdims=True)
+    exponentials = np.exp(s)
+    z = row_sum(exponentials)
 
     def backward(dy: ndarray) -> ndarray:
-        return dy - exponentials * (row_sum(dy) / total)  # more exact than with exp(y), since y is rounded
+        return dy - exponentials * (row_sum(dy) / z)  # more exact than with exp(y), since y is rounded
 
-    return z - np.log(total), backward
+    return s - np.log(z), backward

@@ -10,7 +10,7 @@ from scratchformer.optim.spans import ParameterVector
 @checked_arguments
 class Adam(Optimizer):
     """Adam: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and at step t
-    p -= learning_rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
+    theta -= learning_rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
 
     `eps` stands outside the square root, after the bias correction, as in algorithm 1 of the paper.
     Raises ValueError for betas outside [0, 1) or a negative eps.
@@ -40,7 +40,7 @@ class Adam(Optimizer):
         correction = 1 / math.sqrt(1 - b2**self.num_steps)
 
         def update(span: slice) -> None:
-            p, g = self.parameters.values[span], self.parameters.grads[span]
+            theta, g = self.parameters.values[span], self.parameters.grads[span]
             m, v = self.state["m"][span], self.state["v"][span]
             m *= b1
             m += (1 - b1) * g
@@ -49,14 +49,14 @@ class Adam(Optimizer):
             denominator = np.sqrt(v)
             denominator *= correction
             denominator += self.eps
-            p -= step_size * m / denominator
+            theta -= step_size * m / denominator
 
         return update
 
 
 @checked_arguments
 class AdamW(Adam):
-    """Adam with decoupled weight decay: before Adam's step, p *= 1 - learning_rate weight_decay.
+    """Adam with decoupled weight decay: before Adam's step, theta *= 1 - learning_rate weight_decay.
 
     Decay applies to matrices and tables only (the leading `num_decayed` elements of the vector), not to biases and
     norms. Raises ValueError for a negative weight_decay, and what `Adam` raises.

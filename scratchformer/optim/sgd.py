@@ -7,13 +7,15 @@ from scratchformer.optim.spans import ParameterVector
 
 @checked_arguments
 class SGD(Optimizer):
-    """Gradient descent: p -= learning_rate g. With momentum mu: u = mu u + g, then p -= learning_rate u
-    or, with Nesterov's momentum, p -= learning_rate (g + mu u).
+    """Gradient descent: theta -= learning_rate g.
+
+    With momentum: velocity = momentum velocity + g, then theta -= learning_rate velocity or, with Nesterov's momentum,
+    theta -= learning_rate (g + momentum velocity).
 
     Raises ValueError for a momentum outside [0, 1), or for `nesterov` without momentum.
 
     Source: Sutskever et al., "On the importance of initialization and momentum", 2013, section 2 (here, as in PyTorch,
-    the learning rate is outside the velocity, and Nesterov's gradient is taken at p).
+    the learning rate is outside the velocity, and Nesterov's gradient is taken at theta).
 
     Derivation: `python -m scratchformer derive sgd`.
     """
@@ -29,13 +31,13 @@ class SGD(Optimizer):
 
     def _update(self, learning_rate: float) -> SpanUpdate:
         def update(span: slice) -> None:
-            p, g = self.parameters.values[span], self.parameters.grads[span]
+            theta, g = self.parameters.values[span], self.parameters.grads[span]
             if not self.momentum:
-                p -= learning_rate * g
+                theta -= learning_rate * g
                 return
-            u = self.state["velocity"][span]
-            u *= self.momentum
-            u += g
-            p -= learning_rate * (g + self.momentum * u if self.nesterov else u)
+            velocity = self.state["velocity"][span]
+            velocity *= self.momentum
+            velocity += g
+            theta -= learning_rate * (g + self.momentum * velocity if self.nesterov else velocity)
 
         return update

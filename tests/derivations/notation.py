@@ -25,7 +25,9 @@ def names_in_formula(formula: str) -> set[str]:
     r"""Every name in a formula: letters, Greek letters by their names, words in \mathrm; `\mathrm{d}y` is dy."""
     formula = re.sub(r"\\(begin|end)\{\w+\}", " ", formula)
     formula = re.sub(r"\\text\{[^}]*\}", " ", formula)
-    names = set()
+    words_of = re.findall(r"\\mathrm\{d\}\s*\\mathrm\{([a-zA-Z]+)\}", formula)
+    names = {"d" + word for word in words_of} | set(words_of)
+    formula = re.sub(r"\\mathrm\{d\}\s*\\mathrm\{[a-zA-Z]+\}", " ", formula)
     accent = r"(?:\\(?:hat|bar|tilde)\s*\{?\s*)?"
     for letter in re.findall(r"\\mathrm\{d\}\s*" + accent + r"\\?([a-zA-Z]+)", formula):
         names.add("d" + (letter if letter in GREEK else letter[0]))

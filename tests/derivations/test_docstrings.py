@@ -45,7 +45,7 @@ def test_the_docstring_of_an_op_carries_the_formula_of_its_gradient(op: type) ->
 
 
 def test_the_table_of_all_derivatives_holds_the_formulas_of_the_docstrings() -> None:
-    table = (FOLDER / "README.md").read_text(encoding="utf-8")
+    table = (FOLDER / "README.md").read_text(encoding="utf-8").partition("## Every derivative")[2]
     rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| \[.+\]\((\w+)\.md\) \|$", table, re.MULTILINE)
     assert {name for name, *_ in rows} == {op.__name__ for op in OPS if op not in WITHOUT_BACKWARD}
     for name, forward, backward, page in rows:

@@ -1,5 +1,6 @@
 """Every page runs, has the one shape, and says nothing that a code host would not show."""
 
+import ast
 import builtins
 import re
 from collections.abc import Iterator
@@ -64,6 +65,42 @@ def test_every_symbol_of_a_formula_is_in_the_table_of_conventions(page: Page) ->
         if fence.language == "math":
             unknown = names_in_formula(fence.code) - defined
             assert not unknown, f"{page.name}.md, line {fence.line}: {sorted(unknown)} defined nowhere"
+
+
+PARTS = {
+    "multi_head_attention": {"dshared_K"},
+    "block": {"dh_through_branch", "dx_through_branch"},
+    "gpt": {"dhead_transposed", "dkey", "dvalue", "du_query", "du_key_value", "dbranch", "dstreams", "dmiddles"},
+}
+"""Gradients that the next line adds to others, puts beside others or transposes; lists of gradients."""
+
+
+@each_page
+def test_every_gradient_of_the_backward_pass_is_checked(page: Page) -> None:
+    begin, end = (page.text.count("\n", 0, page.text.index(heading)) for heading in ("\n## Backward\n", "\n## Fused"))
+    assigned, checked = set(), set()
+    for fence in page.fences:
+        if fence.language == "python" and begin < fence.line < end:
+            for node in ast.walk(ast.parse(fence.code)):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and re.match("d[a-zA-Z]", node.id):
+                    assigned.add(node.id)
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in ("check", "vanishes", "same"):
+                    checked |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+    assert assigned - checked - inside_functions(page) == PARTS.get(page.name, set())
+
+
+def inside_functions(page: Page) -> set[str]:
+    """Names that only functions of a page assign."""
+    trees = [ast.parse(fence.code) for fence in page.fences if fence.language == "python"]
+    functions = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    within = {id(name) for function in functions for name in ast.walk(function)}
+    stored = [
+        name
+        for tree in trees
+        for name in ast.walk(tree)
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+    ]
+    return {name.id for name in stored if id(name) in within} - {name.id for name in stored if id(name) not in within}
 
 
 @each_page

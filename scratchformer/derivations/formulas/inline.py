@@ -8,7 +8,11 @@ from scratchformer.derivations.formulas.names import Names
 from scratchformer.derivations.formulas.parsing import FUNCTIONS
 
 LEFT_OUT = ("Contract", "Conventions", "Wrong on purpose", "Cost and memory", "Exercises")
-"""Sections with calls, symbols, formulas that are wrong, counts, and questions, whose names are their own."""
+"""Sections with calls, symbols, formulas that are wrong, counts, and questions, whose names are their own.
+
+Their equations are read where a comment above the paragraph gives the names code.
+"""
+BOUND = "<!-- in code: "
 CODE = re.compile(r"`([^`]+)`")
 SETTING = re.compile(r"\w+ = [-+\w.\"]+")
 NO_EQUATION = re.compile(r"[@\[\]]|\.\.\.|\.[A-Za-z]|[-+]=|\w=\w|, \w+ =")
@@ -32,15 +36,15 @@ class Inline:
 
 def inline_equations(text: str) -> Iterator[Inline]:
     """The equations in prose: code with an equals sign between spaces that is no call, no setting and no Python."""
-    section, paragraph, is_fence = "", 1, False
+    section, paragraph, is_fence, is_bound = "", 1, False, False
     for line, content in enumerate(text.split("\n"), start=1):
         if content.startswith("```"):
             is_fence = not is_fence
         elif not is_fence and content.startswith("## "):
             section = content[3:]
         if is_fence or not content.strip() or content.startswith(("```", "<", "#")):
-            paragraph = line + 1
-        elif section not in LEFT_OUT and not content.startswith("|"):
+            paragraph, is_bound = line + 1, content.startswith(BOUND)
+        elif (section not in LEFT_OUT or is_bound) and not content.startswith("|"):
             for found in CODE.findall(content):
                 if " = " in found and not SETTING.fullmatch(found) and not NO_EQUATION.search(found):
                     yield Inline(found, line, paragraph)

@@ -16,7 +16,7 @@ from scratchformer.derivations.formulas.tokens import Tokens
 FUNCTIONS = ("exp", "log", "tanh", "sin", "cos")
 WORDS = ("erf", "diag")
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon eta theta kappa lambda mu nu xi rho sigma tau phi psi omega".split()  # noqa: SIM905
+    "alpha beta gamma delta epsilon eta theta kappa lambda mu nu xi rho sigma tau phi psi omega Phi".split()  # noqa: SIM905
 )
 RELATIONS = {r"\le": "<=", r"\ge": ">=", "=": "==", "<": "<", ">": ">", r"\ne": "!="}
 ENDS = {None, "+", "-", ")", "]", "}", ",", ":", "&", "\\\\", r"\end", r"\rfloor", r"\rceil", r"\in", *RELATIONS}

@@ -1,4 +1,7 @@
-"""The checks of the pages. In a session of your own, outside a page, a check that fails raises AssertionError."""
+"""The checks of the pages, explained by `python -m scratchformer derive chain_rule`.
+
+In a session of your own, outside a page, a check that fails raises AssertionError.
+"""
 
 import math
 import sys

@@ -51,19 +51,19 @@ def layer_norm_projection() -> Figure:
     generator = np.random.default_rng(59)
     n = 10
     x, weight, dy = generator.standard_normal(n), generator.uniform(0.5, 1.5, n), generator.standard_normal(n) + 0.5
-    z, _ = layer_norm(x, eps=0.0)
+    x_hat, _ = layer_norm(x, eps=0.0)
     _, backward = layer_norm(x, weight, eps=0.0)
     dx, _, _ = backward(dy)
-    dz = dy * weight
+    dx_hat = dy * weight
     feature = np.arange(1, n + 1)
     parts = {
-        "dz = dy · weight": dz,
-        "= its mean": np.full(n, dz.mean()),
-        "+ its part along z": z * (dz @ z / n),
+        "dx_hat = dy · weight": dx_hat,
+        "= its mean": np.full(n, dx_hat.mean()),
+        "+ its part along x_hat": x_hat * (dx_hat @ x_hat / n),
         "+ what is left: dx · std": dx * x.std(),
     }
     lines = {title: [Line("", feature, part, "marked")] for title, part in parts.items()}
-    lines["+ its part along z"].append(Line("z, the normalised row", feature, z, "reference"))
+    lines["+ its part along x_hat"].append(Line("x_hat, the normalised row", feature, x_hat, "reference"))
     panels = [Panel(title, "feature", "gradient", drawn) for title, drawn in lines.items()]
     return line_panels(panels, share_y=True)
 

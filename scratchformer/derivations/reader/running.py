@@ -1,4 +1,5 @@
 import ast
+import re
 import traceback
 from dataclasses import dataclass
 
@@ -108,7 +109,7 @@ def _evaluate(
 
 def _short(member: Member) -> str:
     """The left-hand side without the marks of LaTeX."""
-    return member.left.replace(r"\mathrm{d}", "d").replace("\\", "").replace("{", "").replace("}", "")
+    return re.sub(r"\\(?:mathrm|left|right|,)|[\\{}]", "", member.left)
 
 
 def lines_of(page: Page, result: CheckResult) -> range:

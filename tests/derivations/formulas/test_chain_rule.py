@@ -10,25 +10,25 @@ from scratchformer.derivations.formulas.equations import equations
 GRADIENT = re.compile(r"(?:\\left\()?\\mathrm\{d\}.*_")
 MOVED = {
     "linear": {r"\mathrm{d}x_{ni}"},
-    "swiglu": {r"\mathrm{d}h_{r,\, j}", r"\mathrm{d}h_{r,\, H + j}"},
+    "swiglu": {r"\mathrm{d}\mathrm{both}_{n,\, j}", r"\mathrm{d}\mathrm{both}_{n,\, d_{\mathrm{hidden}} + j}"},
     "positions": {r"\mathrm{d}u_{tn}", r"\mathrm{d}w_{tn}"},
     "multi_head_attention": {
         r"\mathrm{d}O_{hic}",
-        r"\mathrm{d}q_{i,\, hn + a}",
-        r"\mathrm{d}k_{j,\, gn + a}",
-        r"\mathrm{d}v_{j,\, gw + c}",
-        r"\mathrm{d}u_{jd}",
-        r"\mathrm{d}u_{j,\, Gn + t}",
+        r"\mathrm{d}\mathrm{query}_{i,\, h\, d_{\mathrm{key}} + a}",
+        r"\mathrm{d}\mathrm{key}_{j,\, g\, d_{\mathrm{key}} + a}",
+        r"\mathrm{d}\mathrm{value}_{j,\, g\, d_{\mathrm{value}} + c}",
+        r"\mathrm{d}\mathrm{kv}_{jd}",
+        r"\mathrm{d}\mathrm{kv}_{j,\, G\, d_{\mathrm{key}} + t}",
     },
 }
 """Gradients whose elements only go back to the places that they were taken from."""
 ADDED = {
     "embedding": {r"\mathrm{d}E_{rj}"},
     "gpt": {r"\mathrm{d}E_{vk}"},
-    "attention": {r"\mathrm{d}a_{ij}"},
+    "attention": {r"\mathrm{d}\mathrm{bias}_{ij}"},
 }
 """Gradients of what is used in several places, one for each use, which are added."""
-VARIANTS = {"positions": {r"\mathrm{d}a_{tn}"}, "adam": {r"\mathrm{d}g_i"}}
+VARIANTS = {"positions": {r"\mathrm{d}\alpha_{tn}"}, "adam": {r"\mathrm{d}g_i"}}
 """Gradients that are derived above, with one more factor, or for the first step."""
 EXCEPTIONS = (MOVED, ADDED, VARIANTS)
 

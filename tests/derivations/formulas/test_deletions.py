@@ -10,14 +10,14 @@ from tests.derivations.deletions import Deletion, code_deletions, latex_deletion
 NAMES = [page.name for page in pages()]
 OF_ZERO = {
     "softmax: -ds.sum(axis=-1, keepdims=True) -> (ds.sum(axis=-1, keepdims=True))",
-    r"softmax: + \mathrm{d}c\, \frac{\partial c}{\partial x_i} -> ",
-    "cross_entropy: -dz.sum(axis=-1, keepdims=True) -> (dz.sum(axis=-1, keepdims=True))",
-    r"cross_entropy: + \mathrm{d}m_n \frac{\partial m_n}{\partial x_{nc}} -> ",
-    r"gelu: + \mathrm{d}m_i \frac{\partial m_i}{\partial x_i} -> ",
-    r"layer_norm: - \frac{2\, \mathrm{d}v}{n} \sum_i c_i -> ",
-    "sgd: + e -> ",
+    r"softmax: + \mathrm{d}\mathrm{shift}\, \frac{\partial \mathrm{shift}}{\partial x_i} -> ",
+    "cross_entropy: -ds.sum(axis=-1, keepdims=True) -> (ds.sum(axis=-1, keepdims=True))",
+    r"cross_entropy: + \mathrm{d}\mathrm{shift}_n \frac{\partial \mathrm{shift}_n}{\partial x_{nc}} -> ",
+    r"gelu: + \mathrm{d}\mathrm{positive}_i \frac{\partial \mathrm{positive}_i}{\partial x_i} -> ",
+    r"layer_norm: - \frac{2\, \mathrm{d}\mathrm{variance}}{D} \sum_i \mathrm{centred}_i -> ",
+    r"sgd: + \mathrm{move} -> ",
 }
-"""Terms that are 0, as the page proves; for `e` of SGD, the number at which the derivative is taken."""
+"""Terms that are 0, as the page proves; for `move` of SGD, the number at which the derivative is taken."""
 STILL_TRUE = {
     "blockwise_attention: -1 -> ",
     "positions: - 1 -> ",
@@ -25,8 +25,8 @@ STILL_TRUE = {
     "clipping: c_i -> ",
     "clipping: 0.9 * max_norm -> (0.9)",
     "clipping: 0.9 * max_norm -> ((max_norm))",
-    "multi_head_attention: + r -> ",
-    "multi_head_attention: gr + -> ",
+    r"multi_head_attention: + \mathrm{group} -> ",
+    r"multi_head_attention: g\, \mathrm{group} + -> ",
 }
 """What is as true without them.
 
@@ -38,8 +38,8 @@ NEXT_LINE = {
     "adam: np.abs(g) + eps -> ((eps))",
     "adam: (1 - b1) * b1 ** np.arange(3, -1, -1.0) -> (1 - b1)",
     "adam: (1 - b2) * b2 ** np.arange(3, -1, -1.0) -> (1 - b2)",
-    "clipping: n / max_norm - 1 -> (-(1))",
-    "clipping: 0.9 * max_norm / np.linalg.norm(q) -> (0.9 * max_norm)",
+    "clipping: norm / max_norm - 1 -> (-(1))",
+    "clipping: 0.9 * max_norm / np.linalg.norm(other) -> (0.9 * max_norm)",
     "clipping: max_norm / np.linalg.norm(others, axis=-1, keepdims=True) -> (max_norm)",
 }
 """What the line below says, which cannot be run without them or compares them."""

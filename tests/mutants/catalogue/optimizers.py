@@ -33,8 +33,8 @@ OPTIMIZERS = [
     mutant(
         "SGD: Nesterov without the gradient",
         "optim/sgd.py",
-        "g + self.momentum * u",
-        "self.momentum * u",
+        "g + self.momentum * velocity",
+        "self.momentum * velocity",
         "SGD (Nesterov)",
     ),
 ]
