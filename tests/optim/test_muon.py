@@ -67,10 +67,10 @@ def test_matrices_follow_muon_and_all_else_adamw(rows: int, columns: int, seed: 
         expected = [muon_by_paper(p, list(gs), rates) for p, gs in zip(starts, histories, strict=True)]
         assert_close(after[name], np.concatenate(expected, axis=1), 1e-9)
     for name, decay in {"table": 0.2, "bias": 0.0}.items():
-        starts = before[name].ravel().tolist()
-        histories = np.stack([g[name].ravel() for g in gradients], axis=1).tolist()
-        expected = [scalar_adam(p, gs, rates, (0.8, 0.7), 0.1, decay) for p, gs in zip(starts, histories, strict=True)]
-        assert_close(after[name].ravel(), np.array(expected), 1e-12)
+        elements = before[name].ravel().tolist()
+        slopes = np.stack([g[name].ravel() for g in gradients], axis=1).tolist()
+        by_paper = [scalar_adam(p, gs, rates, (0.8, 0.7), 0.1, decay) for p, gs in zip(elements, slopes, strict=True)]
+        assert_close(after[name].ravel(), np.array(by_paper), 1e-12)
 
 
 @given(rows=sides, columns=sides, scale=st.sampled_from([1e-30, 1.0, 1e30]), seed=seeds)
