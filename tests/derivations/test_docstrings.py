@@ -24,7 +24,7 @@ NOT_DERIVED = {  # no gradient of their own, or that of what they are made of
 }
 LAYERS = [getattr(layers, name) for name in layers.__all__ if name not in NOT_DERIVED]
 OTHERS = [
-    *(getattr(optim, name) for name in ("SGD", "Adam", "AdamW", "clip_global_norm", "global_norm")),
+    *(getattr(optim, name) for name in ("SGD", "Adam", "AdamW", "Muon", "clip_global_norm", "global_norm")),
     *(gradcheck.check_op, gradcheck.check_layer, gradcheck.check_gradient),
     models.GPT,
 ]

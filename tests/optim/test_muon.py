@@ -26,7 +26,7 @@ class Parts(Layer):
 
 
 def singular_values_after_newton_schulz(s: ndarray) -> ndarray:
-    s = s / np.linalg.norm(s)
+    s = s / np.linalg.norm(s, axis=0)
     for _ in range(5):
         s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
     return s
@@ -67,10 +67,10 @@ def test_matrices_follow_muon_and_all_else_adamw(rows: int, columns: int, seed: 
         expected = [muon_by_paper(p, list(gs), rates) for p, gs in zip(starts, histories, strict=True)]
         assert_close(after[name], np.concatenate(expected, axis=1), 1e-9)
     for name, decay in {"table": 0.2, "bias": 0.0}.items():
-        starts = before[name].ravel().tolist()
-        histories = np.stack([g[name].ravel() for g in gradients], axis=1).tolist()
-        expected = [scalar_adam(p, gs, rates, (0.8, 0.7), 0.1, decay) for p, gs in zip(starts, histories, strict=True)]
-        assert_close(after[name].ravel(), np.array(expected), 1e-12)
+        elements = before[name].ravel().tolist()
+        slopes = np.stack([g[name].ravel() for g in gradients], axis=1).tolist()
+        by_paper = [scalar_adam(p, gs, rates, (0.8, 0.7), 0.1, decay) for p, gs in zip(elements, slopes, strict=True)]
+        assert_close(after[name].ravel(), np.array(by_paper), 1e-12)
 
 
 @given(rows=sides, columns=sides, scale=st.sampled_from([1e-30, 1.0, 1e30]), seed=seeds)
@@ -80,10 +80,12 @@ def test_orthogonal_keeps_singular_vectors_and_forgets_scale(rows: int, columns:
     assert_close(orthogonal(u.T), orthogonal(u).T, 1e-12)
 
 
-@given(s=st.floats(0.003, 1))
-def test_five_steps_bring_singular_values_near_one(s: float) -> None:
-    rest = np.sqrt(1 - s**2)
-    assert 0.68 < singular_values_after_newton_schulz(np.array([s, rest]))[0] < 1.14
+def test_five_steps_bring_singular_values_near_one() -> None:
+    """The largest come from a narrow range, 0.0032 to 0.0051, which a few random draws do not meet."""
+    s = np.linspace(0.003, 1, 10_001)
+    reached = singular_values_after_newton_schulz(np.stack([s, np.sqrt(1 - s**2)]))[0]
+    assert 0.68 < reached.min() < 0.69
+    assert 1.20 < reached.max() < 1.21
 
 
 def test_nothing_moves_without_a_gradient() -> None:
