@@ -116,7 +116,12 @@ def test_the_reference_run_stands_behind_runs_of_its_options_and_text(
     (tmp_path / "other.txt").write_text("abc" * 999)
     quick = char_lm.PRESETS["quick"]
     assert ComparedCharacterModel(quick).notes["reference_run"] == vars(shown)
-    for options in (replace(quick, heads=2), NANOGPT, char_lm.PRESETS["smoke"], replace(quick, text=tmp_path / "other.txt")):
+    for options in (
+        replace(quick, heads=2),
+        NANOGPT,
+        char_lm.PRESETS["smoke"],
+        replace(quick, text=tmp_path / "other.txt"),
+    ):
         assert ComparedCharacterModel(options).notes["reference_run"] is None
 
 
