@@ -30,7 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     llama = ["--model", "llama", "--text", "ode.txt", "--heads", "2", "--context", "9", "--layers", "3"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for name, options in (("gpt", []), ("llama", llama), ("short", [*llama, "--context", "3"])):
+        for name, options in (("gpt", ["--model", "gpt"]), ("llama", llama), ("short", [*llama, "--context", "3"])):
             ComparedCharacterModel.main([*TINY, *options, "--no-figures", "--out", name])
     return folder
 
