@@ -10,15 +10,16 @@ The rules, by which others can enter:
 2. The loss is the mean, in nats per character, over the last tenth in windows of the model's context, all of them, side
    by side and without overlap.
 3. It must be below the mark with each of the seeds 0, 1 and 2. The seed draws weights and batches.
-4. The time is the wall clock from the start of a fresh process to its end: imports, reading, training and one evaluation.
+4. The time is the wall clock from the start of a fresh process to its end: imports, reading, training and an
+   evaluation.
 5. Two threads on two cores that nothing else uses; no accelerator.
 6. The model has at most 1.0 million parameters, and any form.
 7. The number of steps is fixed before the run; the validation text decides nothing within it.
 8. Runs follow one another, and those of the sides that are compared take turns.
 
-`--peers` times, beside the entry: PyTorch with nanoGPT's recipe, PyTorch with the entry's recipe (eager, fused AdamW, and
-Muon for all matrices of one shape at once), and this package with nanoGPT's recipe. PyTorch learns from the same batches.
-The recipes stand in recipe.py.
+`--peers` times, beside the entry: PyTorch with nanoGPT's recipe, PyTorch with the entry's recipe (eager, fused AdamW,
+and Muon for all matrices of one shape at once), and this package with nanoGPT's recipe. PyTorch learns from the same
+batches. The recipes stand in recipe.py.
 
 LOG_PLACE
 """

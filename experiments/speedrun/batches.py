@@ -37,10 +37,12 @@ def read_ids(text: Path | None) -> Ids:
 
 def training_batches(recipe: Recipe, training: ndarray, seed: int) -> Iterator[TokenBatch]:
     """The batches of all steps."""
-    short = ShuffledBatches(training, recipe.short_batch, recipe.short_context, seed=seed)
-    long = ShuffledBatches(training, recipe.batch, recipe.context, seed=seed)
+    shuffled = ShuffledBatches(training, recipe.batch, recipe.context, seed=seed)
     for step in range(recipe.steps):
-        yield short(step) if step < recipe.short_steps else long(step)
+        batch = shuffled(step)
+        if step < recipe.short_steps:
+            batch = TokenBatch(batch.ids[:, : recipe.short_context], batch.targets[:, : recipe.short_context])
+        yield batch
 
 
 def validation_batches(recipe: Recipe, validation: ndarray) -> list[TokenBatch]:

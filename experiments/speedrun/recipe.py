@@ -24,9 +24,8 @@ class Recipe:
     batch: int = 6
     """Windows of a step."""
     short_steps: int = 0
-    """Steps at the beginning whose windows have `short_context` characters."""
+    """Steps at the beginning that learn from the first `short_context` characters of their windows."""
     short_context: int = 64
-    short_batch: int = 12
     learning_rate: float = 6e-3
     final_learning_rate: float = 6e-4
     warmup: int = 100
