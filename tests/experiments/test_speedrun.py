@@ -127,7 +127,7 @@ def test_every_run_must_be_below_the_mark(preset: str, text: Path, monkeypatch: 
     ("arguments", "said"),
     [
         (["--seeds", "1", "1"], "--seeds must be one or several that differ, got 1 1"),
-        (["--threads", "7"], "--threads 7 is more than a step has windows, 6"),
+        (["--threads", "9"], "--threads 9 is more than a step has windows, 8"),
         (["--text", "no.txt"], "text file no.txt cannot be read: No such file or directory"),
         (["--json", "missing/a.json"], "--json missing/a.json cannot be written: No such file or directory"),
     ],
