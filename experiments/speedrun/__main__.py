@@ -22,7 +22,7 @@ and Muon for all matrices of one shape at once), and this package with nanoGPT's
 batches. The recipes stand in recipe.py.
 
 The log: losses of 2026-11-27 on an AMD EPYC with AVX-512. Loads of other programs change seconds, not losses.
-Milliseconds are CPU time of a step, the part that each of two threads takes, the least of twelve. For mark 1.88, seed 0:
+Milliseconds are CPU time of a step, in each of two threads, the least of twelve. For mark 1.88, seed 0:
 
 - The recipe of `scratchformer train`, with 380 steps: 1.817. A step is 31 ms of forward and backward and 13 ms of Muon.
 - 300 steps, a warm-up of 50, down to a rate of 0: 1.910. Averages of 0.97, 0.95 and 0.9 give 1.905, 1.902 and 1.900.
