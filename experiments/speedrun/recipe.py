@@ -38,7 +38,7 @@ class Recipe:
 
 Mark = Literal["1.88", "1.70"]
 MARKS: dict[Mark, Recipe] = {
-    "1.88": Recipe(255, batch=8, short_steps=85, learning_rate=8e-3, warmup=30, average=0.95),
+    "1.88": Recipe(280, batch=8, short_steps=85, learning_rate=8e-3, warmup=30, average=0.95),
     "1.70": Recipe(850),
 }
 NANOGPT = Recipe(2000, model="gpt", context=64, batch=12, learning_rate=1e-3, final_learning_rate=1e-4)
