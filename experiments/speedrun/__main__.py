@@ -18,8 +18,8 @@ The rules, by which others can enter:
 8. Runs follow one another, and those of the sides that are compared take turns.
 
 `--peers` times, beside the entry: PyTorch with nanoGPT's recipe, PyTorch with the entry's recipe (eager, fused AdamW,
-and Muon for all matrices of one shape at once), and this package with nanoGPT's recipe. PyTorch learns from the same
-batches. The recipes stand in recipe.py.
+and Muon in bfloat16 for all matrices of one shape at once), and this package with nanoGPT's recipe. PyTorch
+learns from the same batches. The recipes stand in recipe.py.
 
 The log: losses of 2026-11-27 on an AMD EPYC with AVX-512. Loads of other programs change seconds, not losses.
 Milliseconds are CPU time of a step, in each of two threads, the least of twelve. For mark 1.88, seed 0:

@@ -18,11 +18,12 @@ from scratchformer.optim.muon import QUINTIC
 class Muon:
     """Momentum made orthogonal, for all matrices of one shape at once.
 
-    `torch.optim.Muon` has the same update with `match_rms_adamw`, but orthogonalizes in bfloat16, one matrix after
-    another, and takes a matrix as a whole where several stand in it.
+    `torch.optim.Muon` has the same update with `match_rms_adamw`, but takes one matrix after another, and as a whole
+    where several stand in it. That takes 12 ms where this takes 10, and float32 32.
 
     Args:
         matrices: the parameters, each with how many matrices stand in it, one below the other.
+        dtype: that matrices are made orthogonal in; bfloat16 is what `torch.optim.Muon` takes.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class Muon:
         weight_decay: float,
         rms: float = 0.2,
         momentum: float = 0.95,
+        dtype: torch.dtype = torch.bfloat16,
     ) -> None:
         self.parameters = [parameter for parameter, _ in matrices]
         self.averages = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.weight_decay, self.rms, self.momentum = weight_decay, rms, momentum
+        self.weight_decay, self.rms, self.momentum, self.dtype = weight_decay, rms, momentum, dtype
         self.groups: dict[torch.Size, list[tuple[int, int]]] = defaultdict(list)
         self.counts = [count for _, count in matrices]
         for index, (parameter, count) in enumerate(matrices):
@@ -51,18 +53,18 @@ class Muon:
         chunks = [u.chunk(count) for u, count in zip(moved, self.counts, strict=True)]
         values = [parameter.chunk(count) for parameter, count in zip(self.parameters, self.counts, strict=True)]
         for shape, members in self.groups.items():
-            updates = orthogonal(torch.stack([chunks[index][part] for index, part in members]))
+            updates = orthogonal(torch.stack([chunks[index][part] for index, part in members]), self.dtype)
             scale = -learning_rate * self.rms * math.sqrt(max(shape))
             torch._foreach_add_([values[index][part] for index, part in members], list(updates.unbind()), alpha=scale)
 
 
-def orthogonal(u: Tensor, num_steps: int = 5) -> Tensor:
+def orthogonal(u: Tensor, dtype: torch.dtype, num_steps: int = 5) -> Tensor:
     """As ours, for a stack of matrices of one shape, (n, r, c)."""
     a, b, c = QUINTIC
-    x = u / u.norm(dim=(1, 2), keepdim=True).clamp_min(1e-30)
+    x = (u / u.norm(dim=(1, 2), keepdim=True).clamp_min(1e-30)).to(dtype)
     is_tall = x.shape[1] > x.shape[2]
     x = x.mT if is_tall else x
     for _ in range(num_steps):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if is_tall else x
+    return (x.mT if is_tall else x).to(u.dtype)

@@ -50,12 +50,12 @@ def make_model(recipe: Recipe, vocabulary_size: int) -> GPT | Llama:
     return GPT(GPTConfig(*sizes, recipe.width, bias=False))
 
 
-def make_update(recipe: Recipe, model: GPT | Llama) -> Callable[[float], None]:
+def make_update(recipe: Recipe, model: GPT | Llama, dtype: torch.dtype = torch.bfloat16) -> Callable[[float], None]:
     """What updates the weights at a learning rate: Muon for the blocks of a Llama, fused AdamW for all else."""
     matrices = muon_matrices(model) if recipe.model == "llama" else []
     taken = {parameter for parameter, _ in matrices}
     rest = nn.ParameterList(parameter for parameter in model.parameters() if parameter not in taken)
-    muon = Muon(matrices, weight_decay=recipe.weight_decay)
+    muon = Muon(matrices, weight_decay=recipe.weight_decay, dtype=dtype)
     adamw = make_optimizer(
         rest, learning_rate=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
     )

@@ -150,7 +150,7 @@ def test_pytorchs_llama_and_muon_step_as_ours() -> None:
 
     assert sum(parameter.numel() for parameter in theirs.parameters()) == ours.model.values.size
     theirs.load_state_dict({name: torch.from_numpy(value) for name, value in weights().items()})
-    update = pytorch_run.make_update(recipe, theirs)
+    update = pytorch_run.make_update(recipe, theirs, torch.float32)
     rng = np.random.default_rng(1)
     for _ in range(2):
         (batch,) = training_batches(replace(recipe, steps=1), rng.integers(0, 7, 60), seed=0)
@@ -170,7 +170,7 @@ def test_pytorch_makes_matrices_orthogonal_as_we_do() -> None:
 
     for shape in ((3, 4, 6), (2, 6, 4)):
         u = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-        found = pytorch_muon.orthogonal(torch.from_numpy(u)).numpy()
+        found = pytorch_muon.orthogonal(torch.from_numpy(u), torch.float32).numpy()
         np.testing.assert_allclose(found, [orthogonal(matrix) for matrix in u], atol=1e-5)
 
 
