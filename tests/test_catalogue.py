@@ -15,6 +15,7 @@ EXAMPLES = {"ops": 8, "layers": 2, "models": 1, "optim": 12}
 UNCATALOGUED = {"Backward", "op", "Layer", "Parameter", "Trace", "NO_TRACE"}
 UNCATALOGUED |= {"Optimizer", "ParallelMap", "ParameterVector", "WeightAverage", "clip_global_norm", "global_norm"}
 UNCATALOGUED |= {"Constant", "WarmupCosine", "WarmupInverseSquareRoot"}
+UNCATALOGUED |= {"Muon", "block_matrices", "orthogonal"}  # no element of a matrix moves by itself
 UNCATALOGUED |= {"BERTConfig", "GPTConfig", "LlamaConfig", "TransformerConfig", "AttentionConfig", "BlockConfig"}
 UNCATALOGUED |= {"KeyValueCache", "Rotary"}
 UNCATALOGUED |= {"alibi_bias", "relative_buckets", "sinusoidal_positions"}

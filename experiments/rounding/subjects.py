@@ -1,10 +1,12 @@
 """The operations whose errors are measured: what they are given, and how we, PyTorch and the truth compute them."""
 
 import sys
-from importlib.util import find_spec
 
 if __name__ == "__main__":
     sys.exit("subjects.py is no script; run python -m experiments.rounding")
+
+from importlib.util import find_spec
+
 if find_spec("torch") is None:
     sys.exit("python -m experiments.rounding: error: it needs PyTorch, which is not installed: pip install torch")
 

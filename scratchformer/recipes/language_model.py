@@ -71,7 +71,7 @@ class LanguageModelOptions(RunOptions):
     activation: Activation = "gelu_tanh"
     """Activation of a GPT's feed-forward maps. Those with a gate are narrower, for nearly as many parameters."""
 
-    steps: Steps = 1400
+    steps: Steps = 1300
     batch: Count = 6
     """Sequences per micro-batch."""
     accumulate: Count = 1

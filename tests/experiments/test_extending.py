@@ -48,7 +48,7 @@ def test_an_extended_run_goes_on_under_a_new_schedule_and_leaves_the_old_one_alo
     assert "\nit goes on after step 20 of 40\n" in result.stdout
     rows = list(csv.DictReader((place / "whole" / "metrics.csv").read_text().splitlines()))
     assert (place / "whole" / "metrics.csv").read_bytes().startswith((place / "run" / "metrics.csv").read_bytes())
-    schedule = WarmupCosine(3e-3, 1e-4, 2, 40)
+    schedule = WarmupCosine(6e-3, 6e-4, 2, 40)
     assert [float(row["learning_rate"]) for row in rows[20:]] == [schedule(step) for step in range(20, 40)]
     assert repeated(place / "run") == before
     with monkeypatch.context() as patched:

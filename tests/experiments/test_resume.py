@@ -143,11 +143,11 @@ def test_another_version_of_the_embedded_text_is_told_with_what_to_do(tmp_path: 
 def test_a_config_that_was_edited_is_refused(tmp_path: Path) -> None:
     assert run("char_lm.py", *TINY, "--no-figures", "--out", "run", cwd=tmp_path).returncode == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    config["options"]["batch"] = 6
+    config["options"]["batch"] = 5
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     result = run("char_lm.py", "--resume", "run", cwd=tmp_path)
     assert result.returncode == 2
-    assert "is of another run: run.options.batch is 6 now and was 12 then" in result.stderr
+    assert "is of another run: run.options.batch is 5 now and was 6 then" in result.stderr
 
 
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ READ = {"ids": lambda: ids(2, 3), **TRACED}
 SOURCE = {"source": lambda: ids(2, 3), "source_lengths": LENGTHS}
 SMOOTHED = {"ignore_index": -100, "label_smoothing": 0.1}
 MODELS: dict[str, Recipe] = {
+    "models.block_matrices": new(models, "block_matrices", model=gpt),
     "models.GPTConfig": new(
         models,
         "GPTConfig",
