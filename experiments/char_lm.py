@@ -12,7 +12,7 @@ weights is evaluated (`--average 0` for the last weights). `--model gpt` trains 
 positions, norms and activations than GPT-2's; optimizers.py and ablations.py compare such runs.
 
 Expected: at most 1.60 on that text, and 1.90 with `--preset nanogpt`; at most 1.40 on the embedded corpus, and 1.62
-with `--preset nanogpt`, where counting trigrams reaches 1.82. The preset `quick` takes about a minute on two cores,
+with `--preset nanogpt`, where counting trigrams reaches 1.82. The preset `quick` takes one to two minutes on two cores,
 `paper` is the same, `smoke` takes a few seconds.
 """
 

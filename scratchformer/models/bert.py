@@ -164,7 +164,7 @@ class BERT(Layer):
         """Mean cross-entropy of the masked tokens, in nats, and its `backward(dloss=1.0)`.
 
         Targets are the masked tokens, and `ignore_index` elsewhere. The head runs only at the masked positions. The
-        arguments are those of calling the model and of `cross_entropy`, and
+        other arguments are those of calling the model and of `cross_entropy`.
 
         Args:
             hold_logits: whether all logits are held until backward, as a trace needs them; otherwise they are formed

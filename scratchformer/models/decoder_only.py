@@ -160,7 +160,7 @@ class DecoderOnly(Layer):
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the targets under the logits, in nats, and its `backward(dloss=1.0)`.
 
-        The arguments are those of calling the model and of `cross_entropy`, and
+        The other arguments are those of calling the model and of `cross_entropy`.
 
         Args:
             hold_logits: whether all logits are held until backward, as a trace needs them; otherwise they are formed

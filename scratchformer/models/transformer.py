@@ -171,7 +171,7 @@ class Transformer(Layer):
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the targets under the logits, in nats, and its `backward(dloss=1.0)`.
 
-        The arguments are those of calling the model and of `cross_entropy`, and
+        The other arguments are those of calling the model and of `cross_entropy`.
 
         Args:
             hold_logits: whether all logits are held until backward, as a trace needs them; otherwise they are formed

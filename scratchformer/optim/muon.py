@@ -67,13 +67,11 @@ class Muon(AdamW):
 
     def _updates(self, learning_rate: float) -> Sequence[Callable[[], object]]:
         vectors = self.parameters.values, self.parameters.grads, self.state["m"]
-        values, grads, averages = map(self.parameters.views_by_name, vectors)
+        views = [self.parameters.views_by_name(vector) for vector in vectors]
         matrices = [
-            partial(self._update_matrix, learning_rate, p, g, m)
+            partial(self._update_matrix, learning_rate, *matrix)
             for name, count in self.matrices.items()
-            for p, g, m in zip(
-                *(np.split(views[name], count, axis=1) for views in (values, grads, averages)), strict=True
-            )
+            for matrix in zip(*(np.split(view[name], count, axis=1) for view in views), strict=True)
         ]
         update = self._update(learning_rate)
         return [*matrices, *(partial(update, span) for begin, end in self.between for span in spans(end, begin))]

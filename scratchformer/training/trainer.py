@@ -175,9 +175,9 @@ class Trainer(Generic[ModelT, BatchT]):
     def share_products(self, blas_threads: int) -> None:
         """Lets BLAS compute each matrix product of a worker in so many threads. Call it before the `with` block.
 
-        One worker with two such threads beats two workers where weights outweigh tokens (`workers_and_blas_threads`
-        says when): each worker would read all weights, and keep and add up as many gradients. The numbers, which round
-        otherwise, are part of what a run is resumed with.
+        One worker with two such threads keeps one vector of gradients where two workers keep two. GPT-2 with 4 x 64
+        tokens takes 2.1 GiB in place of 3.0, and 5 % more time; `workers_and_blas_threads` says where that is worth it.
+        The number changes how products are rounded, so a run is resumed with the same number only.
 
         Raises ValueError for fewer than one.
         """
