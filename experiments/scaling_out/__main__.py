@@ -4,15 +4,15 @@ Every rank computes the gradient of its share of a step's sequences. It receives
 them, updates its part of the parameters, and receives the other parts: 2 (N - 1) / N of the model in bytes for N ranks.
 Communication is predicted by the alpha-beta model (Hockney, 1994): alpha * messages + bytes / beta seconds.
 
-- Ranks of this machine measure what a message takes, and what the exchanges take that a training step makes, through
-  shared memory and through TCP. Alpha and beta are fitted to the exchanges of ranks that have a core each.
-- Steps of three GPTs are timed in one process, in one thread, and in several ranks of one thread. The ranks also compute
-  without communication, side by side: that, and what the model says of communication, is the prediction. It is printed
-  beside what the whole step takes. Where ranks share a core, what they exchange takes longer by as much.
+- Ranks of this machine measure what a message takes, and what the exchanges of a training step take, through shared
+  memory and through TCP. Alpha and beta are fitted to the exchanges of ranks with a core each.
+- Steps of three GPTs are timed in one process of one thread, and in several ranks. The ranks also compute side by side
+  without communication: the prediction is this time, and what the model says of communication. It is printed beside
+  what the whole step takes. Where ranks share a core, exchanges take longer by as much.
 - Then as many machines as there are ranks are predicted, each with a link of its own. They share a step of 1,024
-  sequences. Alpha is that of TCP. A byte costs what it does through TCP here, where it is copied and added, and its time
-  on the link. With overlap, gradients of layers travel while earlier layers compute theirs, in the last micro-batch
-  of a rank. The trainer does not do that: the figure says what it would bring.
+  sequences. Alpha is that of TCP. A byte takes what it takes through TCP here, where it is copied and added, and its
+  time on the link. With overlap, gradients of layers travel while earlier layers compute theirs, in the last
+  micro-batch of a rank. The trainer does not do that: the figure says what it would bring.
 - Efficiency is the time that one rank takes for the step, by the time of all ranks together. Scaling stops where it
   falls below a half: from there on, most of what the machines could do is lost.
 
@@ -50,7 +50,7 @@ from experiments.scaling_out.ranks import WAYS, Way, ask_ranks
 from experiments.speed.fresh_process import Failure
 from experiments.speed.table import print_table
 from experiments.speed.tasks import MODELS, TINY, Task
-from scratchformer.launched import LAUNCHERS
+from scratchformer.launched import rank_of_launcher
 from scratchformer.plots import save_figure
 from scratchformer.recipes.options import Count
 from scratchformer.runs import Range, check_ranges, describe_environment, one_sentence_errors, parse, run_script
@@ -75,8 +75,8 @@ class Options:
     """Numbers of ranks whose steps are predicted and timed."""
     largest: Annotated[int, Range(at_least=SHORTEST)] = 2**24
     """Values of the largest vector that is exchanged."""
-    repeats: Count = 5
-    """How often everything is timed; the median counts."""
+    repeats: Count = 7
+    """How often everything is timed; the least counts."""
     mpiexec: str | None = None
     """Program that starts ranks; without one, mpiexec beside this Python, or in PATH."""
     json: Path | None = None
@@ -110,7 +110,7 @@ class Options:
 
     def launcher(self) -> str:
         """The program that starts ranks. Raises ValueError where there is none, or no mpi4py, or these are ranks."""
-        if any(name in os.environ and size in os.environ for name, size in LAUNCHERS):
+        if rank_of_launcher() is not None:
             raise ValueError("it starts ranks itself; run it without mpiexec")
         if find_spec("mpi4py") is None:
             raise ValueError("mpi4py is not installed in this Python; pip install -e '.[mpi]' brings it, and mpiexec")
@@ -216,7 +216,7 @@ HEADER += ("computing", "link", "copying", "messages", "most of it")
 
 
 def cells(work: Work, own: AlphaBeta, gigabits: int) -> tuple[str, ...]:
-    """A row of the table of predictions: efficiencies, the number of ranks with the shortest step, and where it stops."""
+    """A row of the table of predictions: efficiencies, the ranks with the shortest step, and where scaling stops."""
     network = Network(own, gigabits)
     shares = [f"{network.efficiency(work, ranks, overlaps=False):.0%}" for ranks in (8, 64, RANKS[-1])]
     fastest = min(RANKS, key=lambda ranks: network.step(work, ranks, overlaps=False).total)

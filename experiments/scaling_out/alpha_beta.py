@@ -123,7 +123,7 @@ class Work:
         return (whole + (rest > 0)) * self.fixed + sequences * self.per_sequence
 
     def last_backward(self, sequences: int) -> float:
-        """Seconds of backward of the last micro-batch: only meanwhile are sums of gradients complete, layer by layer."""
+        """Seconds of backward of the last micro-batch, in which sums of gradients become complete layer by layer."""
         last = (sequences - 1) % self.batch + 1
         return self.backward * self.gradient(last)
 

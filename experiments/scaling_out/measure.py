@@ -8,7 +8,6 @@ if __name__ == "__main__":
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
 from time import perf_counter
 from typing import Literal
 
@@ -103,7 +102,7 @@ class SilentWorld(World):
 
 
 def message_seconds(sizes: Sequence[int], repeats: int, world: World) -> list[Message]:
-    """Half of what a message takes to the second rank and back, the median."""
+    """Half of what a message takes to the second rank and back, in the mean over some."""
     from mpi4py import MPI  # an extra
 
     ranks, found = MPI.COMM_WORLD, []
@@ -143,9 +142,7 @@ def exchange_seconds(sizes: Sequence[int], repeats: int, world: World) -> list[E
     return found
 
 
-def computing_seconds(
-    task: Task, parts: Sequence[int], repeats: int, world: World
-) -> tuple[Computed, list[Gradient]]:
+def computing_seconds(task: Task, parts: Sequence[int], repeats: int, world: World) -> tuple[Computed, list[Gradient]]:
     """Steps in one process, and gradients of these numbers of sequences."""
     trainer, batch = prepared(task)
     tables = trainer.model.token_embedding.table.value.size + trainer.model.position_embedding.table.value.size
@@ -183,7 +180,7 @@ def prepared(task: Task) -> tuple[Trainer[GPT, TokenBatch], TokenBatch]:
 
 
 def timed(work: Callable[[], object], repeats: int, world: World) -> float:
-    """The median of the seconds of some repetitions after the first. All ranks begin at once, and the last one counts."""
+    """The least seconds of some repetitions after the first. All ranks begin at once; the last to end counts."""
     work()
     seconds = []
     for _ in range(repeats):
@@ -191,4 +188,4 @@ def timed(work: Callable[[], object], repeats: int, world: World) -> float:
         start = perf_counter()
         work()
         seconds.append(max(world.collect(perf_counter() - start)))
-    return median(seconds)
+    return min(seconds)

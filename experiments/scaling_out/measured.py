@@ -10,7 +10,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from experiments.scaling_out.alpha_beta import AlphaBeta, Traffic, Work, added_up, collected, fitted, gathered, of_a_step
+from experiments.scaling_out.alpha_beta import (
+    AlphaBeta,
+    Traffic,
+    Work,
+    added_up,
+    collected,
+    fitted,
+    gathered,
+    of_a_step,
+)
 from experiments.scaling_out.measure import Computed, Exchange, Gradient, Joint, Message
 from experiments.scaling_out.ranks import WAYS, Way
 from scratchformer.runs.files import is_finite_number, read_json

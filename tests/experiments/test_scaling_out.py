@@ -59,8 +59,7 @@ def measurements(cores: int = 2) -> Measured:
     def exchanges(*ranks: int) -> list[Exchange]:
         kinds = [("collect", 0), *((operation, 4**i) for operation in ("add_up", "gather") for i in (8, 10, 12))]
         found = [Exchange(operation, num, values, 1.0) for num in ranks for operation, values in kinds]
-        crowd = [replace(one, seconds=max(1, one.ranks / cores) * OWN.seconds(traffic_of(one))) for one in found]
-        return crowd
+        return [replace(one, seconds=max(1, one.ranks / cores) * OWN.seconds(traffic_of(one))) for one in found]
 
     messages = [Message(size, 1e-4 + 1e-10 * size) for size in (64, 2**20)]
     computed = Computed("small", WORK.size, WORK.tables, batch=4, forward=2.25, step=6.5)
@@ -168,7 +167,16 @@ def test_tables_file_and_figure_are_made_of_measurements(tmp_path: Path, capsys:
     )
     (row,) = [line.split() for line in printed.splitlines() if line.startswith("small      2")]
     predicted = 1.0 + OWN.seconds(of_a_step(WORK.size, 2))
-    assert row == ["small", "2", "1000.0", f"{1e3 * predicted:.1f}", "1250.0", f"{predicted / 1.25 - 1:+.0%}", "4.2", "4.2"]
+    assert row == [
+        "small",
+        "2",
+        "1000.0",
+        f"{1e3 * predicted:.1f}",
+        "1250.0",
+        f"{predicted / 1.25 - 1:+.0%}",
+        "4.2",
+        "4.2",
+    ]
     assert read_measured(second) == read_measured(first) == measurements()
     steps = json.loads(second.read_text())["predicted"]
     assert len(steps) == 3 * len(RANKS) * 2
@@ -190,7 +198,9 @@ def test_scaling_stops_where_less_than_half_is_used() -> None:
 def test_the_reason_of_a_failure_is_the_line_of_the_rank_that_ended_the_job() -> None:
     said = b"Traceback\nranks.py: rank 1 of 2 ended the job: OSError: full\n===\n=   EXIT CODE: 1\n"
     assert reason(subprocess.CompletedProcess([], 1, b"", said)) == "ranks.py: rank 1 of 2 ended the job: OSError: full"
-    assert reason(subprocess.CompletedProcess([], 1, b"there are not enough slots\n", b"")) == "there are not enough slots"
+    assert (
+        reason(subprocess.CompletedProcess([], 1, b"there are not enough slots\n", b"")) == "there are not enough slots"
+    )
     assert reason(subprocess.CompletedProcess([], 9, b"", b"")) == "status 9"
 
 

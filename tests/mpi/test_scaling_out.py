@@ -1,4 +1,4 @@
-"""Ranks measure messages, exchanges and steps, and a rank that fails says why."""
+"""Ranks measure messages, exchanges and steps, and say why they fail."""
 
 import json
 from functools import partial
@@ -25,7 +25,7 @@ def test_the_smoke_preset_measures_and_predicts(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "drawn.png").exists()
 
 
-def test_a_rank_that_fails_is_named_with_the_reason() -> None:
-    said = "2 ranks that were to send messages failed: ranks.py: rank . of 2 ended the job: ValueError: negative"
+def test_ranks_that_fail_say_why() -> None:
+    said = "2 ranks that were to send messages failed: ValueError: negative dimensions"
     with pytest.raises(Failure, match=said):
         ask_ranks(partial(message_seconds, [-1], 1), 2, str(MPIEXEC), "send messages")
