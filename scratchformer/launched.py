@@ -14,21 +14,32 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-LAUNCHERS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMIX_RANK", "SLURM_NTASKS"))
-"""The variables in which launchers tell a process its rank and the number of ranks."""
+SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
+LAUNCHERS = (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), SLURM)
+"""The variables in which launchers tell a process its rank and the number of ranks: MPICH and those like it, Open MPI,
+and `srun`, which starts a step. A shell within a job of Slurm is a step of one task, and no rank."""
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
 @cache
 def watched() -> "Watched | None":
     """This process, with a supervisor, if it is one of the ranks of a launcher and `--world` does not say otherwise."""
-    found = [(int(os.environ[a]), int(os.environ[b])) for a, b in LAUNCHERS if a in os.environ and b in os.environ]
-    if not found and not any(a.startswith("--world") for a in sys.argv):
+    found = rank_of_launcher()
+    if found is None and not any(a.startswith("--world") for a in sys.argv):
         return None
     options = options_of_ranks(sys.argv[1:])
-    if options.world == "one" or not (found or options.world == "mpi"):
+    if options.world == "one" or (found is None and options.world != "mpi"):
         return None
-    return Watched(*(found or [(0, 1)])[0], options.join_timeout)
+    return Watched(*(found or (0, 1)), options.join_timeout)
+
+
+def rank_of_launcher() -> tuple[int, int] | None:
+    """The rank of this process and the number of ranks, if a launcher has started it."""
+    for names in LAUNCHERS:
+        if all(name in os.environ for name in names):
+            rank, num_ranks = (int(os.environ[name]) for name in names)
+            return None if names == SLURM and num_ranks == 1 else (rank, num_ranks)
+    return None
 
 
 def options_of_ranks(arguments: Sequence[str]) -> argparse.Namespace:

@@ -46,6 +46,7 @@ class Supervisor:
         self.has_joined = self.is_done = self.has_ended = self.has_said = False
         self.command = ""
         self.uplink: socket.socket | None = None
+        self.connections: list[socket.socket] = []
         self.first: float | None = None
         self.causes: dict[int, str | None] = {}
         self.meeting = Path(tempfile.gettempdir(), f"scratchformer-{os.getuid()}-{_parent_of(pid)}")
@@ -66,6 +67,9 @@ class Supervisor:
                 if key.data is None:
                     connection, _ = self.listener.accept()
                     self.selector.register(connection, selectors.EVENT_READ, (-1, bytearray()))
+                    self.connections.append(connection)
+                elif key.fileobj is self.uplink:
+                    self._hear_of_the_end()
                 else:
                     self._read(key)
             self._look_at_the_clock()
@@ -147,6 +151,14 @@ class Supervisor:
         with suppress(OSError):
             self.uplink = socket.create_connection((host, port), timeout=CONNECT_SECONDS)
             self._tell({"rank": self.rank})
+            self.selector.register(self.uplink, selectors.EVENT_READ, (0, bytearray()))
+
+    def _hear_of_the_end(self) -> None:
+        """The supervisor of rank 0 has hung up: the job ends, and not every launcher then ends all ranks."""
+        assert self.uplink is not None
+        self.selector.unregister(self.uplink)
+        if not self.is_done:
+            self.first, self.has_said = self.first or time.monotonic(), True
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self.uplink is not None:
@@ -165,13 +177,18 @@ class Supervisor:
             if cause is not None:
                 self._tell({"rank": rank, "failed": cause})
             else:
+                with suppress(KeyError):  # it may have been the other supervisor that hung up first
+                    self.selector.unregister(self.uplink)
                 self.uplink.close()  # which the supervisor of rank 0 understands
             self.has_said = True
         self.first = self.first or time.monotonic()
 
     def _say(self) -> None:
-        """Says the line, unless another supervisor was faster."""
+        """Says the line, unless another supervisor was faster. The other ranks' supervisors hear that the job ends."""
         self.has_said = True
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
         if self.rank != 0 or not self.has_joined:
             try:
                 os.close(os.open(self.meeting / "said", os.O_CREAT | os.O_EXCL))
@@ -204,7 +221,8 @@ class Supervisor:
             come = {int(path.name) for path in self.meeting.iterdir() if path.name.isdigit()}
             missing = sorted(set(range(self.num_ranks)) - come)
             if missing:
-                on_others = "" if os.environ.get("MPI_LOCALNRANKS") == str(self.num_ranks) else ", or is elsewhere"
+                local = os.environ.get("MPI_LOCALNRANKS", os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE"))
+                on_others = "" if local == str(self.num_ranks) else ", or is elsewhere"
                 named = ", ".join(map(str, missing))
                 return f"rank {named} has not come within {self.join_seconds:g} s{on_others} (--join-timeout)"
         return f"the ranks did not find each other within {self.join_seconds:g} s (--join-timeout)"

@@ -181,8 +181,8 @@ def report(options: Options, measured: Measured) -> None:
     print_table([HEADER, *rows])
     print("\nstops: the first number of ranks whose efficiency is below a half, and where its time goes, in ms")
     if options.json is not None:
-        found = {"options": asdict(options), "environment": describe_environment(), "measured": measured.as_json()}
-        found["predicted"] = list(predictions(measured, own))
+        about = {"options": asdict(options), "environment": describe_environment()}
+        found = about | {"measured": measured.as_json(), "predicted": list(predictions(measured, own))}
         options.json.write_text(json.dumps(found, indent=2, default=str) + "\n", encoding="utf-8")
     if options.figure is not None:
         print("\nfigure:", save_figure(scaling_figure(measured.works(), own), options.figure))
@@ -211,8 +211,10 @@ def joint_cells(measured: Measured, joint: Joint) -> tuple[str, ...]:
     return joint.model, str(joint.ranks), *times, error, f"{joint.bytes_sent / 1e6:.1f}", f"{formula / 1e6:.1f}"
 
 
-HEADER = ("model", "Gbit/s", "at 8", "at 64", f"at {RANKS[-1]:,}", "fastest", "stops", "overlap")
-HEADER += ("computing", "link", "copying", "messages", "most of it")
+HEADER = (
+    *("model", "Gbit/s", "at 8", "at 64", f"at {RANKS[-1]:,}", "fastest", "stops", "overlap"),
+    *("computing", "link", "copying", "messages", "most of it"),
+)
 
 
 def cells(work: Work, own: AlphaBeta, gigabits: int) -> tuple[str, ...]:

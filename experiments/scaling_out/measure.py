@@ -145,7 +145,8 @@ def exchange_seconds(sizes: Sequence[int], repeats: int, world: World) -> list[E
 def computing_seconds(task: Task, parts: Sequence[int], repeats: int, world: World) -> tuple[Computed, list[Gradient]]:
     """Steps in one process, and gradients of these numbers of sequences."""
     trainer, batch = prepared(task)
-    tables = trainer.model.token_embedding.table.value.size + trainer.model.position_embedding.table.value.size
+    parameters = trainer.model.parameters().items()
+    tables = sum(parameter.value.size for name, parameter in parameters if name.endswith("embedding.table"))
     with trainer:
         forward = timed(partial(trainer.evaluate, [batch]), repeats, world)
         gradients = []

@@ -130,7 +130,7 @@ def _joined(program: str, watched: Watched, stall_seconds: float) -> Any:
         from scratchformer.training.mpi_world import MPIWorld
 
         world = MPIWorld(stall_seconds)
-        found = f"mpi4py, of another MPI than the launcher, finds {world.num_ranks}"
+        found = f"mpi4py finds {world.num_ranks}, of another MPI than the launcher; MPI4PY_LIBMPI names its libmpi.so"
         is_found = world.num_ranks == num_ranks
     except (ImportError, RuntimeError) as error:
         found, is_found = f"MPI cannot be loaded ({error}); pip install -e '.[mpi]' brings it", False

@@ -1,9 +1,11 @@
 """Ranks that begin and end together, without MPI: what their supervisors say, and what they agree on."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,36 @@ def test_a_supervisor_names_the_rank_that_does_not_come_and_ends_its_own(watched
     line = said(watched, rank=1, join_seconds=0.2)
     assert line.startswith("train.py: rank 1 of 2 ended the job: rank 0 has not come within 0.2 s")
     assert watched.returncode == -9
+
+
+def test_supervisors_end_their_ranks_where_a_launcher_leaves_them(watched: subprocess.Popen) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as of_first:
+        about = [1, 2, "train.py", 60, watched.pid, None]
+        code = f"import supervisor; supervisor.LAST_PATIENCE = 0.2; supervisor.Supervisor(*{about}).run()"
+        path = f"import sys; sys.path.insert(0, {str(Path(supervisor.__file__).parent)!r}); "
+        process = subprocess.Popen([sys.executable, "-I", "-S", "-c", path + code], stdin=subprocess.PIPE, text=True)
+        assert process.stdin is not None
+        print(json.dumps({"joined": of_first.getsockname()}), file=process.stdin, flush=True)
+        with of_first.accept()[0] as connection:
+            assert connection.recv(100) == b'{"rank": 1}\n'
+            assert watched.poll() is None
+    assert watched.wait(10) == -9, "the other supervisor hung up"
+    process.communicate(timeout=10)
+
+
+def test_the_supervisor_of_the_first_rank_says_the_line_and_hangs_up(watched: subprocess.Popen) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        about = json.dumps([0, 2, "train.py", 60, watched.pid, listener.fileno()])
+        command = [sys.executable, "-I", "-S", supervisor.__file__, about]
+        pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, text=True, pass_fds=[listener.fileno()], **pipes)
+        with socket.create_connection(listener.getsockname(), timeout=10) as other:
+            assert process.stdin is not None
+            print(json.dumps({"joined": ["", 0]}), file=process.stdin, flush=True)
+            other.sendall(b'{"rank": 1, "failed": "OSError: the disk is full"}\n')
+            assert other.recv(1) == b""
+    said = "train.py: rank 1 of 2 ended the job: OSError: the disk is full\n"
+    assert process.communicate(timeout=10)[1] == said
 
 
 def in_ranks(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
