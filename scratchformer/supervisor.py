@@ -24,6 +24,11 @@ PATIENCE = 0.12
 LAST_PATIENCE = 6.0
 """Seconds after which a rank that is left over is killed."""
 CONNECT_SECONDS = 3.0
+WITHOUT_A_WORD = "it was killed, or ended without a word"
+BEFORE_IT_JOINED = (
+    "before it had joined the others; if mpi4py has found another MPI than the launcher's, "
+    "MPI4PY_LIBMPI=PATH names the right libmpi.so"
+)
 LAUNCHERS = "mpiexec", "mpiexec.hydra", "mpirun", "orterun", "prterun", "srun"
 
 
@@ -204,7 +209,7 @@ class Supervisor:
         if failed:
             rank, cause = next(iter(failed.items()))
         elif ended:
-            rank, cause = ended[0], "it was killed, or ended without a word"
+            rank, cause = ended[0], WITHOUT_A_WORD if self.has_joined else f"{WITHOUT_A_WORD} {BEFORE_IT_JOINED}"
         else:
             return
         goes_on = f"; the run goes on with\n  {self.command}" if self.command else ""

@@ -46,6 +46,7 @@ def test_a_supervisor_notices_that_its_rank_was_killed(watched: subprocess.Popen
     expected = "train.py: rank 0 of 2 ended the job: it was killed, or ended without a word\n"
     assert said(watched, {"joined": ["", 0]}) == expected
     assert said(watched, {"joined": ["", 0]}, {"done": True}) == ""
+    assert said(watched).startswith(f"{expected[:-1]} before it had joined the others; if mpi4py has found another MPI")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, to know which ranks one launcher has started")
