@@ -109,6 +109,7 @@ class MPIWorld(World):
     def abort(self, status: int) -> None:
         """Ends all ranks."""
         self._mpi.COMM_WORLD.Abort(status)
+        os._exit(status)  # MPICH returns, and what this rank did next would reach others before they end
 
     def _wait(self, request: Any) -> None:
         start = next_look = time.monotonic()

@@ -109,3 +109,7 @@ def test_bad_use_gets_one_sentence(tmp_path: Path) -> None:
     differing = subprocess.run(both, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert differing.returncode == 2
     assert "same options, but options.width is 32 on rank 1 and 16 on rank 0" in differing.stderr
+    wrong = subprocess.run([*both[:-1], "15"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("char_lm.py: rank 1 of 2 ended the job: --heads 4 does not divide --width 15\n")
+    assert "Traceback" not in wrong.stderr, "the other rank has nothing to say"
