@@ -11,8 +11,10 @@ Communication is predicted by the alpha-beta model (Hockney, 1994): alpha * mess
   what the whole step takes. Where ranks share a core, exchanges take longer by as much.
 - Then as many machines as there are ranks are predicted, each with a link of its own. They share a step of 1,024
   sequences. Alpha is that of TCP. A byte takes what it takes through TCP here, where it is copied and added, and its
-  time on the link. With overlap, gradients of layers travel while earlier layers compute theirs, in the last
-  micro-batch of a rank. The trainer does not do that: the figure says what it would bring.
+  time on the link. In a micro-batch of few sequences each takes longer: that is lost, too.
+- With overlap, gradients of layers travel while earlier layers compute theirs, in the last micro-batch of a rank. The
+  trainer does not do that, and the figure says what it would bring. A rank would have to own a piece of each layer; now
+  it owns one part of all, so gradients of the last layers all go to the last rank.
 - Efficiency is the time that one rank takes for the step, by the time of all ranks together. Scaling stops where it
   falls below a half: from there on, most of what the machines could do is lost.
 
@@ -179,7 +181,8 @@ def report(options: Options, measured: Measured) -> None:
     print(f"\nranks share {measured.cores} cores; sent by the first rank, and 2 (N - 1) / N of the model's bytes")
     rows = [cells(work, own, gigabits) for work in measured.works() for gigabits in SPEEDS]
     print_table([HEADER, *rows])
-    print("\nstops: the first number of ranks whose efficiency is below a half, and where its time goes, in ms")
+    print("\nstops: the first number of ranks whose efficiency is below a half; overlap: the same with overlap")
+    print(f"computing to messages: where the time goes without overlap, in ms, where it stops or at {RANKS[-1]:,}")
     if options.json is not None:
         about = {"options": asdict(options), "environment": describe_environment()}
         found = about | {"measured": measured.as_json(), "predicted": list(predictions(measured, own))}
@@ -213,7 +216,7 @@ def joint_cells(measured: Measured, joint: Joint) -> tuple[str, ...]:
 
 HEADER = (
     *("model", "Gbit/s", "at 8", "at 64", f"at {RANKS[-1]:,}", "fastest", "stops", "overlap"),
-    *("computing", "link", "copying", "messages", "most of it"),
+    *("computing", "link", "copies", "messages", "most is lost to"),
 )
 
 
@@ -224,9 +227,9 @@ def cells(work: Work, own: AlphaBeta, gigabits: int) -> tuple[str, ...]:
     fastest = min(RANKS, key=lambda ranks: network.step(work, ranks, overlaps=False).total)
     stop, with_overlap = (stops_at(network, work, overlaps=overlaps) for overlaps in (False, True))
     ends = [f"{end:,}" if end else "-" for end in (fastest, stop, with_overlap)]
-    step = network.step(work, stop or RANKS[-1], overlaps=False)
+    step, limit = network.step(work, stop or RANKS[-1], overlaps=False), network.limit(work, stop or RANKS[-1])
     parts = [f"{1e3 * seconds:,.1f}" for seconds in (step.computing, step.link, step.copying, step.messages)]
-    return work.name, str(gigabits), *shares, *ends, *parts, step.limit
+    return work.name, str(gigabits), *shares, *ends, *parts, limit
 
 
 def stops_at(network: Network, work: Work, *, overlaps: bool) -> int | None:

@@ -146,17 +146,7 @@ class Step:
 
     @property
     def total(self) -> float:
-        return self.computing + self.communicating
-
-    @property
-    def communicating(self) -> float:
-        return self.messages + self.copying + self.link
-
-    @property
-    def limit(self) -> str:
-        """What most of the communication is."""
-        parts = {"bytes on the link": self.link, "copying and adding": self.copying, "messages": self.messages}
-        return max(parts, key=lambda name: parts[name])
+        return self.computing + self.messages + self.copying + self.link
 
 
 @dataclass(frozen=True)
@@ -198,3 +188,14 @@ class Network:
         """The time that one rank takes for a step, by the time of all ranks together: 1 where nothing is lost."""
         alone = self.step(work, 1, overlaps=overlaps).total
         return alone / (ranks * self.step(work, ranks, overlaps=overlaps).total)
+
+    def limit(self, work: Work, ranks: int) -> str:
+        """What most of the time is lost to, without overlap."""
+        step, alone = (self.step(work, num, overlaps=False) for num in (ranks, 1))
+        lost = {
+            "bytes on the link": step.link,
+            "copies and sums": step.copying,
+            "messages": step.messages,
+            "small micro-batches": step.computing - alone.total / ranks,
+        }
+        return max(lost, key=lambda name: lost[name])

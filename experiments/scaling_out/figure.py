@@ -29,14 +29,15 @@ def scaling_figure(works: Sequence[Work], own: AlphaBeta) -> Figure:
 
 
 def efficiency_panel(work: Work, own: AlphaBeta) -> Panel:
-    x, lines = np.array(RANKS), []
+    x = np.array(RANKS)
+    lines = [Line("", np.ones(1), np.zeros(1), "reference")]  # so that the axis begins at 0
     for gigabits in SPEEDS:
         network = Network(own, gigabits)
         plain, hidden = (
             np.array([network.efficiency(work, ranks, overlaps=overlaps) for ranks in RANKS])
             for overlaps in (False, True)
         )
-        lines += [Line(f"{gigabits} Gbit/s", x, plain, "marked"), Line("with overlap", x, hidden, "reference")]
+        lines += [Line(f"{gigabits} Gbit/s", x, plain, "marked"), Line("overlap", x, hidden, "reference")]
     title = f"{work.name}, {work.size / 1e6:.1f} M parameters"
     return Panel(title, "ranks", "efficiency", lines, log_x=True, levels={"a half": 0.5})
 
@@ -48,8 +49,8 @@ def time_panel(work: Work, own: AlphaBeta) -> Panel:
         Line(name, x, np.array([getattr(step, part) for step in steps]), "marked")
         for name, part in (
             ("computing", "computing"),
-            ("bytes on the link", "link"),
-            ("copying and adding", "copying"),
+            ("link", "link"),
+            ("copies, sums", "copying"),
             ("messages", "messages"),
         )
     ]

@@ -106,7 +106,10 @@ def test_a_predicted_step_is_as_computed_by_hand() -> None:
     alone = 256 * 0.5 + 1024 + 2.0
     efficiency = Network(OWN, gigabits=1).efficiency(WORK, 256, overlaps=False)
     assert efficiency == pytest.approx(alone / (256 * step.total))
-    assert step.limit == "messages"
+    assert Network(OWN, gigabits=1).limit(WORK, 256) == "messages"
+    assert Network(OWN, gigabits=1e-3).limit(WORK, 256) == "bytes on the link"
+    free = AlphaBeta(0, 0)
+    assert Network(free, gigabits=1e9).limit(WORK, 1024) == "small micro-batches", "1.5 s for a sequence, not 1.125"
 
 
 def test_overlap_hides_what_layers_send_behind_the_last_backward() -> None:
@@ -183,7 +186,7 @@ def test_tables_file_and_figure_are_made_of_measurements(tmp_path: Path, capsys:
     (one,) = [s for s in steps if (s["gigabits"], s["ranks"], s["overlaps"]) == (1, 256, False)]
     assert one["efficiency"] == pytest.approx(Network(OWN, 1).efficiency(WORK, 256, overlaps=False))
     svg = figure.with_suffix(".svg").read_text(encoding="utf-8")
-    for text in ("1 Gbit/s", "with overlap", "copying and adding", "small, 1.0 M parameters"):
+    for text in ("1 Gbit/s", "overlap", "copies, sums", "small, 1.0 M parameters"):
         assert f">{text}<" in svg
 
 
