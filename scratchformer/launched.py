@@ -42,6 +42,11 @@ def rank_of_launcher() -> tuple[int, int] | None:
     return None
 
 
+def launcher(num_ranks: int) -> str:
+    """The program that has started so many ranks, as users type it: `srun` in a step of as many tasks."""
+    return "srun" if os.environ.get(SLURM[1]) == str(num_ranks) else "mpiexec"
+
+
 def options_of_ranks(arguments: Sequence[str]) -> argparse.Namespace:
     """`--world` and the timeouts among the arguments; the program checks them later."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from scratchformer.launched import rank_of_launcher
+from scratchformer.launched import launcher, rank_of_launcher
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,11 @@ def test_a_rank_is_known_by_the_variables_of_its_launcher(
 ) -> None:
     monkeypatch.setattr(os, "environ", variables)
     assert rank_of_launcher() == found
+
+
+def test_a_run_goes_on_with_the_launcher_that_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for tasks, name in (("4", "srun"), ("2", "mpiexec")):  # two nodes, on which mpiexec has started four ranks
+        monkeypatch.setattr(os, "environ", {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": tasks})
+        assert launcher(4) == name
+    monkeypatch.setattr(os, "environ", {})
+    assert launcher(1) == "mpiexec"

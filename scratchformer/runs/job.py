@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from threadpoolctl import threadpool_info
 
-from scratchformer.launched import Watched, options_of_ranks, watched
+from scratchformer.launched import Watched, launcher, options_of_ranks, watched
 from scratchformer.python_numbers import as_python
 from scratchformer.training.descriptions import describe_versions, first_difference
 from scratchformer.training.world import World
@@ -82,8 +82,8 @@ def job(program: str, arguments: Sequence[str], command: Sequence[str]) -> Itera
 
 def resuming(folder: Path) -> str:
     """The command that resumes the run in a folder, with as many ranks."""
-    launcher = [] if _supervisor is None else ["mpiexec", "-n", str(_world.num_ranks)]
-    return shlex.join([*launcher, *_command, "--resume", str(folder)])
+    ranks = [] if _supervisor is None else [launcher(_world.num_ranks), "-n", str(_world.num_ranks)]
+    return shlex.join([*ranks, *_command, "--resume", str(folder)])
 
 
 def keep_for_resuming(folder: Path) -> None:
