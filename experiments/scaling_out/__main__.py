@@ -10,8 +10,8 @@ Communication is predicted by the alpha-beta model (Hockney, 1994): alpha * mess
   without communication: the prediction is this time, and what the model says of communication. It is printed beside
   what the whole step takes. Where ranks share a core, exchanges take longer by as much.
 - Then as many machines as there are ranks are predicted, each with a link of its own. They share a step of 1,024
-  sequences. Alpha is that of TCP. A byte takes what it takes through TCP here, where it is copied and added, and its
-  time on the link. In a micro-batch of few sequences each takes longer: that is lost, too.
+  sequences. Alpha is that of TCP here, and --latency. A byte takes what it takes through TCP here, where it is copied
+  and added, and its time on the link. In a micro-batch of few sequences each takes longer: that is lost, too.
 - With overlap, gradients of layers travel while earlier layers compute theirs, in the last micro-batch of a rank. The
   trainer does not do that, and the figure says what it would bring. A rank would have to own a piece of each layer; now
   it owns one part of all, so gradients of the last layers all go to the last rank.
@@ -54,7 +54,7 @@ from experiments.speed.table import print_table
 from experiments.speed.tasks import MODELS, TINY, Task
 from scratchformer.launched import rank_of_launcher
 from scratchformer.plots import save_figure
-from scratchformer.recipes.options import Count
+from scratchformer.recipes.options import Count, NotNegative
 from scratchformer.runs import Range, check_ranges, describe_environment, one_sentence_errors, parse, run_script
 
 PROG = "python -m experiments.scaling_out"
@@ -79,6 +79,8 @@ class Options:
     """Values of the largest vector that is exchanged."""
     repeats: Count = 7
     """How often everything is timed; the least counts."""
+    latency: NotNegative = 0.0
+    """Microseconds that a link adds to each message in predictions, beside what TCP takes inside of this machine."""
     mpiexec: str | None = None
     """Program that starts ranks; without one, mpiexec beside this Python, or in PATH."""
     json: Path | None = None
@@ -175,7 +177,8 @@ def num_cores() -> int:
 
 def report(options: Options, measured: Measured) -> None:
     """Prints all tables, and writes the files that were asked for."""
-    own = measured.of_exchanges("TCP")
+    fitted = measured.of_exchanges("TCP")
+    own = replace(fitted, latency=fitted.latency + 1e-6 * options.latency)
     print_messages(measured)
     print_table([JOINT_HEADER, *(joint_cells(measured, joint) for joint in measured.joint)])
     print(f"\nranks share {measured.cores} cores; sent by the first rank, and 2 (N - 1) / N of the model's bytes")

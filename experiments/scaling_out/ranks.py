@@ -24,8 +24,10 @@ T = TypeVar("T")
 Way = Literal["shared memory", "TCP"]
 """How ranks of one machine send messages."""
 WAYS: tuple[Way, ...] = get_args(Way)
-BY_TCP = {"MPIR_CVAR_NOLOCAL": "1", "FI_PROVIDER": "tcp", "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "tcp,self"}
-"""Variables that make MPICH, and Open MPI, send messages within a machine as they do between two."""
+OF_MPICH = {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self", "FI_PROVIDER": "tcp"}
+OF_OPEN_MPI = {"OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "tcp,self"}
+BY_TCP = OF_MPICH | OF_OPEN_MPI
+"""Variables that make them send messages within a machine as they do between two."""
 PROG = "ranks.py"
 
 

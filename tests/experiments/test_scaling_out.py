@@ -185,6 +185,11 @@ def test_tables_file_and_figure_are_made_of_measurements(tmp_path: Path, capsys:
     assert len(steps) == 3 * len(RANKS) * 2
     (one,) = [s for s in steps if (s["gigabits"], s["ranks"], s["overlaps"]) == (1, 256, False)]
     assert one["efficiency"] == pytest.approx(Network(OWN, 1).efficiency(WORK, 256, overlaps=False))
+    scaling_out.main(["--read", str(first), "--latency", "3000"])
+    (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("small     100")]
+    slow = AlphaBeta(OWN.latency + 3e-3, OWN.seconds_per_byte)
+    efficiencies = [f"{Network(slow, 100).efficiency(WORK, ranks, overlaps=False):.0%}" for ranks in (8, 64, 1024)]
+    assert row[2:5] == efficiencies
     svg = figure.with_suffix(".svg").read_text(encoding="utf-8")
     for text in ("1 Gbit/s", "overlap", "copies, sums", "small, 1.0 M parameters"):
         assert f">{text}<" in svg
@@ -211,6 +216,7 @@ def test_the_reason_of_a_failure_is_the_line_of_the_rank_that_ended_the_job() ->
     ("arguments", "said"),
     [
         (["--repeats", "0"], "--repeats must be at least 1, got 0"),
+        (["--latency", "-1"], "--latency must be at least 0, got -1.0"),
         (["--ranks", "1"], "--ranks must be at least 2, got 1"),
         (["--ranks", "3"], "--ranks 3 does not divide the 8 sequences of medium"),
         (["--largest", "9"], "--largest must be at least 65536, got 9"),
