@@ -18,7 +18,7 @@ from experiments.speed.tasks import Task, TrainingSettings
 from scratchformer.models import GPT
 from scratchformer.optim import AdamW, Constant
 from scratchformer.text import TokenBatch
-from scratchformer.training import Trainer, next_token_loss
+from scratchformer.training import Trainer, keep_freed_memory, next_token_loss
 from scratchformer.training.world import World
 
 Operation = Literal["collect", "add_up", "gather"]
@@ -124,6 +124,8 @@ def message_seconds(sizes: Sequence[int], repeats: int, world: World) -> list[Me
 
 def exchange_seconds(sizes: Sequence[int], repeats: int, world: World) -> list[Exchange]:
     """What the methods of the world take, which a training step calls."""
+
+    keep_freed_memory()  # as the trainer does: fresh memory for what is received takes longer than the exchange
 
     def several(exchange: Callable[[], object], rounds: int) -> None:
         for _ in range(rounds):
