@@ -2,10 +2,11 @@
 
 Every rank computes the gradient of its share of a step's sequences. It receives its part of the others' gradients, adds
 them, updates its part of the parameters, and receives the other parts: 2 (N - 1) / N of the model in bytes for N ranks.
-Communication is predicted by the alpha-beta model (Hockney, 1994): alpha * messages + bytes / beta seconds.
+Communication is predicted by the alpha-beta model (Hockney, 1994): alpha * messages + bytes / beta seconds, and gamma
+for each byte that is added up.
 
 - Ranks of this machine measure what a message takes, and what the exchanges of a training step take, through shared
-  memory and through TCP. Alpha and beta are fitted to the exchanges of ranks with a core each.
+  memory and through TCP. The three costs are fitted to the exchanges of ranks with a core each.
 - Steps of three GPTs are timed in one process of one thread, and in several ranks. The ranks also compute side by side
   without communication: the prediction is this time, and what the model says of communication. It is printed beside
   what the whole step takes. Where ranks share a core, exchanges take longer by as much.
@@ -203,7 +204,7 @@ def print_messages(measured: Measured) -> None:
     for way in WAYS:
         fit, used = measured.of_exchanges(way), measured.fitted_exchanges(way)
         off = [abs(fit.seconds(traffic_of(one)) / one.seconds - 1) for one in used]
-        print(f"{way}: {measured.of_messages(way)}; exchanges of gradients: {fit}, off by {max(off):.0%} at most")
+        print(f"{way}: {measured.of_messages(way)}; exchanges of gradients: {fit}; off by {max(off):.0%} at most")
 
 
 JOINT_HEADER = ("model", "ranks", "computing, ms", "predicted, ms", "measured, ms", "error", "MB sent", "formula")

@@ -1,4 +1,4 @@
-"""The alpha-beta model: what a message costs, what a byte costs, and what both make of a training step by ranks."""
+"""The alpha-beta model: what messages and bytes cost, and what that makes of a training step by ranks."""
 
 import sys
 
@@ -26,31 +26,32 @@ SPEEDS = (1, 10, 100)
 """Gbit/s of the links in predictions."""
 
 
-def fitted(counts: Sequence[tuple[float, float]], seconds: Sequence[float]) -> tuple[float, float]:
-    """The costs a and b, not below 0, for which a m + b n is nearest to the seconds: relatively, by least squares."""
+def fitted(counts: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[float]:
+    """The costs, not below 0, whose sums with the counts are nearest to the seconds: relatively, by least squares."""
     rows = np.array(counts, float) / np.array(seconds)[:, None]
     scales = np.linalg.norm(rows, axis=0)
     scales[scales == 0] = 1  # what is never counted costs nothing
     costs, _ = nnls(rows / scales, np.ones(len(rows)))
-    a, b = costs / scales
-    return float(a), float(b)
+    return (costs / scales).tolist()
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """What a rank sends to others, in the mean over ranks: a number of messages, and bytes."""
+    """What a rank sends to others, in the mean over ranks: messages, bytes, and how many of these are added up."""
 
     messages: float
     bytes: float
+    added: float = 0.0
 
     def __add__(self, other: "Traffic") -> "Traffic":
-        return Traffic(self.messages + other.messages, self.bytes + other.bytes)
+        return Traffic(self.messages + other.messages, self.bytes + other.bytes, self.added + other.added)
 
 
 def added_up(size: int, ranks: int) -> Traffic:
     """Of `World.add_up`, which sends every other rank its part of a vector, in pieces of SPAN values."""
     blocks = math.ceil(math.ceil(size / BLOCK) / ranks)  # of the longest part
-    return Traffic(math.ceil(blocks * BLOCK / SPAN) * (ranks - 1), BYTES * size * (ranks - 1) / ranks)
+    num_bytes = BYTES * size * (ranks - 1) / ranks
+    return Traffic(math.ceil(blocks * BLOCK / SPAN) * (ranks - 1), num_bytes, added=num_bytes)
 
 
 def gathered(size: int, ranks: int) -> Traffic:
@@ -71,27 +72,32 @@ def of_a_step(size: int, ranks: int) -> Traffic:
 
 @dataclass(frozen=True)
 class AlphaBeta:
-    """The seconds that communication takes: alpha * messages + bytes / beta.
+    """The seconds that communication takes: alpha * messages + bytes / beta + gamma * bytes that are added up.
 
     Args:
         latency: alpha, seconds a message.
         seconds_per_byte: 1 / beta.
+        seconds_per_added: gamma.
     """
 
     latency: float
     seconds_per_byte: float
+    seconds_per_added: float = 0.0
 
     @classmethod
     def fit(cls, traffic: Sequence[Traffic], seconds: Sequence[float]) -> "AlphaBeta":
         """The model that is nearest to measured seconds, relatively."""
-        return cls(*fitted([(sent.messages, sent.bytes) for sent in traffic], seconds))
+        return cls(*fitted([(sent.messages, sent.bytes, sent.added) for sent in traffic], seconds))
 
     def seconds(self, traffic: Traffic) -> float:
-        return self.latency * traffic.messages + self.seconds_per_byte * traffic.bytes
+        return self.latency * traffic.messages + self.copying(traffic)
+
+    def copying(self, traffic: Traffic) -> float:
+        return self.seconds_per_byte * traffic.bytes + self.seconds_per_added * traffic.added
 
     def __str__(self) -> str:
-        rate = f"{1e-9 / self.seconds_per_byte:.2f} GB/s" if self.seconds_per_byte else "too fast to tell"
-        return f"{1e6 * self.latency:.1f} us a message, {rate}"
+        sums = f", {1e9 * self.seconds_per_added:.2f} ns a byte that is added" if self.seconds_per_added else ""
+        return f"{1e6 * self.latency:.1f} us a message, {1e9 * self.seconds_per_byte:.2f} ns a byte{sums}"
 
 
 @dataclass(frozen=True)
@@ -176,7 +182,7 @@ class Network:
         step = Step(
             computing,
             self.own.latency * traffic.messages,
-            self.own.seconds_per_byte * traffic.bytes,
+            self.own.copying(traffic),
             self.link_seconds(traffic.bytes),
         )
         if not overlaps:

@@ -42,7 +42,7 @@ from scratchformer.optim.spans import SPAN
 from scratchformer.training.world import World, threads_as_ranks
 from tests.experiments.running import refusal
 
-OWN = AlphaBeta(latency=1e-3, seconds_per_byte=1e-9)
+OWN = AlphaBeta(latency=1e-3, seconds_per_byte=1e-9, seconds_per_added=2e-9)
 WORK = Work("toy", 2**20, tables=2**18, batch=4, fixed=0.5, per_sequence=1.0, backward=0.5, update=2.0)
 
 
@@ -73,12 +73,17 @@ def measurements(cores: int = 2) -> Measured:
 def test_the_fit_finds_the_costs_that_seconds_were_made_of(latency: float, per_byte: float) -> None:
     counts = [(messages, size) for messages in (1, 3, 200) for size in (0, 64, 2**16, 2**26)]
     seconds = [latency * messages + per_byte * size for messages, size in counts]
-    assert fitted(counts, seconds) == pytest.approx((latency, per_byte), rel=1e-6)
+    assert fitted(counts, seconds) == pytest.approx([latency, per_byte], rel=1e-6)
+    per_added = 3 * per_byte
+    traffic = [Traffic(messages, size, added) for messages, size in counts for added in (0, size)]
+    model = AlphaBeta.fit(traffic, [AlphaBeta(latency, per_byte, per_added).seconds(sent) for sent in traffic])
+    costs = model.latency, model.seconds_per_byte, model.seconds_per_added
+    assert costs == pytest.approx((latency, per_byte, per_added), rel=1e-5)
 
 
 def test_a_fit_is_relative_and_no_cost_is_negative() -> None:
-    assert fitted([(1, 1), (1, 2)], [2.0, 1.0]) == (pytest.approx(1.2), 0), "the least of (a / 2 - 1)^2 + (a - 1)^2"
-    assert fitted([(0, 2), (0, 4)], [1.0, 2.0]) == (0, pytest.approx(0.5))
+    assert fitted([(1, 1), (1, 2)], [2.0, 1.0]) == [pytest.approx(1.2), 0], "the least of (a / 2 - 1)^2 + (a - 1)^2"
+    assert fitted([(0, 2), (0, 4)], [1.0, 2.0]) == [0, pytest.approx(0.5)]
 
 
 @given(st.integers(1, 2**26), st.integers(1, 70))
@@ -88,12 +93,13 @@ def test_traffic_is_what_the_parts_of_a_vector_make(size: int, ranks: int) -> No
     sent = sum(4 * (size - own) for own in lengths) / ranks
     for traffic in (added_up(size, ranks), gathered(size, ranks)):
         assert traffic.bytes == pytest.approx(sent)
+    assert (added_up(size, ranks).added, gathered(size, ranks).added) == (pytest.approx(sent), 0)
     assert added_up(size, ranks).messages == math.ceil(max(lengths) / SPAN) * (ranks - 1)
 
 
 def test_a_step_sends_two_vectors_and_two_small_values() -> None:
     assert (collected(1), collected(2), collected(1000)) == (Traffic(0, 0), Traffic(2, 0), Traffic(20, 0))
-    assert of_a_step(2**20, 4) == Traffic(1 * 3 + 3 + 2 * 4, 2 * 4 * 2**20 * 3 / 4)
+    assert of_a_step(2**20, 4) == Traffic(1 * 3 + 3 + 2 * 4, 2 * 4 * 2**20 * 3 / 4, 4 * 2**20 * 3 / 4)
     assert of_a_step(2**20, 1) == Traffic(0, 0)
 
 
@@ -102,7 +108,7 @@ def test_a_predicted_step_is_as_computed_by_hand() -> None:
     sent = 2 * 4 * 2**20 * 255 / 256
     assert step.computing == pytest.approx(0.5 + 4 * 1.0 + 2.0 / 256)
     assert step.messages == pytest.approx(1e-3 * (255 + 255 + 2 * 2 * 8))
-    assert (step.copying, step.link) == (pytest.approx(1e-9 * sent), pytest.approx(8e-9 * sent))
+    assert (step.copying, step.link) == (pytest.approx(1e-9 * sent + 2e-9 * sent / 2), pytest.approx(8e-9 * sent))
     alone = 256 * 0.5 + 1024 + 2.0
     efficiency = Network(OWN, gigabits=1).efficiency(WORK, 256, overlaps=False)
     assert efficiency == pytest.approx(alone / (256 * step.total))
@@ -135,12 +141,12 @@ def test_one_rank_loses_nothing_and_faster_links_and_overlap_never_cost(ranks: i
 def test_a_joint_step_is_what_ranks_compute_and_what_the_model_says_of_exchanges() -> None:
     for cores in (2, 4):
         measured = measurements(cores)
-        assert measured.of_exchanges("shared memory") == AlphaBeta(pytest.approx(1e-3), pytest.approx(1e-9))
+        assert measured.of_exchanges("shared memory") == AlphaBeta(*map(pytest.approx, (1e-3, 1e-9, 2e-9)))
         for joint in measured.joint:
             crowd = max(1, joint.ranks / cores)
             exchanged = OWN.seconds(of_a_step(WORK.size, joint.ranks))
             assert measured.predicted(joint) == pytest.approx(joint.silent + crowd * exchanged)
-    assert measured.of_messages("TCP") == AlphaBeta(pytest.approx(1e-4), pytest.approx(1e-10))
+    assert measured.of_messages("TCP") == AlphaBeta(pytest.approx(1e-4), pytest.approx(1e-10), 0)
     (work,) = measured.works()
     assert (work.fixed, work.per_sequence) == (pytest.approx(0.5), pytest.approx(1.0))
     assert (work.backward, work.update) == (pytest.approx(1 - 2.25 / 4.5), pytest.approx(2.0))
@@ -165,9 +171,8 @@ def test_tables_file_and_figure_are_made_of_measurements(tmp_path: Path, capsys:
     first.write_text(json.dumps({"measured": measurements().as_json()}))
     scaling_out.main(["--read", str(first), "--json", str(second), "--figure", str(figure)])
     printed = capsys.readouterr().out
-    assert "TCP: 100.0 us a message, 10.00 GB/s; exchanges of gradients: 1000.0 us a message, 1.00 GB/s, off by 0%" in (
-        printed
-    )
+    fits = "100.0 us a message, 0.10 ns a byte; exchanges of gradients: 1000.0 us a message, 1.00 ns a byte, 2.00 ns"
+    assert f"TCP: {fits} a byte that is added; off by 0% at most" in printed
     (row,) = [line.split() for line in printed.splitlines() if line.startswith("small      2")]
     predicted = 1.0 + OWN.seconds(of_a_step(WORK.size, 2))
     assert row == [
@@ -187,7 +192,7 @@ def test_tables_file_and_figure_are_made_of_measurements(tmp_path: Path, capsys:
     assert one["efficiency"] == pytest.approx(Network(OWN, 1).efficiency(WORK, 256, overlaps=False))
     scaling_out.main(["--read", str(first), "--latency", "3000"])
     (row,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("small     100")]
-    slow = AlphaBeta(OWN.latency + 3e-3, OWN.seconds_per_byte)
+    slow = replace(OWN, latency=OWN.latency + 3e-3)
     efficiencies = [f"{Network(slow, 100).efficiency(WORK, ranks, overlaps=False):.0%}" for ranks in (8, 64, 1024)]
     assert row[2:5] == efficiencies
     svg = figure.with_suffix(".svg").read_text(encoding="utf-8")
