@@ -23,7 +23,7 @@ SUPERVISOR = Path(__file__).with_name("supervisor.py")
 def watched() -> "Watched | None":
     """This process as one of a launcher's ranks, with a supervisor, which the first call starts.
 
-    None if no launcher has started it, or `--world one` is among the options.
+    None with `--world one`, and where no launcher has started it; there `--world mpi` makes it rank 0 of 1.
     """
     found = [(int(os.environ[a]), int(os.environ[b])) for a, b in LAUNCHERS if a in os.environ and b in os.environ]
     if not found and not any(a.startswith("--world") for a in sys.argv):

@@ -127,7 +127,7 @@ class Supervisor:
             self.has_ended = True
 
     def _take(self, message: dict[str, Any], rank: int) -> int:
-        """Takes note of one message; returns the rank that it is about, which the first one of a supervisor names."""
+        """Takes note of one message; returns the rank that it is about. The first of another supervisor names that."""
         rank = int(message.get("rank", rank))
         if "joined" in message:
             self.has_joined = True

@@ -15,7 +15,7 @@ from scratchformer.optim.spans import BLOCK
 
 
 class World:
-    """The processes that train one model together, called ranks. This class is a single one; subclasses have several.
+    """The processes that train one model together, called ranks. This class is one alone; subclasses have several.
 
     All ranks run the same program, and call the methods of their worlds in the same order. Each rank owns a part of
     the vector of parameters: it adds up the gradients of that part, and updates it.
