@@ -33,7 +33,7 @@ from scratchformer.training import (
     train,
     training_checkpoint,
 )
-from scratchformer.training.trainer import BatchT, ModelT
+from scratchformer.training.shards import BatchT, ModelT
 
 DIVERGED = "diverged.txt"
 """The file of a run's folder that says why training diverged."""
