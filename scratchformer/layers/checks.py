@@ -9,6 +9,9 @@ from scratchformer.misfits import PLAIN
 from scratchformer.ops.checks import check_integers
 
 
+TRUE_OR_FALSE = (bool, np.bool_)
+
+
 def check_call(
     layer: str,
     trace: Trace,
@@ -26,7 +29,7 @@ def check_call(
         raise TypeError(f"{layer}: x must be a floating array of at least 2 dimensions, got {described(x)}")
     if mask is not None and type(mask) not in PLAIN:
         raise TypeError(f"{layer}: mask must be a boolean or floating array, got {type(mask).__name__}")
-    if not isinstance(is_causal, bool | np.bool_):
+    if not isinstance(is_causal, TRUE_OR_FALSE):
         raise TypeError(f"{layer}: is_causal must be True or False, got {type(is_causal).__name__}")
     if positions is not None:
         check_integers(layer, "positions", positions)

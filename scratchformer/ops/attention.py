@@ -12,6 +12,9 @@ from scratchformer.ops.dropout import dropout as drop
 from scratchformer.ops.masks import check_mask, may_attend
 from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
 
+LOWEST = {kind: np.finfo(kind).min for kind in "fdgFDG"}
+"""The lowest finite number of each dtype, by its letter."""
+
 
 @op
 def attention_weights(
@@ -102,7 +105,7 @@ def scaled_dot_product_attention(
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
         dvalue = product(dropped.swapaxes(-1, -2), dy, like=value)  # (..., T_key, d_v)
         dweights = dropout_backward(row_products(dy, value))  # (..., T_query, T_key)
-        dquery, dkey, dmask = weights_backward(dweights)
+        dquery, dkey, dmask = weights_backward(dweights, out=dweights)
         return dquery, dkey, dvalue, dmask
 
     return y, backward
@@ -125,14 +128,14 @@ def masked_weights(
     if allowed is not None:
         np.copyto(scores, -np.inf, where=~allowed)  # not by adding -inf: an infinite score would become NaN
 
-    highest = scores.real.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., T_query, 1)
-    scores -= np.where(np.isneginf(highest), 0, highest)
+    scores -= scores.real.max(axis=-1, keepdims=True, initial=LOWEST[scores.dtype.char])  # not by -inf, if all are
     weights = np.exp(scores, out=scores)
-    total = row_sum(weights)  # (..., T_query, 1), 0 for a query that may attend to nothing
-    weights /= np.where(total == 0, 1, total)
+    total = row_sum(weights)  # (..., T_query, 1)
+    total += total == 0  # for a query that may attend to nothing
+    weights /= total
 
-    def backward(dweights: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
-        dscores = dweights - row_dot(dweights, weights)  # (..., T_query, T_key)
+    def backward(dweights: ndarray, out: ndarray | None = None) -> tuple[ndarray, ndarray, ndarray | None]:
+        dscores = np.subtract(dweights, row_dot(dweights, weights), out=out)  # (..., T_query, T_key)
         dscores *= weights
         dquery = product(dscores, key, like=q)  # (..., T_query, d_k)
         dquery *= scale

@@ -168,7 +168,7 @@ OPS = [
     mutant("linear: bias gradient of the first row", "ops/linear.py", "column_sum(dy)", "drows[0].copy()", "linear"),
     mutant("relu: sign of the cotangent", ACTIVATIONS, "dy * (x > 0)", "dy * (dy > 0)", "relu"),
     mutant("gelu: density forgotten", ACTIVATIONS, "dy * (phi + x * density)", "dy * phi", "gelu"),
-    mutant("gelu (tanh): 3 of the cube forgotten", ACTIVATIONS, "dphi, 3 * cubic", "dphi, cubic", "gelu (tanh)"),
+    mutant("gelu (tanh): 3 of the cube forgotten", ACTIVATIONS, "square *= 3 * cubic", "square *= cubic", "gelu (tanh)"),
     mutant("silu: one factor forgotten", ACTIVATIONS, "slope *= s\n    slope *= s\n", "slope *= s\n", "silu"),
     mutant("dropout: scale forgotten", "ops/dropout.py", "else dy * scaled_keep", "else dy * keep", "dropout"),
     mutant(
@@ -192,8 +192,8 @@ OPS = [
     mutant(
         "attention: softmax's term dropped",
         ATTENTION,
-        "dscores = dweights - row_dot(dweights, weights)",
-        "dscores = dweights.copy()",
+        "np.subtract(dweights, row_dot(dweights, weights), out=out)",
+        "dweights.copy()",
         "attention",
     ),
     mutant(
@@ -224,10 +224,10 @@ OPS = [
         ("attention (mask)",),
     ),
     mutant(
-        "attention: works on an output that it keeps",
+        "attention: works on the gradient that it was given",
         ATTENTION,
-        "        dscores = dweights - row_dot(dweights, weights)  # (..., T_query, T_key)\n        dscores *= weights",
-        "        dscores = dweights\n        dscores -= row_dot(dweights, weights)\n        dscores *= weights",
+        "np.subtract(dweights, row_dot(dweights, weights), out=out)",
+        "np.subtract(dweights, row_dot(dweights, weights), out=dweights)",
         "attention_weights",
     ),
     mutant(

@@ -202,9 +202,9 @@ EQUIVALENT = [
     ),
     at(
         r"ops\.attention\.x_masked_weights",
-        "scores -= np.where(np.isneginf(highest), 0, highest)",
-        "scores -= np.where(np.isneginf(highest), 1, highest)",
-        "minus infinity stays what it is",
+        "weights_backward(dweights, out=dweights)",
+        "weights_backward(dweights, out=None)",
+        "in place it saves memory alone",
     ),
     Equivalent(
         r"ops\.attention\.x_masked_weights",
@@ -214,8 +214,8 @@ EQUIVALENT = [
     ),
     at(
         r"ops\.attention\.x_masked_weights",
-        "weights /= np.where(total == 0, 1, total)",
-        "weights /= np.where(total == 0, 2, total)",
+        "total += total == 0",
+        "total -= total == 0",
         "nothing is nothing, whatever it is divided by",
     ),
     Equivalent(
