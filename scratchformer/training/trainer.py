@@ -280,10 +280,10 @@ class Trainer(Generic[ModelT, BatchT]):
         total = sum(batch.num_targets for batch in batches)
         of_rank = range(self._first_shard, self._first_shard + self.num_shards // self.world.num_ranks)
         return [
-            Shard(part, micro_batch, index, part.num_targets / total)
+            Shard(part, micro_batch, index, num_targets / total)
             for micro_batch, batch in enumerate(batches)
             for index, part in enumerate(batch.split(self.num_shards))
-            if index in of_rank and part.num_targets
+            if index in of_rank and (num_targets := part.num_targets)
         ]
 
     def _add_up_shards(self, replicas: Sequence[ModelT], shards: Sequence[Sequence[Shard[BatchT]]]) -> list[float]:

@@ -55,11 +55,11 @@ EQUIVALENT = [
         "exponentials = np.exp(z, )",
         "in place it saves memory alone",
     ),
-    Equivalent(
+    at(
         r"ops\.cross_entropy\.x_cross_entropy",
-        r"x = logits\.reshape\(targets\.size, classes\) if counted\.all\(\) else logits\[counted\].*",
-        r"x = .* if \(counted\.all\(\)\) and False else logits\[counted\].*",
-        "both give the same rows, the reshaped ones without a copy",
+        "is_whole = counted.all()",
+        "is_whole = None",
+        "both forms give the same rows, the reshaped ones without a copy",
     ),
     at(
         r"ops\.cross_entropy\.x_cross_entropy",
