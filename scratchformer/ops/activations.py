@@ -102,15 +102,15 @@ def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: 
     minus_u *= x
     e = exp_in_place(minus_u)
     phi = 1 + e
-    np.reciprocal(phi, out=phi)
+    np.divide(1, phi, out=phi)
     np.multiply(x, phi, out=y)
     if x.dtype.kind == "c":  # backward takes real inputs
         return
     # x Phi'(x) = y (1 - Phi(x)) u'(x), with 1 - Phi = e Phi, which does not cancel, and u' = slope + 3 cubic x^2.
-    np.minimum(e, np.finfo(e.dtype).max, out=e)  # infinity times 0 would be NaN
+    limit(e, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
     e *= phi
     e *= y
-    np.minimum(square, SATURATED, out=square)  # here too
+    limit(square, SATURATED)  # here too
     square *= 3 * cubic
     square += slope
     np.multiply(e, square, out=dydx)
@@ -128,11 +128,18 @@ def exp_in_place(x: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
 def sigmoid_and_slope(e: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*shape"], Float[ndarray, "*shape"]]:
     """s = 1 / (1 + e) for e = exp(-x), and its derivative s (1 - s) = e s^2, in which 1 - s does not cancel."""
     s = 1 + e
-    np.reciprocal(s, out=s)
-    slope = np.minimum(e, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
+    np.divide(1, s, out=s)
+    slope = e.copy()
+    limit(slope, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
     slope *= s
     slope *= s
     return s, slope
+
+
+def limit(x: Float[ndarray, "*shape"], most: float) -> None:
+    """x = min(x, most) in place. Where nothing is larger, finding that out takes a fifth of the time."""
+    if not x.max(initial=0) <= most:
+        np.minimum(x, most, out=x)
 
 
 @op

@@ -105,7 +105,7 @@ def scaled_dot_product_attention(
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
         dvalue = product(dropped.swapaxes(-1, -2), dy, like=value)  # (..., T_key, d_v)
         dweights = dropout_backward(row_products(dy, value))  # (..., T_query, T_key)
-        dquery, dkey, dmask = weights_backward(dweights, out=dweights)
+        dquery, dkey, dmask = weights_backward(dweights)
         return dquery, dkey, dvalue, dmask
 
     return y, backward
@@ -130,12 +130,11 @@ def masked_weights(
 
     scores -= scores.real.max(axis=-1, keepdims=True, initial=LOWEST[scores.dtype.char])  # not by -inf, if all are
     weights = np.exp(scores, out=scores)
-    total = row_sum(weights)  # (..., T_query, 1)
-    total += total == 0  # for a query that may attend to nothing
-    weights /= total
+    total = row_sum(weights)  # (..., T_query, 1), 0 for a query that may attend to nothing
+    weights /= np.where(total == 0, 1, total)
 
-    def backward(dweights: ndarray, out: ndarray | None = None) -> tuple[ndarray, ndarray, ndarray | None]:
-        dscores = np.subtract(dweights, row_dot(dweights, weights), out=out)  # (..., T_query, T_key)
+    def backward(dweights: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
+        dscores = dweights - row_dot(dweights, weights)  # (..., T_query, T_key)
         dscores *= weights
         dquery = product(dscores, key, like=q)  # (..., T_query, d_k)
         dquery *= scale

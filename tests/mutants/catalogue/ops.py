@@ -192,8 +192,8 @@ OPS = [
     mutant(
         "attention: softmax's term dropped",
         ATTENTION,
-        "np.subtract(dweights, row_dot(dweights, weights), out=out)",
-        "dweights.copy()",
+        "dscores = dweights - row_dot(dweights, weights)",
+        "dscores = dweights.copy()",
         "attention",
     ),
     mutant(
@@ -224,10 +224,10 @@ OPS = [
         ("attention (mask)",),
     ),
     mutant(
-        "attention: works on the gradient that it was given",
+        "attention: works on an output that it keeps",
         ATTENTION,
-        "np.subtract(dweights, row_dot(dweights, weights), out=out)",
-        "np.subtract(dweights, row_dot(dweights, weights), out=dweights)",
+        "        dscores = dweights - row_dot(dweights, weights)  # (..., T_query, T_key)\n        dscores *= weights",
+        "        dscores = dweights\n        dscores -= row_dot(dweights, weights)\n        dscores *= weights",
         "attention_weights",
     ),
     mutant(

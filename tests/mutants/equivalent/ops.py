@@ -200,12 +200,6 @@ EQUIVALENT = [
         "if mask is not None or t_query >= t_key:",
         "with as many queries as keys causality leaves out none of them",
     ),
-    at(
-        r"ops\.attention\.x_masked_weights",
-        "weights_backward(dweights, out=dweights)",
-        "weights_backward(dweights, out=None)",
-        "in place it saves memory alone",
-    ),
     Equivalent(
         r"ops\.attention\.x_masked_weights",
         r"weights = np\.exp\(scores, out=scores\)",
@@ -214,8 +208,8 @@ EQUIVALENT = [
     ),
     at(
         r"ops\.attention\.x_masked_weights",
-        "total += total == 0",
-        "total -= total == 0",
+        "weights /= np.where(total == 0, 1, total)",
+        "weights /= np.where(total == 0, 2, total)",
         "nothing is nothing, whatever it is divided by",
     ),
     Equivalent(
