@@ -136,7 +136,7 @@ def sigmoid_and_slope(e: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*sha
     return s, slope
 
 
-def limit(x: Float[ndarray, "*shape"], most: float) -> None:
+def limit(x: Float[ndarray, "*shape"], most: float | np.floating) -> None:
     """x = min(x, most) in place. Where nothing is larger, finding that out takes a fifth of the time."""
     if not x.max(initial=0) <= most:
         np.minimum(x, most, out=x)
