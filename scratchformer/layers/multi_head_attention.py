@@ -51,7 +51,7 @@ Method = Literal["auto", "dense", "blockwise"]
 BLOCKWISE_FROM = 512
 """From this number of keys on, blockwise attention is faster than dense."""
 CAUSAL_BLOCKWISE_FROM = 1024
-"""The same where dense attention leaves out the future. Beyond, it is a little faster still, but takes too much memory."""
+"""The same where dense attention leaves out the future. Beyond, it is hardly faster, but takes much more memory."""
 FEW_QUERIES = 32
 """For this number of queries or fewer, such as the next token alone, dense attention is faster, however many keys."""
 
