@@ -269,34 +269,6 @@ class Trainer(Generic[ModelT, BatchT]):
         """The lists of all ranks as one."""
         return [value for part in self.world.collect(values) for value in part]
 
-<<<<<<< HEAD
-=======
-    def _shards(self, batches: Sequence[BatchT]) -> list[Shard[BatchT]]:
-        """This rank's shards of every batch, in this order, without those in which no target counts."""
-        total = sum(batch.num_targets for batch in batches)
-        of_rank = range(self._first_shard, self._first_shard + self.num_shards // self.world.num_ranks)
-        return [
-            Shard(part, micro_batch, index, num_targets / total)
-            for micro_batch, batch in enumerate(batches)
-            for index, part in enumerate(batch.split(self.num_shards))
-            if index in of_rank and (num_targets := part.num_targets)
-        ]
-
-    def _add_up_shards(self, replicas: Sequence[ModelT], shards: Sequence[Sequence[Shard[BatchT]]]) -> list[float]:
-        """Leaves the sum of the gradients of some shards in the first replica; returns the loss of each.
-
-        Each shard is given by its parts in all micro-batches. The sum is a balanced tree, as in `sum_tree`.
-        """
-        replica, *spare = replicas
-        if len(shards) == 1:
-            replica.grads[...] = 0
-            return [sum((self._backpropagate(shard, replica) for shard in shards[0]), start=0.0)]
-        half = len(shards) // 2
-        losses = self._add_up_shards(replicas, shards[:half]) + self._add_up_shards(spare, shards[half:])
-        replica.grads += spare[0].grads
-        return losses
-
->>>>>>> speed-rows
     def _backpropagate(self, shard: Shard[BatchT], replica: ModelT, trace: Trace = NO_TRACE) -> float:
         """Adds the gradient of the shard's share of the loss to a replica's gradients; returns that share."""
         key = (self.optimizer.num_steps, shard.micro_batch, shard.index)
