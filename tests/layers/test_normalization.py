@@ -74,7 +74,7 @@ def test_errors_name_the_argument() -> None:
         RMSNorm(0)
     with pytest.raises(ValueError, match=r"n is 4 in x of shape .*, but 3 in weight of shape \(3,\)"):
         LayerNorm(3)(np.zeros((2, 4), np.float32))
-    with pytest.raises(ValueError, match=r"rms_norm: n is 4 in x of shape .*, but 3 in weight of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"rms_norm: D is 4 in x of shape .*, but 3 in weight of shape \(3,\)"):
         RMSNorm(3)(np.zeros((2, 4), np.float32))
 
 

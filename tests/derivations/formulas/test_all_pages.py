@@ -1,15 +1,13 @@
 """Nearly all formulas of all pages are evaluated; what is not is counted, with its reason."""
 
-import pytest
 
-from scratchformer.derivations import Page, pages
-from scratchformer.derivations.formulas.names import Bindings, names_of
+
+from scratchformer.derivations import pages
 from scratchformer.derivations.reader.notes import notes_of
 from scratchformer.derivations.reader.running import run_with_formulas
 from tests.annotations import unchecked
 
 PAGES = pages()
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def test_at_most_five_percent_of_all_members_are_not_evaluated_and_all_have_notes() -> None:
@@ -28,10 +26,4 @@ def test_at_most_five_percent_of_all_members_are_not_evaluated_and_all_have_note
     assert all(member.reason for member in marked)
 
 
-@each_page
-def test_every_index_runs_through_two_values_or_more(page: Page) -> None:
-    """So that it matters where an index stands; indices of different rows of a table cannot be exchanged anyway."""
-    names = names_of(page.text)
-    assert names is not None
-    bindings = Bindings(names, {})
-    assert all(len(bindings.values(letter)) >= 2 for letter in names.letters)
+
