@@ -140,15 +140,24 @@ def _start_of_term(code: str, place: int) -> int:
 
 
 def verdict_of(deletion: Deletion) -> str:
-    """ "at its line", "elsewhere", or "unnoticed"."""
+    """ "at its line", "elsewhere", or "unnoticed"; what follows the next code runs only if nothing was wrong before."""
+    page, last = deletion.page, deletion.lines[-1]
+    ends = [f.line + f.code.count("\n") for f in page.fences if f.language == "python"]
+    end = next((end for end in ends if end > last), len(page.text))
+    begin = replace(page, text="".join(page.text.splitlines(keepends=True)[:end]))
+    verdict = _verdict(begin, deletion.lines)
+    return _verdict(page, deletion.lines) if verdict == "unnoticed" else verdict
+
+
+def _verdict(page: Page, lines: range) -> str:
     with unchecked():
         try:
-            wrong = [result for result in run_with_formulas(deletion.page).results if not result.is_right]
+            wrong = [result for result in run_with_formulas(page).results if not result.is_right]
         except PageError as error:
             said = str(error)
         else:
             if not wrong:
                 return "unnoticed"
-            said = describe_wrong(deletion.page, wrong[0])
+            said = describe_wrong(page, wrong[0])
     found = re.search(r"line (\d+)", said)
-    return "at its line" if found and int(found[1]) in deletion.lines else f"elsewhere: {said[:150]}"
+    return "at its line" if found and int(found[1]) in lines else f"elsewhere: {said[:150]}"
