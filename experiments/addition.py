@@ -11,7 +11,7 @@ average of the weights. Held out are the 1,000 pairs (a, b) with the lowest CRC-
 them, (b, a) is among the pairs to learn from.
 
 Expected: at least 999 of 1,000 are right. With `quick` all are from about step 325 of 1,000 on, ones before tens.
-`quick` takes a minute on two cores, `paper` two, `smoke` a few seconds.
+`quick` takes half a minute on two cores, `paper` one, `smoke` a few seconds.
 """
 
 import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback

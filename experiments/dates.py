@@ -16,8 +16,8 @@ the largest share over all three parts, and for all heads.
 
 Expected: at least 99 % of 1,000 new dates are read. With seeds 0 to 2 `quick` reads 99.6 to 99.9 %, and its best
 head gives 0.96 to 0.97 of its attention to the year, 0.93 to 0.96 to the month and 0.87 to 0.96 to the day, where
-uniform attention gives 0.33, 0.28 and 0.18. `paper` has more steps and tests. `quick` takes one to two minutes on two
-cores, `paper` four, `smoke` a few seconds.
+uniform attention gives 0.33, 0.28 and 0.18. `paper` has more steps and tests. `quick` takes a minute on two cores,
+`paper` two, `smoke` a few seconds.
 """
 
 import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback

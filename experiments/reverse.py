@@ -11,8 +11,8 @@ its cross-attention falls there is measured on sequences of 12 letters, in the m
 the largest share and for all heads. Uniform attention gives 1/12.
 
 Expected: at least 99 % of 1,000 new sequences are reversed. With seeds 0 to 2 all are, or all but one, and
-the best head gives 0.95 to 0.98 of its attention to the mirrored letter. The preset `quick` takes one to two minutes on
-two cores, `paper` is the same, `smoke` takes a few seconds.
+the best head gives 0.95 to 0.98 of its attention to the mirrored letter. The preset `quick` takes a minute on two
+cores, `paper` is the same, `smoke` takes a few seconds.
 """
 
 import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback

@@ -13,7 +13,7 @@ of the weights is evaluated. Without both, one of three seeds ended with one seq
 
 Expected: all sequences are sorted. Those in which one digit occurs five or six times are learned last, long after the
 others.
-The preset `quick` takes a minute on two cores, `paper` is the same, `smoke` takes a few seconds.
+The preset `quick` takes half a minute on two cores, `paper` is the same, `smoke` takes a few seconds.
 """
 
 import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback

@@ -21,7 +21,10 @@ SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 @cache
 def watched() -> "Watched | None":
-    """This process, with a supervisor, if it is one of the ranks of a launcher and `--world` does not say otherwise."""
+    """This process as one of a launcher's ranks, with a supervisor, which the first call starts.
+
+    None with `--world one`, and where no launcher has started it; there `--world mpi` makes it rank 0 of 1.
+    """
     found = [(int(os.environ[a]), int(os.environ[b])) for a, b in LAUNCHERS if a in os.environ and b in os.environ]
     if not found and not any(a.startswith("--world") for a in sys.argv):
         return None
@@ -44,11 +47,11 @@ def options_of_ranks(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 class Watched:
-    """This process, as its supervisor sees it: what happens is told to it.
+    """This process, and the supervisor that it has started, to which it tells what happens.
 
     Attributes:
         rank, num_ranks: as the launcher says.
-        address: at which the supervisor of rank 0 hears of the other ranks; None on these.
+        address: where the supervisor of rank 0 listens to the supervisors of the other ranks; None on other ranks.
     """
 
     def __init__(self, rank: int, num_ranks: int, join_seconds: float) -> None:

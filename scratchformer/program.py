@@ -13,7 +13,7 @@ from pathlib import Path
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
-MODULES = ("__main__.py", "collect.py", "against.py")
+MODULES = ("__main__.py", "collect.py", "against.py", "curves.py")
 
 _main = sys.modules["__main__"]
 _file = Path(getattr(_main, "__file__", None) or "").resolve()

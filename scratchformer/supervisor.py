@@ -1,8 +1,11 @@
 """Watches one of several ranks from a process of its own, and says why the job ended.
 
 A launcher of MPI kills all ranks as soon as one has died, and no handler of theirs runs. This process is in a session
-of its own, so it lives long enough to say one line. The supervisor of rank 0 hears of all ranks from their supervisors,
-and says the line for all of them. Before the ranks have joined, whichever is first does.
+of its own, which the launcher does not know. So it lives long enough to say one line.
+
+Every rank has a supervisor. Once the ranks have joined, the other supervisors tell that of rank 0 what happens, and it
+says the line. Before that they cannot reach each other: they leave notes in a folder, and the first one to see that
+something is wrong says the line.
 
 It imports nothing but the standard library, because a rank waits for it.
 """
@@ -44,10 +47,10 @@ class Supervisor:
         self.rank, self.num_ranks, self.program, self.pid = rank, num_ranks, program, pid
         self.join_seconds, self.join_by = join_seconds, time.monotonic() + join_seconds
         self.has_joined = self.is_done = self.has_ended = self.has_said = False
-        self.command = ""
-        self.uplink: socket.socket | None = None
-        self.first: float | None = None
-        self.causes: dict[int, str | None] = {}
+        self.command = ""  # that resumes the run
+        self.uplink: socket.socket | None = None  # to the supervisor of rank 0
+        self.first: float | None = None  # when the first rank failed
+        self.causes: dict[int, str | None] = {}  # of ranks that ended: "done", what failed, or None if they did not say
         self.meeting = Path(tempfile.gettempdir(), f"scratchformer-{os.getuid()}-{_parent_of(pid)}")
         self.stderr_of_launcher = _stderr_of(_launcher_of(pid))
         self.selector = selectors.DefaultSelector()
@@ -57,7 +60,7 @@ class Supervisor:
             self.selector.register(self.listener, selectors.EVENT_READ, None)
 
     def run(self) -> None:
-        """Watches until the rank, and in rank 0 all that has to be said, is at its end."""
+        """Watches until the rank has ended and, if a rank has failed, the line is said."""
         with suppress(OSError):
             self.meeting.mkdir(mode=0o700, exist_ok=True)
             (self.meeting / str(self.rank)).touch()
@@ -103,7 +106,7 @@ class Supervisor:
             os.kill(self.pid, signal.SIGKILL)
 
     def _read(self, key: selectors.SelectorKey) -> None:
-        """Reads what a rank, or its supervisor, has written; each line says which rank it is of."""
+        """Reads what this rank, or the supervisor of another one, has written. The end of its stream ends the rank."""
         rank, buffer = key.data  # the rank is -1 until it is known
         try:
             data = os.read(key.fd, 65536)
@@ -124,6 +127,7 @@ class Supervisor:
             self.has_ended = True
 
     def _take(self, message: dict[str, Any], rank: int) -> int:
+        """Takes note of one message; returns the rank that it is about. The first of another supervisor names that."""
         rank = int(message.get("rank", rank))
         if "joined" in message:
             self.has_joined = True
@@ -154,7 +158,7 @@ class Supervisor:
                 self.uplink.sendall(json.dumps(message).encode() + b"\n")
 
     def _note(self, rank: int, cause: str | None) -> None:
-        """A rank has failed, for this cause, or has ended without a word."""
+        """Notes that a rank has failed, and passes it on. The cause is None if it has ended without a word."""
         if rank in self.causes:
             return
         self.causes[rank] = cause

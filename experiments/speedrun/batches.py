@@ -39,10 +39,7 @@ def training_batches(recipe: Recipe, training: ndarray, seed: int) -> Iterator[T
     """The batches of all steps."""
     shuffled = ShuffledBatches(training, recipe.batch, recipe.context, seed=seed)
     for step in range(recipe.steps):
-        batch = shuffled(step)
-        if step < recipe.short_steps:
-            batch = TokenBatch(batch.ids[:, : recipe.short_context], batch.targets[:, : recipe.short_context])
-        yield batch
+        yield shuffled(step, recipe.short_context if step < recipe.short_steps else None)
 
 
 def validation_batches(recipe: Recipe, validation: ndarray) -> list[TokenBatch]:

@@ -1,29 +1,70 @@
-"""A run of our side: from a text file to a validation loss."""
+"""A run of our side: from a text file to validation losses, and to what the model writes on the way."""
 
 import sys
 
 if __name__ == "__main__":
     sys.exit("ours.py is no script; run python -m experiments.speedrun")
 
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from experiments.speedrun.batches import read_ids, training_batches, validation_batches
+from experiments.speedrun.batches import read_ids
+from experiments.speedrun.learning import Point, learn
 from experiments.speedrun.recipe import Recipe
+from scratchformer.generation import Sampling, generate
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig, block_matrices
 from scratchformer.optim import AdamW, Muon, WarmupCosine, WeightAverage
-from scratchformer.text import TokenBatch
+from scratchformer.text import CharacterTokenizer, TokenBatch
 from scratchformer.training import Trainer, next_token_loss
 
+SAMPLED = 240
+"""Characters of a sample."""
 
-def our_loss(recipe: Recipe, text: Path | None, seed: int, threads: int) -> float:
-    """Trains, and returns the validation loss at the end."""
+
+class OurLearner:
+    """A model of this package and its training."""
+
+    def __init__(self, trainer: Trainer[GPT | Llama, TokenBatch]) -> None:
+        self.trainer = trainer
+
+    def learn(self, batch: TokenBatch) -> None:
+        self.trainer.step([batch])
+
+    def evaluate(self, batches: list[TokenBatch]) -> float:
+        return self.trainer.evaluate(batches)
+
+    def write(self, tokenizer: CharacterTokenizer) -> str:
+        """What the averaged weights write, drawn as `scratchformer sample` does."""
+        model, choose = self.trainer.model, Sampling(np.random.default_rng(0), temperature=0.8, top_k=50)
+        prompt = tokenizer.encode(tokenizer.first_prompt)
+        assert self.trainer.average is not None
+        with self.trainer.average.applied():
+            written = generate(model, prompt, SAMPLED, context_length=model.config.context_length, choose=choose)
+            return "".join(tokenizer.decode(token[None]) for token in written)
+
+
+def our_points(
+    recipe: Recipe, text: Path | None, seed: int, threads: int, evaluated: Collection[int]
+) -> Iterator[Point]:
+    """Trains, and says where the run stands after these steps."""
     ids = read_ids(text)
     with make_trainer(recipe, ids.tokenizer.vocabulary_size, seed, threads) as trainer:
-        for batch in training_batches(recipe, ids.training, seed):
-            trainer.step([batch])
-        return trainer.evaluate(validation_batches(recipe, ids.validation))
+        yield from learn(OurLearner(trainer), recipe, ids, seed, evaluated)
+
+
+def our_samples(
+    recipe: Recipe, text: Path | None, seed: int, threads: int, evaluated: Collection[int], levels: Sequence[float]
+) -> list[tuple[Point, str]]:
+    """What the model writes where it first reaches each of these losses, the highest first, if it does."""
+    ids, found = read_ids(text), list[tuple[Point, str]]()
+    with make_trainer(recipe, ids.tokenizer.vocabulary_size, seed, threads) as trainer:
+        learner = OurLearner(trainer)
+        for point in learn(learner, recipe, ids, seed, evaluated):
+            if len(found) < len(levels) and point.loss <= levels[len(found)]:
+                found.append((point, learner.write(ids.tokenizer)))
+    return found
 
 
 def make_trainer(recipe: Recipe, vocabulary_size: int, seed: int, threads: int) -> Trainer[GPT | Llama, TokenBatch]:

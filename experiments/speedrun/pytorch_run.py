@@ -5,14 +5,15 @@ import sys
 if __name__ == "__main__":
     sys.exit("pytorch_run.py is no script; run python -m experiments.speedrun")
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from experiments.speed.pytorch_gpt import GPT, make_optimizer
-from experiments.speedrun.batches import read_ids, training_batches, validation_batches
+from experiments.speedrun.batches import read_ids
+from experiments.speedrun.learning import Point, learn
 from experiments.speedrun.pytorch_llama import Llama
 from experiments.speedrun.pytorch_muon import Muon
 from experiments.speedrun.recipe import Recipe
@@ -21,26 +22,44 @@ from scratchformer.optim import WarmupCosine
 from scratchformer.text import TokenBatch
 
 
-def pytorch_loss(recipe: Recipe, text: Path | None, seed: int, threads: int) -> float:
-    """Trains, and returns the validation loss at the end."""
+class PyTorchLearner:
+    """A model of PyTorch and its training."""
+
+    def __init__(self, recipe: Recipe, vocabulary_size: int) -> None:
+        self.recipe, self.model = recipe, make_model(recipe, vocabulary_size)
+        self.update = make_update(recipe, self.model)
+        self.parameters = list(self.model.parameters())
+        self.average = [parameter.detach().clone() for parameter in self.parameters]
+        self.schedule = WarmupCosine(recipe.learning_rate, recipe.final_learning_rate, recipe.warmup, recipe.steps)
+        self.step = 0
+
+    def learn(self, batch: TokenBatch) -> None:
+        self.model.zero_grad()
+        self.model.loss(*tensors(batch)).backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        self.update(self.schedule(self.step))
+        self.step += 1
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.parameters, 1 - self.recipe.average)
+
+    @torch.no_grad()
+    def evaluate(self, batches: list[TokenBatch]) -> float:
+        kept = [parameter.detach().clone() for parameter in self.parameters]
+        torch._foreach_copy_(self.parameters, self.average)
+        loss = evaluate(self.model, batches)
+        torch._foreach_copy_(self.parameters, kept)
+        return loss
+
+
+def pytorch_points(
+    recipe: Recipe, text: Path | None, seed: int, threads: int, evaluated: Collection[int]
+) -> Iterator[Point]:
+    """Trains, and says where the run stands after these steps."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     ids = read_ids(text)
-    model = make_model(recipe, ids.tokenizer.vocabulary_size)
-    update = make_update(recipe, model)
-    parameters = list(model.parameters())
-    average = [parameter.detach().clone() for parameter in parameters]
-    schedule = WarmupCosine(recipe.learning_rate, recipe.final_learning_rate, recipe.warmup, recipe.steps)
-    for step, batch in enumerate(training_batches(recipe, ids.training, seed)):
-        model.zero_grad()
-        model.loss(*tensors(batch)).backward()
-        nn.utils.clip_grad_norm_(parameters, recipe.clip)
-        update(schedule(step))
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - recipe.average)
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, average)
-    return evaluate(model, validation_batches(recipe, ids.validation))
+    learner = PyTorchLearner(recipe, ids.tokenizer.vocabulary_size)
+    return learn(learner, recipe, ids, seed, evaluated)
 
 
 def make_model(recipe: Recipe, vocabulary_size: int) -> GPT | Llama:

@@ -6,12 +6,14 @@ if __name__ == "__main__":
     sys.exit("run.py is no script; run python -m experiments.speedrun")
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from experiments.speed.fresh_process import ask
+from experiments.speedrun.learning import Point
 from experiments.speedrun.recipe import Recipe
 
 Framework = Literal["ours", "pytorch"]
@@ -37,18 +39,17 @@ class Run:
 
 def timed(entry: Entry, text: Path | None, seed: int, threads: int) -> Run:
     """Runs an entry in a fresh process. Raises Failure where the process fails."""
-    call = partial(loss_of, entry.framework, entry.recipe, text, seed, threads)
     start = time.perf_counter()
-    loss = ask(call, f"run {entry.name}")
-    return Run(seed, time.perf_counter() - start, loss)
+    (end,) = ask(partial(points_of, entry, text, seed, threads, (entry.recipe.steps,)), f"run {entry.name}")
+    return Run(seed, time.perf_counter() - start, end.loss)
 
 
-def loss_of(framework: Framework, recipe: Recipe, text: Path | None, seed: int, threads: int) -> float:
-    """The validation loss at the end of a run. Each side imports what it needs and nothing else."""
-    if framework == "ours":
-        from experiments.speedrun.ours import our_loss
+def points_of(entry: Entry, text: Path | None, seed: int, threads: int, evaluated: Collection[int]) -> list[Point]:
+    """Where a run stands after these steps. Each side imports what it needs and nothing else."""
+    if entry.framework == "ours":
+        from experiments.speedrun.ours import our_points
 
-        return our_loss(recipe, text, seed, threads)
-    from experiments.speedrun.pytorch_run import pytorch_loss
+        return list(our_points(entry.recipe, text, seed, threads, evaluated))
+    from experiments.speedrun.pytorch_run import pytorch_points
 
-    return pytorch_loss(recipe, text, seed, threads)
+    return list(pytorch_points(entry.recipe, text, seed, threads, evaluated))

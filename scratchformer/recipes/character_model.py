@@ -58,6 +58,10 @@ class CharacterModelOptions(LanguageModelOptions):
     plot_only: Path | None = None
     """Run folder whose figures are drawn anew; of the other options only --attention-text and --reference-run count."""
     text: Text = None
+    short_steps: Natural = 0
+    """Steps at the beginning that learn from the first characters of their windows alone, which takes less time."""
+    short_context: Count = 64
+    """How many characters those are."""
     reference_run: Path | None = None
     """Run folder whose validation loss is drawn in grey behind this run's."""
 
@@ -158,7 +162,8 @@ class CharacterModel(TrainingExperiment[CharacterModelOptions, GPT | Llama, Toke
 
     def batches(self, step: int) -> list[TokenBatch]:
         n = self.options.accumulate
-        return [self.shuffled(step * n + i) for i in range(n)]
+        length = self.options.short_context if step < self.options.short_steps else None
+        return [self.shuffled(step * n + i, length) for i in range(n)]
 
     def earlier_ends(self) -> list[int]:
         """The steps at which the run ended before it was extended."""

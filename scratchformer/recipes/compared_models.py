@@ -18,7 +18,7 @@ from scratchformer.runs.files import Curves, read_measures
 from scratchformer.runs.folder import RunFolder, begin_run
 from scratchformer.runs.stopping import Stopped
 from scratchformer.runs.training_run import Recorder, Training
-from scratchformer.training.trainer import BatchT, ModelT
+from scratchformer.training.shards import BatchT, ModelT
 from scratchformer.training.world import World
 
 

@@ -28,7 +28,7 @@ from scratchformer.runs.stored_options import options_of
 from scratchformer.runs.summary import About, Result, conclude, read_summary, results_of
 from scratchformer.runs.terminal import tell
 from scratchformer.runs.training_run import Recorder, Training, run_training
-from scratchformer.training.trainer import BatchT, ModelT
+from scratchformer.training.shards import BatchT, ModelT
 from scratchformer.training.world import World
 
 OptionsT = TypeVar("OptionsT", bound=ExperimentOptions)

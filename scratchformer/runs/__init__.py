@@ -20,11 +20,12 @@ from scratchformer.runs.folder import (
     read_options,
     read_run,
 )
+from scratchformer.runs.progress_bar import ProgressBar
 from scratchformer.runs.ranges import Range, check_ranges
 from scratchformer.runs.stopping import Stopped, StopSignals, run_script
 from scratchformer.runs.stored_options import options_of, places_of
 from scratchformer.runs.summary import About, Result, conclude, read_summary, results_of
-from scratchformer.runs.training_run import ProgressBar, Recorder, Training, run_training
+from scratchformer.runs.training_run import Recorder, Training, run_training
 
 __all__ = [
     "About",

@@ -5,7 +5,7 @@ from time import perf_counter
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.runs.training_run import Training
-from scratchformer.training.trainer import BatchT, ModelT
+from scratchformer.training.shards import BatchT, ModelT
 
 
 @checked_arguments

@@ -7,7 +7,7 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.reading import read_utf8
 from scratchformer.runs.training_run import Recorder
 from scratchformer.training import BEST, LAST, Checkpoint, read_checkpoint, training_checkpoint, write_checkpoint
-from scratchformer.training.trainer import BatchT, ModelT
+from scratchformer.training.shards import BatchT, ModelT
 
 
 @checked_arguments

@@ -22,7 +22,7 @@ from scratchformer.training.world import World
 ResultT = TypeVar("ResultT")
 
 LEAVE_SECONDS = 1.0
-"""How long a rank that fails waits for the others to fail, too, before it ends them."""
+"""A rank that fails waits so long for the others, which may fail alike. Those that have not ended then are killed."""
 
 _world = World()
 _supervisor: Watched | None = None
@@ -36,14 +36,15 @@ def current_world() -> World:
 
 @contextmanager
 def job(program: str, arguments: Sequence[str], command: Sequence[str]) -> Iterator[None]:
-    """Within its `with` block, this process is one of the ranks that a launcher of MPI has started, if one has.
+    """Joins this process with the other ranks, if a launcher of MPI has started it, for as long as the `with` block.
 
-    The first rank alone prints. When one rank fails, all end, and a supervisor says which and why.
+    Only the first rank prints. When one rank fails, all end, and a supervisor says which one and why. Without a
+    launcher nothing changes.
 
     Args:
-        program: what messages call it.
-        arguments: as typed: `--world`, `--join-timeout` and `--stall-timeout` count here.
-        command: that starts the program, without its options.
+        program: its name in messages.
+        arguments: of the program, as typed; `--stall-timeout` is read from them.
+        command: starts the program; its options are left out.
     """
     global _world, _supervisor, _command
     _command = list(command)
@@ -70,9 +71,9 @@ def job(program: str, arguments: Sequence[str], command: Sequence[str]) -> Itera
     except BaseException as error:
         status, cause = 1, f"{type(error).__name__}: {error}"
         traceback.print_exception(error, file=own_stderr)
-    if not world.leave(LEAVE_SECONDS if status else None):  # it fails alone
+    if not world.leave(LEAVE_SECONDS if status else None):  # this rank fails, and the others go on
         _supervisor.tell(failed=cause)
-        time.sleep(LEAVE_SECONDS / 2)
+        time.sleep(LEAVE_SECONDS / 2)  # for the supervisors to pass it on
         world.abort(status)
     if world.collect(status)[0] == 0 and status:
         _supervisor.tell(failed=cause)
@@ -93,7 +94,7 @@ def keep_for_resuming(folder: Path) -> None:
 
 
 def on_first_rank(work: Callable[[], ResultT]) -> ResultT:
-    """What `work` returns on the first rank, where alone it is called. A ValueError is raised on all ranks."""
+    """Calls `work` on the first rank alone; returns its result, or raises its ValueError, on all ranks."""
     result, error = None, None
     if _world.rank == 0:
         try:
@@ -107,9 +108,9 @@ def on_first_rank(work: Callable[[], ResultT]) -> ResultT:
 
 
 def check_same_everywhere(depends_on: Mapping[str, object]) -> None:
-    """Raises ValueError where a rank runs with other options, on another text, or in another version than the first.
+    """Raises ValueError if a rank has other options, another text or other versions than the first one.
 
-    Warns where ranks multiply by other kernels: then they round in other ways.
+    Warns if its BLAS has kernels for another processor than that of the first: the last digits may then differ.
     """
     blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
     kernels = ", ".join(sorted({library.get("architecture", "any processor") for library in blas}))
@@ -125,6 +126,7 @@ def check_same_everywhere(depends_on: Mapping[str, object]) -> None:
 
 
 def _joined(program: str, watched: Watched, stall_seconds: float) -> Any:
+    """The world of all ranks. If MPI does not find them, the first rank says why, and all end."""
     num_ranks = watched.num_ranks
     try:
         from scratchformer.training.mpi_world import MPIWorld

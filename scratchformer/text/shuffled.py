@@ -39,12 +39,13 @@ class ShuffledBatches:
         self._starts = lru_cache(maxsize=2)(self._shuffle)
 
     @checked_arguments
-    def __call__(self, index: int) -> TokenBatch:
-        """The batch of this index, counted from 0."""
+    def __call__(self, index: int, length: int | None = None) -> TokenBatch:
+        """The batch of this index, counted from 0: of each window the first `length` tokens, or all of them."""
         check_not_negative("ShuffledBatches", index=index)
+        check_sizes("ShuffledBatches", length=length)
         places = range(index * self.batch_size, (index + 1) * self.batch_size)
         starts = [self._starts(place // self.windows_per_epoch)[place % self.windows_per_epoch] for place in places]
-        return windows(self.ids, np.array(starts), self.context_length)
+        return windows(self.ids, np.array(starts), min(length or self.context_length, self.context_length))
 
     def _shuffle(self, epoch: int) -> Integer[ndarray, " windows"]:
         shifts = min(self.context_length, len(self.ids) - self.windows_per_epoch * self.context_length)

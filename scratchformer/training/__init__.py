@@ -13,9 +13,10 @@ from scratchformer.training.loop import Progress, train
 from scratchformer.training.losses import next_token_loss
 from scratchformer.training.resuming import restore, training_checkpoint
 from scratchformer.training.saving import BEST, LAST, load, model_checkpoint, save, trained_checkpoint
+from scratchformer.training.shards import Batch
 from scratchformer.training.sharing import workers_and_blas_threads
 from scratchformer.training.tokenizers import load_tokenizer
-from scratchformer.training.trainer import Batch, StepMetrics, Trainer
+from scratchformer.training.trainer import StepMetrics, Trainer
 
 __all__ = [
     "BEST",

@@ -3,7 +3,8 @@ from dataclasses import dataclass
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.python_numbers import as_python
-from scratchformer.training.trainer import BatchT, ModelT, StepMetrics, Trainer
+from scratchformer.training.shards import BatchT, ModelT
+from scratchformer.training.trainer import StepMetrics, Trainer
 
 
 @checked_arguments

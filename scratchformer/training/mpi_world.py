@@ -13,20 +13,20 @@ from scratchformer.optim.spans import SPAN
 from scratchformer.training.world import World, sum_tree
 
 SPIN_SECONDS, NAP = 0.02, 0.0005
-"""How long a rank waits for others at full speed, and how long it sleeps between two looks after that."""
+"""For how long a rank that waits looks for its message without a pause; how long it then sleeps between two looks."""
 ANSWER_SECONDS = 2.0
 """How long a rank that asks who stands still waits for answers."""
 
 
 class StandsStill(OSError):
-    """A rank has not come for too long."""
+    """This rank has waited for another one longer than `stall_seconds`."""
 
 
 class MPIWorld(World):
     """The ranks that `mpiexec` or another launcher of MPI has started.
 
-    Nothing here blocks inside of MPI: while a rank waits, Python's handlers of signals run, and it notices that another
-    rank stands still.
+    No call blocks inside of MPI. So while a rank waits for others, Python's signal handlers run, and it can find out
+    which rank keeps it waiting.
 
     Args:
         stall_seconds: how long to wait for another rank before StandsStill is raised.
@@ -49,7 +49,10 @@ class MPIWorld(World):
         self.bytes_sent = 0
 
     def add_up(self, vector: ndarray) -> None:
-        """Each rank sends every other its part, in pieces: so what is received takes 2 SPAN values a rank."""
+        """Each rank sends every other rank that one's part, in pieces of SPAN values.
+
+        While a piece travels, the one before it is added up. So there are never more than two pieces of each rank.
+        """
         parts = self.parts(vector.size)
         longest = max(part.stop - part.start for part in parts)
         pending: tuple[Any, ndarray, slice] | None = None
@@ -69,6 +72,7 @@ class MPIWorld(World):
             self._finish(*pending, vector)
 
     def _finish(self, request: Any, received: ndarray, own: slice, vector: ndarray) -> None:
+        """Waits for a piece of all ranks, and puts its sum into the vector."""
         self._wait(request)
         sum_tree(list(received))
         vector[own] = received[0]
@@ -97,7 +101,7 @@ class MPIWorld(World):
         return [pickle.loads(part.tobytes()) for part in np.split(received, ends[:-1])]
 
     def leave(self, seconds: float | None) -> bool:
-        """Waits for all ranks to call this; whether they did within the time."""
+        """Waits until all ranks have called this; returns whether they have within the time (None waits forever)."""
         start, request = time.monotonic(), self._leaving.Ibarrier()
         while not request.Test():
             if seconds is not None and time.monotonic() - start > seconds:
@@ -107,10 +111,11 @@ class MPIWorld(World):
         return True
 
     def abort(self, status: int) -> None:
-        """Ends all ranks."""
+        """Kills all ranks at once, this one too."""
         self._mpi.COMM_WORLD.Abort(status)
 
     def _wait(self, request: Any) -> None:
+        """Waits until a message has come. Raises StandsStill after `stall_seconds`."""
         start = next_look = time.monotonic()
         while not request.Test():
             waited = (now := time.monotonic()) - start
@@ -125,7 +130,10 @@ class MPIWorld(World):
             time.sleep(NAP)
 
     def _answer(self) -> list[int]:
-        """Tells every rank that has asked that this one waits, too. Returns the ranks that sent a message."""
+        """Answers each rank that asks whether this one is waiting too. Returns the ranks that asked or answered.
+
+        A question has the tag 1, an answer the tag 2.
+        """
         heard = []
         status = self._mpi.Status()
         while self._alarm.Iprobe(status=status):
@@ -137,7 +145,7 @@ class MPIWorld(World):
         return heard
 
     def _who_stands_still(self) -> str:
-        """Asks all ranks; those that do not answer do not wait for anyone."""
+        """Asks all ranks whether they wait, too, and names those that do not answer: the others wait for them."""
         others = set(range(self.num_ranks)) - {self.rank}
         for rank in others:
             self._alarm.Isend(np.empty(0, np.uint8), dest=rank, tag=1)

@@ -15,7 +15,8 @@ from scratchformer.training.descriptions import (
 )
 from scratchformer.training.saving import fill, joined, tensors_by_name
 from scratchformer.training.settings import settings_of
-from scratchformer.training.trainer import BatchT, ModelT, Trainer
+from scratchformer.training.shards import BatchT, ModelT
+from scratchformer.training.trainer import Trainer
 
 
 @checked_arguments

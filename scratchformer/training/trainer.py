@@ -5,35 +5,29 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from scratchformer.allocator import keep_freed_memory
 from scratchformer.arguments import checked_arguments
-from scratchformer.layers import NO_TRACE, Layer, Trace
+from scratchformer.layers import NO_TRACE, Trace
 from scratchformer.optim import Optimizer, ParallelMap, WeightAverage
 from scratchformer.optim.clipping import norm_of, scale_down
 from scratchformer.optim.optimizer import may_overflow, refusal_of
-from scratchformer.optim.spans import spans
 from scratchformer.python_numbers import as_python
 from scratchformer.training.divergence import Divergence, first_non_finite
-from scratchformer.training.world import World, sum_tree
-
-
-@runtime_checkable
-class Batch(Protocol):
-    """What the trainer asks of a batch: how many targets its mean loss counts, and a split into shards."""
-
-    @property
-    def num_targets(self) -> int: ...
-
-    def split(self, num_shards: int) -> Sequence[Any]: ...
-
-
-ModelT = TypeVar("ModelT", bound=Layer)
-BatchT = TypeVar("BatchT", bound=Batch)
+from scratchformer.training.shards import (
+    BatchT,
+    ModelT,
+    Shard,
+    add_up_shards,
+    add_up_workers,
+    check_shape,
+    shards_of,
+)
+from scratchformer.training.world import World
 
 Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace], tuple[np.inexact, Callable[[float], object]]]
 """A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`.
@@ -50,16 +44,6 @@ class StepMetrics:
     loss: float
     gradient_norm: float
     learning_rate: float
-
-
-@dataclass(frozen=True)
-class Shard(Generic[BatchT]):
-    """A part of a micro-batch that one worker takes; `share` is its share of all counted targets of the step."""
-
-    batch: BatchT
-    micro_batch: int
-    index: int
-    share: float
 
 
 @checked_arguments
@@ -87,6 +71,8 @@ class Trainer(Generic[ModelT, BatchT]):
 
     Raises:
         ValueError: fewer than one worker, a max_norm that is not positive, or an optimizer or average of another model.
+
+    Derivation: `python -m scratchformer derive many_workers`.
     """
 
     def __init__(
@@ -135,11 +121,9 @@ class Trainer(Generic[ModelT, BatchT]):
 
         Raises ValueError for a number of shards that cannot be divided into equal subtrees of the sum.
         """
-        num_ranks, num_workers = world.num_ranks, len(self.replicas)
-        check_shape(num_shards, num_ranks, num_workers)
+        check_shape(num_shards, world.num_ranks, len(self.replicas))
         self.world, self.num_shards = world, num_shards
-        depth = (num_shards // (num_ranks * num_workers)).bit_length() - 1
-        self._spare = [[self.model.replica() for _ in range(depth)] for _ in self.replicas]
+        self._make_spare()
         if self.average is not None:
             self.average.values = world.kept(self.average.values)
 
@@ -149,9 +133,14 @@ class Trainer(Generic[ModelT, BatchT]):
             self.optimizer.state = {name: self.world.whole(vector) for name, vector in self.optimizer.state.items()}
             if self.average is not None:
                 self.average.values = self.world.whole(self.average.values)
-            depth = (self.num_shards // len(self.replicas)).bit_length() - 1
             self.world = World()
-            self._spare = [[self.model.replica() for _ in range(depth)] for _ in self.replicas]
+            self._make_spare()
+
+    def _make_spare(self) -> None:
+        """Makes the replicas that each worker needs beside its own for the levels of its sum over shards."""
+        num_of_worker = self.num_shards // (self.world.num_ranks * len(self.replicas))
+        depth = num_of_worker.bit_length() - 1
+        self._spare = [[self.model.replica() for _ in range(depth)] for _ in self.replicas]
 
     @property
     def own(self) -> slice:
@@ -219,16 +208,16 @@ class Trainer(Generic[ModelT, BatchT]):
 
         In several ranks, each has the gradient of its own part of the parameters.
         """
-        shards = self._shards(micro_batches)
-        num_of_worker = self.num_shards // (self.world.num_ranks * len(self.replicas))
+        own, shards = self._own_shards, self._shards(micro_batches)
+        num_of_worker = len(own) // len(self.replicas)
 
         def work(worker: int) -> list[float]:
-            first = self._first_shard + worker * num_of_worker
-            of_worker = [[s for s in shards if s.index == first + i] for i in range(num_of_worker)]
-            return self._add_up_shards([self.replicas[worker], *self._spare[worker]], of_worker)
+            indices = own[worker * num_of_worker : (worker + 1) * num_of_worker]
+            of_worker = [[shard for shard in shards if shard.index == index] for index in indices]
+            return add_up_shards([self.replicas[worker], *self._spare[worker]], of_worker, self._backpropagate)
 
         losses = [loss for part in self._map(work, range(len(self.replicas))) for loss in part]
-        self._add_up_workers()
+        add_up_workers(self.replicas, self._map)
         self.world.add_up(self.model.grads)
         return sum(self._concatenate(losses))
 
@@ -267,38 +256,18 @@ class Trainer(Generic[ModelT, BatchT]):
         return None
 
     @property
-    def _first_shard(self) -> int:
-        """The index of this rank's first shard."""
-        return self.world.rank * self.num_shards // self.world.num_ranks
+    def _own_shards(self) -> range:
+        """The indices of this rank's shards."""
+        num_own = self.num_shards // self.world.num_ranks
+        return range(self.world.rank * num_own, (self.world.rank + 1) * num_own)
+
+    def _shards(self, batches: Sequence[BatchT]) -> list[Shard[BatchT]]:
+        """This rank's shards of all batches."""
+        return shards_of(batches, self.num_shards, self._own_shards)
 
     def _concatenate(self, values: list[Any]) -> list[Any]:
         """The lists of all ranks as one."""
         return [value for part in self.world.collect(values) for value in part]
-
-    def _shards(self, batches: Sequence[BatchT]) -> list[Shard[BatchT]]:
-        """This rank's shards of every batch, in this order, without those in which no target counts."""
-        total = sum(batch.num_targets for batch in batches)
-        of_rank = range(self._first_shard, self._first_shard + self.num_shards // self.world.num_ranks)
-        return [
-            Shard(part, micro_batch, index, part.num_targets / total)
-            for micro_batch, batch in enumerate(batches)
-            for index, part in enumerate(batch.split(self.num_shards))
-            if index in of_rank and part.num_targets
-        ]
-
-    def _add_up_shards(self, replicas: Sequence[ModelT], shards: Sequence[Sequence[Shard[BatchT]]]) -> list[float]:
-        """Leaves the sum of the gradients of some shards in the first replica; returns the loss of each.
-
-        Each shard is given by its parts in all micro-batches. The sum is a balanced tree, as in `sum_tree`.
-        """
-        replica, *spare = replicas
-        if len(shards) == 1:
-            replica.grads[...] = 0
-            return [sum((self._backpropagate(shard, replica) for shard in shards[0]), start=0.0)]
-        half = len(shards) // 2
-        losses = self._add_up_shards(replicas, shards[:half]) + self._add_up_shards(spare, shards[half:])
-        replica.grads += spare[0].grads
-        return losses
 
     def _backpropagate(self, shard: Shard[BatchT], replica: ModelT, trace: Trace = NO_TRACE) -> float:
         """Adds the gradient of the shard's share of the loss to a replica's gradients; returns that share."""
@@ -307,15 +276,6 @@ class Trainer(Generic[ModelT, BatchT]):
         loss, backward = self.loss(replica, shard.batch, generator, trace)
         backward(shard.share)
         return shard.share * float(loss)
-
-    def _add_up_workers(self) -> None:
-        """Adds the gradients of all workers up in the model's, the first worker's."""
-
-        def add(span: slice) -> None:
-            sum_tree([replica.grads[span] for replica in self.replicas])
-
-        for _ in self._map(add, spans(self.model.grads.size) if len(self.replicas) > 1 else []):
-            pass
 
     def _check_squares(self, norm: float) -> None:
         """Raises Divergence, on all ranks alike, where the optimizer refuses the gradient on one of them."""
@@ -335,14 +295,3 @@ class Trainer(Generic[ModelT, BatchT]):
         for _, _, first, batch in sorted(self._concatenate(found), key=itemgetter(0, 1)):
             return Divergence(f"{prefix}; the first to go non-finite was {first}", batch)
         return Divergence(f"{prefix}, though every intermediate and gradient is finite: a sum over all of them is not")
-
-
-def check_shape(num_shards: int, num_ranks: int, num_workers: int) -> None:
-    """Raises ValueError unless every worker, and each of several ranks, sums up a subtree of the shards."""
-    of_worker, rest = divmod(num_shards, num_ranks * num_workers)
-    subtrees = [of_worker] + [num_workers * of_worker] * (num_ranks > 1)
-    if rest or not all(size.bit_count() == 1 for size in subtrees):
-        raise ValueError(
-            f"--shards is {num_shards}, which {num_ranks} ranks of {num_workers} threads cannot share: each rank and "
-            "each thread must have the same number of shards, 1, 2, 4, 8 or another power of two"
-        )

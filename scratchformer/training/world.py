@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
+from threadpoolctl import threadpool_limits
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.optim.spans import BLOCK
 
 
 class World:
-    """One process alone. A subclass has several ranks, which all call the same methods in the same order.
+    """The processes that train one model together, called ranks. This class is one alone; subclasses have several.
 
-    Each rank owns a part of every vector of parameters: it adds up their gradients, and updates them.
+    All ranks run the same program, and call the methods of their worlds in the same order. Each rank owns a part of
+    the vector of parameters: it adds up the gradients of that part, and updates it.
+
+    Derivation: `python -m scratchformer derive many_workers`.
 
     Attributes:
         rank: the number of this process, from 0.
@@ -27,45 +31,55 @@ class World:
     num_ranks = 1
 
     def own(self, size: int) -> slice:
-        """The part of a vector of this size that this rank owns."""
+        """The part of a vector of this size that this rank owns; in a single process all of it."""
         return self.parts(size)[self.rank] if self.num_ranks > 1 else slice(0, size)
 
     def parts(self, size: int) -> list[slice]:
-        """The parts of all ranks, nearly equal, each of whole blocks but the last; the last ones may be empty."""
+        """The parts of all ranks, in their order: nearly equal, and cut between blocks.
+
+        With fewer blocks than ranks, some parts are empty.
+        """
         num_blocks = -(-size // BLOCK)
         ends = [min(num_blocks * rank // self.num_ranks * BLOCK, size) for rank in range(self.num_ranks + 1)]
         return [slice(begin, end) for begin, end in pairwise(ends)]
 
     def kept(self, vector: ndarray) -> ndarray:
-        """The vector, or in several ranks one that takes memory for this rank's own part alone."""
+        """A copy of this rank's own part, in a vector of full size that takes memory for that part alone.
+
+        In a single process it is the vector itself, not a copy.
+        """
         if self.num_ranks == 1:
             return vector
-        kept, own = np.zeros(vector.shape, vector.dtype), self.own(vector.size)  # what is zero takes no memory
+        kept, own = np.zeros(vector.shape, vector.dtype), self.own(vector.size)  # zeros take memory when written to
         kept[own] = vector[own]
         return kept
 
     def whole(self, vector: ndarray) -> ndarray:
-        """On the first rank, a vector with the parts of all ranks."""
+        """A vector with the parts of all ranks on the first one; on each other rank it has that rank's part alone."""
         whole = self.kept(vector)
         self.gather(whole, to_first=True)
         return whole
 
     def add_up(self, vector: ndarray) -> None:
-        """Adds this rank's part of the vectors of all ranks, as `sum_tree` does; the rest is undefined after it."""
+        """Puts the sum over all ranks into this rank's own part of its vector; all other parts are then undefined.
+
+        The ranks' vectors are added in the order of `sum_tree`.
+        """
 
     def gather(self, vector: ndarray, *, to_first: bool = False) -> None:
-        """Fills a vector with the parts of their owners; with `to_first`, on the first rank alone."""
+        """Fills the vector of every rank with the parts of all owners; with `to_first`, that of the first alone."""
 
     def collect(self, value: Any) -> list[Any]:
-        """A small value of every rank, in the order of the ranks."""
+        """What all ranks have passed as `value`, in the order of the ranks. It is meant for small values."""
         return [value]
 
 
 @checked_arguments
 def sum_tree(parts: Sequence[ndarray]) -> None:
-    """Leaves the sum of all arrays in the first: 0 + 1, 2 + 3, ..., then the sums of pairs likewise.
+    """Leaves the sum of all arrays in the first of them, added as a balanced binary tree; overwrites the others.
 
-    Sums of 2, 4, 8, ... neighbours are sums of the whole tree, too. So whoever holds neighbours adds them up first.
+    First come 0 + 1, 2 + 3 and so on, then the sums of neighbouring pairs, until one is left. Cut into runs of 2, 4,
+    8 or another power of two, the arrays may be added run by run: the sums of the runs are in the tree anyway.
     """
     while len(parts) > 1:
         for left, right in zip(parts[::2], parts[1::2], strict=False):
@@ -74,7 +88,7 @@ def sum_tree(parts: Sequence[ndarray]) -> None:
 
 
 class ThreadWorld(World):
-    """A rank among threads of one process; for tests, and to see what ranks do. `threads_as_ranks` makes them."""
+    """One of several ranks that are threads of one process. It serves tests and pages; `threads_as_ranks` makes it."""
 
     def __init__(self, rank: int, num_ranks: int, board: list[Any], barrier: Barrier) -> None:
         self.rank, self.num_ranks = rank, num_ranks
@@ -108,9 +122,9 @@ class ThreadWorld(World):
 
 @checked_arguments
 def threads_as_ranks(num_ranks: int, work: Callable[[World], Any]) -> list[Any]:
-    """Calls `work` once for each rank, each in a thread of its own, and returns what they return.
+    """Calls `work` with the world of each rank, in a thread of its own; returns the results in the order of the ranks.
 
-    An error on a rank ends the waiting of the others, and is raised.
+    When one rank raises an error, the others stop waiting for it, and the error is raised here.
     """
     board, barrier = [None] * num_ranks, Barrier(num_ranks)
 
@@ -121,7 +135,7 @@ def threads_as_ranks(num_ranks: int, work: Callable[[World], Any]) -> list[Any]:
             barrier.abort()
             raise
 
-    with ThreadPoolExecutor(num_ranks) as pool:
+    with threadpool_limits(), ThreadPoolExecutor(num_ranks) as pool:  # BLAS is as before when all have left
         futures = [pool.submit(of_rank, rank) for rank in range(num_ranks)]
     errors = [error for future in futures if (error := future.exception()) is not None]
     for error in sorted(errors, key=lambda error: isinstance(error, BrokenBarrierError)):

@@ -10,6 +10,8 @@ import scratchformer.ops
 from scratchformer import gradcheck, layers, models, optim
 from scratchformer.derivations import pages
 from scratchformer.derivations.reader.pages import FOLDER
+from scratchformer.training import Trainer
+from scratchformer.training.world import World
 
 PAGES = {page.name: page for page in pages()}
 OPS = [getattr(scratchformer.ops, name) for name in scratchformer.ops.__all__ if name not in ("Backward", "op")]
@@ -26,7 +28,7 @@ LAYERS = [getattr(layers, name) for name in layers.__all__ if name not in NOT_DE
 OTHERS = [
     *(getattr(optim, name) for name in ("SGD", "Adam", "AdamW", "Muon", "clip_global_norm", "global_norm")),
     *(gradcheck.check_op, gradcheck.check_layer, gradcheck.check_gradient),
-    models.GPT,
+    *(models.GPT, Trainer, World),
 ]
 
 

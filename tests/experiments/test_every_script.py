@@ -329,7 +329,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes_and_another_seed_to_oth
 
 
 def test_a_module_that_is_no_script_says_so() -> None:
-    others = ("__init__.py", "__main__.py", "against.py", "fresh_process.py")
+    others = ("__init__.py", "__main__.py", "against.py", "curves.py", "fresh_process.py")
     modules = [path for path in FOLDER.glob("*/*.py") if path.name not in others]
     assert len(modules) > 10
     for path in modules:
@@ -349,6 +349,7 @@ def test_a_module_that_is_no_script_says_so() -> None:
         ("collect.py", "experiments.collect"),
         ("speed", "experiments.speed"),
         ("speed/against.py", "experiments.speed.against"),
+        ("speedrun/curves.py", "experiments.speedrun.curves"),
     ],
 )
 def test_what_is_started_with_m_says_so_where_it_is_started_as_a_file(file: str, module: str) -> None:

@@ -8,14 +8,13 @@ import pytest
 import experiments.speedrun.__main__ as speedrun
 from experiments.char_lm import TINY_SHAKESPEARE
 from experiments.speed.fresh_process import Failure
-from experiments.speedrun import run
+from experiments.speedrun import curves, run
 from experiments.speedrun.batches import read_ids, training_batches, validation_batches
-from experiments.speedrun.ours import make_model, make_trainer, our_loss
+from experiments.speedrun.ours import make_model, make_trainer, our_points, our_samples
 from experiments.speedrun.recipe import MARKS, NANOGPT, Recipe, smoke
-from experiments.speedrun.run import Run, loss_of
+from experiments.speedrun.run import Entry, Run, points_of
 from scratchformer.optim.muon import orthogonal
-from scratchformer.recipes.character_model import PRESETS, CharacterModelOptions
-from scratchformer.recipes.language_model import language_model_trainer
+from scratchformer.recipes.character_model import PRESETS, CharacterModel, CharacterModelOptions
 from scratchformer.runs import options_of
 from scratchformer.text import Corpus
 from tests.experiments.running import refusal
@@ -41,18 +40,22 @@ def test_nanogpts_recipe_is_that_of_the_preset() -> None:
     assert options_with(NANOGPT, PRESETS["nanogpt"]) == PRESETS["nanogpt"]
 
 
-@pytest.mark.parametrize(("recipe", "preset"), [(smoke(Recipe(5)), "quick"), (smoke(NANOGPT), "nanogpt")])
+@pytest.mark.parametrize(
+    ("recipe", "preset"),
+    [(replace(smoke(Recipe(5)), short_steps=2, short_context=8), "quick"), (smoke(NANOGPT), "nanogpt")],
+)
 def test_a_recipe_trains_as_the_experiment_does(recipe: Recipe, preset: str, text: Path) -> None:
+    theirs = CharacterModel(replace(options_with(recipe, PRESETS[preset]), text=text, seed=3))
     ids = read_ids(text)
-    size = ids.tokenizer.vocabulary_size
-    theirs = language_model_trainer(replace(options_with(recipe, PRESETS[preset]), seed=3), size)
-    ours = make_trainer(recipe, size, seed=3, threads=2)
-    with ours, theirs:
-        for batch in training_batches(recipe, ids.training, seed=3):
+    ours = make_trainer(recipe, ids.tokenizer.vocabulary_size, seed=3, threads=2)
+    with ours, theirs.training.trainer as trainer:
+        for step, batch in enumerate(training_batches(recipe, ids.training, seed=3)):
             ours.step([batch])
-            theirs.step([batch])
+            trainer.step(theirs.batches(step))
     np.testing.assert_array_equal(ours.model.values, theirs.model.values)
-    np.testing.assert_array_equal(ours.average.values, theirs.average.values)
+    assert ours.average is not None
+    assert trainer.average is not None
+    np.testing.assert_array_equal(ours.average.values, trainer.average.values)
 
 
 def test_no_entry_has_more_than_a_million_parameters() -> None:
@@ -74,9 +77,64 @@ def test_all_windows_of_the_last_tenth_are_evaluated(text: Path) -> None:
     assert len(ids.validation) == len(TEXT) - int(0.9 * len(TEXT))
 
 
+def our_loss(recipe: Recipe, text: Path, seed: int) -> float:
+    """The validation loss at the end of a run."""
+    (end,) = our_points(recipe, text, seed, 2, {recipe.steps})
+    return end.loss
+
+
 def test_the_same_seed_ends_at_the_same_loss(text: Path) -> None:
-    losses = [our_loss(TINY, text, seed, threads=2) for seed in (0, 0, 1)]
+    losses = [our_loss(TINY, text, seed) for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("framework", ["ours", "pytorch"])
+def test_evaluations_on_the_way_change_nothing(framework: str, text: Path) -> None:
+    if framework == "pytorch":
+        pytest.importorskip("torch")
+    recipe = replace(TINY, steps=6, short_steps=2, short_context=8, learning_rate=1e-2, average=0.9)
+    entry = Entry("", framework, recipe)
+    points = points_of(entry, text, 0, 1, (1, 4, 6))
+    (end,) = points_of(entry, text, 0, 1, (6,))
+    assert [(point.step, point.characters) for point in points] == [(1, 16), (4, 96), (6, 160)]
+    assert points[-1].loss == end.loss
+    assert points[0].loss > points[1].loss > points[2].loss
+    assert 0 < points[0].seconds < points[1].seconds < points[2].seconds
+
+
+def test_samples_are_drawn_where_a_loss_is_first_reached(text: Path) -> None:
+    recipe = replace(TINY, steps=6, learning_rate=1e-2, average=0.5)
+    points = list(our_points(recipe, text, 0, 2, range(1, 7)))
+    levels = [points[1].loss, points[4].loss, 0.1]
+    samples = our_samples(recipe, text, 0, 2, range(1, 7), levels)
+    assert [point.step for point, _ in samples] == [2, 5]
+    assert all(len(written) == 240 and set(written) <= set(TEXT) for _, written in samples)
+
+
+def test_curves_are_measured_drawn_and_sampled(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(curves, "find_spec", lambda name: None)
+    monkeypatch.setattr(curves, "LEVELS", (100.0, 0.0))
+    monkeypatch.setattr(curves, "closely", lambda recipe: (1, 2))
+    curves.main(["--preset", "smoke", "--text", str(text), "--out", str(tmp_path / "out")])
+    rows = (tmp_path / "out" / "curves.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "run,step,characters,seconds,loss"
+    names = "ours", '"ours, nanoGPT\'s recipe"'
+    begins = [f"{name},{step},{32 * step}," for name in names for step in (1, 2, 3)]
+    assert all(row.startswith(begin) for row, begin in zip(rows[1:], begins, strict=True))
+    assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    (sample,) = (tmp_path / "out" / "samples.md").read_text(encoding="utf-8").split("At ")[1:]
+    assert "nats, after 1 steps" in sample
+    assert "ours, nanoGPT's recipe: " in capsys.readouterr().out
+
+
+def test_points_of_a_run_are_closer_together_at_its_begin() -> None:
+    steps = curves.evaluated(Recipe(850))
+    gaps = np.diff([0, *steps])
+    assert steps[-1] == 850
+    assert len(steps) <= 20
+    assert gaps[0] < gaps[-1]
 
 
 def test_a_run_is_timed_in_a_process_of_its_own(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +143,7 @@ def test_a_run_is_timed_in_a_process_of_its_own(text: Path, tmp_path: Path, caps
     printed = capsys.readouterr().out
     (row,) = json.loads(file.read_text())["rows"]
     (found,) = row["runs"]
-    assert found["loss"] == our_loss(smoke(MARKS["1.88"]), text, 3, 2)
+    assert found["loss"] == our_loss(smoke(MARKS["1.88"]), text, 3)
     assert 0 < found["seconds"] < 600
     assert f"ours, seed 3: {found['loss']:.4f} in {found['seconds']:.1f} s" in printed
     assert "nothing is judged" in printed
@@ -177,5 +235,6 @@ def test_pytorch_makes_matrices_orthogonal_as_we_do() -> None:
 @pytest.mark.parametrize("recipe", [TINY, replace(smoke(NANOGPT), average=0.0)])
 def test_pytorch_runs_from_text_to_loss(recipe: Recipe, text: Path) -> None:
     pytest.importorskip("torch")
-    loss = loss_of("pytorch", replace(recipe, steps=60, learning_rate=1e-2, average=0.5), text, 0, 1)
-    assert 0 < loss < our_loss(replace(recipe, learning_rate=1e-9, final_learning_rate=0), text, 0, 1) - 0.5
+    recipe = replace(recipe, steps=60, learning_rate=1e-2, average=0.5)
+    first, end = points_of(Entry("", "pytorch", recipe), text, 0, 1, (1, 60))
+    assert 0 < end.loss < first.loss - 0.5

@@ -21,6 +21,17 @@ def test_windows_are_runs_of_the_text_and_targets_are_the_next_tokens(
         np.testing.assert_array_equal(targets, ids[start + 1 : start + 1 + context_length])
 
 
+@given(text=texts(60), length=st.integers(1, 30), index=st.integers(0, 50), seed=seeds)
+def test_a_shorter_batch_is_the_beginning_of_the_whole_one(
+    text: tuple[np.ndarray, int], length: int, index: int, seed: int
+) -> None:
+    ids, context_length = text
+    batches = ShuffledBatches(ids, 3, context_length, seed=seed)
+    whole, short = batches(index), batches(index, length)
+    np.testing.assert_array_equal(short.ids, whole.ids[:, :length])
+    np.testing.assert_array_equal(short.targets, whole.targets[:, :length])
+
+
 @given(text=texts(60), epoch=st.integers(0, 4), seed=seeds)
 def test_an_epoch_uses_every_token_at_most_once_and_all_but_the_ends(
     text: tuple[np.ndarray, int], epoch: int, seed: int

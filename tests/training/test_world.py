@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from scratchformer.models import GPT, block_matrices
 from scratchformer.optim import AdamW, Constant, Muon, WeightAverage
@@ -11,7 +12,7 @@ from scratchformer.optim.spans import BLOCK
 from scratchformer.training import Checkpoint, Divergence, Trainer, restore, training_checkpoint
 from scratchformer.training.world import World, sum_tree, threads_as_ranks
 from tests.strategies import normal
-from tests.training.setting import loss, ragged_batches, tiny_gpt, tiny_trainer
+from tests.training.setting import loss, ragged_batches, tiny_gpt
 
 SHAPES = [(1, 4), (2, 2), (4, 1), (1, 1), (2, 1)]
 """Ranks and threads that share four shards."""
@@ -115,14 +116,6 @@ def test_all_ranks_name_the_shard_that_diverged_first() -> None:
     assert messages[0] == messages[1]
 
 
-@pytest.mark.parametrize(("num_shards", "ranks", "threads"), [(2, 1, 4), (6, 1, 2), (9, 3, 3), (4, 8, 1)])
-def test_shards_that_cannot_be_shared_are_refused(num_shards: int, ranks: int, threads: int) -> None:
-    world = World()
-    world.num_ranks = ranks
-    with pytest.raises(ValueError, match=f"^--shards is {num_shards}, which {ranks} ranks of {threads} threads cannot"):
-        tiny_trainer(tiny_gpt(), num_workers=threads).join(world, num_shards)
-
-
 def test_an_error_on_one_rank_ends_the_others() -> None:
     def work(world: World) -> None:
         if world.rank == 1:
@@ -133,3 +126,19 @@ def test_an_error_on_one_rank_ends_the_others() -> None:
     with pytest.raises(RuntimeError, match="one fails"):
         threads_as_ranks(3, work)
     assert threading.active_count() == before
+
+
+def test_ranks_that_limit_blas_side_by_side_leave_it_as_it_was() -> None:
+    def work(world: World) -> None:
+        for rank in range(2):  # the second begins before the first ends
+            if world.rank == rank:
+                limits = threadpool_limits(1, user_api="blas")
+            world.collect(None)
+        for rank in range(2):
+            if world.rank == rank:
+                limits.restore_original_limits()
+            world.collect(None)
+
+    with threadpool_limits(2, user_api="blas"):
+        threads_as_ranks(2, work)
+        assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == {2}

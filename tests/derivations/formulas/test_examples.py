@@ -21,7 +21,7 @@ SHARED_SIZES: dict[str, set[str]] = {
 A matrix has as many singular values as rows or columns, whichever are fewer. The blocks of GPT are entries of lists and
 no axis of an array, and a third one would take too long.
 """
-CONSTANTS = {"I", "ones", "ids", "target", "part", "tile", "A", "lambda", "move"}
+CONSTANTS = {"I", "ones", "ids", "target", "counts", "part", "tile", "A", "lambda", "move"}
 """Inputs that are names, choices or masks, and a move that is 0 where its derivative is taken."""
 
 

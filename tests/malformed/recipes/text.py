@@ -53,7 +53,7 @@ TEXT: dict[str, Recipe] = {
         lambda: text.MaskedBatches(ids(40), 2, 5, vocabulary_size=6, mask_id=5, seed=0), index=1
     ),
     "text.ShuffledBatches": new(text, "ShuffledBatches", **WINDOWS, seed=0),
-    "text.ShuffledBatches.__call__": called(lambda: text.ShuffledBatches(ids(40), 2, 5, seed=0), index=1),
+    "text.ShuffledBatches.__call__": called(lambda: text.ShuffledBatches(ids(40), 2, 5, seed=0), index=1, length=3),
     "text.fixed_batches": new(text, "fixed_batches", **WINDOWS, num_batches=2),
     "text.fixed_masked_batches": new(text, "fixed_masked_batches", **WINDOWS, num_batches=2, **MASKING),
     "text.ngram_entropy": new(
