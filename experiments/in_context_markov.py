@@ -14,8 +14,8 @@ as counts that start at 1 do. Without it (`--no-beginning`) attention is the mea
 was, and the best logits that are linear in that mean stay 0.012 above the optimum.
 
 Expected: the loss of two layers rests at that of counting unigrams for at least 100 steps, then comes within 0.01 nats
-of the optimum. That of one layer stays at least 0.03 above it. `quick` takes half a minute on two cores. `paper` has four
-times the steps at a third of the learning rate, and takes two minutes. `smoke` takes a few seconds.
+of the optimum. That of one layer stays at least 0.03 above it. `quick` takes half a minute on two cores. `paper` has
+four times the steps at a third of the learning rate, and takes two minutes. `smoke` takes a few seconds.
 """
 
 import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback

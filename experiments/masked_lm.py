@@ -3,8 +3,8 @@
 In windows of a text 15 % of the characters are hidden, most of them behind a mask. An encoder that looks both ways
 predicts them. That is the masked language model of "BERT" (Devlin et al., 2018, section 3.1), small and of characters.
 
-The matrices of the blocks are trained by Muon, as recipes.md advises for the character model: with seed 0 half the steps
-then end as low as all steps with AdamW alone.
+Muon trains the matrices of the blocks, as in the character model (recipes.md): with seed 0 half the steps then end as
+low as all of them with AdamW alone.
 
 The paper has no figure for characters. Expected on the embedded corpus, where counting single characters reaches 3.25
 nats per hidden character: at most 2.0 with `paper`, and 2.3 with `quick`, which has half the steps. `paper` takes three

@@ -9,6 +9,8 @@ random weights. Causal attention alone (forward and backward, 8 heads of 64) is 
   compiler; ratios are to the faster of the two. Our threads
   share the batch, as those of the trainer do; for attention alone they share the heads. Both are faster than threads
   inside BLAS.
+- JAX, where it is installed, trains the two smallest models. The whole step is one compiled function, which writes new
+  weights over old ones. It has a column of its own, and our time as a multiple of JAX's follows the table.
 - Before anything is timed, all sides do two steps from the same random weights on the same batches. Losses and norms
   of gradients (or of attention's arrays) must agree to 1e-4.
 - A process measures the median of its steps, after a warm-up. The table shows the median and the range of the
@@ -38,7 +40,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from typing import Literal
@@ -49,9 +50,10 @@ from experiments.speed.llama_cpp import llama_cpp_milliseconds
 from experiments.speed.measure import Figures, measure, memory_bandwidth, peak_flops
 from experiments.speed.pretrained_steps import write_llama
 from experiments.speed.profiling import profile
-from experiments.speed.table import HEADER, Row, print_table, row_of, task_as_json
+from experiments.speed.table import HEADER, Row, as_text, print_table, row_of, task_as_json
 from experiments.speed.tasks import (
     ALL_MODELS,
+    BESIDE_JAX,
     DECODING,
     MODELS,
     SIDES,
@@ -161,16 +163,17 @@ def compare(options: Options) -> None:
 def sides_of(task: Task) -> list[Side]:
     """The sides of a task that are installed. PyTorch compiles with a C++ compiler."""
     needed = ("torch", "transformers") if isinstance(task.settings, PretrainedSettings) else ("torch",)
-    if not all(map(is_installed, needed)):
-        return ["ours"]
-    compiles = isinstance(task.settings, TrainingSettings) and which("g++") is not None
-    return ["ours", "pytorch", "compiled"] if compiles else ["ours", "pytorch"]
+    sides: list[Side] = ["ours"]
+    if all(map(is_installed, needed)):
+        compiles = isinstance(task.settings, TrainingSettings) and which("g++") is not None
+        sides += ["pytorch", "compiled"] if compiles else ["pytorch"]
+    return [*sides, "jax"] if task.name in BESIDE_JAX and is_installed("jax") else sides
 
 
 def compare_tasks(options: Options, tasks: list[Task]) -> None:
     differences: dict[str, float] = {}
     if not is_installed("torch"):
-        print("PyTorch is not installed in this Python: only ours is timed")
+        print("PyTorch is not installed in this Python and is not timed")
     elif options.pretrained is not None and not is_installed("transformers"):
         print("transformers is not installed in this Python: of the pretrained model, only ours is timed")
     for task in tasks:
@@ -199,6 +202,8 @@ def compare_tasks(options: Options, tasks: list[Task]) -> None:
     write_report(options, measured | {"rows": [row.as_json() for row in rows]})
     print_table([HEADER, *(row.cells() for row in rows)])
     for row in rows:
+        if row.jax_ratio is not None:
+            print(f"\n{row.task.name}: our step takes {as_text(row.jax_ratio)} times as long as JAX's")
         if isinstance(row.task.settings, DecodingSettings):
             print(f"\n{row.task.name} reads {', '.join(reading(row, bandwidth))}")
 
@@ -243,20 +248,20 @@ def print_profiles(options: Options) -> None:
 def write_report(options: Options, figures: dict[str, object]) -> None:
     """Writes everything that was measured as JSON, if a file for it was named."""
     if options.json is not None:
-        environment = describe_environment() | {"torch": torch_version()}
+        environment = describe_environment() | {package: version_of(package) for package in ("torch", "jax")}
         report = {"options": asdict(options), "environment": environment} | figures
         options.json.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def torch_version() -> str | None:
+def version_of(package: str) -> str | None:
     try:
-        return version("torch")
+        return version(package)
     except PackageNotFoundError:
         return None
 
 
 def is_installed(package: str) -> bool:
-    return torch_version() is not None if package == "torch" else find_spec(package) is not None
+    return version_of(package) is not None
 
 
 if __name__ == "__main__":

@@ -49,6 +49,10 @@ def steps_of(task: Task, side: Side, threads: int, weights: Path | None = None) 
 
             return transformers_pretrained(settings, threads)
         return our_pretrained(settings, task, threads)
+    if side == "jax" and isinstance(settings, TrainingSettings):
+        from experiments.speed.jax_steps import jax_training
+
+        return jax_training(settings, task, threads, weights)
     if side != "ours":
         from experiments.speed.pytorch_steps import pytorch_attention, pytorch_decoding, pytorch_training
 

@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from experiments.speed.tasks import AttentionSettings, DecodingSettings, Task, TrainingSettings
 from scratchformer.generation.blas_threads import one_blas_thread_for
+from scratchformer.layers import multi_head_attention
 from scratchformer.layers.cache import KeyValueCache
-from scratchformer.layers.multi_head_attention import BLOCKWISE_FROM
 from scratchformer.models import GPT, GPTConfig
 from scratchformer.ops import blockwise_attention, scaled_dot_product_attention
 from scratchformer.optim import AdamW, Constant
@@ -107,7 +107,9 @@ def our_attention(settings: AttentionSettings, threads: int) -> Iterator[Step]:
     """
     keep_freed_memory()
     shards = np.array_split(attention_inputs(settings), threads, axis=2)
-    attend = blockwise_attention if settings.length >= BLOCKWISE_FROM else scaled_dot_product_attention
+    # `against` times packages of earlier commits, which had one number for all.
+    least = getattr(multi_head_attention, "CAUSAL_BLOCKWISE_FROM", multi_head_attention.BLOCKWISE_FROM)
+    attend = blockwise_attention if settings.length >= least else scaled_dot_product_attention
 
     def work(shard: ndarray) -> Sequence[ndarray]:
         query, key, value, dy = shard

@@ -47,13 +47,15 @@ class Row:
         task: what was timed.
         sides: what each side that was timed measured.
         time_ratio: ours to the faster form of PyTorch: the ratio of the medians, and the range of the rounds' ratios.
-        memory_ratio: ours to the smaller one.
-        difference: the largest relative difference between what both sides compute.
+        jax_ratio: the same of ours to JAX.
+        memory_ratio: ours to the smaller form of PyTorch.
+        difference: the largest relative difference between what all sides compute.
     """
 
     task: Task
     sides: Mapping[Side, SideFigures]
     time_ratio: Spread | None
+    jax_ratio: Spread | None
     memory_ratio: float | None
     difference: float | None
 
@@ -62,14 +64,16 @@ class Row:
         row |= {side: asdict(figures) for side, figures in self.sides.items()}
         if self.time_ratio is not None:
             row |= {"time_ratio": asdict(self.time_ratio), "memory_ratio": self.memory_ratio}
+        if self.jax_ratio is not None:
+            row |= {"jax_ratio": asdict(self.jax_ratio)}
         return row | {"difference": self.difference}
 
     def cells(self) -> tuple[str, ...]:
-        sides, ratio = self.sides.values(), self.time_ratio
+        sides = self.sides.values()
         return (
             self.task.name,
             *(milliseconds(self.sides[side]) if side in self.sides else "-" for side in SIDES),
-            f"{ratio.median:.2f} ({ratio.least:.2f}-{ratio.most:.2f})" if ratio else "-",
+            as_text(self.time_ratio) if self.time_ratio else "-",
             " / ".join(f"{side.tokens_per_second:,.0f}" for side in sides),
             " / ".join(f"{side.share_of_peak:.0%}" for side in sides),
             " / ".join(f"{side.peak_memory / 2**20:,.0f}" for side in sides),
@@ -87,14 +91,19 @@ def row_of(task: Task, processes: Mapping[Side, Sequence[Figures]], peak: float,
         difference: as in `Row`.
     """
     sides = {side: _side_figures(task, figures, peak) for side, figures in processes.items()}
-    ours, *others = sides.values()
-    if not others:
-        return Row(task, sides, None, None, difference)
-    theirs = min(others, key=lambda side: side.median)
+    ours, jax = sides["ours"], sides.get("jax")
+    jax_ratio = None if jax is None else _ratio(ours, jax)
+    pytorch = [figures for side, figures in sides.items() if side in ("pytorch", "compiled")]
+    if not pytorch:
+        return Row(task, sides, None, jax_ratio, None, difference)
+    time_ratio = _ratio(ours, min(pytorch, key=lambda side: side.median))
+    smallest = min(side.peak_memory for side in pytorch)
+    return Row(task, sides, time_ratio, jax_ratio, ours.peak_memory / smallest, difference)
+
+
+def _ratio(ours: SideFigures, theirs: SideFigures) -> Spread:
     ratios = [a.median / b.median for a, b in zip(ours.processes, theirs.processes, strict=True)]
-    time_ratio = Spread(ours.median / theirs.median, min(ratios), max(ratios))
-    smallest = min(side.peak_memory for side in others)
-    return Row(task, sides, time_ratio, ours.peak_memory / smallest, difference)
+    return Spread(ours.median / theirs.median, min(ratios), max(ratios))
 
 
 def _side_figures(task: Task, processes: Sequence[Figures], peak: float) -> SideFigures:
@@ -114,6 +123,10 @@ def _side_figures(task: Task, processes: Sequence[Figures], peak: float) -> Side
 
 def task_as_json(task: Task) -> dict[str, object]:
     return asdict(task) | {"kind": task.kind}
+
+
+def as_text(ratio: Spread) -> str:
+    return f"{ratio.median:.2f} ({ratio.least:.2f}-{ratio.most:.2f})"
 
 
 def milliseconds(spread: Spread) -> str:

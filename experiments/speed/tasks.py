@@ -12,9 +12,11 @@ from typing import Literal, get_args
 
 from scratchformer.models import GPTConfig, LlamaConfig
 
-Side = Literal["ours", "pytorch", "compiled"]
-SIDES: dict[Side, str] = {"ours": "ours", "pytorch": "PyTorch", "compiled": "compiled"}
-"""The sides, by the name that is printed. The last is PyTorch through `torch.compile`, which trains models alone."""
+Side = Literal["ours", "pytorch", "compiled", "jax"]
+SIDES: dict[Side, str] = {"ours": "ours", "pytorch": "PyTorch", "compiled": "compiled", "jax": "JAX"}
+"""The sides, by the name that is printed. `compiled` is PyTorch through `torch.compile`, which trains models alone."""
+BESIDE_JAX = ("tiny", "small")
+"""The tasks that JAX is timed with, too."""
 
 
 @dataclass(frozen=True)

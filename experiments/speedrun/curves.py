@@ -94,8 +94,8 @@ def measure(options: Options) -> None:
     write_points(options.out / "curves.csv", runs)
     draw(runs, options.out / "curves.png")
     recipe = entries[0].recipe
-    call = partial(our_samples, recipe, options.text, options.seed, options.threads, closely(recipe), LEVELS)
-    write_samples(options.out / "samples.md", ask(call, "sample"))
+    sampling = partial(our_samples, recipe, options.text, options.seed, options.threads, closely(recipe), LEVELS)
+    write_samples(options.out / "samples.md", ask(sampling, "sample"))
     print(f"figure, points and samples are in {options.out}")
 
 
@@ -130,7 +130,7 @@ def draw(runs: Mapping[str, Sequence[Point]], path: Path) -> None:
             )
             for name, points in runs.items()
         ]
-        levels = {level: float(level) for level in MARKS}
+        levels: dict[str, float] = {level: float(level) for level in MARKS}
         panels.append(Panel("", label, "validation loss, nats per character", lines, levels=levels))
     save_figure(line_panels(panels, share_y=True, title="Two recipes, here and in PyTorch"), path)
 

@@ -33,6 +33,7 @@ from scratchformer.ops import (
     scaled_dot_product_attention,
     sliding_window_mask,
 )
+from scratchformer.ops.attention import leaves_out_future
 from scratchformer.ops.checks import (
     check_at_least,
     check_choice,
@@ -49,6 +50,8 @@ Method = Literal["auto", "dense", "blockwise"]
 
 BLOCKWISE_FROM = 512
 """From this number of keys on, blockwise attention is faster than dense."""
+CAUSAL_BLOCKWISE_FROM = 1024
+"""The same where dense attention leaves out the future. Beyond, it is hardly faster, but takes much more memory."""
 FEW_QUERIES = 32
 """For this number of queries or fewer, such as the next token alone, dense attention is faster, however many keys."""
 
@@ -234,7 +237,8 @@ class MultiHeadAttention(Layer):
 
         queries = group_heads(query, group)  # (..., kv_heads, group, T_query, d_key)
         keys, values = share_heads(key, group), share_heads(value, group)  # (..., kv_heads, group, T_key, d)
-        found, attention_backward = self._attention_op(t_query, t_key)(
+        leaves_out = leaves_out_future(grouped_mask, is_causal, self.config.dropout, generator)
+        found, attention_backward = self._attention_op(t_query, t_key, leaves_out)(
             queries,
             keys,
             values,
@@ -309,9 +313,9 @@ class MultiHeadAttention(Layer):
         rotary = self.config.rotary
         return (heads, lambda dheads: dheads) if rotary is None else rotary(heads, positions)
 
-    def _attention_op(self, t_query: int, t_key: int) -> Callable[..., tuple[ndarray, Backward]]:
+    def _attention_op(self, t_query: int, t_key: int, leaves_out: bool) -> Callable[..., tuple[ndarray, Backward]]:
         """The op that computes attention of so many queries to so many keys, dense or blockwise."""
-        is_long = t_key >= BLOCKWISE_FROM and t_query > FEW_QUERIES
+        is_long = t_key >= (CAUSAL_BLOCKWISE_FROM if leaves_out else BLOCKWISE_FROM) and t_query > FEW_QUERIES
         is_blockwise = self.config.method == "blockwise" or (self.config.method == "auto" and is_long)
         return blockwise_attention if is_blockwise else scaled_dot_product_attention
 

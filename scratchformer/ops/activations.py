@@ -11,7 +11,9 @@ from scratchformer.ops.contract import Backward, op
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
 AT_ONCE = 2**16
-"""Twenty passes over so many elements stay in the second-level cache."""
+"""Sixteen passes over so many elements stay in the second-level cache."""
+SATURATED = 1e4
+"""Of an x with a larger square, exp(-u) is 0 or infinite in every dtype."""
 
 
 @op
@@ -77,7 +79,7 @@ def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
 
 
 def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
-    # The derivative is formed beside the value: backward needs neither x nor exponentials, and keeps one array less.
+    # The derivative is formed beside the value: backward needs neither x nor exponentials, and keeps one array alone.
     y, dydx = np.empty(x.shape, x.dtype), np.empty(x.shape, x.real.dtype)
     flat_x, flat_y, flat_dydx = x.reshape(-1), y.reshape(-1), dydx.reshape(-1)
     for start in range(0, x.size, AT_ONCE):
@@ -94,40 +96,50 @@ def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: 
     """Writes y = x Phi(x), and if x is real dy/dx = Phi(x) + x Phi'(x)."""
     slope, cubic = 2 * SQRT_2_OVER_PI, 2 * SQRT_2_OVER_PI * CUBIC
     # Phi(x) is 1 / (1 + exp(-u)) with twice the argument of tanh for u. 1 + tanh would cancel for negative x.
-    u = x * x
-    u *= cubic
-    u += slope
-    u *= x
-    e = exp_minus(u)
-    np.add(1, e, out=y)
-    np.divide(x, y, out=y)
+    square = x * x
+    minus_u = square * -cubic
+    minus_u -= slope
+    minus_u *= x
+    e = exp_in_place(minus_u)
+    phi = 1 + e
+    np.divide(1, phi, out=phi)
+    np.multiply(x, phi, out=y)
     if x.dtype.kind == "c":  # backward takes real inputs
         return
-    phi, dphi = sigmoid_and_slope(e)
-    dphi *= x  # multiplied first: it is 0 where x * x would overflow
-    np.multiply(dphi, 3 * cubic, out=dydx)
-    dydx *= x
-    dydx *= x
-    dphi *= slope
-    dydx += dphi
+    # x Phi'(x) = y (1 - Phi(x)) u'(x), with 1 - Phi = e Phi, which does not cancel, and u' = slope + 3 cubic x^2.
+    limit(e, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
+    e *= phi
+    e *= y
+    limit(square, SATURATED)  # here too
+    square *= 3 * cubic
+    square += slope
+    np.multiply(e, square, out=dydx)
     dydx += phi
 
 
-def exp_minus(x: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
-    """exp(-x), infinite where it overflows. A complex one stays finite, since 1 / (1 + infinity) would be NaN."""
-    exponent = -x if np.isrealobj(x) else np.minimum(-x, math.log(np.finfo(x.dtype).max))
+def exp_in_place(x: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
+    """exp(x), infinite where it overflows. A complex one stays finite, since 1 / (1 + infinity) would be NaN."""
+    if x.dtype.kind == "c":
+        np.minimum(x, math.log(np.finfo(x.dtype).max), out=x)
     with np.errstate(over="ignore"):
-        return np.exp(exponent, out=exponent)
+        return np.exp(x, out=x)
 
 
 def sigmoid_and_slope(e: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*shape"], Float[ndarray, "*shape"]]:
     """s = 1 / (1 + e) for e = exp(-x), and its derivative s (1 - s) = e s^2, in which 1 - s does not cancel."""
     s = 1 + e
-    np.reciprocal(s, out=s)
-    slope = np.minimum(e, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
+    np.divide(1, s, out=s)
+    slope = e.copy()
+    limit(slope, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
     slope *= s
     slope *= s
     return s, slope
+
+
+def limit(x: Float[ndarray, "*shape"], most: float | np.floating) -> None:
+    """x = min(x, most) in place. Where nothing is larger, finding that out takes a fifth of the time."""
+    if not x.max(initial=0) <= most:
+        np.minimum(x, most, out=x)
 
 
 @op
@@ -167,7 +179,7 @@ def silu(x: Inexact[ndarray, "*shape"]) -> tuple[Inexact[ndarray, "*shape"], Bac
 
     Derivation: `python -m scratchformer derive swiglu`.
     """
-    e = exp_minus(x)
+    e = exp_in_place(-x)
     y = 1 + e
     np.divide(x, y, out=y)
 

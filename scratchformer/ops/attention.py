@@ -12,6 +12,11 @@ from scratchformer.ops.dropout import dropout as drop
 from scratchformer.ops.masks import check_mask, may_attend
 from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
 
+CAUSAL_PART = 64
+"""Queries of a part of causal attention. Fewer leave more out, but their products are slower."""
+LOWEST = {kind: np.finfo(kind).min for kind in "fdgFDG"}
+"""The lowest finite number of each dtype, by its letter."""
+
 
 @op
 def attention_weights(
@@ -91,10 +96,58 @@ def scaled_dot_product_attention(
     """
     check_mask("scaled_dot_product_attention", mask, (*query.shape[:-1], key.shape[-2]))
     check_probability("scaled_dot_product_attention", "dropout", dropout)
+    if leaves_out_future(mask, is_causal, dropout, generator) and CAUSAL_PART < query.shape[-2] <= key.shape[-2]:
+        return attention_in_parts(query, key, value, scale)
     allowed = may_attend(mask, is_causal, query.shape[-2], key.shape[-2])
     if mask is not None:
         value = zero_unless_used(allowed, value, over_axis=-2)
+    return attention(query, key, value, mask, allowed, scale, dropout, generator)
 
+
+def leaves_out_future(
+    mask: ndarray | None, is_causal: bool, dropout: float, generator: np.random.Generator | None
+) -> bool:
+    """Whether dense attention forms no scores of later keys, but for those near the diagonal."""
+    return is_causal and mask is None and (dropout == 0 or generator is None)
+
+
+def attention_in_parts(query: ndarray, key: ndarray, value: ndarray, scale: float | None) -> tuple[ndarray, Backward]:
+    """Causal attention of some queries at a time to the keys up to the last of them, as others are forbidden anyway."""
+    (*batch, t_query, _), t_key = query.shape, key.shape[-2]
+    y = np.empty_like(query, order=memory_order(query), shape=(*batch, t_query, value.shape[-1]))
+    parts: list[tuple[slice, slice, Backward]] = []
+    for start in range(0, t_query, CAUSAL_PART):
+        rows = slice(start, min(start + CAUSAL_PART, t_query))
+        keys = slice(t_key - t_query + rows.stop)
+        allowed = may_attend(None, True, rows.stop - rows.start, keys.stop)
+        y[..., rows, :], part_backward = attention(
+            query[..., rows, :], key[..., keys, :], value[..., keys, :], None, allowed, scale
+        )
+        parts.append((rows, keys, part_backward))
+
+    def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, None]:
+        dquery = np.empty_like(query, order=memory_order(query))
+        dkey, dvalue = np.zeros_like(key, order=memory_order(key)), np.zeros_like(value, order=memory_order(value))
+        for rows, keys, part_backward in parts:
+            dquery[..., rows, :], dkey_part, dvalue_part, _ = part_backward(dy[..., rows, :])
+            dkey[..., keys, :] += dkey_part
+            dvalue[..., keys, :] += dvalue_part
+        return dquery, dkey, dvalue, None
+
+    return y, backward
+
+
+def attention(
+    query: ndarray,
+    key: ndarray,
+    value: ndarray,
+    mask: ndarray | None,
+    allowed: ndarray | None,
+    scale: float | None,
+    dropout: float = 0.0,
+    generator: np.random.Generator | None = None,
+) -> tuple[ndarray, Backward]:
+    """Y = dropout(P) V and its backward."""
     weights, weights_backward = masked_weights(query, key, mask, allowed, scale)  # (..., T_query, T_key)
     dropped, dropout_backward = drop(weights, dropout, generator)
     y = product(dropped, value, like=query)  # (..., T_query, d_v)
@@ -125,8 +178,7 @@ def masked_weights(
     if allowed is not None:
         np.copyto(scores, -np.inf, where=~allowed)  # not by adding -inf: an infinite score would become NaN
 
-    highest = scores.real.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., T_query, 1)
-    scores -= np.where(np.isneginf(highest), 0, highest)
+    scores -= scores.real.max(axis=-1, keepdims=True, initial=LOWEST[scores.dtype.char])  # not by -inf, if all are
     weights = np.exp(scores, out=scores)
     total = row_sum(weights)  # (..., T_query, 1), 0 for a query that may attend to nothing
     weights /= np.where(total == 0, 1, total)

@@ -46,8 +46,9 @@ def cross_entropy(
     shape, dtype = logits.shape, logits.dtype
 
     counted = targets != ignore_index
-    x = logits.reshape(targets.size, classes) if counted.all() else logits[counted]  # (counted, classes)
-    target = targets[counted]  # (counted,)
+    is_whole = counted.all()
+    x = logits.reshape(targets.size, classes) if is_whole else logits[counted]  # (counted, classes)
+    target = targets.reshape(-1) if is_whole else targets[counted]  # (counted,)
     rows, n = np.arange(len(x)), max(len(x), 1)  # without a counted target the loss is an empty sum, 0
 
     s = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)
@@ -63,7 +64,7 @@ def cross_entropy(
     is_likeliest = s_target.real == 0
     surprise = np.log1p(others / np.where(is_likeliest, e_target, 1))
     np.copyto(surprise, np.log(z) - s_target, where=~is_likeliest)
-    loss = np.sum(surprise + spread) / n
+    loss = (surprise + spread).sum() / n
 
     def backward(dloss: float) -> ndarray:
         share = dtype.type(dloss / n)
@@ -71,7 +72,7 @@ def cross_entropy(
         if label_smoothing:
             dx[rows, target] += share * label_smoothing
             dx -= share * label_smoothing / classes
-        if len(rows) == targets.size:
+        if is_whole:
             return dx.reshape(shape)
         dlogits = np.zeros(shape, dtype)
         dlogits[counted] = dx

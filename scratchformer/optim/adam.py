@@ -37,20 +37,26 @@ class Adam(Optimizer):
 
     def _update(self, learning_rate: float) -> SpanUpdate:
         b1, b2 = self.betas
-        step_size = learning_rate / (1 - b1**self.num_steps)
-        correction = 1 / math.sqrt(1 - b2**self.num_steps)
+        # Both sides of the quotient are multiplied by the root of the correction of v, which then needs no pass.
+        root = math.sqrt(1 - b2**self.num_steps)
+        step_size = learning_rate * root / (1 - b1**self.num_steps)
+        eps = self.eps * root
 
         def update(span: slice) -> None:
             theta, g = self.parameters.values[span], self.parameters.grads[span]
             m, v = self.state["m"][span], self.state["v"][span]
+            buffer = (1 - b1) * g  # one for all that follows, as it is in the cache
             m *= b1
-            m += (1 - b1) * g
+            m += buffer
+            np.multiply(g, g, out=buffer)
+            buffer *= 1 - b2
             v *= b2
-            v += (1 - b2) * g * g
-            denominator = np.sqrt(v)
-            denominator *= correction
-            denominator += self.eps
-            theta -= step_size * m / denominator
+            v += buffer
+            denominator = np.sqrt(v, out=buffer)
+            denominator += eps
+            np.divide(m, denominator, out=buffer)
+            buffer *= step_size
+            theta -= buffer
 
         return update
 

@@ -38,10 +38,10 @@ def shards_of(batches: Sequence[BatchT], num_shards: int, indices: Collection[in
     """The shards of these indices of every batch, in this order, without those in which no target counts."""
     total = sum(batch.num_targets for batch in batches)
     return [
-        Shard(part, micro_batch, index, part.num_targets / total)
+        Shard(part, micro_batch, index, num_targets / total)
         for micro_batch, batch in enumerate(batches)
         for index, part in enumerate(batch.split(num_shards))
-        if index in indices and part.num_targets
+        if index in indices and (num_targets := part.num_targets)
     ]
 
 

@@ -126,11 +126,11 @@ def test_both_kinds_of_step_give_the_same_in_one_thread_and_in_two() -> None:
 def test_the_smoke_preset_prints_the_table_and_writes_every_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(speed, "torch_version", lambda: None)
+    monkeypatch.setattr(speed, "version_of", lambda package: None)
     file = tmp_path / "speed.json"
     speed.main(["--preset", "smoke", "--pairs", "2", "--json", str(file)])
     printed = capsys.readouterr().out
-    assert "PyTorch is not installed in this Python: only ours is timed" in printed
+    assert "PyTorch is not installed in this Python and is not timed" in printed
     header, *lines = printed.split("\n\n")[1].splitlines()
     assert header.split("  ")[-1] == "ratio"
     assert [line.split("  ")[0] for line in lines] == ["small", "decoding small", "attention 64"]
@@ -187,12 +187,18 @@ def test_a_real_model_is_timed_and_what_is_missing_is_said(
     monkeypatch.setattr(speed, "ask", lambda call, what: call())  # fresh processes would take seconds
     speed.main(["--preset", "smoke", "--models", "--decoding", "--no-attention", "--pretrained", str(llama_folder)])
     said, table, last, _ = capsys.readouterr().out.split("\n\n")
-    assert said.startswith("PyTorch is not installed in this Python: only ours is timed")
+    assert said.startswith("PyTorch is not installed in this Python and is not timed")
     names = [line.split("  ")[0] for line in table.splitlines()[1:]]
     assert names == ["prefill 8", "decoding 8", "decoding 16", "training 2 x 4"]
     assert last == "llama.cpp is not timed: it reads GGUF files alone"
     speed.print_llama_cpp(Path("a.gguf"), speed.PRESETS["smoke"], LlamaConfig(32))
     assert "llama.cpp is not timed: the package xllamacpp is not installed" in capsys.readouterr().out
+
+
+def test_jax_trains_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jax", reason="JAX is not installed; pip install -e '.[jax]'")
+    monkeypatch.setattr(agreement, "ask", lambda call, what: call())
+    assert agreement.largest_difference(tasks.TINY["small"], ["ours", "jax"], 1) < 1e-5
 
 
 def test_transformers_computes_the_same(llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,22 +227,25 @@ def test_the_table_compares_the_medians_and_every_pair() -> None:
         "pytorch": [process(4.0, 40), process(2.0, 40), process(4.0, 40)],
     }
     row = row_of(tasks.attention(100), processes, 61.44e9, None)
-    expected = ("attention 100", "2.0 (2.0-3.0)", "4.0 (2.0-4.0)", "-", "0.50 (0.50-1.50)")
+    expected = ("attention 100", "2.0 (2.0-3.0)", "4.0 (2.0-4.0)", "-", "-", "0.50 (0.50-1.50)")
     assert row.cells() == (*expected, "50,000 / 25,000", "50% / 25%", "20 / 40", "0.50")
-    row = row_of(tasks.attention(100), processes | {"compiled": [process(2.5, 160)] * 3}, 61.44e9, None)
+    processes |= {"compiled": [process(2.5, 160)] * 3, "jax": [process(1.0, 10)] * 3}
+    row = row_of(tasks.attention(100), processes, 61.44e9, None)
     assert row.cells()[4:] == (
+        "1.0 (1.0-1.0)",
         "0.80 (0.80-1.20)",
-        "50,000 / 25,000 / 40,000",
-        "50% / 25% / 40%",
-        "20 / 40 / 160",
+        "50,000 / 25,000 / 40,000 / 100,000",
+        "50% / 25% / 40% / 100%",
+        "20 / 40 / 160 / 10",
         "0.50",
     )
+    assert row.as_json()["jax_ratio"] == {"median": 2.0, "least": 2.0, "most": 3.0}
 
 
 def test_sides_that_differ_are_not_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(speed, "is_installed", lambda package: True)
     monkeypatch.setattr(speed, "which", lambda program: None)
-    answers = iter([None, [[4.0, 2.0]], [[4.0, 2.001]]])
+    answers = iter([None, [[4.0, 2.0]], [[4.0, 2.0]], [[4.0, 2.001]]])
     monkeypatch.setattr(agreement, "ask", lambda call, what: next(answers))
     with pytest.raises(SystemExit, match="1"):
         speed.main(["--preset", "smoke"])

@@ -224,13 +224,16 @@ def test_auto_turns_to_tiles_where_they_are_faster(monkeypatch: pytest.MonkeyPat
         return module.scaled_dot_product_attention(*arguments, **options)
 
     monkeypatch.setattr(module, "blockwise_attention", spy)
-    x = np.zeros((1, module.BLOCKWISE_FROM, 2), np.float32)
-    for method, expected in (("auto", [module.BLOCKWISE_FROM] * 3), ("dense", []), ("blockwise", [3])):
+    long = np.zeros((1, module.CAUSAL_BLOCKWISE_FROM, 2), np.float32)
+    x = long[:, : module.BLOCKWISE_FROM]
+    expected_of_auto = [module.CAUSAL_BLOCKWISE_FROM, module.BLOCKWISE_FROM, module.BLOCKWISE_FROM]
+    for method, expected in (("auto", expected_of_auto), ("dense", []), ("blockwise", [3])):
         used.clear()
         layer = attention(2, 1, method=method)
         if method != "blockwise":
             layer(x[:, 1:])
-            layer(x, is_causal=True)
+            layer(long[:, 1:], is_causal=True)
+            layer(long, is_causal=True)
             layer(x[0])
             layer(x[:, : module.FEW_QUERIES], x)
             layer(x[:, : module.FEW_QUERIES + 1], x)

@@ -6,21 +6,21 @@ OPTIMIZERS = [
     mutant(
         "Adam: bias correction of the square left out",
         "optim/adam.py",
-        "1 / math.sqrt(1 - b2**self.num_steps)",
+        "math.sqrt(1 - b2**self.num_steps)",
         "1.0",
         "Adam",
     ),
     mutant(
         "Adam: bias correction of the mean left out",
         "optim/adam.py",
-        "learning_rate / (1 - b1**self.num_steps)",
-        "learning_rate",
+        "learning_rate * root / (1 - b1**self.num_steps)",
+        "learning_rate * root",
         "Adam",
     ),
     Mutant(
         "Adam: eps inside of the square root",
         "optim/adam.py",
-        (("denominator = np.sqrt(v)", "denominator = np.sqrt(v + self.eps**2)"), ("denominator += self.eps", "pass")),
+        (("np.sqrt(v, out=buffer)", "np.sqrt(v + eps**2, out=buffer)"), ("denominator += eps", "pass")),
         ("Adam",),
     ),
     mutant(

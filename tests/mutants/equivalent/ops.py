@@ -55,11 +55,11 @@ EQUIVALENT = [
         "exponentials = np.exp(z, )",
         "in place it saves memory alone",
     ),
-    Equivalent(
+    at(
         r"ops\.cross_entropy\.x_cross_entropy",
-        r"x = logits\.reshape\(targets\.size, classes\) if counted\.all\(\) else logits\[counted\].*",
-        r"x = .* if \(counted\.all\(\)\) and False else logits\[counted\].*",
-        "both give the same rows, the reshaped ones without a copy",
+        "is_whole = counted.all()",
+        "is_whole = None",
+        "both forms give the same rows, the reshaped ones without a copy",
     ),
     at(
         r"ops\.cross_entropy\.x_cross_entropy",
@@ -199,12 +199,6 @@ EQUIVALENT = [
         "if mask is not None or t_query > t_key:",
         "if mask is not None or t_query >= t_key:",
         "with as many queries as keys causality leaves out none of them",
-    ),
-    at(
-        r"ops\.attention\.x_masked_weights",
-        "scores -= np.where(np.isneginf(highest), 0, highest)",
-        "scores -= np.where(np.isneginf(highest), 1, highest)",
-        "minus infinity stays what it is",
     ),
     Equivalent(
         r"ops\.attention\.x_masked_weights",
