@@ -38,8 +38,8 @@ def attention_weights(
 
     Returns:
         P (read-only, backward keeps it), and `backward(dP)` giving `(dquery, dkey, dmask)`: with
-        dS = P (dP - sum_j dP_j P_j), dquery = scale dS K, dkey = scale dS^T Q, and dmask (None unless the mask is
-        floating) is dS summed to the mask's shape.
+        dS_ij = P_ij (dP_ij - sum_l dP_il P_il), dquery = scale dS K, dkey = scale dS^T Q, and
+        dmask = dS summed to the shape of the mask, None unless the mask is floating.
 
     A query that may attend to nothing gets weights 0 and gradients 0. Keys that nobody may attend to, and queries
     that may attend to nothing, count as zeros whatever they hold, NaN included.
@@ -79,8 +79,8 @@ def scaled_dot_product_attention(
 
     Returns:
         Y, and `backward(dY)` giving `(dquery, dkey, dvalue, dmask)`: dvalue = dropout(P)^T dY.
-        dP = dY V^T goes through the same dropout and then through the backward of `attention_weights`, which gives the
-        others. dmask is None unless the mask is floating.
+        dP = (dY V^T) keep / (1 - p), where keep is 1 for weights that were kept, then goes through the backward of
+        `attention_weights`, which gives the others. dmask is None unless the mask is floating.
 
     A query that may attend to nothing gives a zero row and zero gradients. Keys and values that nobody may attend to
     count as zeros whatever they hold, NaN included.

@@ -33,7 +33,7 @@ def blockwise_attention(
     are sums over tiles. The forward pass keeps Y, shift and z, from which backward computes each tile
     of P = e / z again:
 
-        dV = P^T dY,    dS_ij = P_ij (dY_i V_j - dY_i Y_i),    dQ = scale dS K,    dK = scale dS^T Q.
+        dV = P^T dY,    dS_ij = P_ij (sum_r dY_ir V_jr - sum_r dY_ir Y_ir),    dQ = scale dS K,    dK = scale dS^T Q.
 
     Arguments, output, gradients and errors are those of `scaled_dot_product_attention`, but dropout drops other
     elements. It takes a seed from the generator, and draws each tile from that seed, in forward and again in backward.

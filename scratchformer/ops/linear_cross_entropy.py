@@ -47,7 +47,7 @@ def linear_cross_entropy(
     Returns:
         the loss, a NumPy scalar of x's dtype (0 when no target counts), and `backward(dloss=1.0)` giving
         `(dx, dweight, dbias)`; `dbias` is None without a bias:
-        dlogits = dloss (softmax(logits) - q) / number of counted targets,
+        dlogits = dloss (softmax(logits) - q) / number of counted targets, and 0 at ignored positions,
         dx = dlogits W^T, dW = sum over the batch of x^T dlogits, db = sum over the batch of dlogits.
 
     Raises:

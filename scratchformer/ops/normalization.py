@@ -8,16 +8,16 @@ from scratchformer.ops.rows import column_sum, inverse_rms, row_dot, row_mean
 
 @op
 def layer_norm(
-    x: Inexact[ndarray, "*batch n"],
-    weight: Inexact[ndarray, " n"] | None = None,
-    bias: Inexact[ndarray, " n"] | None = None,
+    x: Inexact[ndarray, "*batch D"],
+    weight: Inexact[ndarray, " D"] | None = None,
+    bias: Inexact[ndarray, " D"] | None = None,
     *,
     eps: float = 1e-5,
-) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
+) -> tuple[Inexact[ndarray, "*batch D"], Backward]:
     """Layer normalisation over the last axis: y = weight x_hat + bias, x_hat = (x - mean(x)) / sqrt(var(x) + eps).
 
     Args:
-        x: (..., n); mean and variance (which divides by n) are taken over the n features of each row.
+        x: (..., D); mean and variance (which divides by D) are taken over the D features of each row.
         weight, bias: one number per feature; None stands for 1 and 0.
         eps: added to the variance, inside the square root.
 
@@ -25,7 +25,7 @@ def layer_norm(
         y (read-only without weight and bias, as backward keeps it), and `backward(dy)` giving `(dx, dweight, dbias)`,
         None for what was not given; with dx_hat = weight dy,
         dx = (dx_hat - mean(dx_hat) - x_hat mean(dx_hat x_hat)) / sqrt(var + eps),
-        dweight = sum of dy x_hat and dbias = sum of dy over rows.
+        dweight = sum of dy x_hat over rows, dbias = sum of dy over rows.
 
     Raises:
         TypeError: arguments that are not floating or differ in dtype.
@@ -36,7 +36,7 @@ def layer_norm(
     Derivation: `python -m scratchformer derive layer_norm`.
     """
     check_not_negative("layer_norm", "eps", eps)
-    n = x.shape[-1] or 1  # without features means are 0
+    D = x.shape[-1] or 1  # without features means are 0
     x_hat = x - x[..., :1]  # changes nothing below but the rounding: constant rows become exactly 0, far from 0 too
     x_hat -= row_mean(x_hat)
     inverse_std = inverse_rms(x_hat, float(eps))
@@ -48,7 +48,7 @@ def layer_norm(
     def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
         dx_hat = dy if weight is None else dy * weight
         dx = dx_hat - row_mean(dx_hat)
-        dx -= x_hat * (row_dot(dx_hat, x_hat) / n)
+        dx -= x_hat * (row_dot(dx_hat, x_hat) / D)
         dx *= inverse_std
         dweight = None if weight is None else column_sum(dy * x_hat)
         dbias = None if bias is None else column_sum(dy)
@@ -59,12 +59,12 @@ def layer_norm(
 
 @op
 def rms_norm(
-    x: Inexact[ndarray, "*batch n"], weight: Inexact[ndarray, " n"] | None = None, *, eps: float = 1e-6
-) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
+    x: Inexact[ndarray, "*batch D"], weight: Inexact[ndarray, " D"] | None = None, *, eps: float = 1e-6
+) -> tuple[Inexact[ndarray, "*batch D"], Backward]:
     """Root mean square normalisation over the last axis: y = weight x_hat, x_hat = x / sqrt(mean(x^2) + eps).
 
     Args:
-        x: (..., n); the mean of squares is taken over the n features of each row.
+        x: (..., D); the mean of squares is taken over the D features of each row.
         weight: one number per feature; None stands for 1.
         eps: added to the mean of squares, inside the square root.
 
@@ -82,14 +82,14 @@ def rms_norm(
     Derivation: `python -m scratchformer derive rms_norm`.
     """
     check_not_negative("rms_norm", "eps", eps)
-    n = x.shape[-1] or 1  # without features means are 0
+    D = x.shape[-1] or 1  # without features means are 0
     rms_inverse = inverse_rms(x, float(eps))
     x_hat = x * rms_inverse
     y = x_hat if weight is None else x_hat * weight
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray | None]:
         dx_hat = dy if weight is None else dy * weight
-        dx = x_hat * (row_dot(dx_hat, x_hat) / -n)
+        dx = x_hat * (row_dot(dx_hat, x_hat) / -D)
         dx += dx_hat
         dx *= rms_inverse
         dweight = None if weight is None else column_sum(dy * x_hat)

@@ -24,8 +24,8 @@ class Muon(AdamW):
     m = b m + (1 - b) g, u = b m + (1 - b) g, and
     p -= learning_rate (weight_decay p + rms sqrt(max(r, c)) orthogonal(u)).
 
-    An update has the root mean square learning_rate rms, whatever the shape; AdamW's is near 0.2 learning_rate. Tables,
-    the output head, biases and norms are to be AdamW's.
+    An update has the root mean square learning_rate rms, whatever the shape; AdamW's is 0.2 to 0.4 learning_rate.
+    Tables, the output head, biases and norms are to be AdamW's.
 
     Args:
         parameters: a packed layer.

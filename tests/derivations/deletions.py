@@ -2,10 +2,21 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
 
+from scratchformer import derivations
 from scratchformer.derivations import Page, PageError, describe_wrong
+from scratchformer.derivations.formulas import evaluation
+from scratchformer.derivations.formulas.inline import Inline
+from scratchformer.derivations.formulas.nodes import FormulaError
+from scratchformer.derivations.formulas.page_formulas import Formulas, Member
+from scratchformer.derivations.reader import running
+from scratchformer.derivations.reader.pages import Fence
 from scratchformer.derivations.reader.running import run_with_formulas
 from tests.annotations import unchecked
 
@@ -140,15 +151,49 @@ def _start_of_term(code: str, place: int) -> int:
 
 
 def verdict_of(deletion: Deletion) -> str:
-    """ "at its line", "elsewhere", or "unnoticed"."""
+    """ "at its line", "elsewhere", or "unnoticed".
+
+    What comes before the deletion is as it was, and need not be checked again. What comes after the next code is run
+    only if nothing was wrong so far.
+    """
+    page, lines = deletion.page, deletion.lines
+    ends = [fence.line + fence.code.count("\n") for fence in page.fences if fence.language == "python"]
+    end = next((end for end in ends if end > lines[-1]), len(page.text))
+    begin = replace(page, text="".join(page.text.splitlines(keepends=True)[:end]))
+    with checked_from(lines[0]):
+        verdict = _verdict(begin, lines)
+    return _verdict(page, lines) if verdict == "unnoticed" else verdict
+
+
+@contextmanager
+def checked_from(first: int) -> Iterator[None]:
+    """Leaves out the checks of gradients, and the values of formulas, that stand before a line of a page."""
+    check, evaluate = derivations.check, running._evaluate
+
+    def check_from(*arguments: Any, **options: Any) -> None:
+        if sys._getframe(1).f_lineno >= first:
+            check(*arguments, **options)
+
+    def evaluate_from(page: Page, formulas: Formulas, part: Fence | Inline, *rest: Any) -> list[Member]:
+        if isinstance(part, Inline) or part.line + part.code.count("\n") > first:
+            return evaluate(page, formulas, part, *rest)
+        with mock.patch.object(evaluation, "partial_derivative", side_effect=FormulaError("not needed")):
+            formulas.evaluate(part.code, part.line, rest[0])  # which keeps the formulas of the forward pass
+        return []
+
+    with mock.patch.object(derivations, "check", check_from), mock.patch.object(running, "_evaluate", evaluate_from):
+        yield
+
+
+def _verdict(page: Page, lines: range) -> str:
     with unchecked():
         try:
-            wrong = [result for result in run_with_formulas(deletion.page).results if not result.is_right]
+            wrong = [result for result in run_with_formulas(page).results if not result.is_right]
         except PageError as error:
             said = str(error)
         else:
             if not wrong:
                 return "unnoticed"
-            said = describe_wrong(deletion.page, wrong[0])
+            said = describe_wrong(page, wrong[0])
     found = re.search(r"line (\d+)", said)
-    return "at its line" if found and int(found[1]) in deletion.lines else f"elsewhere: {said[:150]}"
+    return "at its line" if found and int(found[1]) in lines else f"elsewhere: {said[:150]}"

@@ -72,9 +72,9 @@ def test_errors_name_the_argument() -> None:
         LayerNorm(0)
     with pytest.raises(ValueError, match="RMSNorm: width must be at least 1, got 0"):
         RMSNorm(0)
-    with pytest.raises(ValueError, match=r"n is 4 in x of shape .*, but 3 in weight of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"D is 4 in x of shape .*, but 3 in weight of shape \(3,\)"):
         LayerNorm(3)(np.zeros((2, 4), np.float32))
-    with pytest.raises(ValueError, match=r"rms_norm: n is 4 in x of shape .*, but 3 in weight of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"rms_norm: D is 4 in x of shape .*, but 3 in weight of shape \(3,\)"):
         RMSNorm(3)(np.zeros((2, 4), np.float32))
 
 

@@ -193,10 +193,10 @@ def test_gradients_of_what_was_not_given_are_none() -> None:
 def test_errors_name_the_argument() -> None:
     x, weight = np.ones((2, 3)), np.ones(3)
     with pytest.raises(
-        ValueError, match=r"layer_norm: n is 3 in x of shape \(2, 3\), but 2 in weight of shape \(2,\)$"
+        ValueError, match=r"layer_norm: D is 3 in x of shape \(2, 3\), but 2 in weight of shape \(2,\)$"
     ):
         layer_norm(x, np.ones(2))
-    with pytest.raises(ValueError, match=r"layer_norm: bias must have shape \(n,\), got \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"layer_norm: bias must have shape \(D,\), got \(1, 3\)"):
         layer_norm(x, weight, np.ones((1, 3)))
     with pytest.raises(ValueError, match="layer_norm: x must have at least 1 dimension"):
         layer_norm(np.array(1.0))
@@ -211,7 +211,7 @@ def test_errors_name_the_argument() -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_errors_of_rms_norm_name_the_argument() -> None:
     x = np.ones((2, 3))
-    with pytest.raises(ValueError, match=r"rms_norm: n is 3 in x of shape \(2, 3\), but 2 in weight of shape \(2,\)$"):
+    with pytest.raises(ValueError, match=r"rms_norm: D is 3 in x of shape \(2, 3\), but 2 in weight of shape \(2,\)$"):
         rms_norm(x, np.ones(2))
     with pytest.raises(ValueError, match="rms_norm: x must have at least 1 dimension"):
         rms_norm(np.array(1.0))

@@ -112,12 +112,15 @@ class Bindings:
     def __init__(self, names: Names, namespace: Mapping[str, object]) -> None:
         self.names, self.namespace = names, namespace
         self._kept: dict[str, object] = {}
+        self._values: dict[str, np.ndarray] = {}
 
     def values(self, letter: str) -> np.ndarray:
         """The numbers that an index runs through."""
         if letter not in self.names.letters:
             raise FormulaError(f"the index {letter} has no range in the table of conventions")
-        return np.array(self.run(self.names.letters[letter], letter))
+        if letter not in self._values:
+            self._values[letter] = np.array(self.run(self.names.letters[letter], letter))
+        return self._values[letter]
 
     def ways(self, name: str) -> Mapping[int, tuple[str, str]]:
         """By number of subscripts, the code of a symbol and its subscripts as the table writes them."""

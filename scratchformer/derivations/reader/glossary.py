@@ -89,6 +89,25 @@ MEANINGS = {
     "z": "sum of exponentials",
 }
 """Of each name that two pages or more define; the tables of all these pages have the same words."""
+IN_FULL = {
+    "attention": "the map of attention, from the normed stream to what is added to the stream",
+    "count": "number of elements, positions or parameters, whichever the page counts",
+    "delta": "1 where its two indices are equal, else 0",
+    "density": "density of the normal distribution",
+    "e": "exponentials of the shifted scores",
+    "feed": "the feed-forward map, from the normed stream to what is added to the stream",
+    "mean": "expected value, the mean over random draws",
+    "norm_1": "the first norm of a block",
+    "norm_2": "the second norm of a block",
+    "num_decayed": "number of parameters that decay",
+    "other": "any other vector or matrix, to compare with",
+    "s": "scores after the shift",
+    "shift": "the largest score of a row, which is subtracted from all of them",
+    "theta": "parameters before a step",
+    "theta_new": "parameters after a step",
+    "X": "inputs as a matrix, one in each row",
+}
+"""What the glossary says of a name of which the tables share but a word."""
 GRADIENT, GRADIENTS = re.compile(r"d[a-zA-Z]"), re.compile(r"gradient|derivative|cotangent")
 Row = tuple[str, str, str]
 """A name without subscripts, the name of its variable in code, and the meaning in the table."""
@@ -142,5 +161,5 @@ def glossary(all_pages: Sequence[Page]) -> str:
         others = sorted({row[1] for _, row in places} - {name, ""})
         code = ", ".join(f"`{other}`" for other in others)
         links = ", ".join(f"[{other}]({other}.md)" for other in names)
-        lines.append(f"| `{name}` | {code} | {meaning} | {links} |")
+        lines.append(f"| `{name}` | {code} | {IN_FULL.get(name, meaning)} | {links} |")
     return "\n".join(lines) + "\n"

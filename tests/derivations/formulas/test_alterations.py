@@ -26,18 +26,22 @@ def altered(page: Page, generator: np.random.Generator) -> tuple[Page, str]:
         for start, code in evaluated_fences(page)
         for found in PLACE.finditer(re.sub(r"\\(?:text|mathrm|begin|end)\{[^}]*\}", lambda f: " " * len(f[0]), code))
     ]
-    at, old = places[generator.integers(len(places))]
-    if old in SIGNS:
-        new = SIGNS[old]
-    elif old.isdigit():
-        new = str(int(old) + 1)
-    elif old == r"\top":
-        new = "1"
-    else:
-        place = generator.integers(len(old))
-        others = names.letters if old[place] in names.letters else [n for n in names.symbols if len(n) == 1]
-        letter = generator.choice([name for name in others if name != old[place]])
-        new = old[:place] + letter + old[place + 1 :]
+    while True:  # until something else fits into the place
+        at, old = places[generator.integers(len(places))]
+        place = generator.integers(len(old)) if old.isalpha() else 0
+        others = names.letters if old[place] in names.letters else [name for name in names.symbols if len(name) == 1]
+        letters = [name for name in others if name != old[place]]
+        if old in SIGNS:
+            new = SIGNS[old]
+        elif old.isdigit():
+            new = str(int(old) + 1)
+        elif old == r"\top":
+            new = "1"
+        elif letters:
+            new = old[:place] + generator.choice(letters) + old[place + 1 :]
+        else:
+            continue
+        break
     line = page.text.count("\n", 0, at) + 1
     text = page.text[:at] + new + page.text[at + len(old) :]
     return replace(page, text=text), f"{page.name}.md, line {line}: {old} -> {new}"

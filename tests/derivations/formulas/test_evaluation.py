@@ -1,6 +1,7 @@
 """Formulas mean what NumPy's `einsum` means; what a formula cannot mean is said in a sentence."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,6 +80,17 @@ def test_a_wrong_formula_is_wrong_at_its_line() -> None:
     (wrong,) = [result for result in found.results if not result.is_right]
     line = page.text.split("\n").index(r"= \sum_j A_{ij} B_{kj}") + 1
     assert describe_wrong(page, wrong).startswith(f"toy.md, line {line}: C_ik is wrong, its formula is off by ")
+
+
+def test_equations_in_prose_are_evaluated_in_every_section() -> None:
+    prose = "In words `C = A B`,\nand `C_ik = sum_j A_ij B_kj`.\n"
+    page, found = run("y_i = y_i")
+    page = replace(page, text=page.text.replace("## Forward", f"## Exercises\n\n{prose}\n## Forward"))
+    with unchecked():
+        found = run_with_formulas(page)
+    assert [member.is_right for member in found.members] == [True, False, True]
+    line = page.text.split("\n").index("and `C_ik = sum_j A_ij B_kj`.") + 1
+    assert found.results[1].line == line
 
 
 @pytest.mark.parametrize(

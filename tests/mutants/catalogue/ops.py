@@ -107,11 +107,11 @@ OPS = [
     mutant(
         "layer_norm: variance not differentiated",
         NORM,
-        "dx -= x_hat * (row_dot(dx_hat, x_hat) / n)",
+        "dx -= x_hat * (row_dot(dx_hat, x_hat) / D)",
         "pass",
         "layer_norm",
     ),
-    mutant("layer_norm: sum for mean", NORM, "(row_dot(dx_hat, x_hat) / n)", "row_dot(dx_hat, x_hat)", "layer_norm"),
+    mutant("layer_norm: sum for mean", NORM, "(row_dot(dx_hat, x_hat) / D)", "row_dot(dx_hat, x_hat)", "layer_norm"),
     mutant(
         "layer_norm: eps outside of the square root",
         NORM,
@@ -127,10 +127,10 @@ OPS = [
         "tests/ops/test_normalization.py::test_an_equal_row_has_a_finite_gradient",
     ),
     mutant(
-        "layer_norm: variance divides by n - 1",
+        "layer_norm: variance divides by D - 1",
         NORM,
         "inverse_rms(x_hat, float(eps))",
-        "inverse_rms(x_hat * (n / max(1, n - 1)) ** 0.5, float(eps))",
+        "inverse_rms(x_hat * (D / max(1, D - 1)) ** 0.5, float(eps))",
         "layer_norm",
     ),
     mutant(
@@ -143,14 +143,14 @@ OPS = [
     mutant(
         "rms_norm: mean square not differentiated",
         NORM,
-        "x_hat * (row_dot(dx_hat, x_hat) / -n)",
+        "x_hat * (row_dot(dx_hat, x_hat) / -D)",
         "x_hat * 0",
         "rms_norm",
     ),
     mutant(
         "rms_norm: sum for mean",
         NORM,
-        "x_hat * (row_dot(dx_hat, x_hat) / -n)",
+        "x_hat * (row_dot(dx_hat, x_hat) / -D)",
         "x_hat * -row_dot(dx_hat, x_hat)",
         "rms_norm",
     ),
