@@ -3,6 +3,7 @@
 import csv
 import gc
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -53,8 +54,11 @@ def test_an_extended_run_goes_on_under_a_new_schedule_and_leaves_the_old_one_alo
     assert repeated(place / "run") == before
     with monkeypatch.context() as patched:
         kill_in_step(8, patched)
+        flushed = []
+        patched.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
         with pytest.raises(KeyboardInterrupt):
             run("char_lm.py", "--resume", "run", "--extend", "40", "--out", "killed", cwd=place)
+    assert {path.stat().st_ino for path in (place / "killed").iterdir()} <= set(flushed)
     go_on("killed", place)
     assert repeated(place / "killed") == repeated(place / "whole")
 

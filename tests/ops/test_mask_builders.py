@@ -25,6 +25,9 @@ def test_causal_masks_allow_keys_up_to_the_query(t_query: int, t_key: int) -> No
     for i, j in np.ndindex(t_query, t_key):
         assert mask[i, j] == (t_key - j >= t_query - i)
     assert np.array_equal(causal_mask(t_query), causal_mask(t_query, t_query))
+    before = mask.copy()
+    mask[...] = ~mask
+    assert np.array_equal(causal_mask(t_query, t_key), before)
 
 
 @given(t_query=st.integers(1, 4), t_key=st.integers(1, 5), seed=seeds)
@@ -84,8 +87,11 @@ def test_combined_masks_forbid_what_any_forbids_and_add_what_all_add(seed: int, 
             mask = np.where(generator.random(shape) < 0.3, -np.inf, generator.standard_normal(shape))
             added = added + mask
         masks.append(mask)
-    combined = combine_masks(*masks)
     given_masks = [mask for mask in masks if mask is not None]
+    before = [mask.copy() for mask in given_masks]
+    combined = combine_masks(*masks)
+    for mask, kept in zip(given_masks, before, strict=True):
+        assert np.array_equal(mask, kept)
     if not given_masks:
         assert combined is None
         return

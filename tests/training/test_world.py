@@ -102,6 +102,19 @@ def test_each_rank_keeps_only_its_part_of_the_average() -> None:
         assert not np.delete(average, own).any()
 
 
+def test_when_the_ranks_have_left_the_first_has_all_state() -> None:
+    def work(world: World) -> list[Checkpoint]:
+        trainer = wide_trainer(world, 1)
+        with trainer:
+            trainer.step(ragged_batches(0, 2))
+        together = training_checkpoint(trainer)
+        trainer.leave()
+        return [together, training_checkpoint(trainer)]
+
+    first, _ = threads_as_ranks(2, work)
+    assert_same(*first)
+
+
 def test_all_ranks_name_the_shard_that_diverged_first() -> None:
     def work(world: World) -> str:
         trainer = wide_trainer(world, 1)

@@ -66,12 +66,20 @@ def run(*formulas: str, mark: str = "") -> tuple[Page, Run]:
         r"\lfloor 5 / 2 \rfloor = \lceil 3 / 2 \rceil = 2",
         r"u_{h + 1} = A_{1, h + 1}",
         r"A_{ij} = \begin{cases} \min(A_{ij}, 0) & A_{ij} < 0 \\ \max(A_{ij}, 0) & \text{otherwise} \end{cases}",
+        r"A_{ij} = \begin{cases} A_{ij} & A_{ij} < 9 \\ 0 & A_{ij} < 99 \\ 1 & \text{otherwise} \end{cases}",
     ],
 )
 def test_right_formulas_are_right(formula: str) -> None:
     _, found = run(formula)
     assert found.members
     assert all(member.is_right for member in found.members), found.members
+
+
+@pytest.mark.parametrize("formula", [r"C_{ik} = 1.000001 \sum_j A_{ij} B_{jk}", r"A_{ij} < 0", r"y_i = \log(-y_i)"])
+def test_what_is_off_a_little_holds_somewhere_or_is_no_number_is_wrong(formula: str) -> None:
+    (member,) = run(formula)[1].members
+    assert member.error is not None
+    assert not member.is_right
 
 
 def test_a_wrong_formula_is_wrong_at_its_line() -> None:
