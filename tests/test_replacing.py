@@ -1,7 +1,6 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from stat import S_ISDIR
 
 import pytest
 from matplotlib.figure import Figure
@@ -72,20 +71,6 @@ def test_a_write_that_is_interrupted_leaves_the_old_file(
     with pytest.raises(type(interruption)):
         write(tmp_path)
     assert files(tmp_path) == {name: OLD}
-
-
-def test_the_content_and_then_the_name_are_on_the_disk_before_it_returns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, flushed = tmp_path / "a", []
-
-    def watched(descriptor: int) -> None:
-        status = os.fstat(descriptor)
-        flushed.append(("folder" if S_ISDIR(status.st_mode) else status.st_size, path.exists()))
-
-    monkeypatch.setattr(os, "fsync", watched)
-    replace_file(path, [b"ne", b"w"])
-    assert flushed == [(3, False), ("folder", True)]
 
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:

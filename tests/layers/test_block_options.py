@@ -134,7 +134,15 @@ def test_positions_reach_the_rotary_attention() -> None:
 
 def test_options_reach_the_parts() -> None:
     layer = decoder_block(
-        0, np.float64, norm="rms", eps=0.25, num_kv_heads=1, method="blockwise", activation="swiglu", bias=False, dropout=0.1
+        0,
+        np.float64,
+        norm="rms",
+        eps=0.25,
+        num_kv_heads=1,
+        method="blockwise",
+        activation="swiglu",
+        bias=False,
+        dropout=0.1,
     )
     assert layer.attention.config.dropout == layer.cross_attention.config.dropout == 0.1
     norms = (layer.attention_norm, layer.cross_attention_norm, layer.feed_forward_norm)

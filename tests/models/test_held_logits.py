@@ -39,7 +39,7 @@ MODELS: dict[str, tuple[Callable[[], Any], Callable[[Any], Loss]]] = {
     "BERT": (partial(random_bert, dropout=0.2), lambda model: partial(model.loss, IDS, TARGETS)),
     "Transformer": (
         partial(random_transformer, dropout=0.2),
-        lambda model: partial(model.loss, IDS[0, :, :4], IDS[0], TARGETS[0], source_lengths=LENGTHS, label_smoothing=0.1),
+        lambda model: partial(model.loss, IDS[:, :4], IDS, TARGETS, source_lengths=LENGTHS, label_smoothing=0.1),
     ),
 }
 

@@ -154,3 +154,15 @@ def test_an_equation_in_the_prose_is_a_member() -> None:
 def test_a_comment_gives_a_name_other_code() -> None:
     _, found = run("y_i = 2 A_{i1}", mark="<!-- in code: y_i is 2 * A[:, 0]; t_i is np.zeros(2) -->\n")
     assert [member.is_right for member in found.members] == [True]
+
+
+def test_a_partial_derivative_moves_every_stage_between_but_not_what_is_held() -> None:
+    formulas = [
+        r"y_i = \exp(\sum_k A_{ik} x_k)",
+        r"t_i = y_i \sum_k x_k",
+        r"\left.\frac{\partial t_i}{\partial x_j}\right|_y = y_i",
+        r"\frac{\partial (t_i^2)}{\partial x_j} = 2 t_i (y_i + J_{ij} \sum_k x_k)",
+    ]
+    _, found = run(*formulas, mark="<!-- in code: t_i is y * x.sum() -->\n")
+    assert len(found.members) == 4
+    assert np.allclose([member.error for member in found.members], 0, atol=1e-9)

@@ -2,8 +2,10 @@
 
 from tests.mutants.mutant import mutant
 
+CURVES = "tests/plots/test_curves.py::"
+HEADS_DRAWN = "tests/experiments/test_attention_heads.py::"
+RUNS = "tests/runs/test_figures.py::"
 OF_RUNS = "runs/figures.py"
-RUNS = "tests/runs/test_figures.py"
 
 FIGURES = [
     mutant(
@@ -11,98 +13,104 @@ FIGURES = [
         OF_RUNS,
         "np.stack(list(trace.values()))",
         "np.stack(list(trace.values())[::-1])",
-        RUNS,
+        RUNS + "test_attention_maps_are_those_of_each_layer_and_head_in_their_order",
     ),
     mutant(
         "figure: attention maps with the last head first",
         OF_RUNS,
         "np.stack(list(trace.values()))",
         "np.stack(list(trace.values()))[:, ::-1]",
-        RUNS,
+        RUNS + "test_attention_maps_are_those_of_each_layer_and_head_in_their_order",
     ),
     mutant(
         "figure: attention maps that grey what may be seen",
         OF_RUNS,
         "np.tri(len(ids), dtype=bool)",
         "np.tri(len(ids), dtype=bool).T",
-        RUNS,
+        RUNS + "test_attention_maps_are_those_of_each_layer_and_head_in_their_order",
     ),
     mutant(
         "figure: norms of gradients where those of activations belong",
         OF_RUNS,
         "for quantity in (GRADIENT, ACTIVATION)",
         "for quantity in (ACTIVATION, GRADIENT)",
-        RUNS,
+        RUNS + "test_losses_and_norms_are_drawn_where_their_labels_say",
     ),
     mutant(
         "figure: validation loss where training loss belongs",
         OF_RUNS,
         '*metrics["training_loss"], *metrics["validation_loss"]',
         '*metrics["validation_loss"], *metrics["training_loss"]',
-        RUNS,
+        RUNS + "test_losses_and_norms_are_drawn_where_their_labels_say",
     ),
-    mutant("figure: layers named from 0", OF_RUNS, "layer {int(index) + 1}", "layer {int(index)}", RUNS),
+    mutant(
+        "figure: layers named from 0",
+        OF_RUNS,
+        "layer {int(index) + 1}",
+        "layer {int(index)}",
+        RUNS + "test_losses_and_norms_are_drawn_where_their_labels_say",
+    ),
     mutant(
         "figure: losses and steps of a reference run exchanged",
         OF_RUNS,
         "np.array(reference.steps), np.array(reference.losses)",
         "np.array(reference.losses), np.array(reference.steps)",
-        RUNS,
+        RUNS + "test_losses_and_norms_are_drawn_where_their_labels_say",
     ),
     mutant(
         "figure: a running mean that stands at the beginning of its window",
         "plots/curves.py",
         "steps[: len(mean)] + (window - 1) / 2",
         "steps[: len(mean)] + 0.0",
-        "tests/plots/test_curves.py",
+        CURVES + "test_what_is_drawn_is_what_was_given",
     ),
     mutant(
         "figure: a running mean that stands at the end of its window",
         "plots/curves.py",
         "steps[: len(mean)] + (window - 1) / 2",
         "steps[len(steps) - len(mean) :] + 0.0",
-        "tests/plots/test_curves.py",
+        CURVES + "test_what_is_drawn_is_what_was_given",
     ),
     mutant(
         "figure: colours of a matrix that are not centred on 0",
         "plots/matrices.py",
         "vmin=-limit",
         "vmin=least",
-        "tests/plots/test_matrices.py",
+        "tests/plots/test_matrices.py::test_one_scale_centred_on_0_is_shared",
     ),
     mutant(
         "figure: scores of heads by head and layer",
         "recipes/head_maps.py",
         "panels = dict(zip(texts, scores.values(), strict=True))",
         "panels = dict(zip(texts, (s.T.reshape(s.shape) for s in scores.values()), strict=True))",
-        "tests/experiments/test_attention_heads.py",
+        HEADS_DRAWN + "test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure",
     ),
     mutant(
         "figure: scores of two heads in each other's panel",
         "recipes/head_maps.py",
         "by_head[:, i] for i",
         "by_head[:, num_heads - 1 - i] for i",
-        "tests/experiments/test_attention_heads.py",
+        HEADS_DRAWN + "test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure",
     ),
     mutant(
         "figure: distances of heads in reverse order",
         "recipes/head_maps.py",
         'heatmaps({"": distances}, names',
         'heatmaps({"": distances[::-1]}, names',
-        "tests/experiments/test_attention_heads.py",
+        HEADS_DRAWN + "test_figures_are_drawn_anew_from_the_folder_alone_with_a_map_of_every_measure",
     ),
     mutant(
         "figure: alignment drawn with what is read from top to bottom",
         "plots/alignment.py",
         "                panel.weights, cmap",
         "                panel.weights.T, cmap",
-        "tests/plots/test_alignment.py",
+        "tests/plots/test_alignment.py::test_what_is_drawn_is_what_was_given",
     ),
     mutant(
         "figure: norms of the last layer drawn darkest",
         "plots/norms.py",
         "DEPTHS(np.linspace(0, LIGHTEST, len(names)))",
         "DEPTHS(np.linspace(LIGHTEST, 0, len(names)))",
-        "tests/plots/test_norms.py",
+        "tests/plots/test_norms.py::test_deeper_layers_are_lighter_and_have_one_colour",
     ),
 ]
