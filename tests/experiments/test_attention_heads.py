@@ -224,8 +224,6 @@ def test_figures_are_drawn_anew_from_the_folder_alone_with_a_map_of_every_measur
         expected = [1 - value / level if name == "focus" else value for value, level in of_heads]
         np.testing.assert_allclose(matrix, [expected], rtol=1e-12)
         assert heading.endswith("0.00)" if name == "focus" else f"(uniform {of_heads[0][1]:.2f})")
-    _, *rows = csv.reader((measured / "distances.csv").read_text().splitlines())
-    np.testing.assert_array_equal(drawn[1][""], np.array(rows)[:, 1:].astype(float))
 
 
 def test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure(

@@ -54,13 +54,21 @@ def test_an_extended_run_goes_on_under_a_new_schedule_and_leaves_the_old_one_alo
     assert repeated(place / "run") == before
     with monkeypatch.context() as patched:
         kill_in_step(8, patched)
-        flushed = []
-        patched.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
         with pytest.raises(KeyboardInterrupt):
             run("char_lm.py", "--resume", "run", "--extend", "40", "--out", "killed", cwd=place)
-    assert {path.stat().st_ino for path in (place / "killed").iterdir()} <= set(flushed)
     go_on("killed", place)
     assert repeated(place / "killed") == repeated(place / "whole")
+
+
+def test_what_an_extension_takes_over_is_on_the_disk_before_it_trains(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    kill_in_step(1, monkeypatch)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+    with pytest.raises(KeyboardInterrupt):
+        run("char_lm.py", "--resume", "run", "--extend", "40", "--out", "killed", cwd=place)
+    assert {path.stat().st_ino for path in (place / "killed").iterdir()} <= set(flushed)
 
 
 def test_a_run_can_be_extended_again_and_knows_where_it_ended_before(place: Path) -> None:

@@ -21,7 +21,7 @@ ALIASING = [
         "if len(booleans) > 1 and booleans[0].shape == booleans[1].shape:\n"
         "        booleans[0] &= booleans[1]\n"
         "    allowed = reduce(np.logical_and, booleans) if booleans else None",
-        MASKS + "test_combined_masks_forbid_what_any_forbids_and_add_what_all_add",
+        MASKS + "test_masks_that_are_combined_stay_as_they_are",
     ),
     mutant(
         "aliasing: an additive mask is summed up in the first of them",
@@ -30,7 +30,7 @@ ALIASING = [
         "if len(floating) > 1 and floating[0].shape == floating[1].shape:\n"
         "        floating = [np.add(floating[0], floating[1], out=floating[0]), *floating[2:]]\n"
         "    added = reduce(np.add, floating) if floating else None",
-        MASKS + "test_combined_masks_forbid_what_any_forbids_and_add_what_all_add",
+        MASKS + "test_masks_that_are_combined_stay_as_they_are",
     ),
     mutant(
         "aliasing: a step of gradient descent scales the gradient",

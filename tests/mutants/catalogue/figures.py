@@ -3,7 +3,7 @@
 from tests.mutants.mutant import mutant
 
 CURVES = "tests/plots/test_curves.py::"
-HEADS_DRAWN = "tests/experiments/test_attention_heads.py::"
+MAPS = "tests/recipes/test_head_maps.py::"
 RUNS = "tests/runs/test_figures.py::"
 OF_RUNS = "runs/figures.py"
 
@@ -83,21 +83,21 @@ FIGURES = [
         "recipes/head_maps.py",
         "panels = dict(zip(texts, scores.values(), strict=True))",
         "panels = dict(zip(texts, (s.T.reshape(s.shape) for s in scores.values()), strict=True))",
-        HEADS_DRAWN + "test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure",
+        MAPS + "test_scores_and_distances_are_drawn_where_their_names_say",
     ),
     mutant(
         "figure: scores of two heads in each other's panel",
         "recipes/head_maps.py",
         "by_head[:, i] for i",
         "by_head[:, num_heads - 1 - i] for i",
-        HEADS_DRAWN + "test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure",
+        MAPS + "test_scores_and_distances_are_drawn_where_their_names_say",
     ),
     mutant(
         "figure: distances of heads in reverse order",
         "recipes/head_maps.py",
         'heatmaps({"": distances}, names',
         'heatmaps({"": distances[::-1]}, names',
-        HEADS_DRAWN + "test_figures_are_drawn_anew_from_the_folder_alone_with_a_map_of_every_measure",
+        MAPS + "test_scores_and_distances_are_drawn_where_their_names_say",
     ),
     mutant(
         "figure: alignment drawn with what is read from top to bottom",

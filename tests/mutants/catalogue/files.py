@@ -80,7 +80,7 @@ FILES = [
         "runs/extending.py",
         'replace_file(folder / f"{name}.csv", [read_utf8(table.path).encode()])',
         '(folder / f"{name}.csv").write_bytes(read_utf8(table.path).encode())',
-        EXTENDED + "test_an_extended_run_goes_on_under_a_new_schedule_and_leaves_the_old_one_alone",
+        EXTENDED + "test_what_an_extension_takes_over_is_on_the_disk_before_it_trains",
     ),
     mutant(
         "--extend: the old schedule goes on",
