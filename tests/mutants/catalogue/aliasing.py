@@ -37,14 +37,14 @@ ALIASING = [
         "optim/sgd.py",
         "                theta -= learning_rate * g\n",
         "                g *= learning_rate\n                theta -= g\n",
-        "tests/optim/test_optimizer.py::test_threads_change_nothing_bit_for_bit",
+        "tests/optim/test_sgd.py::test_twenty_steps_equal_a_loop_over_scalars",
     ),
     mutant(
         "aliasing: Adam's step squares the gradient in place",
         "optim/adam.py",
         "            v += (1 - b2) * g * g\n",
         "            g *= g\n            v += (1 - b2) * g\n",
-        "tests/optim/test_optimizer.py::test_threads_change_nothing_bit_for_bit",
+        "tests/optim/test_adam.py::test_twenty_steps_equal_a_loop_over_scalars",
     ),
     mutant(
         "aliasing: Muon's step scales the gradient",
