@@ -134,4 +134,3 @@ def cos_and_sin(positions: ndarray, frequencies: ndarray) -> tuple[ndarray, ndar
 def distances(t_query: int, t_key: int) -> ndarray:
     """Position of each key minus that of each query, where the last query stands at the last key."""
     return np.arange(t_key) - np.arange(t_key - t_query, t_key)[:, None]
-
