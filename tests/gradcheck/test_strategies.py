@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
@@ -9,17 +9,24 @@ from scratchformer.gradcheck import strategies
 from scratchformer.gradcheck.strategies import ORDINARY, REGIMES, Regime, regime_array
 
 
+class Found(Exception):
+    """Ends a search."""
+
+
 def found(strategy: st.SearchStrategy, condition, examples: int = 200) -> bool:
     """Whether some example meets the condition."""
-    seen = []
 
     @given(value=strategy)
-    @settings(max_examples=examples, database=None, derandomize=True, deadline=None)
+    @settings(max_examples=examples, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
     def look(value: object) -> None:
-        seen.append(bool(condition(value)))
+        if condition(value):
+            raise Found
 
-    look()
-    return any(seen)
+    try:
+        look()
+    except Found:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("regime", REGIMES)
