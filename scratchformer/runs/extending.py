@@ -5,6 +5,7 @@ from pathlib import Path
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.reading import read_utf8
+from scratchformer.replacing import replace_file
 from scratchformer.runs.training_run import Recorder
 from scratchformer.training import BEST, LAST, Checkpoint, read_checkpoint, training_checkpoint, write_checkpoint
 from scratchformer.training.shards import BatchT, ModelT
@@ -29,7 +30,7 @@ def copy_run(
     """
     marks = {name: table.mark() for name, table in recorder.tables.items()}
     for name, table in recorder.tables.items():
-        (folder / f"{name}.csv").write_bytes(read_utf8(table.path).encode())
+        replace_file(folder / f"{name}.csv", [read_utf8(table.path).encode()])
     recorder.training.trainer.schedule = schedule
     best = read_checkpoint(recorder.folder.path / BEST)
     write_checkpoint(folder / BEST, Checkpoint(best.tensors, {**best.description, "run": depends_on}))

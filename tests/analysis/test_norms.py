@@ -4,6 +4,7 @@ import pytest
 from scratchformer.analysis.norms import norms_by_layer
 from scratchformer.optim import Constant
 from scratchformer.training import Trainer
+from scratchformer.training.world import World, threads_as_ranks
 from tests.runs.setting import EVALUATION, trainer
 from tests.training.setting import loss, ragged_batches
 
@@ -12,7 +13,7 @@ from tests.training.setting import loss, ragged_batches
 def test_norms_are_those_of_each_layer_before_clipping(max_norm: float | None) -> None:
     template = trainer()
     model = template.model
-    trained = Trainer(model, template.optimizer, Constant(0.0), loss, max_norm=max_norm)
+    trained = Trainer(model, template.optimizer, Constant(0.0), loss, max_norm=max_norm, num_workers=2)
     with trained:
         trained.gradient(ragged_batches(0, 2))
         expected = {name: parameter.grad.copy() for name, parameter in model.parameters().items()}
@@ -51,3 +52,14 @@ def test_a_step_without_a_gradient_has_norms_of_zero() -> None:
     assert all(
         norm == 0 for quantity, _, norm in norms_by_layer(trained, step, EVALUATION[0]) if quantity == "gradient"
     )
+
+
+def test_norms_are_the_same_in_one_rank_and_in_each_of_two() -> None:
+    def work(world: World) -> list[tuple[str, str, float]]:
+        trained = trainer()
+        trained.join(world, 4)
+        with trained:
+            return norms_by_layer(trained, trained.step(ragged_batches(0, 2)), EVALUATION[0])
+
+    (alone,), (first, second) = threads_as_ranks(1, work), threads_as_ranks(2, work)
+    assert alone == first == second

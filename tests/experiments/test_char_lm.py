@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -225,3 +226,11 @@ def test_ctrl_c_while_it_samples_says_that_the_model_is_saved(tmp_path: Path) ->
 def test_a_sample_loses_the_line_breaks_at_its_ends_as_it_comes() -> None:
     for text in ("\n\na\n\nb\n\n", "\n", "", "ab", "a\n"):
         assert "".join(stripped(text)) == text.strip("\n")
+
+
+def test_the_micro_batches_of_a_step_are_together_one_large_batch() -> None:
+    smoke = char_lm.PRESETS["smoke"]
+    in_parts = ComparedCharacterModel(replace(smoke, batch=2, accumulate=3)).training.batches
+    at_once = ComparedCharacterModel(replace(smoke, batch=6)).shuffled
+    for step in range(3):
+        np.testing.assert_array_equal(np.concatenate([part.ids for part in in_parts(step)]), at_once(step).ids)

@@ -3,6 +3,7 @@
 import csv
 import gc
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,17 @@ def test_an_extended_run_goes_on_under_a_new_schedule_and_leaves_the_old_one_alo
             run("char_lm.py", "--resume", "run", "--extend", "40", "--out", "killed", cwd=place)
     go_on("killed", place)
     assert repeated(place / "killed") == repeated(place / "whole")
+
+
+def test_what_an_extension_takes_over_is_on_the_disk_before_it_trains(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    kill_in_step(1, monkeypatch)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+    with pytest.raises(KeyboardInterrupt):
+        run("char_lm.py", "--resume", "run", "--extend", "40", "--out", "killed", cwd=place)
+    assert {path.stat().st_ino for path in (place / "killed").iterdir()} <= set(flushed)
 
 
 def test_a_run_can_be_extended_again_and_knows_where_it_ended_before(place: Path) -> None:

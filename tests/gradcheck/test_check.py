@@ -201,3 +201,11 @@ def test_arrays_without_axes_are_arrays() -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_a_gradient_of_zero_names_what_to_write() -> None:
     assert 'or if it is zero by mathematics say so: zero={"shift": "why"}' in str(check_op(centred, X, np.ones(3)))
+
+
+@pytest.mark.parametrize("effort", ["directions", "everything"])
+def test_less_or_more_effort_finds_what_is_wrong_as_well(effort: str) -> None:
+    x, w = np.random.default_rng(0).standard_normal((2, 6, 6))
+    check_op(product, x, w, effort=effort).assert_right()
+    halved = check_op(changed_product(lambda dx, dw: (dx, dw / 2)), x, w, effort=effort, contract=False)
+    assert verdicts(halved) == ["right", "wrong"]

@@ -1,24 +1,32 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
+from scratchformer.catalogue.ops import entropy_inputs, pooling_inputs
 from scratchformer.gradcheck import strategies
-from scratchformer.gradcheck.strategies import REGIMES, Regime, regime_array
+from scratchformer.gradcheck.strategies import ORDINARY, REGIMES, Regime, regime_array
+
+
+class Found(Exception):
+    """Ends a search."""
 
 
 def found(strategy: st.SearchStrategy, condition, examples: int = 200) -> bool:
     """Whether some example meets the condition."""
-    seen = []
 
     @given(value=strategy)
-    @settings(max_examples=examples, database=None, derandomize=True, deadline=None)
+    @settings(max_examples=examples, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
     def look(value: object) -> None:
-        seen.append(bool(condition(value)))
+        if condition(value):
+            raise Found
 
-    look()
-    return any(seen)
+    try:
+        look()
+    except Found:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("regime", REGIMES)
@@ -85,8 +93,24 @@ def test_every_kind_of_mask_is_drawn() -> None:
     boolean = strategies.masks(3, 4, additive=False)
     assert found(boolean, lambda mask: (mask == np.tri(3, 4, 1, dtype=bool)).all())
     assert found(boolean, lambda mask: (mask == mask[0]).all() and not mask.all() and mask.any())
-    assert found(boolean, lambda mask: (~mask.any(axis=1)).any())
     assert found(strategies.masks(3, 4, additive=True), lambda mask: np.isneginf(mask).any())
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_some_rows_of_a_mask_may_attend_to_nothing(additive: bool) -> None:
+    def has_some_empty_rows(mask: ndarray) -> bool:
+        empty = (mask == (-np.inf if additive else False)).all(axis=1)
+        return bool(empty.any() and not empty.all())
+
+    assert found(strategies.masks(3, 20, additive=additive), has_some_empty_rows)  # too long to be empty by chance
+
+
+def test_what_is_rare_is_drawn_for_the_ops_that_it_matters_to() -> None:
+    assert found(pooling_inputs(ORDINARY), lambda inputs: (inputs[1] == 0).any())
+    assert found(entropy_inputs(ORDINARY), lambda inputs: (inputs[1] == -100).any())
+    ordinary = strategies.arrays((3, 4))
+    assert found(ordinary, lambda x: np.array_equal(x, x.round()) and np.unique(x).size > 1)
+    assert found(ordinary, lambda x: not np.array_equal(x, x.round()))
 
 
 def test_attention_inputs_tell_lengths_and_widths_apart() -> None:
@@ -105,6 +129,12 @@ def test_cotangents_are_never_constant(dy: ndarray) -> None:
 def test_layouts_change_no_value(layout, seed: int) -> None:
     x = regime_array("ordinary", (2, 3, 4), seed)
     np.testing.assert_array_equal(layout(x), x)
+
+
+def test_every_layout_is_drawn() -> None:
+    x = np.ones((2, 3, 4))
+    for strides in ((96, 32, 8), (8, 16, 48), (192, 64, 16), (96, 32, -8)):
+        assert found(strategies.layouts, lambda layout, strides=strides: layout(x).strides == strides)
 
 
 @given(

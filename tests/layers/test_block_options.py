@@ -96,10 +96,12 @@ def test_a_trace_names_what_is_between_the_parts(norm_first: bool) -> None:
     for name, before, residual in zip(branches, [x, *after], after, strict=False):
         norm = getattr(layer, f"{name}_norm")
         assert np.array_equal(trace[f"{name}_norm"], norm(before)[0] if norm_first else residual)
-        assert trace[f"d{name}_norm"].shape == x.shape
+        assert_close(trace[f"d{name}_norm"].sum(axis=(0, 1)), norm.bias.grad, 1e-12)
+        last = getattr(layer, name).down if name == "feed_forward" else getattr(layer, name).output
+        assert_close(trace[f"{name}.doutput"].sum(axis=(0, 1)), last.bias.grad, 1e-12)
+        dresidual = trace["dresidual" if name == "feed_forward" else f"dresidual_after_{name}"]
+        assert np.array_equal(dresidual, trace[f"{name}.doutput" if norm_first else f"d{name}_norm"])
     assert np.array_equal(trace["dresidual"], dy)
-    assert not np.array_equal(trace["dresidual_after_cross_attention"], dy)
-    assert not np.array_equal(trace["dresidual_after_attention"], trace["dresidual_after_cross_attention"])
     assert {"attention.weights", "cross_attention.weights"} <= trace.arrays.keys()
     if not norm_first:
         assert np.array_equal(trace["dfeed_forward_norm"], dy)
@@ -132,8 +134,17 @@ def test_positions_reach_the_rotary_attention() -> None:
 
 def test_options_reach_the_parts() -> None:
     layer = decoder_block(
-        0, np.float64, norm="rms", eps=0.25, num_kv_heads=1, method="blockwise", activation="swiglu", bias=False
+        0,
+        np.float64,
+        norm="rms",
+        eps=0.25,
+        num_kv_heads=1,
+        method="blockwise",
+        activation="swiglu",
+        bias=False,
+        dropout=0.1,
     )
+    assert layer.attention.config.dropout == layer.cross_attention.config.dropout == 0.1
     norms = (layer.attention_norm, layer.cross_attention_norm, layer.feed_forward_norm)
     assert all(isinstance(norm, RMSNorm) and norm.eps == 0.25 for norm in norms)
     assert (layer.attention.config.kv_heads, layer.cross_attention.config.kv_heads) == (1, 2)

@@ -75,15 +75,17 @@ def test_errors_name_the_argument() -> None:
         backward(np.zeros((1, 2), np.float32))
 
 
-@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("tied", "has_bias"), [(True, False), (False, True), (False, False)])
 @given(seed=seeds)
 @settings(max_examples=5)
-def test_cross_entropy_is_that_of_the_logits_and_adds_to_the_gradient(tied: bool, seed: int) -> None:
+def test_cross_entropy_is_that_of_the_logits_and_adds_to_the_gradient(tied: bool, has_bias: bool, seed: int) -> None:
     x, matrix, bias = normal(seed, (2, 3, 4), (4, 5), (5,))
     targets = np.random.default_rng(seed).integers(0, 5, (2, 3))
-    layer: Linear | TiedLinear = TiedLinear(Parameter(matrix.T)) if tied else Linear(4, 5, generator=None, dtype=float)
-    if isinstance(layer, Linear) and layer.bias is not None:
-        layer.weight.value[...], layer.bias.value[...] = matrix, bias
+    untied = Linear(4, 5, bias=has_bias, generator=None, dtype=float)
+    untied.weight.value[...] = matrix
+    if untied.bias is not None:
+        untied.bias.value[...] = bias
+    layer: Linear | TiedLinear = TiedLinear(Parameter(matrix.T)) if tied else untied
     parameters = layer.parameters()
     logits, logits_backward = layer(x)
     expected, loss_backward = cross_entropy(logits, targets)

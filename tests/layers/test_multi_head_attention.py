@@ -179,11 +179,12 @@ def test_padding_in_the_memory_changes_nothing_bit_for_bit(
 def test_dropout_is_on_if_and_only_if_a_generator_is_given(seed: int) -> None:
     layer = with_random_values(attention(4, 2, dropout=0.5), seed)
     without = with_random_values(attention(4, 2), seed)
-    (x,) = normal(seed, (2, 6, 4))
-    np.testing.assert_array_equal(layer(x)[0], without(x)[0])
-    y, _ = layer(x, generator=np.random.default_rng(seed))
-    assert (y != without(x)[0]).any()
-    np.testing.assert_array_equal(y, layer(x, generator=np.random.default_rng(seed))[0])
+    x, memory = normal(seed, (2, 6, 4), (2, 9, 4))
+    for inputs in ((x,), (x, memory)):
+        np.testing.assert_array_equal(layer(*inputs)[0], without(*inputs)[0])
+        y, _ = layer(*inputs, generator=np.random.default_rng(seed))
+        assert (y != without(*inputs)[0]).any()
+        np.testing.assert_array_equal(y, layer(*inputs, generator=np.random.default_rng(seed))[0])
 
 
 @settings(max_examples=5)

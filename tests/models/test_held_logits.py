@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,24 +15,31 @@ from tests.models.tiny import random_bert, random_transformer
 VOCABULARY = 7
 IDS, TARGETS = np.random.default_rng(3).integers(0, VOCABULARY, (2, 2, 5))
 TARGETS[0, 1] = -1
+MASK, POSITIONS, LENGTHS = np.arange(5) != 1, np.array([0, 2, 1, 4, 3]), np.array([2, 3])
 
 
 def gpt() -> GPT:  # whose head is the table
-    return GPT(GPTConfig(VOCABULARY, 5, 1, 2, 4), generator=np.random.default_rng(0))
+    return GPT(GPTConfig(VOCABULARY, 5, 1, 2, 4, dropout=0.2), generator=np.random.default_rng(0))
 
 
 def llama() -> Llama:  # whose head is a matrix of its own
-    return Llama(LlamaConfig(VOCABULARY, 5, 1, 2, d_model=4), generator=np.random.default_rng(0))
+    return Llama(LlamaConfig(VOCABULARY, 5, 1, 2, d_model=4, dropout=0.2), generator=np.random.default_rng(0))
 
 
 Loss = Callable[..., tuple[np.inexact, Callable[..., None]]]
+
+
+def loss_of_decoder(model: GPT | Llama) -> Loss:
+    return partial(model.loss, IDS, TARGETS, label_smoothing=0.1, mask=MASK, positions=POSITIONS)
+
+
 MODELS: dict[str, tuple[Callable[[], Any], Callable[[Any], Loss]]] = {
-    "GPT": (gpt, lambda model: lambda **options: model.loss(IDS, TARGETS, label_smoothing=0.1, **options)),
-    "Llama": (llama, lambda model: lambda **options: model.loss(IDS, TARGETS, label_smoothing=0.1, **options)),
-    "BERT": (random_bert, lambda model: lambda **options: model.loss(IDS, TARGETS, **options)),
+    "GPT": (gpt, loss_of_decoder),
+    "Llama": (llama, loss_of_decoder),
+    "BERT": (partial(random_bert, dropout=0.2), lambda model: partial(model.loss, IDS, TARGETS)),
     "Transformer": (
-        random_transformer,
-        lambda model: lambda **options: model.loss(IDS[:, :4], IDS, TARGETS, label_smoothing=0.1, **options),
+        partial(random_transformer, dropout=0.2),
+        lambda model: partial(model.loss, IDS[:, :4], IDS, TARGETS, source_lengths=LENGTHS, label_smoothing=0.1),
     ),
 }
 
@@ -45,7 +53,9 @@ def test_logits_that_are_not_held_give_the_same_loss_and_gradient(name: str, mon
     for hold in (True, False, None):
         model.grads[...] = 0
         trace = NO_TRACE if hold is None else Trace()
-        loss, backward = loss_of(model)(ignore_index=-1, hold_logits=hold, trace=trace)
+        loss, backward = loss_of(model)(
+            ignore_index=-1, hold_logits=hold, generator=np.random.default_rng(1), trace=trace
+        )
         backward(1.5)
         assert hold is None or ("logits" in trace) == hold
         found.append((np.asarray(loss), model.grads.copy()))

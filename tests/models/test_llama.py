@@ -144,29 +144,6 @@ def test_options_add_these_vectors_to_a_block(family: str, added: dict[str, int]
     assert {name.removeprefix("blocks.1."): vectors[name] for name in own} == added
 
 
-@given(num_kv_heads=st.sampled_from([1, 2]), seed=seeds)
-@few
-def test_grouped_heads_equal_repeated_ones(num_kv_heads: int, seed: int) -> None:
-    grouped = with_random_values(llama(seed, num_kv_heads=num_kv_heads), seed)
-    repeated = llama(seed).astype(np.float64)
-    group = 4 // num_kv_heads
-    for name, parameter in repeated.parameters().items():
-        value = grouped.parameters()[name].value
-        if name.endswith("key_value.weight"):
-            value = value.reshape(8, 2, num_kv_heads, 2).repeat(group, axis=2).reshape(8, 16)
-        parameter.value[...] = value
-    ids, targets = np.random.default_rng(seed).integers(0, 7, (2, 2, 5))
-    (loss, backward), (repeated_loss, repeated_backward) = grouped.loss(ids, targets), repeated.loss(ids, targets)
-    assert_close(np.array(loss), np.array(repeated_loss), 1e-12)
-    backward()
-    repeated_backward()
-    for name, parameter in repeated.parameters().items():
-        grad = parameter.grad
-        if name.endswith("key_value.weight"):
-            grad = grad.reshape(8, 2, num_kv_heads, group, 2).sum(axis=3).reshape(8, -1)
-        assert_close(grouped.parameters()[name].grad, grad, 1e-11, name)
-
-
 @given(d_model=st.integers(1, 5000))
 def test_the_hidden_width_is_eight_thirds_rounded_up_to_eights(d_model: int) -> None:
     width = LlamaConfig(5, num_heads=1, d_model=2 * d_model).hidden_width

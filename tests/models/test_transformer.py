@@ -143,10 +143,12 @@ def test_calling_is_encoding_and_decoding(norm_first: bool, seed: int) -> None:
 
     mask = padding_mask(lengths, 3)
     memory, encoder_backward = model.encode(source, mask)
-    decoded, decoder_backward = model.decode(ids, memory, mask)
+    trace = Trace()
+    decoded, decoder_backward = model.decode(ids, memory, mask, trace=trace)
     np.testing.assert_array_equal(decoded, logits)
     dmemory = decoder_backward(dlogits)
     assert dmemory.shape == memory.shape
+    np.testing.assert_array_equal(trace["dmemory"], dmemory)
     assert encoder_backward(dmemory) is None
     np.testing.assert_array_equal(model.grads, grads)
 

@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.ops import attention_weights, scaled_dot_product_attention
+from scratchformer.ops import attention_weights, blockwise_attention, scaled_dot_product_attention
 from tests.closeness import assert_close
 from tests.ops.naive_attention import AttentionCase, attention_cases, naive_attention, naive_weights
 from tests.strategies import cotangent, normal, seeds
@@ -180,11 +182,12 @@ def test_queries_that_may_attend_to_nothing_may_hold_anything(masked_by: str, co
     assert not run(filled)[0][:, :2].any()
 
 
+@pytest.mark.parametrize("attend", [scaled_dot_product_attention, blockwise_attention])
 @pytest.mark.parametrize("name", ["query", "key", "value", "mask"])
-def test_nan_that_somebody_attends_to_is_seen(name: str) -> None:
+def test_nan_that_somebody_attends_to_is_seen(name: str, attend: Callable) -> None:
     query, key, value, mask = normal(3, (3, 2), (3, 2), (3, 4), (3, 3))
     {"query": query, "key": key, "value": value, "mask": mask}[name][1, 0] = np.nan
-    y, _ = scaled_dot_product_attention(query, key, value, mask)
+    y, _ = attend(query, key, value, mask)
     assert np.isnan(y[1]).any()
 
 

@@ -167,6 +167,15 @@ def test_dropout_keeps_or_scales_each_weight_and_backward_drops_the_same(p: floa
     assert np.array_equal(blockwise_attention(query, key, value, dropout=p)[0], weights)
 
 
+def test_no_two_tiles_drop_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in {"QUERIES": 8, "KEYS": 8, "LONG": 99}.items():
+        monkeypatch.setattr(tiles, name, size)
+    x, value = np.zeros((2, 2, 24, 1)), np.broadcast_to(np.eye(24), (2, 2, 24, 24))
+    dropped, _ = blockwise_attention(x, x, value, dropout=0.5, generator=np.random.default_rng(0))
+    of_tiles = (dropped != 0).reshape(4, 3, 8, 3, 8).swapaxes(2, 3).reshape(36, 64)
+    assert len(np.unique(of_tiles, axis=0)) == 36
+
+
 def test_elements_of_a_tile_are_dropped_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     query, key = normal(0, (40, 3), (50, 3))

@@ -25,6 +25,9 @@ def test_causal_masks_allow_keys_up_to_the_query(t_query: int, t_key: int) -> No
     for i, j in np.ndindex(t_query, t_key):
         assert mask[i, j] == (t_key - j >= t_query - i)
     assert np.array_equal(causal_mask(t_query), causal_mask(t_query, t_query))
+    before = mask.copy()
+    mask[...] = ~mask
+    assert np.array_equal(causal_mask(t_query, t_key), before)
 
 
 @given(t_query=st.integers(1, 4), t_key=st.integers(1, 5), seed=seeds)
@@ -100,6 +103,13 @@ def test_combined_masks_forbid_what_any_forbids_and_add_what_all_add(seed: int, 
     for index in np.ndindex(2, 3, 4):
         expected = added[index] if allowed[index] else -np.inf
         assert combined[index] == expected or abs(combined[index] - expected) < 1e-14
+
+
+@pytest.mark.parametrize("masks", [(np.eye(3) < 1, causal_mask(3)), (np.eye(3) + 1, np.ones((3, 3)) / 2)])
+def test_masks_that_are_combined_stay_as_they_are(masks: tuple[ndarray, ...]) -> None:
+    before = [mask.copy() for mask in masks]
+    combine_masks(*masks)
+    np.testing.assert_array_equal(masks, before)
 
 
 def test_a_mask_alone_stays_as_it_is_and_the_floating_dtype_is_kept() -> None:

@@ -161,7 +161,8 @@ def test_the_gradient_of_a_loss_is_one_number_and_real() -> None:
 
 def test_it_checks_when_it_has_forgotten_what_it_knew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scratchformer.ops.contract.MOST_KNOWN", 2)
+    fresh = op(scaled.__wrapped__)
     for n in (1, 2, 3, 1, 2, 3):
-        assert np.array_equal(scaled(np.ones((2, n)))[0], np.ones((2, n)))
+        assert np.array_equal(fresh(np.ones((2, n)))[0], np.ones((2, n)))
         with pytest.raises(ValueError, match=f"n is {n} in x"):
-            scaled(np.ones((2, n)), np.ones(n + 1))
+            fresh(np.ones((2, n)), np.ones(n + 1))

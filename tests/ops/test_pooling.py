@@ -25,6 +25,7 @@ def test_it_is_the_mean_of_each_sequence_without_its_padding(
 def test_padding_is_not_read() -> None:
     x = np.full((2, 3, 2), np.nan, np.float32)
     x[0, :2] = [[1, 2], [3, 6]]
+    assert np.isnan(mean_pooling(x, np.array([3, 1]))[0]).all()
     y, backward = mean_pooling(x, np.array([2, 0]))
     np.testing.assert_array_equal(y, np.array([[2, 4], [0, 0]], np.float32))
     dx = backward(np.ones_like(y))

@@ -147,9 +147,15 @@ def test_float32_is_as_exact_far_away_as_near() -> None:
     for start in (0, 100_000):
         positions = np.arange(start, start + 6)
         for given_positions in (positions, positions.astype(np.float32)):
-            y, _ = rotary(x, given_positions)
+            y, backward = rotary(x, given_positions)
             assert y.dtype == np.float32
             assert_close(y, naive_rotary(x[None, None].astype(np.float64), positions[None])[0, 0], 3e-7)
+            assert_close(backward(y), x, 1e-6)
+
+
+def test_more_turns_than_are_remembered_are_as_right() -> None:
+    (x,), positions, last = normal(0, (2**15 + 1, 16)), np.arange(2**15 + 1), slice(-3, None)
+    assert_close(rotary(x, positions)[0][last], rotary(x[last], positions[last])[0], 1e-13)
 
 
 def test_heads_that_are_a_view_keep_their_order_in_memory() -> None:
@@ -252,9 +258,11 @@ def test_turns_that_rotary_remembers_are_of_these_positions_and_options():
         itertools.product(
             ({}, {"layout": "pairs"}, {"magnitude": 2.0}, {"base": 10.0}, {"scaling": 2.0}),
             (x, x.astype(np.float32)),
-            (integers, integers.view(np.float64), integers[::-1]),  # the first two have the same bytes
+            (integers, integers.view(np.float64), integers[::-1], 2 * integers),  # the first two have the same bytes
         )
     )
+    later = integers + 7  # these are remembered with an axis of the batch first
+    cases += [({}, x[None], later[None]), ({}, x[0], later)]
     remembered = [rotary(x, positions, **options)[0] for options, x, positions in cases]
     for y, (options, x, positions) in zip(remembered, cases, strict=True):
         _remembered_turns.cache_clear()

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.optim import Adam, AdamW
-from scratchformer.optim.spans import SPAN
 from tests.closeness import assert_close
-from tests.optim.vectors import BORDERS, around_borders, random_vector
+from tests.optim.vectors import BORDERS, SPAN, around_borders, random_vector
 from tests.strategies import seeds
 
 

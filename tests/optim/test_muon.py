@@ -60,6 +60,8 @@ def test_matrices_follow_muon_and_all_else_adamw(rows: int, columns: int, seed: 
         layer.grads[...] = generator.normal(size=layer.grads.shape)
         gradients.append({name: g.copy() for name, g in layer.views_by_name(layer.grads).items()})
         optimizer.step(rate)
+        for name, g in layer.views_by_name(layer.grads).items():
+            np.testing.assert_array_equal(g, gradients[-1][name])
     after = layer.views_by_name(layer.values)
     for name, count in {"single": 1, "pair": 2}.items():
         starts = np.split(before[name], count, axis=1)
@@ -76,8 +78,10 @@ def test_matrices_follow_muon_and_all_else_adamw(rows: int, columns: int, seed: 
 @given(rows=sides, columns=sides, scale=st.sampled_from([1e-30, 1.0, 1e30]), seed=seeds)
 def test_orthogonal_keeps_singular_vectors_and_forgets_scale(rows: int, columns: int, scale: float, seed: int) -> None:
     u = np.random.default_rng(seed).normal(size=(rows, columns))
+    before = u.copy()
     assert_close(orthogonal(scale * u), orthogonal_by_singular_vectors(u), 1e-9)
     assert_close(orthogonal(u.T), orthogonal(u).T, 1e-12)
+    np.testing.assert_array_equal(u, before)
 
 
 def test_five_steps_bring_singular_values_near_one() -> None:

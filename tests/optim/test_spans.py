@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchformer.optim.spans import SPAN, spans
+from scratchformer.optim.spans import spans
+from tests.optim.vectors import SPAN
 
 
 @given(size=st.integers(0, 5 * SPAN))

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from scratchformer.optim.spans import SPAN
+from scratchformer.optim.spans import BLOCK
 
+SPAN = 2 * BLOCK
 BORDERS = [1, 7, SPAN - 1, SPAN, SPAN + 1, 2 * SPAN + 3]
 
 

@@ -28,6 +28,7 @@ def test_what_is_drawn_is_what_was_given() -> None:
     raw, mean, validation, *levels = axes.lines
     assert np.array_equal(raw.get_ydata(), 4 / np.sqrt(np.arange(1, 121)))
     assert np.allclose(mean.get_ydata()[0], raw.get_ydata()[:2].mean())
+    assert mean.get_xdata()[[0, -1]].tolist() == [1.5, 119.5]  # in the middle of the two steps that are averaged
     assert np.array_equal(validation.get_xdata(), np.arange(10, 121, 10))
     assert [line.get_ydata()[0] for line in levels] == [3.25, 2.39]
 

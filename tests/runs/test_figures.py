@@ -3,16 +3,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from scratchformer.layers import Trace
 from scratchformer.runs import (
     ReferenceRun,
     comparable_run,
     draw_attention,
     draw_losses,
     draw_norms,
+    figures,
+    read_metrics,
     reference_curves,
     reference_run,
 )
+from scratchformer.runs.files import read_norms
+from scratchformer.training import load
 from tests.runs.setting import as_lists, started, train_into, trainer
 
 
@@ -106,3 +112,38 @@ def test_a_reference_of_another_text_is_not_compared_with(tmp_path: Path) -> Non
     assert reference_run(script, "paper", "abd") is None
     assert reference_run(script, "paper", "abc") == reference_run(script, "paper")
     assert reference_run(script, "paper").losses == [2.0]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that a test draws, which are not written."""
+    kept: list[Figure] = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: kept.append(figure) or path)
+    return kept
+
+
+def test_attention_maps_are_those_of_each_layer_and_head_in_their_order(run: Path, drawn: list[Figure]) -> None:
+    ids, trace = np.array([0, 1, 2, 1]), Trace("*.attention.weights")
+    draw_attention(run, ids, list("abcb"), title="")
+    load(run)(ids, trace=trace)
+    *panels, _ = drawn[0].axes
+    of_heads = [head for layer in range(2) for head in trace[f"blocks.{layer}.attention.weights"]]
+    for axes, weights in zip(panels, of_heads, strict=True):
+        shown = axes.images[0].get_array()
+        np.testing.assert_array_equal(shown.data, weights)
+        np.testing.assert_array_equal(shown.mask, np.arange(4) > np.arange(4)[:, None])
+
+
+def test_losses_and_norms_are_drawn_where_their_labels_say(run: Path, drawn: list[Figure]) -> None:
+    draw_losses(run, {}, ReferenceRun("other", [4, 8], [2.5, 2.0]), unit="nats", title="")
+    draw_norms(run, title="")
+    metrics, norms = read_metrics(run / "metrics.csv"), read_norms(run / "norms.csv")
+    training, _, validation, other = drawn[0].axes[0].lines
+    expected = metrics["training_loss"], metrics["validation_loss"], ([4, 8], [2.5, 2.0])
+    for line, curve in zip((training, validation, other), expected, strict=True):
+        np.testing.assert_array_equal(line.get_xydata().T, curve)
+    for axes, kind in zip(drawn[1].axes, ("gradient", "activation"), strict=True):
+        curves = [curve for (quantity, _), curve in norms.items() if quantity == kind]
+        for line, curve in zip(axes.lines, curves, strict=True):
+            np.testing.assert_array_equal(line.get_xydata().T, curve)
+        assert {"layer 1", "layer 2"} <= {text.get_text() for text in axes.texts}

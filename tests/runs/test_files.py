@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,15 @@ def test_a_table_goes_on_from_a_mark_and_drops_what_came_after_it(tmp_path: Path
     assert stopped.read_bytes() == whole.read_bytes()
     with Table(stopped, ("step", "name"), later):
         assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_a_mark_is_made_when_all_rows_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_size))
+    with Table(tmp_path / "metrics.csv", ("step",)) as table:
+        table.add(12)
+        assert table.mark()["num_bytes"] == len("step\n12\n")
+    assert flushed == [len("step\n12\n")]
 
 
 def test_a_table_that_was_changed_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

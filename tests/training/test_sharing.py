@@ -48,6 +48,8 @@ def test_one_worker_takes_all_threads_where_weights_outweigh_tokens() -> None:
     assert workers_and_blas_threads(2, 124_000_000, 4 * 64) == (1, 2)
     assert workers_and_blas_threads(2, 124_000_000, 2 * 512) == (2, 1)
     assert workers_and_blas_threads(1, 124_000_000, 1) == (1, 1)
+    assert workers_and_blas_threads(2, 3 * 2**18, 3) == (2, 1)
+    assert workers_and_blas_threads(2, 3 * 2**18 + 1, 3) == (1, 2)
 
 
 def test_numbers_below_one_are_refused() -> None:

@@ -93,6 +93,19 @@ def test_a_sum_is_that_of_neighbours_first() -> None:
     np.testing.assert_array_equal(parts[0], ((a + b) + (c + d)) + e)
 
 
+def test_ranks_add_up_in_that_order() -> None:
+    vectors = normal(1, *[(3 * BLOCK,)] * 4, dtype=np.float32)
+    expected = [vector.copy() for vector in vectors]
+    sum_tree(expected)
+
+    def work(world: World) -> np.ndarray:
+        vector = vectors[world.rank].copy()
+        world.add_up(vector)
+        return vector[world.own(vector.size)]
+
+    np.testing.assert_array_equal(np.concatenate(threads_as_ranks(4, work)), expected[0])
+
+
 def test_each_rank_keeps_only_its_part_of_the_average() -> None:
     def work(world: World) -> tuple[slice, np.ndarray]:
         trainer = wide_trainer(world, 1)
@@ -101,6 +114,19 @@ def test_each_rank_keeps_only_its_part_of_the_average() -> None:
     for own, average in threads_as_ranks(2, work):
         assert average[own].any()
         assert not np.delete(average, own).any()
+
+
+def test_when_the_ranks_have_left_the_first_has_all_state() -> None:
+    def work(world: World) -> list[Checkpoint]:
+        trainer = wide_trainer(world, 1)
+        with trainer:
+            trainer.step(ragged_batches(0, 2))
+        together = training_checkpoint(trainer)
+        trainer.leave()
+        return [together, training_checkpoint(trainer)]
+
+    first, _ = threads_as_ranks(2, work)
+    assert_same(*first)
 
 
 def test_all_ranks_name_the_shard_that_diverged_first() -> None:

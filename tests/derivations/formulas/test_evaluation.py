@@ -67,12 +67,20 @@ def run(*formulas: str, mark: str = "") -> tuple[Page, Run]:
         r"\lfloor 5 / 2 \rfloor = \lceil 3 / 2 \rceil = 2",
         r"u_{h + 1} = A_{1, h + 1}",
         r"A_{ij} = \begin{cases} \min(A_{ij}, 0) & A_{ij} < 0 \\ \max(A_{ij}, 0) & \text{otherwise} \end{cases}",
+        r"A_{ij} = \begin{cases} A_{ij} & A_{ij} < 9 \\ 0 & A_{ij} < 99 \\ 1 & \text{otherwise} \end{cases}",
     ],
 )
 def test_right_formulas_are_right(formula: str) -> None:
     _, found = run(formula)
     assert found.members
     assert all(member.is_right for member in found.members), found.members
+
+
+@pytest.mark.parametrize("formula", [r"C_{ik} = 1.000001 \sum_j A_{ij} B_{jk}", r"A_{ij} < 0", r"y_i = \log(-y_i)"])
+def test_what_is_off_a_little_holds_somewhere_or_is_no_number_is_wrong(formula: str) -> None:
+    (member,) = run(formula)[1].members
+    assert member.error is not None
+    assert not member.is_right
 
 
 def test_a_wrong_formula_is_wrong_at_its_line() -> None:
@@ -158,3 +166,15 @@ def test_an_equation_in_the_prose_is_a_member() -> None:
 def test_a_comment_gives_a_name_other_code() -> None:
     _, found = run("y_i = 2 A_{i1}", mark="<!-- in code: y_i is 2 * A[:, 0]; t_i is np.zeros(2) -->\n")
     assert [member.is_right for member in found.members] == [True]
+
+
+def test_a_partial_derivative_moves_every_stage_between_but_not_what_is_held() -> None:
+    formulas = [
+        r"y_i = \exp(\sum_k A_{ik} x_k)",
+        r"t_i = y_i \sum_k x_k",
+        r"\left.\frac{\partial t_i}{\partial x_j}\right|_y = y_i",
+        r"\frac{\partial (t_i^2)}{\partial x_j} = 2 t_i (y_i + J_{ij} \sum_k x_k)",
+    ]
+    _, found = run(*formulas, mark="<!-- in code: t_i is y * x.sum() -->\n")
+    assert len(found.members) == 4
+    assert np.allclose([member.error for member in found.members], 0, atol=1e-9)

@@ -1,6 +1,7 @@
 """Each promise is broken by an op or a layer, and the report names it."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.gradcheck.examples import Op, Overwriting, Scale, elementwise, requir
 
 X = np.random.default_rng(0).standard_normal((3, 4))
 KEPT: dict[Any, Any] = {}
+CALLERS: list[int] = []
 
 
 def promises_of(report: Report) -> list[str]:
@@ -141,6 +143,69 @@ def test_a_promise_that_an_op_breaks_is_named(op: Op, promise: str) -> None:
 def test_every_promise_has_an_op_or_a_layer_that_breaks_it_and_one_that_keeps_it() -> None:
     assert {promise for _, promise in OPS} | {ADDED} == {IN_FLOAT64, *PROMISES, *PROMISES_IN_FLOAT32}
     assert check_op(square, X).broken_promises == []
+
+
+def strided_alone(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    return backward if x.flags.forc else square(2 * x)[1]
+
+
+def fortran_alone(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    return backward if x.flags.c_contiguous or not x.flags.f_contiguous else square(2 * x)[1]
+
+
+def broadcast_alone(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    return lambda dy: backward(dy) if all(dy.strides) else 2 * backward(dy)
+
+
+def last_element_once(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    factors = np.ones_like(x)
+
+    def change(dy: ndarray) -> ndarray:
+        dx = backward(dy) * factors
+        factors[-1, -1] = 2
+        return dx
+
+    return change
+
+
+def writes_to_last_element(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    def write(dy: ndarray) -> ndarray:
+        dx = backward(dy)
+        dy[-1, -1] = 0
+        return dx
+
+    return write
+
+
+def one_caller_at_a_time(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    def counted(dy: ndarray) -> ndarray:
+        CALLERS.append(1)
+        try:
+            time.sleep(0.002)
+            return backward(dy) * len(CALLERS)
+        finally:
+            CALLERS.pop()
+
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("change", "promise"),
+    [
+        (strided_alone, "read-only and non-contiguous inputs give the same"),
+        (fortran_alone, "read-only and non-contiguous inputs give the same"),
+        (broadcast_alone, "read-only and non-contiguous cotangents give the same"),
+        (last_element_once, CALLED_TWICE),
+        (writes_to_last_element, NOT_WRITTEN),
+        (one_caller_at_a_time, "two threads at once give the same"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(3, 4), (20, 21)])
+def test_one_layout_one_element_or_one_moment_is_enough_to_break_a_promise(
+    change: Callable, promise: str, shape: tuple[int, ...]
+) -> None:
+    report = check_op(broken(change), np.random.default_rng(0).standard_normal(shape), contract="required")
+    assert promise in promises_of(report), report
 
 
 class Recalling(Scale):

@@ -1,0 +1,116 @@
+"""Bugs in figures: data that are transposed, shifted, or in the place of others."""
+
+from tests.mutants.mutant import mutant
+
+CURVES = "tests/plots/test_curves.py::"
+MAPS = "tests/recipes/test_head_maps.py::"
+RUNS = "tests/runs/test_figures.py::"
+OF_RUNS = "runs/figures.py"
+
+FIGURES = [
+    mutant(
+        "figure: attention maps with the last layer first",
+        OF_RUNS,
+        "np.stack(list(trace.values()))",
+        "np.stack(list(trace.values())[::-1])",
+        RUNS + "test_attention_maps_are_those_of_each_layer_and_head_in_their_order",
+    ),
+    mutant(
+        "figure: attention maps with the last head first",
+        OF_RUNS,
+        "np.stack(list(trace.values()))",
+        "np.stack(list(trace.values()))[:, ::-1]",
+        RUNS + "test_attention_maps_are_those_of_each_layer_and_head_in_their_order",
+    ),
+    mutant(
+        "figure: attention maps that grey what may be seen",
+        OF_RUNS,
+        "np.tri(len(ids), dtype=bool)",
+        "np.tri(len(ids), dtype=bool).T",
+        RUNS + "test_attention_maps_are_those_of_each_layer_and_head_in_their_order",
+    ),
+    mutant(
+        "figure: norms of gradients where those of activations belong",
+        OF_RUNS,
+        "for quantity in (GRADIENT, ACTIVATION)",
+        "for quantity in (ACTIVATION, GRADIENT)",
+        RUNS + "test_losses_and_norms_are_drawn_where_their_labels_say",
+    ),
+    mutant(
+        "figure: validation loss where training loss belongs",
+        OF_RUNS,
+        '*metrics["training_loss"], *metrics["validation_loss"]',
+        '*metrics["validation_loss"], *metrics["training_loss"]',
+        RUNS + "test_losses_and_norms_are_drawn_where_their_labels_say",
+    ),
+    mutant(
+        "figure: layers named from 0",
+        OF_RUNS,
+        "layer {int(index) + 1}",
+        "layer {int(index)}",
+        RUNS + "test_losses_and_norms_are_drawn_where_their_labels_say",
+    ),
+    mutant(
+        "figure: losses and steps of a reference run exchanged",
+        OF_RUNS,
+        "np.array(reference.steps), np.array(reference.losses)",
+        "np.array(reference.losses), np.array(reference.steps)",
+        RUNS + "test_losses_and_norms_are_drawn_where_their_labels_say",
+    ),
+    mutant(
+        "figure: a running mean that stands at the beginning of its window",
+        "plots/curves.py",
+        "steps[: len(mean)] + (window - 1) / 2",
+        "steps[: len(mean)] + 0.0",
+        CURVES + "test_what_is_drawn_is_what_was_given",
+    ),
+    mutant(
+        "figure: a running mean that stands at the end of its window",
+        "plots/curves.py",
+        "steps[: len(mean)] + (window - 1) / 2",
+        "steps[len(steps) - len(mean) :] + 0.0",
+        CURVES + "test_what_is_drawn_is_what_was_given",
+    ),
+    mutant(
+        "figure: colours of a matrix that are not centred on 0",
+        "plots/matrices.py",
+        "vmin=-limit",
+        "vmin=least",
+        "tests/plots/test_matrices.py::test_one_scale_centred_on_0_is_shared",
+    ),
+    mutant(
+        "figure: scores of heads by head and layer",
+        "recipes/head_maps.py",
+        "panels = dict(zip(texts, scores.values(), strict=True))",
+        "panels = dict(zip(texts, (s.T.reshape(s.shape) for s in scores.values()), strict=True))",
+        MAPS + "test_scores_and_distances_are_drawn_where_their_names_say",
+    ),
+    mutant(
+        "figure: scores of two heads in each other's panel",
+        "recipes/head_maps.py",
+        "by_head[:, i] for i",
+        "by_head[:, num_heads - 1 - i] for i",
+        MAPS + "test_scores_and_distances_are_drawn_where_their_names_say",
+    ),
+    mutant(
+        "figure: distances of heads in reverse order",
+        "recipes/head_maps.py",
+        'heatmaps({"": distances}, names',
+        'heatmaps({"": distances[::-1]}, names',
+        MAPS + "test_scores_and_distances_are_drawn_where_their_names_say",
+    ),
+    mutant(
+        "figure: alignment drawn with what is read from top to bottom",
+        "plots/alignment.py",
+        "                panel.weights, cmap",
+        "                panel.weights.T, cmap",
+        "tests/plots/test_alignment.py::test_what_is_drawn_is_what_was_given",
+    ),
+    mutant(
+        "figure: norms of the last layer drawn darkest",
+        "plots/norms.py",
+        "DEPTHS(np.linspace(0, LIGHTEST, len(names)))",
+        "DEPTHS(np.linspace(LIGHTEST, 0, len(names)))",
+        "tests/plots/test_norms.py::test_deeper_layers_are_lighter_and_have_one_colour",
+    ),
+]

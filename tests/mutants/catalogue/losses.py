@@ -1,0 +1,124 @@
+"""Bugs where logits are not held, and in Muon's matrices."""
+
+from tests.mutants.mutant import mutant
+
+HELD = "tests/models/test_held_logits.py::"
+MATRICES = "tests/models/test_block_matrices.py::"
+MUON = "tests/optim/test_muon.py::"
+GPT = "models/decoder_only.py"
+IN_PARTS = "self._features(ids, mask=mask, positions=positions, generator=generator, trace=trace)"
+
+LOSSES = [
+    mutant(
+        "logits in parts: without dropout",
+        GPT,
+        IN_PARTS,
+        IN_PARTS.replace("=generator", "=None"),
+        HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
+    ),
+    mutant(
+        "logits in parts: without the mask",
+        GPT,
+        IN_PARTS,
+        IN_PARTS.replace("=mask", "=None"),
+        HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
+    ),
+    mutant(
+        "logits in parts: without the positions",
+        GPT,
+        IN_PARTS,
+        IN_PARTS.replace("=positions", "=None"),
+        HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
+    ),
+    mutant(
+        "logits in parts: an encoder without dropout",
+        "models/transformer.py",
+        "self.encode(source, mask, generator=generator, trace=trace)\n            x, features",
+        "self.encode(source, mask, trace=trace)\n            x, features",
+        HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
+    ),
+    mutant(
+        "logits in parts: a decoder without dropout",
+        "models/transformer.py",
+        "self._features(ids, memory, mask, generator=generator, trace=trace)\n            loss",
+        "self._features(ids, memory, mask, generator=None, trace=trace)\n            loss",
+        HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
+    ),
+    mutant(
+        "logits in parts: a source read with its padding",
+        "models/transformer.py",
+        "mask = self._mask(source, source_lengths)\n            memory",
+        "mask = self._mask(source, None)\n            memory",
+        HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
+    ),
+    mutant(
+        "logits in parts: the head's gradient overwritten",
+        "ops/linear_cross_entropy.py",
+        "add_dweight_to[:, part] += dweight_part",
+        "add_dweight_to[:, part] = dweight_part",
+        "tests/ops/test_linear_cross_entropy.py::test_the_weights_gradient_is_added_to_an_array_that_is_given",
+    ),
+    mutant(
+        "logits in parts: the gradient of the head's bias overwritten",
+        "layers/linear.py",
+        "self.bias.grad += dbias\n            return dx\n\n        return loss",
+        "self.bias.grad[...] = dbias\n            return dx\n\n        return loss",
+        "tests/layers/test_linear.py::test_cross_entropy_is_that_of_the_logits_and_adds_to_the_gradient",
+    ),
+    mutant(
+        "logits in parts: not in parts although they are many",
+        "models/held_logits.py",
+        "num_logits <= MOST_HELD_LOGITS or",
+        "num_logits <= 2 * MOST_HELD_LOGITS or",
+        HELD + "test_few_or_traced_logits_are_held_if_nothing_is_said",
+    ),
+    mutant(
+        "Muon: matrices that stand side by side made orthogonal as one",
+        "optim/muon.py",
+        "zip(*(np.split(view[name], count, axis=1) for view in views), strict=True)",
+        "zip(*([view[name]] for view in views), strict=True)",
+        MUON + "test_matrices_follow_muon_and_all_else_adamw",
+    ),
+    mutant(
+        "Muon: length of the step by the shorter side",
+        "optim/muon.py",
+        "math.sqrt(max(p.shape))",
+        "math.sqrt(min(p.shape))",
+        MUON + "test_matrices_follow_muon_and_all_else_adamw",
+    ),
+    mutant(
+        "Muon: momentum without the newest gradient",
+        "optim/muon.py",
+        "u = b * m + (1 - b) * g",
+        "u = m",
+        MUON + "test_matrices_follow_muon_and_all_else_adamw",
+    ),
+    mutant(
+        "Muon: no weight decay of matrices",
+        "optim/muon.py",
+        "p *= 1 - learning_rate * self.weight_decay",
+        "pass",
+        MUON + "test_matrices_follow_muon_and_all_else_adamw",
+    ),
+    mutant(
+        "Muon: what lies between two matrices is updated twice",
+        "optim/muon.py",
+        "for begin, end in self.between for span",
+        "for begin, end in [*self.between, *self.between[1:2]] for span",
+        MUON + "test_matrices_follow_muon_and_all_else_adamw",
+    ),
+    mutant(
+        "Muon: norms and biases made orthogonal as well",
+        "models/block_matrices.py",
+        "if parameter.value.ndim == 2:",
+        "if parameter.value.ndim:",
+        MATRICES + "test_matrices_of_all_blocks_and_nothing_else",
+    ),
+    mutant(
+        "Muon: the gate and the values of a gated map made orthogonal as one",
+        "models/block_matrices.py",
+        'pairs.add("feed_forward.up.weight")',
+        "pass",
+        MATRICES + "test_matrices_of_all_blocks_and_nothing_else",
+    ),
+]

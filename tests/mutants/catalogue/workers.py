@@ -1,0 +1,156 @@
+"""Bugs in how threads and ranks share a step."""
+
+from tests.mutants.mutant import mutant
+
+CHARACTERS = "tests/experiments/test_char_lm.py::"
+NORMS = "tests/analysis/test_norms.py::"
+RANKS = "tests/training/test_world.py::"
+SHARED = "tests/training/test_sharing.py::"
+TRAINED = "tests/training/test_trainer.py::"
+TRAINER = "training/trainer.py"
+
+WORKERS = [
+    mutant(
+        "workers: each clips its own gradient",
+        TRAINER,
+        "        self._add_up_workers()\n        self.world",
+        "        for replica in self.replicas if self.max_norm else []:\n"
+        "            scale_down(replica.grads, norm_of(replica.grads), self.max_norm or 1.0)\n"
+        "        self._add_up_workers()\n        self.world",
+        TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
+    ),
+    mutant(
+        "workers: the norm of a step is that of one worker's gradient",
+        TRAINER,
+        "gradient_norm = norm_of(grads, self._map, self._concatenate)",
+        "gradient_norm = norm_of(self.replicas[-1].grads[own], self._map, self._concatenate)",
+        TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
+    ),
+    mutant(
+        "workers: a step may be as many times as long as there are workers",
+        TRAINER,
+        "scale_down(grads, gradient_norm, self.max_norm, self._map)",
+        "scale_down(grads, gradient_norm, self.max_norm * len(self.replicas), self._map)",
+        TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
+    ),
+    mutant(
+        "workers: of long vectors the first span alone is added up",
+        TRAINER,
+        "spans(self.model.grads.size) if len(self.replicas) > 1",
+        "spans(self.model.grads.size)[:1] if len(self.replicas) > 1",
+        TRAINED + "test_workers_times_micro_batches_give_the_gradient_of_the_one_big_batch",
+    ),
+    mutant(
+        "workers: a layer's norms are those of one worker's gradient",
+        "analysis/norms.py",
+        "in _gradient_norms(model).items()",
+        "in _gradient_norms(trainer.replicas[-1]).items()",
+        NORMS + "test_norms_are_those_of_each_layer_before_clipping",
+    ),
+    mutant(
+        "ranks: a layer's norms are those of one rank's part of the gradient",
+        "analysis/norms.py",
+        "    trainer.world.gather(model.grads)\n",
+        "",
+        NORMS + "test_norms_are_the_same_in_one_rank_and_in_each_of_two",
+    ),
+    mutant(
+        "ranks: sums of many are added one after the other",
+        "training/world.py",
+        "        parts = [other[own].copy() for other in self._all(vector)]\n        sum_tree(parts)\n",
+        "        parts = [other[own].copy() for other in self._all(vector)]\n"
+        "        for part in parts[1:]:\n            parts[0] += part\n",
+        RANKS + "test_ranks_add_up_in_that_order",
+    ),
+    mutant(
+        "ranks: an optimizer of whole matrices updates its own part of them",
+        "optim/optimizer.py",
+        "return type(self)._updates is not Optimizer._updates",
+        "return False",
+        RANKS + "test_every_shape_gives_the_same_bytes_also_where_a_run_goes_on_with_another[Muon]",
+    ),
+    mutant(
+        "ranks: the average that is evaluated is that of the own part",
+        TRAINER,
+        "        with self.average.applied():\n            self.world.gather(self.model.values)\n",
+        "        with self.average.applied():\n",
+        RANKS + "test_every_shape_gives_the_same_bytes_also_where_a_run_goes_on_with_another[AdamW]",
+    ),
+    mutant(
+        "ranks: a run that leaves keeps the state of its own part",
+        TRAINER,
+        "self.optimizer.state = {name: self.world.whole(vector) for name, vector in self.optimizer.state.items()}",
+        "self.optimizer.state = dict(self.optimizer.state)",
+        RANKS + "test_when_the_ranks_have_left_the_first_has_all_state",
+    ),
+    mutant(
+        "ranks: a part may end within a block",
+        "training/world.py",
+        "min(num_blocks * rank // self.num_ranks * BLOCK, size)",
+        "size * rank // self.num_ranks",
+        RANKS + "test_parts_cover_a_vector_in_whole_blocks",
+    ),
+    mutant(
+        "shared products: a checkpoint does not know in how many threads",
+        "training/resuming.py",
+        '        "blas_threads": trainer.blas_threads,\n',
+        "",
+        SHARED + "test_a_run_is_resumed_with_the_blas_threads_that_it_had",
+    ),
+    mutant(
+        "shared products: one worker already where there are as many parameters as the limit",
+        "training/sharing.py",
+        "if num_parameters > PARAMETERS_PER_TOKEN * num_tokens",
+        "if num_parameters >= PARAMETERS_PER_TOKEN * num_tokens",
+        SHARED + "test_one_worker_takes_all_threads_where_weights_outweigh_tokens",
+    ),
+    mutant(
+        "shared products: the number of threads is that of the workers",
+        TRAINER,
+        "threadpool_limits(self.blas_threads, ",
+        "threadpool_limits(len(self.replicas), ",
+        SHARED + "test_blas_has_its_threads_within_the_with_block",
+    ),
+    mutant(
+        "micro-batches: dropout repeats in each",
+        TRAINER,
+        "key = (self.optimizer.num_steps, shard.micro_batch, shard.index)",
+        "key = (self.optimizer.num_steps, 0, shard.index)",
+        TRAINED + "test_dropout_is_drawn_from_seed_step_micro_batch_and_worker",
+    ),
+    mutant(
+        "micro-batches: each has a mean of its own",
+        TRAINER,
+        "Shard(part, micro_batch, index, part.num_targets / total)",
+        "Shard(part, micro_batch, index, part.num_targets / batch.num_targets / len(batches))",
+        TRAINED + "test_workers_times_micro_batches_give_the_gradient_of_the_one_big_batch",
+    ),
+    mutant(
+        "micro-batches: a character model learns from the same batch in each",
+        "recipes/character_model.py",
+        "self.shuffled(step * n + i) for i",
+        "self.shuffled(step * n) for i",
+        CHARACTERS + "test_the_micro_batches_of_a_step_are_together_one_large_batch",
+    ),
+    mutant(
+        "micro-batches: a character model learns from each batch in several steps",
+        "recipes/character_model.py",
+        "self.shuffled(step * n + i) for i",
+        "self.shuffled(step + i) for i",
+        CHARACTERS + "test_the_micro_batches_of_a_step_are_together_one_large_batch",
+    ),
+    mutant(
+        "micro-batches: a character model skips batches between steps",
+        "recipes/character_model.py",
+        "self.shuffled(step * n + i) for i",
+        "self.shuffled(2 * step * n + i) for i",
+        CHARACTERS + "test_the_micro_batches_of_a_step_are_together_one_large_batch",
+    ),
+    mutant(
+        "micro-batches: a character model takes one in a step, however many are asked for",
+        "recipes/character_model.py",
+        "for i in range(n)]",
+        "for i in range(1)]",
+        CHARACTERS + "test_the_micro_batches_of_a_step_are_together_one_large_batch",
+    ),
+]
