@@ -42,8 +42,8 @@ ALIASING = [
     mutant(
         "aliasing: Adam's step squares the gradient in place",
         "optim/adam.py",
-        "            v += (1 - b2) * g * g\n",
-        "            g *= g\n            v += (1 - b2) * g\n",
+        "            np.multiply(g, g, out=buffer)\n",
+        "            g *= g\n            buffer[...] = g\n",
         "tests/optim/test_adam.py::test_twenty_steps_equal_a_loop_over_scalars",
     ),
     mutant(

@@ -7,16 +7,16 @@ NORMS = "tests/analysis/test_norms.py::"
 RANKS = "tests/training/test_world.py::"
 SHARED = "tests/training/test_sharing.py::"
 TRAINED = "tests/training/test_trainer.py::"
-TRAINER = "training/trainer.py"
+TRAINER, SHARDS = "training/trainer.py", "training/shards.py"
 
 WORKERS = [
     mutant(
         "workers: each clips its own gradient",
         TRAINER,
-        "        self._add_up_workers()\n        self.world",
+        "        add_up_workers(self.replicas, self._map)\n        self.world",
         "        for replica in self.replicas if self.max_norm else []:\n"
         "            scale_down(replica.grads, norm_of(replica.grads), self.max_norm or 1.0)\n"
-        "        self._add_up_workers()\n        self.world",
+        "        add_up_workers(self.replicas, self._map)\n        self.world",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
@@ -35,9 +35,9 @@ WORKERS = [
     ),
     mutant(
         "workers: of long vectors the first span alone is added up",
-        TRAINER,
-        "spans(self.model.grads.size) if len(self.replicas) > 1",
-        "spans(self.model.grads.size)[:1] if len(self.replicas) > 1",
+        SHARDS,
+        "spans(replicas[0].grads.size) if len(replicas) > 1",
+        "spans(replicas[0].grads.size)[:1] if len(replicas) > 1",
         TRAINED + "test_workers_times_micro_batches_give_the_gradient_of_the_one_big_batch",
     ),
     mutant(
@@ -120,30 +120,30 @@ WORKERS = [
     ),
     mutant(
         "micro-batches: each has a mean of its own",
-        TRAINER,
-        "Shard(part, micro_batch, index, part.num_targets / total)",
-        "Shard(part, micro_batch, index, part.num_targets / batch.num_targets / len(batches))",
+        SHARDS,
+        "Shard(part, micro_batch, index, num_targets / total)",
+        "Shard(part, micro_batch, index, num_targets / batch.num_targets / len(batches))",
         TRAINED + "test_workers_times_micro_batches_give_the_gradient_of_the_one_big_batch",
     ),
     mutant(
         "micro-batches: a character model learns from the same batch in each",
         "recipes/character_model.py",
-        "self.shuffled(step * n + i) for i",
-        "self.shuffled(step * n) for i",
+        "self.shuffled(step * n + i, length) for i",
+        "self.shuffled(step * n, length) for i",
         CHARACTERS + "test_the_micro_batches_of_a_step_are_together_one_large_batch",
     ),
     mutant(
         "micro-batches: a character model learns from each batch in several steps",
         "recipes/character_model.py",
-        "self.shuffled(step * n + i) for i",
-        "self.shuffled(step + i) for i",
+        "self.shuffled(step * n + i, length) for i",
+        "self.shuffled(step + i, length) for i",
         CHARACTERS + "test_the_micro_batches_of_a_step_are_together_one_large_batch",
     ),
     mutant(
         "micro-batches: a character model skips batches between steps",
         "recipes/character_model.py",
-        "self.shuffled(step * n + i) for i",
-        "self.shuffled(2 * step * n + i) for i",
+        "self.shuffled(step * n + i, length) for i",
+        "self.shuffled(2 * step * n + i, length) for i",
         CHARACTERS + "test_the_micro_batches_of_a_step_are_together_one_large_batch",
     ),
     mutant(
