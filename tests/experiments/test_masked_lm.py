@@ -105,9 +105,9 @@ def test_on_the_embedded_text_the_reference_run_is_drawn_behind(
 @pytest.mark.parametrize(
     ("options", "target"),
     [
-        ({}, 2.3),
-        ({"seed": 1, "save_every": 7, "threads": 1, "out": Path("x")}, 2.3),
-        ({"preset": "paper", "steps": 2500}, 2.0),
+        ({}, 2.2),
+        ({"seed": 1, "save_every": 7, "threads": 1, "out": Path("x")}, 2.2),
+        ({"preset": "paper", "steps": 2500}, 1.5),
         ({"steps": 1251}, None),
         ({"share": 0.2}, None),
         ({"text": Path("ode.txt")}, None),
