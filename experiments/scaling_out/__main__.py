@@ -19,7 +19,7 @@ for each byte that is added up.
 - Efficiency is the time that one rank takes for the step, by the time of all ranks together. Scaling stops where it
   falls below a half: from there on, most of what the machines could do is lost.
 
-Expected: the prediction is within a fifth of what is measured where each rank has a core. `quick` takes about five
+Expected: the prediction is within a tenth of what is measured where each rank has a core. `quick` takes about four
 minutes on two cores, and `smoke` some seconds. Leave the machine alone meanwhile.
 """
 
