@@ -56,7 +56,7 @@ from experiments.char_lm import TINY_SHAKESPEARE
 from experiments.speed.fresh_process import Failure
 from experiments.speed.table import print_table
 from experiments.speedrun.recipe import MARKS, NANOGPT, Mark, smoke
-from experiments.speedrun.run import Entry, Run, timed
+from experiments.speedrun.run import Entry, Run, check_runs, timed
 from scratchformer.recipes.options import Count, Natural, Text
 from scratchformer.runs import check_ranges, describe_environment, one_sentence_errors, parse, run_script
 from scratchformer.text.corpora import read_corpus
@@ -85,13 +85,10 @@ class Options:
     def check(self) -> None:
         """Raises ValueError, naming the option, for a value out of range."""
         check_ranges(self)
-        if self.text is not None:
-            read_corpus(self.text)
+        check_runs(self.entries(), self.text, self.threads)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             shown = " ".join(map(str, self.seeds)) or "none"
             raise ValueError(f"--seeds must be one or several that differ, got {shown}")
-        if self.threads > (batch := min(entry.recipe.batch for entry in self.entries())):
-            raise ValueError(f"--threads {self.threads} is more than a step has windows, {batch}")
         if self.json is not None:
             try:
                 self.json.open("a").close()

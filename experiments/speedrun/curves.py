@@ -24,11 +24,10 @@ from experiments.speed.fresh_process import Failure, ask
 from experiments.speedrun.learning import Point
 from experiments.speedrun.ours import our_samples
 from experiments.speedrun.recipe import MARKS, NANOGPT, Recipe, smoke
-from experiments.speedrun.run import Entry, points_of
+from experiments.speedrun.run import Entry, check_runs, points_of
 from scratchformer.plots import Line, Panel, line_panels, save_figure
 from scratchformer.recipes.options import Count, Natural, Text
 from scratchformer.runs import check_ranges, one_sentence_errors, parse, run_script
-from scratchformer.text.corpora import read_corpus
 
 PROG = "python -m experiments.speedrun.curves"
 LEVELS = 2.5, 2.0, 1.88, 1.7
@@ -51,10 +50,7 @@ class Options:
     def check(self) -> None:
         """Raises ValueError, naming the option, for a value out of range."""
         check_ranges(self)
-        if self.text is not None:
-            read_corpus(self.text)
-        if self.threads > (batch := min(entry.recipe.batch for entry in self.entries())):
-            raise ValueError(f"--threads {self.threads} is more than a step has windows, {batch}")
+        check_runs(self.entries(), self.text, self.threads)
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -6,7 +6,7 @@ if __name__ == "__main__":
     sys.exit("run.py is no script; run python -m experiments.speedrun")
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Literal
 from experiments.speed.fresh_process import ask
 from experiments.speedrun.learning import Point
 from experiments.speedrun.recipe import Recipe
+from scratchformer.text.corpora import read_corpus
 
 Framework = Literal["ours", "pytorch"]
 
@@ -35,6 +36,14 @@ class Run:
     seed: int
     seconds: float
     loss: float
+
+
+def check_runs(entries: Sequence[Entry], text: Path | None, threads: int) -> None:
+    """Raises ValueError for a text that cannot be read, and for more threads than a step has windows."""
+    if text is not None:
+        read_corpus(text)
+    if threads > (batch := min(entry.recipe.batch for entry in entries)):
+        raise ValueError(f"--threads {threads} is more than a step has windows, {batch}")
 
 
 def timed(entry: Entry, text: Path | None, seed: int, threads: int) -> Run:
