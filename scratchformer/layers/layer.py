@@ -85,15 +85,23 @@ class Layer:
         twin.pack(dtype)
         return twin
 
-    def replica(self: LayerT) -> LayerT:
-        """A layer for another thread: it shares the values of this packed one, and has gradients of its own.
+    @checked_arguments
+    def replica(self: LayerT, values: np.ndarray | None = None, grads: np.ndarray | None = None) -> LayerT:
+        """A layer for another worker: it shares the values of this packed one, and has gradients of its own.
 
-        Raises ValueError for a layer that is not packed.
+        Args:
+            values, grads: vectors of the same size for the replica to use, in memory that processes share, say; None
+                for the values of this layer, and for gradients in new memory.
+
+        Raises ValueError for a layer that is not packed, and for a vector of another shape.
         """
         if "values" not in vars(self):
             raise ValueError(f"{type(self).__name__}: a replica shares packed values; call pack() first")
         twin = self._twin()
-        twin._bind(self.values, np.zeros(self.grads.shape, self.grads.dtype))
+        twin._bind(
+            self.values if values is None else values,
+            np.zeros(self.grads.shape, self.grads.dtype) if grads is None else grads,
+        )
         return twin
 
     @checked_arguments

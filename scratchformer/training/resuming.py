@@ -105,6 +105,6 @@ def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:
         "average": settings_of("average", trainer.average, without=("parameters", "values")),
         "max_norm": trainer.max_norm,
         "num_shards": trainer.num_shards,
-        "blas_threads": trainer.blas_threads,
+        "blas_threads": trainer.workers.blas_threads,
         "seed": trainer.seed,
     }

@@ -1,6 +1,5 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -8,25 +7,18 @@ from operator import itemgetter
 from typing import Any, Generic
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from scratchformer.allocator import keep_freed_memory
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers import NO_TRACE, Trace
-from scratchformer.optim import Optimizer, ParallelMap, WeightAverage
+from scratchformer.optim import Optimizer, WeightAverage
 from scratchformer.optim.clipping import norm_of, scale_down
 from scratchformer.optim.optimizer import may_overflow, refusal_of
 from scratchformer.python_numbers import as_python
 from scratchformer.training.divergence import Divergence, first_non_finite
-from scratchformer.training.shards import (
-    BatchT,
-    ModelT,
-    Shard,
-    add_up_shards,
-    add_up_workers,
-    check_shape,
-    shards_of,
-)
+from scratchformer.training.forked_workers import CAN_FORK
+from scratchformer.training.shards import BatchT, ModelT, Shard, check_shape, shards_of
+from scratchformer.training.workers import Workers
 from scratchformer.training.world import World
 
 Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace], tuple[np.inexact, Callable[[float], object]]]
@@ -48,25 +40,25 @@ class StepMetrics:
 
 @checked_arguments
 class Trainer(Generic[ModelT, BatchT]):
-    """Trains a model, in as many threads as there are workers, on the mean loss over each step's counted targets.
+    """Trains a model, by one worker or several, on the mean loss over each step's counted targets.
 
     Every worker has a replica, which is the model's values with gradients of its own, and takes one shard of every
-    micro-batch. BLAS runs in one thread in each worker, unless `share_products` says otherwise. Gradients are added in
-    a fixed order, and dropout of a shard is drawn from (seed, step, micro-batch, shard), so a run repeats bit for bit
-    with the same number of shards and of BLAS threads. After `join` there may be more shards than workers, and workers
-    in other processes; that changes no bit.
+    micro-batch. Workers are threads, or processes after `fork_workers`. BLAS runs in one thread in each, unless
+    `share_products` says otherwise. Gradients are added in a fixed order, and dropout of a shard is drawn from (seed,
+    step, micro-batch, shard), so a run repeats bit for bit with the same number of shards and of BLAS threads. After
+    `join` there may be more shards than workers, and workers of other ranks; that changes no bit.
 
-    Use it as a context manager: the threads, and BLAS's limit, last as long as the `with` block. Inside, NumPy does not
+    Use it as a context manager: the workers, and BLAS's limit, last as long as the `with` block. Inside, NumPy does not
     warn of overflows: a loss or a gradient norm that is not finite raises Divergence, which explains it.
 
     Args:
         model: a packed model.
         optimizer: updates the model's parameters.
         schedule: gives the learning rate for the number of updates made before.
-        loss: computes the mean loss of a model over a batch; it is called from several threads at once.
+        loss: computes the mean loss of a model over a batch; several workers call it at once.
         max_norm: the global norm at which the gradient is clipped; None for no clipping.
         average: a moving average of the model's parameters, updated after each step and used by `evaluate`.
-        num_workers: number of threads.
+        num_workers: number of threads or processes.
         seed: of dropout.
 
     Raises:
@@ -96,7 +88,7 @@ class Trainer(Generic[ModelT, BatchT]):
             if owner is not None and owner.parameters is not model:
                 raise ValueError(f"Trainer: {name} must be of the model's parameters, got another model's")
         keep_freed_memory()
-        self.replicas = [model] + [model.replica() for _ in range(num_workers - 1)]
+        self.workers = Workers[ModelT, BatchT](model, num_workers, self._backpropagate)
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
@@ -104,11 +96,8 @@ class Trainer(Generic[ModelT, BatchT]):
         self.max_norm = max_norm
         self.average = average
         self.seed = seed
-        self.blas_threads = 1
         self.world = World()
         self.num_shards = num_workers
-        self._spare: list[list[ModelT]] = [[] for _ in self.replicas]
-        self._map: ParallelMap = map
         self._resources = ExitStack()
 
     @checked_arguments
@@ -121,9 +110,9 @@ class Trainer(Generic[ModelT, BatchT]):
 
         Raises ValueError for a number of shards that cannot be divided into equal subtrees of the sum.
         """
-        check_shape(num_shards, world.num_ranks, len(self.replicas))
+        check_shape(num_shards, world.num_ranks, self.num_workers)
         self.world, self.num_shards = world, num_shards
-        self._make_spare()
+        self._share_out_shards()
         if self.average is not None:
             self.average.values = world.kept(self.average.values)
 
@@ -134,13 +123,14 @@ class Trainer(Generic[ModelT, BatchT]):
             if self.average is not None:
                 self.average.values = self.world.whole(self.average.values)
             self.world = World()
-            self._make_spare()
+            self._share_out_shards()
 
-    def _make_spare(self) -> None:
-        """Makes the replicas that each worker needs beside its own for the levels of its sum over shards."""
-        num_of_worker = self.num_shards // (self.world.num_ranks * len(self.replicas))
-        depth = num_of_worker.bit_length() - 1
-        self._spare = [[self.model.replica() for _ in range(depth)] for _ in self.replicas]
+    def _share_out_shards(self) -> None:
+        self.workers.take_shards(self.num_shards // (self.world.num_ranks * self.num_workers))
+
+    @property
+    def num_workers(self) -> int:
+        return len(self.workers.replicas)
 
     @property
     def own(self) -> slice:
@@ -148,17 +138,24 @@ class Trainer(Generic[ModelT, BatchT]):
         return self.world.own(self.model.values.size)
 
     def __enter__(self) -> "Trainer[ModelT, BatchT]":
-        self._resources.enter_context(threadpool_limits(self.blas_threads, user_api="blas"))
-        self._resources.enter_context(np.errstate(all="ignore"))
-        if (num_threads := max(len(self.replicas), self.blas_threads)) > 1:
-            silent = partial(np.seterr, all="ignore")  # threads do not inherit the errstate
-            pool = self._resources.enter_context(ThreadPoolExecutor(num_threads, initializer=silent))
-            self._map = pool.map
+        self._resources.enter_context(self.workers.at_work())
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._map = map
         self._resources.close()
+
+    def fork_workers(self) -> None:
+        """Makes each worker but the first a process of its own, for as long as a `with` block. Call it before that.
+
+        Threads wait for each other whenever both are in Python. Processes do not: a step of a small model takes four
+        fifths of the time, and changes no bit. They take memory for the parameters once more. They see the model and
+        the loss as they are when the block begins, and later changes of the parameters alone.
+
+        Raises ValueError where processes cannot be forked, as on Windows.
+        """
+        if not CAN_FORK:
+            raise ValueError("Trainer: fork_workers needs a system that can fork processes, got one that cannot")
+        self.workers.fork()
 
     @checked_arguments
     def share_products(self, blas_threads: int) -> None:
@@ -173,7 +170,7 @@ class Trainer(Generic[ModelT, BatchT]):
         blas_threads = as_python(blas_threads)
         if blas_threads < 1:
             raise ValueError(f"Trainer: blas_threads must be at least 1, got {blas_threads}")
-        self.blas_threads = blas_threads
+        self.workers.blas_threads = blas_threads
 
     @checked_arguments
     def step(self, micro_batches: Sequence[BatchT]) -> StepMetrics:
@@ -187,18 +184,18 @@ class Trainer(Generic[ModelT, BatchT]):
         loss = self.gradient(micro_batches)
         own = self.own
         grads = self.model.grads[own]
-        gradient_norm = norm_of(grads, self._map, self._concatenate)
+        gradient_norm = norm_of(grads, self.workers.map, self._concatenate)
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {gradient_norm:g}")
         if self.max_norm is not None:
-            scale_down(grads, gradient_norm, self.max_norm, self._map)
+            scale_down(grads, gradient_norm, self.max_norm, self.workers.map)
         self._check_squares(gradient_norm)
         if self.optimizer.needs_whole_matrices:
             self.world.gather(self.model.grads)
             own = slice(self.model.grads.size)
-        self.optimizer.step(learning_rate, self._map, norm=gradient_norm, part=own)
+        self.optimizer.step(learning_rate, self.workers.map, norm=gradient_norm, part=own)
         if self.average is not None:
-            self.average.update(self._map, self.own)
+            self.average.update(self.workers.map, self.own)
         self.world.gather(self.model.values)
         return StepMetrics(loss, gradient_norm, learning_rate)
 
@@ -208,16 +205,9 @@ class Trainer(Generic[ModelT, BatchT]):
 
         In several ranks, each has the gradient of its own part of the parameters.
         """
-        own, shards = self._own_shards, self._shards(micro_batches)
-        num_of_worker = len(own) // len(self.replicas)
-
-        def work(worker: int) -> list[float]:
-            indices = own[worker * num_of_worker : (worker + 1) * num_of_worker]
-            of_worker = [[shard for shard in shards if shard.index == index] for index in indices]
-            return add_up_shards([self.replicas[worker], *self._spare[worker]], of_worker, self._backpropagate)
-
-        losses = [loss for part in self._map(work, range(len(self.replicas))) for loss in part]
-        add_up_workers(self.replicas, self._map)
+        shards = self._shards(micro_batches)
+        of_own = [[shard for shard in shards if shard.index == index] for index in self._own_shards]
+        losses = self.workers.gradient(of_own, self.optimizer.num_steps)
         self.world.add_up(self.model.grads)
         return sum(self._concatenate(losses))
 
@@ -233,7 +223,7 @@ class Trainer(Generic[ModelT, BatchT]):
             return shard.micro_batch, shard.index, shard.share * float(loss)
 
         with self.evaluated():
-            shares = self._concatenate(list(self._map(share_of_loss, self._shards(batches))))
+            shares = self._concatenate(list(self.workers.map(share_of_loss, self._shards(batches))))
         return sum((share for _, _, share in sorted(shares)), start=0.0)
 
     @contextmanager
@@ -269,9 +259,9 @@ class Trainer(Generic[ModelT, BatchT]):
         """The lists of all ranks as one."""
         return [value for part in self.world.collect(values) for value in part]
 
-    def _backpropagate(self, shard: Shard[BatchT], replica: ModelT, trace: Trace = NO_TRACE) -> float:
+    def _backpropagate(self, num_steps: int, shard: Shard[BatchT], replica: ModelT, trace: Trace = NO_TRACE) -> float:
         """Adds the gradient of the shard's share of the loss to a replica's gradients; returns that share."""
-        key = (self.optimizer.num_steps, shard.micro_batch, shard.index)
+        key = (num_steps, shard.micro_batch, shard.index)
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
         loss, backward = self.loss(replica, shard.batch, generator, trace)
         backward(shard.share)
@@ -286,10 +276,11 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _divergence(self, micro_batches: Sequence[BatchT], symptom: str) -> Divergence:
         """The error for a step that went non-finite; repeats the step, shard by shard, to find the cause."""
-        prefix = f"training diverged in step {self.optimizer.num_steps + 1}: {symptom}"
+        num_steps = self.optimizer.num_steps
+        prefix = f"training diverged in step {num_steps + 1}: {symptom}"
         found = []
         for shard in self._shards(micro_batches):
-            if first := first_non_finite(self.model, partial(self._backpropagate, shard, self.model)):
+            if first := first_non_finite(self.model, partial(self._backpropagate, num_steps, shard, self.model)):
                 found.append((shard.micro_batch, shard.index, first, shard.batch))
                 break
         for _, _, first, batch in sorted(self._concatenate(found), key=itemgetter(0, 1)):

@@ -66,7 +66,7 @@ def test_the_schedule_is_that_of_the_paper() -> None:
     rates = [trainer.schedule(step) for step in (0, 3, 8)]
     assert rates == pytest.approx([2 / 4 * 1 / 8, 2 / 4 * 4 / 8, 2 / 4 / 3])
     assert trainer.max_norm == 1.0
-    assert len(trainer.replicas) == 1
+    assert trainer.num_workers == 1
 
 
 def test_a_step_trains_and_the_average_is_what_is_evaluated() -> None:

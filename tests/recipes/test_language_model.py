@@ -59,7 +59,7 @@ def test_training_is_what_the_options_say() -> None:
     assert trainer.max_norm == 0.7
     assert trainer.average is not None
     assert trainer.average.decay == 0.4
-    assert (len(trainer.replicas), trainer.seed) == (3, 6)
+    assert (trainer.num_workers, trainer.seed) == (3, 6)
 
 
 @pytest.mark.parametrize(

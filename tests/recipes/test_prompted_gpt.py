@@ -33,7 +33,7 @@ def test_every_option_reaches_what_it_is_about() -> None:
     assert expected.items() <= asdict(trainer.model.config).items()
     assert vars(trainer.schedule) == {"peak": 0.5, "floor": 0.125, "warmup_steps": 4, "num_steps": 20}
     assert (trainer.optimizer.betas, trainer.optimizer.weight_decay) == ((0.5, 0.75), 0.375)
-    assert (trainer.max_norm, trainer.average.decay, len(trainer.replicas), trainer.seed) == (2.0, 0.625, 2, 3)
+    assert (trainer.max_norm, trainer.average.decay, trainer.num_workers, trainer.seed) == (2.0, 0.625, 2, 3)
 
 
 def test_the_seed_decides_the_first_weights() -> None:

@@ -38,7 +38,7 @@ def test_workers_times_micro_batches_give_the_gradient_of_the_one_big_batch(
     backward()
 
     trainer = tiny_trainer(model, num_workers=num_workers)
-    for replica in trainer.replicas:
+    for replica in trainer.workers.replicas:
         replica.grads[...] = 5  # what an earlier step left must not count
     with trainer, pytest.MonkeyPatch.context() as patch:
         patch.setattr(spans, "SPAN", 100)  # so that the vector has several spans

@@ -7,30 +7,31 @@ NORMS = "tests/analysis/test_norms.py::"
 RANKS = "tests/training/test_world.py::"
 SHARED = "tests/training/test_sharing.py::"
 TRAINED = "tests/training/test_trainer.py::"
-TRAINER, SHARDS = "training/trainer.py", "training/shards.py"
+TRAINER, WORKERS_OF, SHARDS = "training/trainer.py", "training/workers.py", "training/shards.py"
+FORKED, PROCESSES = "training/forked_workers.py", "tests/training/test_forked_workers.py::"
 
 WORKERS = [
     mutant(
         "workers: each clips its own gradient",
         TRAINER,
-        "        add_up_workers(self.replicas, self._map)\n        self.world",
-        "        for replica in self.replicas if self.max_norm else []:\n"
+        "        self.world.add_up(self.model.grads)\n",
+        "        for replica in self.workers.replicas if self.max_norm else []:\n"
         "            scale_down(replica.grads, norm_of(replica.grads), self.max_norm or 1.0)\n"
-        "        add_up_workers(self.replicas, self._map)\n        self.world",
+        "        self.world.add_up(self.model.grads)\n",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
         "workers: the norm of a step is that of one worker's gradient",
         TRAINER,
-        "gradient_norm = norm_of(grads, self._map, self._concatenate)",
-        "gradient_norm = norm_of(self.replicas[-1].grads[own], self._map, self._concatenate)",
+        "gradient_norm = norm_of(grads, self.workers.map, self._concatenate)",
+        "gradient_norm = norm_of(self.workers.replicas[-1].grads[own], self.workers.map, self._concatenate)",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
         "workers: a step may be as many times as long as there are workers",
         TRAINER,
-        "scale_down(grads, gradient_norm, self.max_norm, self._map)",
-        "scale_down(grads, gradient_norm, self.max_norm * len(self.replicas), self._map)",
+        "scale_down(grads, gradient_norm, self.max_norm, self.workers.map)",
+        "scale_down(grads, gradient_norm, self.max_norm * self.num_workers, self.workers.map)",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
@@ -44,7 +45,7 @@ WORKERS = [
         "workers: a layer's norms are those of one worker's gradient",
         "analysis/norms.py",
         "in _gradient_norms(model).items()",
-        "in _gradient_norms(trainer.replicas[-1]).items()",
+        "in _gradient_norms(trainer.workers.replicas[-1]).items()",
         NORMS + "test_norms_are_those_of_each_layer_before_clipping",
     ),
     mutant(
@@ -93,7 +94,7 @@ WORKERS = [
     mutant(
         "shared products: a checkpoint does not know in how many threads",
         "training/resuming.py",
-        '        "blas_threads": trainer.blas_threads,\n',
+        '        "blas_threads": trainer.workers.blas_threads,\n',
         "",
         SHARED + "test_a_run_is_resumed_with_the_blas_threads_that_it_had",
     ),
@@ -106,7 +107,7 @@ WORKERS = [
     ),
     mutant(
         "shared products: the number of threads is that of the workers",
-        TRAINER,
+        WORKERS_OF,
         "threadpool_limits(self.blas_threads, ",
         "threadpool_limits(len(self.replicas), ",
         SHARED + "test_blas_has_its_threads_within_the_with_block",
@@ -114,8 +115,8 @@ WORKERS = [
     mutant(
         "micro-batches: dropout repeats in each",
         TRAINER,
-        "key = (self.optimizer.num_steps, shard.micro_batch, shard.index)",
-        "key = (self.optimizer.num_steps, 0, shard.index)",
+        "key = (num_steps, shard.micro_batch, shard.index)",
+        "key = (num_steps, 0, shard.index)",
         TRAINED + "test_dropout_is_drawn_from_seed_step_micro_batch_and_worker",
     ),
     mutant(
@@ -152,5 +153,40 @@ WORKERS = [
         "for i in range(n)]",
         "for i in range(1)]",
         CHARACTERS + "test_the_micro_batches_of_a_step_are_together_one_large_batch",
+    ),
+    mutant(
+        "forked workers: they keep the parameters that they were forked with",
+        WORKERS_OF,
+        "        if self._are_forked:\n            self._show_values()\n",
+        "",
+        PROCESSES + "test_forked_workers_train_to_the_bits_of_threads",
+    ),
+    mutant(
+        "forked workers: their spare replicas keep the parameters of the trainer's process",
+        WORKERS_OF,
+        "self._spare = [[replica.replica() for _ in range(depth)] for replica in self.replicas]",
+        "self._spare = [[self.replicas[0].replica() for _ in range(depth)] for _ in self.replicas]",
+        PROCESSES + "test_forked_workers_train_to_the_bits_of_threads",
+    ),
+    mutant(
+        "forked workers: dropout is that of the step at which they were forked",
+        TRAINER,
+        "key = (num_steps, shard.micro_batch, shard.index)",
+        "key = (self.optimizer.num_steps, shard.micro_batch, shard.index)",
+        PROCESSES + "test_forked_workers_train_to_the_bits_of_threads",
+    ),
+    mutant(
+        "forked workers: an answer to a call that was interrupted is taken for that to the next",
+        FORKED,
+        "if num_calls == self._num_calls:",
+        "if num_calls:",
+        PROCESSES + "test_a_call_that_was_interrupted_leaves_no_answer_to_the_next",
+    ),
+    mutant(
+        "forked workers: each holds the ends by which others would see that their process has ended",
+        FORKED,
+        "[here, *(other.connection for other in self._forked)]",
+        "[]",
+        PROCESSES + "test_forked_workers_end_when_their_process_is_killed",
     ),
 ]

@@ -1,0 +1,102 @@
+"""The workers of a trainer: threads of its process, or processes that are forked from it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Generic
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from scratchformer.optim import ParallelMap
+from scratchformer.optim.spans import spans
+from scratchformer.training.forked_workers import ForkedWorkers, shared_vector
+from scratchformer.training.shards import BatchT, ModelT, Shard, add_up_shards, add_up_workers
+
+Backpropagate = Callable[[int, Shard[BatchT], ModelT], float]
+"""Adds the gradient of a shard to a replica's gradients, and returns its share of the loss.
+
+It is called with the number of updates made before, from which dropout is drawn.
+"""
+
+
+class Workers(Generic[ModelT, BatchT]):
+    """Workers, each with a replica of the model, and one more for each level of its sum over shards beyond the first.
+
+    The first worker has the model itself. Each takes equally many shards, one after another.
+
+    Args:
+        model: a packed model.
+        num_workers: how many there are.
+        backpropagate: what they do with each shard.
+
+    Attributes:
+        map: the map by which they share out what is not a worker's own, such as the spans of an update.
+        blas_threads: number of threads for the products of each.
+    """
+
+    def __init__(self, model: ModelT, num_workers: int, backpropagate: Backpropagate[BatchT, ModelT]) -> None:
+        self.replicas = [model] + [model.replica() for _ in range(num_workers - 1)]
+        self.map: ParallelMap = map
+        self.blas_threads = 1
+        self._backpropagate = backpropagate
+        self._spare: list[list[ModelT]] = [[] for _ in self.replicas]
+        self._are_forked = False
+        self._forked: ForkedWorkers | None = None
+
+    def fork(self) -> None:
+        """Makes each worker but the first a process, as soon as they are at work."""
+        model, depth = self.replicas[0], len(self._spare[0])
+        values = shared_vector(model.values)
+        self.replicas[1:] = [model.replica(values, shared_vector(model.grads)) for _ in self.replicas[1:]]
+        self.take_shards(2**depth)
+        self._are_forked = len(self.replicas) > 1
+
+    def take_shards(self, num_shards: int) -> None:
+        """Prepares every worker for so many shards of each micro-batch: 1, 2, 4, 8 or another power of two."""
+        depth = num_shards.bit_length() - 1
+        self._spare = [[replica.replica() for _ in range(depth)] for replica in self.replicas]
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Within its `with` block there are threads or processes, in which BLAS is limited and NumPy does not warn."""
+        with ExitStack() as stack:
+            stack.enter_context(threadpool_limits(self.blas_threads, user_api="blas"))
+            stack.enter_context(np.errstate(all="ignore"))
+            if self._are_forked:  # before there are threads
+                self._forked = stack.enter_context(ForkedWorkers(self._work, len(self.replicas)))
+            if (num_threads := max(len(self.replicas), self.blas_threads)) > 1:
+                silent = partial(np.seterr, all="ignore")  # threads do not inherit the errstate
+                self.map = stack.enter_context(ThreadPoolExecutor(num_threads, initializer=silent)).map
+            try:
+                yield
+            finally:
+                self.map, self._forked = map, None
+
+    def gradient(self, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int) -> list[float]:
+        """Leaves the sum of the gradients of all shards in the model; returns the loss of each."""
+        num_workers = len(self.replicas)
+        of_each = len(shards) // num_workers
+        parts = [shards[worker * of_each : (worker + 1) * of_each] for worker in range(num_workers)]
+        arguments = range(num_workers), parts, [num_steps] * num_workers
+        if self._are_forked:
+            self._show_values()
+        losses = self._forked.map(*arguments) if self._forked else list(self.map(self._work, *arguments))
+        add_up_workers(self.replicas, self.map)
+        return [loss for of_worker in losses for loss in of_worker]
+
+    def _work(self, worker: int, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int) -> list[float]:
+        """Leaves the sum of the gradients of a worker's shards in its replica; returns the loss of each."""
+        replicas = [self.replicas[worker], *self._spare[worker]]
+        return add_up_shards(replicas, shards, partial(self._backpropagate, num_steps))
+
+    def _show_values(self) -> None:
+        """Copies the parameters to where forked workers see them."""
+        source, shown = self.replicas[0].values, self.replicas[1].values
+
+        def show(span: slice) -> None:
+            shown[span] = source[span]
+
+        for _ in self.map(show, spans(source.size)):
+            pass
