@@ -50,7 +50,7 @@ class Linear(Layer):
     def cross_entropy(
         self, x: Inexact[ndarray, "*batch d_in"], targets: Integer[ndarray, "*batch"], **options: Any
     ) -> tuple[np.inexact, Backward]:
-        """Mean cross-entropy of y as logits, which are never all held; the options are `linear_cross_entropy`'s."""
+        """Mean cross-entropy of y as logits, with the options of `linear_cross_entropy`."""
         bias = None if self.bias is None else self.bias.value
         loss, loss_backward = linear_cross_entropy(
             x, self.weight.value, targets, bias, add_dweight_to=self.weight.grad, **options
@@ -88,7 +88,7 @@ class TiedLinear(Layer):
     def cross_entropy(
         self, x: Inexact[ndarray, "*batch d"], targets: Integer[ndarray, "*batch"], **options: Any
     ) -> tuple[np.inexact, Backward]:
-        """Mean cross-entropy of y as logits, which are never all held; the options are `linear_cross_entropy`'s."""
+        """Mean cross-entropy of y as logits, with the options of `linear_cross_entropy`."""
         loss, loss_backward = linear_cross_entropy(
             x, self.table.value.T, targets, add_dweight_to=self.table.grad.T, **options
         )

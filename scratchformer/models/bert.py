@@ -167,8 +167,9 @@ class BERT(Layer):
         other arguments are those of calling the model and of `cross_entropy`.
 
         Args:
-            hold_logits: whether all logits are held until backward, as a trace needs them; otherwise they are formed
-                for some words at a time, forward and backward. None holds them if they are few or traced.
+            hold_logits: True holds all logits until backward, as a trace needs them. False forms them for some words at
+                a time, forward and again backward. None holds them if they are few or traced; else it
+                forms them in parts, and holds the exponentials if they take little memory beside the head.
 
         Raises ValueError for a model without that head.
         """
@@ -181,7 +182,9 @@ class BERT(Layer):
         counted = targets != ignore_index
         num_logits = int(np.count_nonzero(counted)) * self.config.vocabulary_size
         if not holds_logits("BERT", hold_logits, num_logits, self.masked_head.output, trace):
-            loss, head_loss_backward = self.masked_head.cross_entropy(encoded[counted], targets[counted])
+            loss, head_loss_backward = self.masked_head.cross_entropy(
+                encoded[counted], targets[counted], hold_exponentials=hold_logits
+            )
             trace.record(loss=np.asarray(loss))
 
             def backward_in_parts(dloss: float = 1.0) -> None:

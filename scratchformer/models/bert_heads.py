@@ -1,6 +1,7 @@
 """The heads of BERT, which read the encoder's output: logits of masked tokens, logits of classes, and the pooler."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Inexact, Integer
@@ -43,12 +44,14 @@ class MaskedHead(Layer):
 
         return y + self.bias.value, backward
 
-    def cross_entropy(self, x: Inexact[ndarray, "n d"], targets: Integer[ndarray, " n"]) -> tuple[np.inexact, Backward]:
-        """Mean cross-entropy of the logits, which are never all held, see `linear_cross_entropy`."""
+    def cross_entropy(
+        self, x: Inexact[ndarray, "n d"], targets: Integer[ndarray, " n"], **options: Any
+    ) -> tuple[np.inexact, Backward]:
+        """Mean cross-entropy of the logits, with the options of `linear_cross_entropy`."""
         z, features_backward = self._features(x)
         table = self.output.table
         loss, loss_backward = linear_cross_entropy(
-            z, table.value.T, targets, self.bias.value, add_dweight_to=table.grad.T
+            z, table.value.T, targets, self.bias.value, add_dweight_to=table.grad.T, **options
         )
 
         def backward(dloss: float = 1.0) -> ndarray:

@@ -163,15 +163,20 @@ class DecoderOnly(Layer):
         The other arguments are those of calling the model and of `cross_entropy`.
 
         Args:
-            hold_logits: whether all logits are held until backward, as a trace needs them; otherwise they are formed
-                for some words at a time, forward and backward. None holds them if they are few or traced, or if the
-                head's matrix is stored in fewer bits.
+            hold_logits: True holds all logits until backward, as a trace needs them. False forms them for some words at
+                a time, forward and again backward. None holds them if they are few or traced, or if the head is stored
+                in fewer bits; else it forms them in parts, and holds the exponentials if they take little memory beside
+                the head.
         """
         num_logits = np.size(ids) * self.token_embedding.num_ids
         if not holds_logits(type(self).__name__, hold_logits, num_logits, self.head, trace):
             x, features_backward = self._features(ids, mask=mask, positions=positions, generator=generator, trace=trace)
             loss, head_backward = self.head.cross_entropy(
-                x, targets, ignore_index=ignore_index, label_smoothing=label_smoothing
+                x,
+                targets,
+                ignore_index=ignore_index,
+                label_smoothing=label_smoothing,
+                hold_exponentials=hold_logits,
             )
             trace.record(normed=x, loss=np.asarray(loss))
 

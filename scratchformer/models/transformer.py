@@ -130,8 +130,9 @@ class Transformer(Layer):
         The other arguments are those of calling the model and of `cross_entropy`.
 
         Args:
-            hold_logits: whether all logits are held until backward, as a trace needs them; otherwise they are formed
-                for some words at a time, forward and backward. None holds them if they are few or traced.
+            hold_logits: True holds all logits until backward, as a trace needs them. False forms them for some words at
+                a time, forward and again backward. None holds them if they are few or traced; else it
+                forms them in parts, and holds the exponentials if they take little memory beside the head.
         """
         num_logits = np.size(ids) * self.config.vocabulary_size
         if not holds_logits("Transformer", hold_logits, num_logits, self.head, trace):
@@ -139,7 +140,11 @@ class Transformer(Layer):
             memory, encoder_backward = self.encode(source, mask, generator=generator, trace=trace)
             x, features_backward = self._features(ids, memory, mask, generator=generator, trace=trace)
             loss, head_backward = self.head.cross_entropy(
-                x, targets, ignore_index=ignore_index, label_smoothing=label_smoothing
+                x,
+                targets,
+                ignore_index=ignore_index,
+                label_smoothing=label_smoothing,
+                hold_exponentials=hold_logits,
             )
             trace.record(loss=np.asarray(loss))
 

@@ -24,14 +24,15 @@ def linear_cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     classes_at_once: int = CLASSES_AT_ONCE,
+    hold_exponentials: bool | None = None,
     add_dweight_to: ndarray | None = None,
 ) -> tuple[np.inexact, Backward]:
-    """Mean cross-entropy of logits x W + b, without ever holding the logits of all classes.
+    """Mean cross-entropy of logits x W + b, formed for some classes at a time.
 
-    loss = `cross_entropy(linear(x, weight, bias), targets)`. The logits are formed for some classes at a time. The
-    largest logit, shift, and the sum of exponentials, z, are carried along:
-    shift' = max(shift, max logits), z' = z exp(shift - shift') + sum exp(logits - shift').
-    Backward forms the logits anew: a third more products, for memory that does not grow with the classes.
+    loss = `cross_entropy(linear(x, weight, bias), targets)`. The largest logit, shift, and the sum of exponentials, z,
+    are carried along: shift' = max(shift, max logits), z' = z exp(shift - shift') + sum exp(logits - shift').
+    Backward takes the exponentials that were held, times exp(shift - last shift). Or it forms the logits anew: a third
+    more products, for memory that does not grow with the classes.
 
     Args:
         x: (..., d); all leading axes are batch.
@@ -40,7 +41,9 @@ def linear_cross_entropy(
         bias: one number per class, or None.
         ignore_index: the target that marks such positions, which are left out of the mean.
         label_smoothing: share of the probability that is spread evenly over all classes, 0 to 1.
-        classes_at_once: of how many classes the logits are held.
+        classes_at_once: of how many classes the logits are formed.
+        hold_exponentials: whether all exponentials are held until backward; None holds them if they take at most half
+            the memory of the weight.
         add_dweight_to: an array of the weight's shape and dtype, such as a layer's gradient, to which every backward
             adds dW, which is then never held whole. Its answer has None in the place of dW.
 
@@ -74,6 +77,7 @@ def linear_cross_entropy(
     every_row = x.reshape(math.prod(shape[:-1]), d)
     rows = every_row if counted.all() else every_row[counted]  # (counted, d)
     target = targets.reshape(-1)[counted]  # (counted,)
+    is_held = 2 * len(rows) <= d if hold_exponentials is None else hold_exponentials
     n = max(len(rows), 1)  # without a counted target the loss is an empty sum, 0
 
     def logits_by_part() -> Iterator[tuple[slice, ndarray, tuple[ndarray, ndarray]]]:
@@ -86,9 +90,10 @@ def linear_cross_entropy(
             here = np.flatnonzero((target >= part.start) & (target < part.stop))
             yield part, logits, (here, target[here] - start)
 
+    held: list[tuple[slice, ndarray, tuple[ndarray, ndarray], ndarray]] = []
     shift = np.full(len(rows), -np.inf, rows.real.dtype)
     others, s_target, sum_logits = (np.zeros(len(rows), rows.dtype) for _ in range(3))
-    for _, logits, at_target in logits_by_part():
+    for part, logits, at_target in logits_by_part():
         s_target[at_target[0]] = logits[at_target]
         if label_smoothing:
             sum_logits += row_sum(logits)[:, 0]
@@ -98,6 +103,8 @@ def linear_cross_entropy(
         exponentials[at_target] = 0
         others = others * np.exp(shift - largest) + row_sum(exponentials)[:, 0]
         shift = largest
+        if is_held:
+            held.append((part, exponentials, at_target, shift))
     spread = label_smoothing * (s_target - sum_logits / max(classes, 1)) if label_smoothing else 0
     s_target = s_target - shift
     e_target = np.exp(s_target)
@@ -108,14 +115,21 @@ def linear_cross_entropy(
     np.copyto(surprise, np.log(z) - s_target, where=~is_likeliest)
     loss = np.sum(surprise + spread) / n
 
+    def exponentials_by_part(factor: ndarray) -> Iterator[tuple[slice, ndarray, tuple[ndarray, ndarray]]]:
+        """Some classes at a time, factor exp(logits - shift), and where among these the targets are."""
+        for part, exponentials, at_target, shift_then in held:
+            yield part, exponentials * (factor * np.exp(shift_then - shift))[:, None], at_target
+        for part, logits, at_target in [] if is_held else logits_by_part():
+            logits -= shift[:, None]
+            exponentials = np.exp(logits, out=logits)
+            exponentials *= factor[:, None]
+            yield part, exponentials, at_target
+
     def backward(dloss: float) -> tuple[ndarray, ndarray | None, ndarray | None]:
         share = rows.dtype.type(dloss / n)
         drows, dweight = np.zeros_like(rows), np.empty_like(weight) if add_dweight_to is None else None
         dbias = None if bias is None else np.empty_like(bias)
-        for part, logits, at_target in logits_by_part():
-            logits -= shift[:, None]
-            dlogits = np.exp(logits, out=logits)
-            dlogits *= (share / z)[:, None]
+        for part, dlogits, at_target in exponentials_by_part(share / z):
             dlogits[at_target] = -share * (others / z)[at_target[0]]  # p - 1, without cancelling where p is near 1
             if label_smoothing:
                 dlogits[at_target] += share * label_smoothing

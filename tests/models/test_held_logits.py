@@ -8,6 +8,7 @@ import pytest
 from scratchformer.layers import NO_TRACE, Layer, Trace
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig, held_logits
 from scratchformer.models.held_logits import holds_logits
+from scratchformer.ops import linear_cross_entropy
 from tests.closeness import assert_close
 from tests.gradients import with_random_values
 from tests.models.tiny import random_bert, random_transformer
@@ -63,6 +64,25 @@ def test_logits_that_are_not_held_give_the_same_loss_and_gradient(name: str, mon
     assert_close(other_loss, expected, 1e-13)
     assert_close(other_grads, grads, 1e-13)
     np.testing.assert_array_equal(by_default[1], other_grads)
+
+
+@pytest.mark.parametrize("hold_logits", [False, None])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_that_is_told_to_hold_nothing_holds_no_exponentials(
+    name: str, hold_logits: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
+    asked = []
+
+    def asking(*args: Any, hold_exponentials: bool | None, **options: Any) -> tuple:
+        asked.append(hold_exponentials)
+        return linear_cross_entropy(*args, hold_exponentials=hold_exponentials, **options)
+
+    for module in ("layers.linear", "models.bert_heads"):
+        monkeypatch.setattr(f"scratchformer.{module}.linear_cross_entropy", asking)
+    new_model, loss_of = MODELS[name]
+    loss_of(new_model())(ignore_index=-1, hold_logits=hold_logits)
+    assert asked == [hold_logits]
 
 
 @pytest.mark.parametrize("name", MODELS)

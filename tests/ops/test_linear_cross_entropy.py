@@ -13,20 +13,29 @@ from tests.ops.test_cross_entropy import draw_targets, ignore_indices, smoothing
 from tests.strategies import batch_shapes, dimensions, normal, seeds
 
 parts = st.integers(1, 6)
+answers = st.sampled_from([True, False, None])
 
 
 @given(
     batch=batch_shapes, d=dimensions, classes=st.integers(1, 5), smoothing=smoothings, part=parts, bias=st.booleans(),
-    seed=seeds,
+    is_held=answers, seed=seeds,
 )  # fmt: skip
 def test_gradients(
-    batch: tuple[int, ...], d: int, classes: int, smoothing: float, part: int, bias: bool, seed: int
+    batch: tuple[int, ...],
+    d: int,
+    classes: int,
+    smoothing: float,
+    part: int,
+    bias: bool,
+    is_held: bool | None,
+    seed: int,
 ) -> None:
     targets = draw_targets(seed, classes, batch, -1)
     inputs = normal(seed, (*batch, d), (d, classes), (classes,))
 
     def op(x: ndarray, weight: ndarray, bias: ndarray | None = None) -> tuple:
         options = {"ignore_index": -1, "label_smoothing": smoothing, "classes_at_once": part}
+        options["hold_exponentials"] = is_held
         return linear_cross_entropy(x, weight, targets, bias, **options)
 
     check_op(op, *inputs[: 3 if bias else 2], seed=seed)
@@ -34,41 +43,58 @@ def test_gradients(
 
 @given(
     batch=batch_shapes, d=dimensions, classes=st.integers(1, 9), ignore=ignore_indices, smoothing=smoothings,
-    part=parts, seed=seeds,
+    part=parts, is_held=answers, seed=seeds,
 )  # fmt: skip
 def test_it_is_the_cross_entropy_of_the_linear_map(
-    batch: tuple[int, ...], d: int, classes: int, ignore: int, smoothing: float, part: int, seed: int
+    batch: tuple[int, ...],
+    d: int,
+    classes: int,
+    ignore: int,
+    smoothing: float,
+    part: int,
+    is_held: bool | None,
+    seed: int,
 ) -> None:
     targets = draw_targets(seed, classes, batch, ignore)
     x, weight, bias = normal(seed, (*batch, d), (d, classes), (classes,), scale=3)
     loss, backward = linear_cross_entropy(
-        x, weight, targets, bias, ignore_index=ignore, label_smoothing=smoothing, classes_at_once=part
-    )
+        x, weight, targets, bias, ignore_index=ignore, label_smoothing=smoothing, classes_at_once=part,
+        hold_exponentials=is_held,
+    )  # fmt: skip
     z, linear_backward = linear(x, weight, bias)
     expected, loss_backward = cross_entropy(z, targets, ignore_index=ignore, label_smoothing=smoothing)
     assert_close(loss, expected, 1e-13)
-    for found, dense in zip(backward(-2.5), linear_backward(loss_backward(-2.5)), strict=True):
-        assert_close(found, dense, 1e-13)
+    for factor in (1.5, -2.5):  # the first must leave what is held as it is
+        for found, dense in zip(backward(factor), linear_backward(loss_backward(factor)), strict=True):
+            assert_close(found, dense, 1e-13)
 
 
+@pytest.mark.parametrize("is_held", [True, False])
 @pytest.mark.parametrize("margin", [10.0, 30.0, 80.0])
-def test_a_likely_target_keeps_the_digits_of_its_loss_and_gradient(margin: float) -> None:
+def test_a_likely_target_keeps_the_digits_of_its_loss_and_gradient(margin: float, is_held: bool) -> None:
     x, weight = np.ones((1, 1), np.float32), np.array([[margin, 0, 0]], np.float32)
-    loss, backward = linear_cross_entropy(x, weight, np.array([0]), classes_at_once=2)
+    loss, backward = linear_cross_entropy(x, weight, np.array([0]), classes_at_once=2, hold_exponentials=is_held)
     assert loss == pytest.approx(np.log1p(2 * np.exp(-margin)), rel=1e-6)
     share = np.exp(-margin) / (1 + 2 * np.exp(-margin))
     np.testing.assert_allclose(backward()[1], [[-2 * share, share, share]], rtol=1e-6)
 
 
-def test_logits_of_all_classes_are_never_held() -> None:
-    x, weight = (array.astype(np.float32) for array in normal(0, (64, 2), (2, 100_000)))
-    targets = np.arange(64)
+@pytest.mark.parametrize(
+    ("d", "hold_exponentials", "is_held"), [(127, None, False), (128, None, True), (128, False, False)]
+)
+def test_exponentials_are_held_if_they_take_half_the_memory_of_the_weight(
+    d: int, hold_exponentials: bool | None, is_held: bool
+) -> None:
+    x, weight = (array.astype(np.float32) for array in normal(0, (64, d), (d, 50_000)))
+    targets, total = np.arange(64), np.zeros_like(weight)
     tracemalloc.start()
-    _, backward = linear_cross_entropy(x, weight, targets)
+    _, backward = linear_cross_entropy(x, weight, targets, add_dweight_to=total, hold_exponentials=hold_exponentials)
+    held, _ = tracemalloc.get_traced_memory()
     backward()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 0.4 * 64 * weight.shape[1] * 4
+    all_of_them = 64 * weight.shape[1] * 4
+    assert held > all_of_them if is_held else peak < 0.5 * all_of_them
 
 
 def test_a_transposed_table_gets_a_gradient_in_its_own_layout() -> None:

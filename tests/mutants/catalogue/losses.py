@@ -59,6 +59,28 @@ LOSSES = [
         "tests/ops/test_linear_cross_entropy.py::test_the_weights_gradient_is_added_to_an_array_that_is_given",
     ),
     mutant(
+        "logits in parts: held exponentials keep the shift that they had",
+        "ops/linear_cross_entropy.py",
+        "(factor * np.exp(shift_then - shift))[:, None]",
+        "factor[:, None]",
+        "tests/ops/test_linear_cross_entropy.py::test_it_is_the_cross_entropy_of_the_linear_map",
+    ),
+    mutant(
+        "logits in parts: backward writes to what is held",
+        "ops/linear_cross_entropy.py",
+        "yield part, exponentials * (factor * np.exp(shift_then - shift))[:, None], at_target",
+        "exponentials *= (factor * np.exp(shift_then - shift))[:, None]\n"
+        "            yield part, exponentials, at_target",
+        "tests/ops/test_linear_cross_entropy.py::test_it_is_the_cross_entropy_of_the_linear_map",
+    ),
+    mutant(
+        "logits in parts: a model that is told to hold none holds exponentials",
+        "models/decoder_only.py",
+        "hold_exponentials=hold_logits",
+        "hold_exponentials=None",
+        "tests/models/test_held_logits.py::test_a_model_that_is_told_to_hold_nothing_holds_no_exponentials",
+    ),
+    mutant(
         "logits in parts: the gradient of the head's bias overwritten",
         "layers/linear.py",
         "self.bias.grad += dbias\n            return dx\n\n        return loss",
