@@ -54,6 +54,8 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
     )
     if blas_threads > 1:
         trainer.share_products(blas_threads)
+    if is_better_forked(model.values.size):
+        trainer.fork_workers()
     batches = make_batches(settings, task)
 
     def step(index: int) -> Results:
@@ -71,6 +73,15 @@ def shared_out(threads: int, num_parameters: int, num_tokens: int) -> tuple[int,
     except ImportError:  # `against` times packages of earlier commits, which had workers alone
         return threads, 1
     return workers_and_blas_threads(threads, num_parameters, num_tokens)
+
+
+def is_better_forked(num_parameters: int) -> bool:
+    """Whether the workers of our trainer are processes."""
+    try:
+        from scratchformer.training import are_better_forked
+    except ImportError:  # as above
+        return False
+    return are_better_forked(num_parameters)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from scratchformer.generation import Sampling, generate
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig, block_matrices
 from scratchformer.optim import AdamW, Muon, WarmupCosine, WeightAverage
 from scratchformer.text import CharacterTokenizer, TokenBatch
-from scratchformer.training import Trainer, next_token_loss
+from scratchformer.training import Trainer, are_better_forked, next_token_loss
 
 SAMPLED = 240
 """Characters of a sample."""
@@ -75,7 +75,7 @@ def make_trainer(recipe: Recipe, vocabulary_size: int, seed: int, threads: int) 
         if recipe.model == "llama"
         else AdamW(model, betas=recipe.betas, weight_decay=recipe.weight_decay)
     )
-    return Trainer(
+    trainer = Trainer(
         model,
         optimizer,
         WarmupCosine(recipe.learning_rate, recipe.final_learning_rate, recipe.warmup, recipe.steps),
@@ -84,6 +84,9 @@ def make_trainer(recipe: Recipe, vocabulary_size: int, seed: int, threads: int) 
         average=WeightAverage(model, recipe.average),
         num_workers=threads,
     )
+    if are_better_forked(model.values.size):
+        trainer.fork_workers()
+    return trainer
 
 
 def make_model(recipe: Recipe, vocabulary_size: int, seed: int) -> GPT | Llama:

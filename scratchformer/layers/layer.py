@@ -76,7 +76,7 @@ class Layer:
         for name, part in self.views_by_name(values).items():
             if found[name].value.any():  # zeros are not written, so weights that are yet to come take no memory
                 part[...] = found[name].value
-        self._bind(values, np.zeros(values.shape, values.dtype))
+        self.use(values, np.zeros(values.shape, values.dtype))
 
     @checked_arguments
     def astype(self: LayerT, dtype: DTypeLike) -> LayerT:
@@ -85,23 +85,15 @@ class Layer:
         twin.pack(dtype)
         return twin
 
-    @checked_arguments
-    def replica(self: LayerT, values: np.ndarray | None = None, grads: np.ndarray | None = None) -> LayerT:
-        """A layer for another worker: it shares the values of this packed one, and has gradients of its own.
+    def replica(self: LayerT) -> LayerT:
+        """A layer for another thread: it shares the values of this packed one, and has gradients of its own.
 
-        Args:
-            values, grads: vectors of the same size for the replica to use, in memory that processes share, say; None
-                for the values of this layer, and for gradients in new memory.
-
-        Raises ValueError for a layer that is not packed, and for a vector of another shape.
+        Raises ValueError for a layer that is not packed.
         """
         if "values" not in vars(self):
             raise ValueError(f"{type(self).__name__}: a replica shares packed values; call pack() first")
         twin = self._twin()
-        twin._bind(
-            self.values if values is None else values,
-            np.zeros(self.grads.shape, self.grads.dtype) if grads is None else grads,
-        )
+        twin.use(self.values, np.zeros(self.grads.shape, self.grads.dtype))
         return twin
 
     @checked_arguments
@@ -120,9 +112,14 @@ class Layer:
     def _decayed_first(self) -> dict[str, Parameter]:
         return dict(sorted(self.parameters().items(), key=lambda item: item[1].value.ndim < 2))
 
-    def _bind(self, values: np.ndarray, grads: np.ndarray) -> None:
-        self.values, self.grads = values, grads
+    @checked_arguments
+    def use(self, values: np.ndarray, grads: np.ndarray) -> None:
+        """Makes these vectors, in the layout of `pack`, those of the parameters and their gradients.
+
+        Raises ValueError for a vector of another shape.
+        """
         value_of, grad_of = self.views_by_name(values), self.views_by_name(grads)
+        self.values, self.grads = values, grads
         for name, parameter in self.parameters().items():
             parameter.value, parameter.grad = value_of[name], grad_of[name]
         self.num_decayed = sum(value.size for value in value_of.values() if value.ndim >= 2)

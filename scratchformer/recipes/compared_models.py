@@ -10,7 +10,7 @@ from scratchformer.recipes.experiment import (
     Experiment,
     TrainingOptionsT,
     folder_of_first_rank,
-    num_shards,
+    join_ranks_or_fork,
     train_as,
 )
 from scratchformer.runs.command_line import one_sentence_errors
@@ -45,7 +45,7 @@ class ComparedModels(Experiment[TrainingOptionsT], Generic[TrainingOptionsT, Mod
 
     def join(self, world: World) -> None:
         for training in self.trainings.values():
-            training.trainer.join(world, num_shards(self.options, world))
+            join_ranks_or_fork(training.trainer, self.options, world)
 
     def begin(self, folder: RunFolder) -> None:
         if self.has_ended(folder):

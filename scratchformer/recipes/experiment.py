@@ -28,6 +28,7 @@ from scratchformer.runs.stored_options import options_of
 from scratchformer.runs.summary import About, Result, conclude, read_summary, results_of
 from scratchformer.runs.terminal import tell
 from scratchformer.runs.training_run import Recorder, Training, run_training
+from scratchformer.training import Trainer, are_better_forked
 from scratchformer.training.shards import BatchT, ModelT
 from scratchformer.training.world import World
 
@@ -202,7 +203,7 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
         self.recorder = Recorder(self.training, folder, self.depends_on)
 
     def join(self, world: World) -> None:
-        self.training.trainer.join(world, num_shards(self.options, world))
+        join_ranks_or_fork(self.training.trainer, self.options, world)
 
     def close(self) -> None:
         self.recorder.__exit__()
@@ -212,7 +213,7 @@ class TrainingExperiment(Experiment[TrainingOptionsT], Generic[TrainingOptionsT,
         if self.introduction:
             tell(self.introduction)
         size = f"{trainer.model.values.size:,} parameters"
-        tell(f"model: {size}, {workers(options, trainer.world)}, results in {folder.path}")
+        tell(f"model: {size}, {workers(trainer)}, results in {folder.path}")
         if options.resume is not None:
             tell(f"it goes on after step {trainer.optimizer.num_steps} of {options.steps}")
         if trainer.optimizer.num_steps < options.steps:
@@ -237,10 +238,17 @@ def num_shards(options: TrainingOptions, world: World) -> int:
     return options.shards or world.num_ranks * options.threads
 
 
-def workers(options: TrainingOptions, world: World) -> str:
-    """Ranks and threads in words."""
-    ranks = f"{world.num_ranks} ranks of " if world.num_ranks > 1 else ""
-    return f"{ranks}{options.threads} threads"
+def join_ranks_or_fork(trainer: Trainer[Any, Any], options: TrainingOptions, world: World) -> None:
+    """Makes a trainer that of its rank. Where there is one rank alone, the workers of a small model are forked."""
+    trainer.join(world, num_shards(options, world))
+    if world.num_ranks == 1 and are_better_forked(trainer.model.values.size):
+        trainer.fork_workers()
+
+
+def workers(trainer: Trainer[Any, Any]) -> str:
+    """Ranks and workers in words."""
+    ranks = f"{trainer.world.num_ranks} ranks of " if trainer.world.num_ranks > 1 else ""
+    return f"{ranks}{trainer.num_workers} {'processes' if trainer.workers.are_forked else 'threads'}"
 
 
 def folder_of_first_rank(make_folder: Callable[[], RunFolder]) -> RunFolder:

@@ -125,7 +125,7 @@ class RunOptions:
     seed: Natural = 0
     """Seed of all that is drawn at random."""
     threads: Threads = 2
-    """Worker threads; each takes a share of every batch."""
+    """Workers, which are threads or processes; each takes a share of every batch."""
     shards: Count | None = None
     """Parts of a batch, whose gradients are added in a fixed order; one for each worker, if it is not given."""
     world: Annotated[Literal["auto", "mpi", "one"], Where] = "auto"

@@ -34,6 +34,7 @@ class Workers(Generic[ModelT, BatchT]):
     Attributes:
         map: the map by which they share out what is not a worker's own, such as the spans of an update.
         blas_threads: number of threads for the products of each.
+        are_forked: whether each but the first is a process while they are at work.
     """
 
     def __init__(self, model: ModelT, num_workers: int, backpropagate: Backpropagate[BatchT, ModelT]) -> None:
@@ -42,16 +43,17 @@ class Workers(Generic[ModelT, BatchT]):
         self.blas_threads = 1
         self._backpropagate = backpropagate
         self._spare: list[list[ModelT]] = [[] for _ in self.replicas]
-        self._are_forked = False
+        self.are_forked = False
         self._forked: ForkedWorkers | None = None
 
     def fork(self) -> None:
         """Makes each worker but the first a process, as soon as they are at work."""
         model, depth = self.replicas[0], len(self._spare[0])
         values = shared_vector(model.values)
-        self.replicas[1:] = [model.replica(values, shared_vector(model.grads)) for _ in self.replicas[1:]]
+        for replica in self.replicas[1:]:
+            replica.use(values, shared_vector(model.grads))
         self.take_shards(2**depth)
-        self._are_forked = len(self.replicas) > 1
+        self.are_forked = len(self.replicas) > 1
 
     def take_shards(self, num_shards: int) -> None:
         """Prepares every worker for so many shards of each micro-batch: 1, 2, 4, 8 or another power of two."""
@@ -64,7 +66,7 @@ class Workers(Generic[ModelT, BatchT]):
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(self.blas_threads, user_api="blas"))
             stack.enter_context(np.errstate(all="ignore"))
-            if self._are_forked:  # before there are threads
+            if self.are_forked:  # before there are threads
                 self._forked = stack.enter_context(ForkedWorkers(self._work, len(self.replicas)))
             if (num_threads := max(len(self.replicas), self.blas_threads)) > 1:
                 silent = partial(np.seterr, all="ignore")  # threads do not inherit the errstate
@@ -80,7 +82,7 @@ class Workers(Generic[ModelT, BatchT]):
         of_each = len(shards) // num_workers
         parts = [shards[worker * of_each : (worker + 1) * of_each] for worker in range(num_workers)]
         arguments = range(num_workers), parts, [num_steps] * num_workers
-        if self._are_forked:
+        if self.are_forked:
             self._show_values()
         losses = self._forked.map(*arguments) if self._forked else list(self.map(self._work, *arguments))
         add_up_workers(self.replicas, self.map)

@@ -22,7 +22,7 @@ def test_the_smoke_preset_learns_and_shows_what_it_added(smoke_of: Callable[[str
     smoke = smoke_of("addition")
     first, second, *rest, figures = smoke.printed.splitlines()
     assert first == "9,000 sums to learn from, 1,000 held out"
-    assert second.startswith("model: 13,600 parameters, 2 threads, results in ")
+    assert second.startswith("model: 13,600 parameters, 2 processes, results in ")
     examples = [line.replace(",", "").split() for line in rest if " + " in line]
     assert len(examples) >= 4
     for a, _, b, _, c, *but in examples:

@@ -157,6 +157,19 @@ def test_a_replica_shares_values_and_has_gradients_of_its_own(seed: int) -> None
     assert_close(layer.grads - 1, replica.grads, 1e-12)
 
 
+def test_a_layer_uses_the_vectors_that_it_is_given() -> None:
+    layer, other = tied(1).astype(np.float64), tied(2).astype(np.float64)
+    values, grads = other.values.copy(), np.ones(other.grads.shape)
+    layer.use(values, grads)
+    assert (layer.values is values, layer.grads is grads, layer.num_decayed) == (True, True, other.num_decayed)
+    for name, parameter in layer.parameters().items():
+        np.testing.assert_array_equal(parameter.value, other.parameters()[name].value)
+        assert np.shares_memory(parameter.grad, grads)
+    with pytest.raises(ValueError, match=r"^Tied: vector must have shape"):
+        layer.use(values, grads[1:])
+    assert layer.grads is grads
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_packing_keeps_the_dtype_unless_told_otherwise(dtype: type) -> None:
     layer = Linear(2, 3, generator=np.random.default_rng(0), dtype=dtype)

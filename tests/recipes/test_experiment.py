@@ -50,7 +50,7 @@ def test_a_run_is_trained_recorded_judged_and_drawn(whole: Path) -> None:
     first, second, *_, verdict, last = whole.with_suffix(".log").read_text().splitlines()
     assert first == "two sequences"
     assert second.startswith("model: ")
-    assert second.endswith(f" parameters, 2 threads, results in {whole}")
+    assert second.endswith(f" parameters, 2 processes, results in {whole}")
     assert verdict.startswith("loss ")
     assert last == f"figures: {whole / 'loss.png'}"
 

@@ -39,7 +39,7 @@ def test_the_help_explains_the_options_of_all_too(capsys: pytest.CaptureFixture[
         "--resume PATH Run folder to resume, bit for bit, from its last checkpoint, with the options",
         "--plot-only PATH Run folder whose figures are drawn anew;",
         "--seed INT Seed of all that is drawn at random. (default: 0)",
-        "--threads INT Worker threads; each takes a share of every batch. (default: 2)",
+        "--threads INT Workers, which are threads or processes; each takes a share of every batch. (default: 2)",
         "--steps INT Training steps. (default: 10)",
     ):
         assert said in shown

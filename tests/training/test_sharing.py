@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from scratchformer.training import Trainer, restore, training_checkpoint, workers_and_blas_threads
+from scratchformer.training import (
+    Trainer,
+    are_better_forked,
+    restore,
+    sharing,
+    training_checkpoint,
+    workers_and_blas_threads,
+)
 from tests.closeness import assert_close
 from tests.training.setting import ragged_batches, tiny_gpt, tiny_trainer
 
@@ -52,8 +59,17 @@ def test_one_worker_takes_all_threads_where_weights_outweigh_tokens() -> None:
     assert workers_and_blas_threads(2, 3 * 2**18 + 1, 3) == (1, 2)
 
 
+def test_the_workers_of_a_small_model_are_forked_where_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for can_fork in (True, False):
+        monkeypatch.setattr(sharing, "CAN_FORK", can_fork)
+        assert are_better_forked(2**22) == can_fork
+        assert not are_better_forked(2**22 + 1)
+
+
 def test_numbers_below_one_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^Trainer: blas_threads must be at least 1, got 0"):
         sharing_trainer(0)
     with pytest.raises(ValueError, match=r"^workers_and_blas_threads: num_tokens must be at least 1, got 0"):
         workers_and_blas_threads(2, 1, 0)
+    with pytest.raises(ValueError, match=r"^are_better_forked: num_parameters must be at least 1, got 0"):
+        are_better_forked(0)

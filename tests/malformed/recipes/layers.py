@@ -97,6 +97,9 @@ LAYERS: dict[str, Recipe] = {
     "layers.Layer.pack": method(lambda: layers.FeedForward(4, 5, generator=generator()), "pack", dtype=np.float64),
     "layers.Layer.astype": method(small_layer, "astype", dtype=np.float64),
     "layers.Layer.views_by_name": method(small_layer, "views_by_name", vector=lambda: small_layer().values.copy()),
+    "layers.Layer.use": method(
+        small_layer, "use", values=lambda: small_layer().values.copy(), grads=lambda: small_layer().grads.copy()
+    ),
     "layers.LayerNorm": new(layers, "LayerNorm", width=4, bias=True, eps=1e-5, dtype=np.float32),
     "layers.LayerNorm.__call__": called(lambda: layers.LayerNorm(4), **X),
     "layers.RMSNorm": new(layers, "RMSNorm", width=4, eps=1e-5, dtype=np.float32),

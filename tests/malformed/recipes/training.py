@@ -37,6 +37,7 @@ TRAINING: dict[str, Recipe] = {
     "training.workers_and_blas_threads": new(
         training, "workers_and_blas_threads", num_threads=2, num_parameters=10, num_tokens=3
     ),
+    "training.are_better_forked": new(training, "are_better_forked", num_parameters=10),
     "training.Trainer.join": method(trainer, "join", world=World, num_shards=1),
     "training.Trainer.step": method(trainer, "step", micro_batches=lambda: batches()),
     "training.Trainer.gradient": method(trainer, "gradient", micro_batches=lambda: batches()),

@@ -80,7 +80,7 @@ ALIASING = [
         "        twin = self._twin()\n        twin.pack(dtype)\n",
         "        twin = self._twin()\n"
         "        if 'values' in vars(self) and self.values.dtype == dtype:\n"
-        "            twin._bind(self.values, np.zeros(self.grads.shape, dtype))\n            return twin\n"
+        "            twin.use(self.values, np.zeros(self.grads.shape, dtype))\n            return twin\n"
         "        twin.pack(dtype)\n",
         "tests/layers/test_layer.py::test_astype_copies_to_a_fresh_vector_and_keeps_ties",
     ),

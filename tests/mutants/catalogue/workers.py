@@ -157,7 +157,7 @@ WORKERS = [
     mutant(
         "forked workers: they keep the parameters that they were forked with",
         WORKERS_OF,
-        "        if self._are_forked:\n            self._show_values()\n",
+        "        if self.are_forked:\n            self._show_values()\n",
         "",
         PROCESSES + "test_forked_workers_train_to_the_bits_of_threads",
     ),
