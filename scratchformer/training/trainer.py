@@ -184,18 +184,19 @@ class Trainer(Generic[ModelT, BatchT]):
         loss = self.gradient(micro_batches)
         own = self.own
         grads = self.model.grads[own]
-        gradient_norm = norm_of(grads, self.workers.map, self._concatenate)
+        gradient_norm = norm_of(grads, self.workers.walk, self._concatenate)
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {gradient_norm:g}")
         if self.max_norm is not None:
-            scale_down(grads, gradient_norm, self.max_norm, self.workers.map)
+            scale_down(grads, gradient_norm, self.max_norm, self.workers.walk)
         self._check_squares(gradient_norm)
+        walk = self.workers.walk
         if self.optimizer.needs_whole_matrices:
             self.world.gather(self.model.grads)
-            own = slice(self.model.grads.size)
-        self.optimizer.step(learning_rate, self.workers.map, norm=gradient_norm, part=own)
+            own, walk = slice(self.model.grads.size), self.workers.map
+        self.optimizer.step(learning_rate, walk, norm=gradient_norm, part=own)
         if self.average is not None:
-            self.average.update(self.workers.map, self.own)
+            self.average.update(self.workers.walk, self.own)
         self.world.gather(self.model.values)
         return StepMetrics(loss, gradient_norm, learning_rate)
 

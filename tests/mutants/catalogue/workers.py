@@ -23,15 +23,15 @@ WORKERS = [
     mutant(
         "workers: the norm of a step is that of one worker's gradient",
         TRAINER,
-        "gradient_norm = norm_of(grads, self.workers.map, self._concatenate)",
-        "gradient_norm = norm_of(self.workers.replicas[-1].grads[own], self.workers.map, self._concatenate)",
+        "gradient_norm = norm_of(grads, self.workers.walk, self._concatenate)",
+        "gradient_norm = norm_of(self.workers.replicas[-1].grads[own], self.workers.walk, self._concatenate)",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
         "workers: a step may be as many times as long as there are workers",
         TRAINER,
-        "scale_down(grads, gradient_norm, self.max_norm, self.workers.map)",
-        "scale_down(grads, gradient_norm, self.max_norm * self.num_workers, self.workers.map)",
+        "scale_down(grads, gradient_norm, self.max_norm, self.workers.walk)",
+        "scale_down(grads, gradient_norm, self.max_norm * self.num_workers, self.workers.walk)",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
