@@ -22,7 +22,7 @@ It is called with the number of updates made before, from which dropout is drawn
 
 
 ALONE_UP_TO = 2**20
-"""Elements of a vector that one thread passes over sooner than it could hand out spans: 0.05 ms for a norm, not 0.15."""
+"""Elements of a vector that one thread passes over sooner than it could hand out spans: a norm in 0.05 ms, not 0.15."""
 
 
 class Workers(Generic[ModelT, BatchT]):
