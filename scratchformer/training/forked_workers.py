@@ -57,6 +57,8 @@ class ForkedWorkers:
         self._work = work
         self._num_calls = 0
         self._forked: list[Forked] = []
+        gc.collect()
+        gc.freeze()  # the collector would write to every object, and processes would no longer share its page
         for worker in range(1, num_workers):
             here, there = Pipe()
             with warnings.catch_warnings():
@@ -70,7 +72,6 @@ class ForkedWorkers:
     def _serve(self, worker: int, connection: Connection, of_parent: Sequence[Connection]) -> None:
         """What a forked process does: works until there is no one left to work for. It never returns."""
         try:
-            gc.freeze()  # the collector would write to every object, and so copy its page
             for number in SIGNALS_OF_THE_TRAINER:
                 signal.signal(number, signal.SIG_IGN)
             for other in of_parent:
@@ -119,6 +120,7 @@ class ForkedWorkers:
                 os.kill(forked.pid, signal.SIGKILL)
             forked.wait()
         self._forked = []
+        gc.unfreeze()
 
 
 def answer(work: Callable[..., Any], worker: int, arguments: Sequence[Any]) -> tuple[Any, Exception | None]:
