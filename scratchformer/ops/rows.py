@@ -90,10 +90,10 @@ def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:
 
 def unbroadcast(dx: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The gradient of an array of this `shape` that was broadcast to the shape of `dx`: the sum over its copies."""
+    if dx.size == math.prod(shape):
+        return dx.reshape(shape)
     added = dx.ndim - len(shape)
     axes = (*range(added), *(added + i for i, n in enumerate(shape) if n == 1 and dx.shape[added + i] != 1))
-    if not axes:
-        return dx.reshape(shape)
     copies = dx if axes[-1] == len(axes) - 1 else np.moveaxis(dx, axes, range(len(axes)))
     kept = copies.shape[len(axes) :]
     return column_sum(copies.reshape(*copies.shape[: len(axes)], math.prod(kept))).reshape(shape)
