@@ -9,6 +9,7 @@ from scratchformer.ops.cached_products import cached_product, cached_row_product
 from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.dropout import dropout as drop
+from scratchformer.ops.extremes import least
 from scratchformer.ops.masks import check_mask, may_attend
 from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
 
@@ -181,7 +182,7 @@ def masked_weights(
     scores -= scores.real.max(axis=-1, keepdims=True, initial=LOWEST[scores.dtype.char])  # not by -inf, if all are
     weights = np.exp(scores, out=scores)
     total = row_sum(weights)  # (..., T_query, 1), 0 for a query that may attend to nothing
-    weights /= np.where(total == 0, 1, total)
+    weights /= total if least(total.real) > 0 else np.where(total == 0, 1, total)
 
     def backward(dweights: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
         dscores = dweights - row_dot(dweights, weights)  # (..., T_query, T_key)

@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from scratchformer.ops.extremes import largest, least
+
 LONG, BLOCK = 512, 256
 """Sums of more numbers than LONG are cut into blocks of BLOCK."""
 LANES = 8
@@ -77,13 +79,12 @@ def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:
     n = x.shape[-1] or 1
     with np.errstate(over="ignore"):
         mean_square = row_dot(x, x) / n + eps
-    is_usual = np.isfinite(mean_square)
-    if eps < SMALLEST[x.dtype.char]:
-        is_usual &= mean_square.real >= SMALLEST[x.dtype.char]
-    if is_usual.all():
+    smallest = -math.inf if eps >= SMALLEST[x.dtype.char] else SMALLEST[x.dtype.char]
+    if x.dtype.kind == "f" and largest(mean_square) < math.inf and (eps >= smallest or least(mean_square) >= smallest):
         return 1 / np.sqrt(mean_square)
-    largest = np.abs(x).max(axis=-1, keepdims=True, initial=0)
-    size = np.where(is_usual | (largest == 0) | np.isinf(largest), 1, largest)
+    is_usual = np.isfinite(mean_square) & (mean_square.real >= smallest)
+    peak = np.abs(x).max(axis=-1, keepdims=True, initial=0)
+    size = np.where(is_usual | (peak == 0) | np.isinf(peak), 1, peak)
     z = x / size
     return 1 / np.sqrt(row_dot(z, z) / n + eps / size / size) / size
 
