@@ -150,7 +150,8 @@ def attention(
 ) -> tuple[ndarray, Backward]:
     """Y = dropout(P) V and its backward."""
     weights, weights_backward = masked_weights(query, key, mask, allowed, scale)  # (..., T_query, T_key)
-    dropped, dropout_backward = drop(weights, dropout, generator)
+    is_dropped = generator is not None and dropout > 0
+    dropped, dropout_backward = drop(weights, dropout, generator) if is_dropped else (weights, lambda dy: dy)
     y = product(dropped, value, like=query)  # (..., T_query, d_v)
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
