@@ -118,12 +118,12 @@ def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: 
     dydx += phi
 
 
+@np.errstate(over="ignore")
 def exp_in_place(x: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
     """exp(x), infinite where it overflows. A complex one stays finite, since 1 / (1 + infinity) would be NaN."""
     if x.dtype.kind == "c":
         np.minimum(x, math.log(np.finfo(x.dtype).max), out=x)
-    with np.errstate(over="ignore"):
-        return np.exp(x, out=x)
+    return np.exp(x, out=x)
 
 
 def sigmoid_and_slope(e: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*shape"], Float[ndarray, "*shape"]]:
