@@ -8,6 +8,7 @@ if __name__ == "__main__":
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
     """Steps of our trainer; from the weights in a file, or from newly initialised ones."""
     model = make_model(settings.model, weights)
     workers, blas_threads = shared_out(threads, model.values.size, task.tokens)
-    trainer = Trainer(
+    new_trainer = partial(
+        Trainer,
         model,
         AdamW(model, betas=BETAS, weight_decay=WEIGHT_DECAY),
         Constant(LEARNING_RATE),
@@ -52,6 +54,10 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
         max_norm=MAX_NORM,
         num_workers=workers,
     )
+    try:
+        trainer = new_trainer(seed=None)  # no model that is timed has dropout
+    except TypeError:  # in packages of earlier commits, which `against` times, a seed is always needed
+        trainer = new_trainer()
     if blas_threads > 1:
         trainer.share_products(blas_threads)
     if is_better_forked(model.values.size):

@@ -191,7 +191,7 @@ class MultiHeadAttention(Layer):
         """
         check_call("MultiHeadAttention", trace, x=x, mask=mask, is_causal=is_causal, positions=positions, cache=cache)
         self._check_memory(memory)
-        if positions is None:
+        if positions is None and self.config.rotary is not None:
             start = 0 if cache is None else cache.length
             positions = np.arange(start, start + x.shape[-2])
 
@@ -270,7 +270,7 @@ class MultiHeadAttention(Layer):
             return mask, is_causal or window is not None
         return combine_masks(mask, sliding_window_mask(t_query, t_key, window=window)), True
 
-    def _queries(self, x: ndarray, positions: ndarray) -> tuple[ndarray, Backward]:
+    def _queries(self, x: ndarray, positions: ndarray | None) -> tuple[ndarray, Backward]:
         q, linear_backward = self.query(x)  # (..., T, heads * d_key)
         normed, norm_backward = normalized(self.query_norm, split_heads(q, self.config.num_heads))
         query, rotary_backward = self._rotated(normed, positions)
@@ -281,7 +281,7 @@ class MultiHeadAttention(Layer):
         return query, backward
 
     def _keys_and_values(
-        self, x: ndarray, memory: ndarray | None, positions: ndarray, cache: KeyValueCache | None
+        self, x: ndarray, memory: ndarray | None, positions: ndarray | None, cache: KeyValueCache | None
     ) -> tuple[ndarray, ndarray, Backward]:
         """Keys and values of x or of memory. With a cache they include those of earlier calls and have no backward.
 
@@ -294,7 +294,7 @@ class MultiHeadAttention(Layer):
             return *cache.extend(key, value, window=self.config.window), refuse_backward
         return *cache.across(lambda: self._projected(memory, positions)[:2]), refuse_backward
 
-    def _projected(self, memory: ndarray, positions: ndarray) -> tuple[ndarray, ndarray, Backward]:
+    def _projected(self, memory: ndarray, positions: ndarray | None) -> tuple[ndarray, ndarray, Backward]:
         kv_heads = self.config.kv_heads
         key_value, linear_backward = self.key_value(memory)  # (..., T, kv_heads * (d_key + d_value))
         width = kv_heads * self.config.key_width
@@ -309,9 +309,9 @@ class MultiHeadAttention(Layer):
 
         return key, value, backward
 
-    def _rotated(self, heads: ndarray, positions: ndarray) -> tuple[ndarray, Backward]:
+    def _rotated(self, heads: ndarray, positions: ndarray | None) -> tuple[ndarray, Backward]:
         rotary = self.config.rotary
-        return (heads, lambda dheads: dheads) if rotary is None else rotary(heads, positions)
+        return (heads, lambda dheads: dheads) if rotary is None or positions is None else rotary(heads, positions)
 
     def _attention_op(self, t_query: int, t_key: int, leaves_out: bool) -> Callable[..., tuple[ndarray, Backward]]:
         """The op that computes attention of so many queries to so many keys, dense or blockwise."""

@@ -131,7 +131,7 @@ class BERT(Layer):
 
         tokens, token_backward = self.token_embedding(ids)
         of_segments, segment_backward = self.segment_embedding(segments)
-        x, position_backward = self.position_embedding.embed(tokens, np.arange(length))
+        x, position_backward = self.position_embedding.embed(tokens, None)
         x, embedding_norm_backward = self.embedding_norm(x + of_segments)
         x, dropout_backward = self.dropout(x, generator)
         trace.record(embedded=x)

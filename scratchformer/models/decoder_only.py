@@ -113,14 +113,12 @@ class DecoderOnly(Layer):
             raise ValueError(f"{name}: ids has {start + length} positions, the context holds {self.context_length}")
         if last_only and not length:
             raise ValueError(f"{name}: ids must have a last position for last_only, got shape {ids.shape}")
-        if positions is None:
-            positions = np.arange(start, start + length)
-        else:
+        if positions is not None:
             check_indices(name, "positions", positions, self.context_length)
             check_positions_shape(name, positions, ids)
 
         tokens, token_backward = self.token_embedding(ids)
-        x, position_backward = self.position_embedding.embed(tokens, positions)
+        x, position_backward = self.position_embedding.embed(tokens, positions, start)
         x, dropout_backward = self.dropout(x, generator)
         trace.record(embedded=x)
         bias, bias_backward = self.position_embedding.bias(length, start + length, x.dtype)

@@ -22,9 +22,12 @@ class PositionScheme(Layer):
     """Turns queries and keys in every block; None to leave them as they are."""
 
     def embed(
-        self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."]
+        self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."] | None, start: int = 0
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        """Adds positions (T,) or (batch, T) to embedded tokens x; returns the sum, and `backward(dy)` giving dx."""
+        """Adds positions to embedded tokens x; returns the sum, and `backward(dy)` giving dx.
+
+        Positions are (T,) or (batch, T); None stands for `start` and those that follow it.
+        """
         return x, lambda dy: dy
 
     def bias(
@@ -45,9 +48,9 @@ class LearnedPositions(PositionScheme, Embedding):
     """
 
     def embed(
-        self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."]
+        self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."] | None, start: int = 0
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        vectors, embedding_backward = self(positions)
+        vectors, embedding_backward = self.consecutive(start, x.shape[-2]) if positions is None else self(positions)
         shape = vectors.shape
 
         def backward(dy: ndarray) -> ndarray:
@@ -55,6 +58,15 @@ class LearnedPositions(PositionScheme, Embedding):
             return dy
 
         return x + vectors, backward
+
+    def consecutive(self, start: int, t: int) -> tuple[Inexact[ndarray, "{t} d"], Backward]:
+        """The vectors of the positions from `start` on, and their backward: those of a call, as one slice."""
+        rows = slice(start, start + t)
+
+        def backward(dy: ndarray) -> None:
+            self.table.grad[rows] += dy
+
+        return self.table.value[rows], backward
 
 
 class SinusoidalPositions(PositionScheme):
@@ -66,10 +78,11 @@ class SinusoidalPositions(PositionScheme):
     """
 
     def embed(
-        self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."]
+        self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."] | None, start: int = 0
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
         d_model = x.shape[-1]
         scale = math.sqrt(d_model)
+        positions = np.arange(start, start + x.shape[-2]) if positions is None else positions
         y = scale * x + sinusoidal_positions(positions, d_model, dtype=x.real.dtype)
         return y, lambda dy: scale * dy
 

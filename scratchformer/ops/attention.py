@@ -9,6 +9,7 @@ from scratchformer.ops.cached_products import cached_product, cached_row_product
 from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.dropout import dropout as drop
+from scratchformer.ops.extremes import least
 from scratchformer.ops.masks import check_mask, may_attend
 from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
 
@@ -149,7 +150,8 @@ def attention(
 ) -> tuple[ndarray, Backward]:
     """Y = dropout(P) V and its backward."""
     weights, weights_backward = masked_weights(query, key, mask, allowed, scale)  # (..., T_query, T_key)
-    dropped, dropout_backward = drop(weights, dropout, generator)
+    is_dropped = generator is not None and dropout > 0
+    dropped, dropout_backward = drop(weights, dropout, generator) if is_dropped else (weights, lambda dy: dy)
     y = product(dropped, value, like=query)  # (..., T_query, d_v)
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
@@ -181,7 +183,7 @@ def masked_weights(
     scores -= scores.real.max(axis=-1, keepdims=True, initial=LOWEST[scores.dtype.char])  # not by -inf, if all are
     weights = np.exp(scores, out=scores)
     total = row_sum(weights)  # (..., T_query, 1), 0 for a query that may attend to nothing
-    weights /= np.where(total == 0, 1, total)
+    weights /= total if least(total.real) > 0 else np.where(total == 0, 1, total)
 
     def backward(dweights: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
         dscores = dweights - row_dot(dweights, weights)  # (..., T_query, T_key)

@@ -7,6 +7,7 @@ from jaxtyping import Integer
 from numpy import ndarray
 
 from scratchformer.misfits import ACCEPTED, PLAIN, misfit_of, misfit_of_array
+from scratchformer.ops.extremes import largest
 
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
@@ -70,7 +71,7 @@ def check_indices(function: str, name: str, indices: ndarray, size: int, ignore:
     """Raises TypeError unless `indices` are integers, ValueError unless all lie in [0, size) or equal `ignore`."""
     check_integers(function, name, indices)
     # Read as unsigned, a negative number is huge, so that one maximum finds numbers off both ends.
-    if np.maximum.reduce(indices.view(UNSIGNED[indices.itemsize]), axis=None, initial=0) < size:
+    if largest(indices.view(UNSIGNED[indices.itemsize])) < size:
         return
     outside = (indices < 0) | (indices >= size)
     if ignore is not None:

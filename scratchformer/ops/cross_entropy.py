@@ -46,25 +46,28 @@ def cross_entropy(
     shape, dtype = logits.shape, logits.dtype
 
     counted = targets != ignore_index
-    is_whole = counted.all()
+    num_counted = int(np.count_nonzero(counted))
+    is_whole = num_counted == targets.size
     x = logits.reshape(targets.size, classes) if is_whole else logits[counted]  # (counted, classes)
     target = targets.reshape(-1) if is_whole else targets[counted]  # (counted,)
-    rows, n = np.arange(len(x)), max(len(x), 1)  # without a counted target the loss is an empty sum, 0
+    rows, n = np.arange(num_counted), max(num_counted, 1)  # without a counted target the loss is an empty sum, 0
 
     s = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)
     s_target = s[rows, target]
-    spread = label_smoothing * (s_target - row_mean(s)[:, 0]) if label_smoothing else 0
+    spread = label_smoothing * (s_target - row_mean(s)[:, 0]) if label_smoothing else None
     exponentials = np.exp(s, out=s)
     e_target = exponentials[rows, target]
     exponentials[rows, target] = 0
     others = row_sum(exponentials)[:, 0]
     z = others + e_target
     exponentials[rows, target] = -others  # over z this is p - 1, without cancelling where p is near 1
-    # If the target is the likeliest class, log(z) is near 0 and would lose its digits.
-    is_likeliest = s_target.real == 0
-    surprise = np.log1p(others / np.where(is_likeliest, e_target, 1))
-    np.copyto(surprise, np.log(z) - s_target, where=~is_likeliest)
-    loss = (surprise + spread).sum() / n
+    surprise = np.log(z) - s_target
+    (likeliest,) = np.nonzero(s_target.real == 0)  # where the target is, log(z) is near 0 and would lose its digits
+    if likeliest.size:
+        surprise[likeliest] = np.log1p(others[likeliest] / e_target[likeliest])
+    if spread is not None:
+        surprise += spread
+    loss = surprise.sum() / n
 
     def backward(dloss: float) -> ndarray:
         share = dtype.type(dloss / n)

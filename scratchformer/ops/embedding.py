@@ -46,10 +46,15 @@ def add_rows(
     if ids.size == 0:
         return
     # Sorting puts equal ids side by side, so that each table row is written once: ten times faster than np.add.at.
-    order = ids.ravel().argsort(kind="stable")
-    sorted_ids = ids.ravel()[order]
-    starts = np.flatnonzero(np.concatenate(([True], sorted_ids[1:] != sorted_ids[:-1])))
-    table[sorted_ids[starts]] += segment_sums(rows.reshape(ids.size, table.shape[1])[order], starts)
+    flat_ids = ids.ravel()
+    order = flat_ids.argsort(kind="stable")
+    sorted_ids = flat_ids.take(order)
+    is_first = np.empty(ids.size, bool)  # of the rows of its id
+    is_first[0] = True
+    np.not_equal(sorted_ids[1:], sorted_ids[:-1], out=is_first[1:])
+    starts = is_first.nonzero()[0]
+    sums = segment_sums(rows.reshape(ids.size, table.shape[1]).take(order, axis=0), starts)
+    table[sorted_ids.take(starts)] += sums
 
 
 def segment_sums(

@@ -151,6 +151,8 @@ def combine_masks(*masks: Shaped[ndarray, "..."] | None) -> Shaped[ndarray, "...
     given = [mask for mask in masks if mask is not None]
     for mask in given:
         check_mask("combine_masks", mask, getattr(mask, "shape", ()))
+    if len(given) < 2:
+        return given[0] if given else None
     booleans = [mask for mask in given if mask.dtype == bool]
     floating = [mask for mask in given if mask.dtype != bool]
     if len({mask.dtype for mask in floating}) > 1:

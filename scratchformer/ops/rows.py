@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from scratchformer.ops.extremes import largest, least
+
 LONG, BLOCK = 512, 256
 """Sums of more numbers than LONG are cut into blocks of BLOCK."""
 LANES = 8
@@ -22,7 +24,7 @@ def row_sum(x: np.ndarray) -> np.ndarray:
     if x.shape[-1] > LONG:
         blocks, rest = _in_blocks(x)
         return row_sum(row_sum(blocks)[..., 0]) + row_sum(rest)
-    return row_dot(ones(x.shape[-1], x.dtype), x)
+    return np.vecdot(ones(x.shape[-1], x.dtype), x)[..., None]
 
 
 def row_mean(x: np.ndarray) -> np.ndarray:
@@ -74,26 +76,31 @@ def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:
 
     Rows whose squares overflow, or are too small for the dtype and for eps, are divided by their largest element first.
     """
-    n = x.shape[-1] or 1
-    with np.errstate(over="ignore"):
-        mean_square = row_dot(x, x) / n + eps
-    is_usual = np.isfinite(mean_square)
-    if eps < SMALLEST[x.dtype.char]:
-        is_usual &= mean_square.real >= SMALLEST[x.dtype.char]
-    if is_usual.all():
+    mean_square = _mean_square_plus(x, eps)
+    smallest = -math.inf if eps >= SMALLEST[x.dtype.char] else SMALLEST[x.dtype.char]
+    if x.dtype.kind == "f" and largest(mean_square) < math.inf and (eps >= smallest or least(mean_square) >= smallest):
         return 1 / np.sqrt(mean_square)
-    largest = np.abs(x).max(axis=-1, keepdims=True, initial=0)
-    size = np.where(is_usual | (largest == 0) | np.isinf(largest), 1, largest)
-    z = x / size
-    return 1 / np.sqrt(row_dot(z, z) / n + eps / size / size) / size
+    is_usual = np.isfinite(mean_square) & (mean_square.real >= smallest)
+    peak = np.abs(x).max(axis=-1, keepdims=True, initial=0)
+    size = np.where(is_usual | (peak == 0) | np.isinf(peak), 1, peak)
+    return 1 / np.sqrt(_mean_square_plus(x / size, eps / size / size)) / size
+
+
+@np.errstate(over="ignore")
+def _mean_square_plus(x: np.ndarray, eps: float | np.ndarray) -> np.ndarray:
+    """mean(x^2) + eps along the last axis, infinite where it overflows: (..., n) to (..., 1)."""
+    mean_square = row_dot(x, x)
+    mean_square /= x.shape[-1] or 1
+    mean_square += eps
+    return mean_square
 
 
 def unbroadcast(dx: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The gradient of an array of this `shape` that was broadcast to the shape of `dx`: the sum over its copies."""
+    if dx.size == math.prod(shape):
+        return dx.reshape(shape)
     added = dx.ndim - len(shape)
     axes = (*range(added), *(added + i for i, n in enumerate(shape) if n == 1 and dx.shape[added + i] != 1))
-    if not axes:
-        return dx.reshape(shape)
     copies = dx if axes[-1] == len(axes) - 1 else np.moveaxis(dx, axes, range(len(axes)))
     kept = copies.shape[len(axes) :]
     return column_sum(copies.reshape(*copies.shape[: len(axes)], math.prod(kept))).reshape(shape)

@@ -36,12 +36,16 @@ class Shard(Generic[BatchT]):
 
 def shards_of(batches: Sequence[BatchT], num_shards: int, indices: Collection[int]) -> list[Shard[BatchT]]:
     """The shards of these indices of every batch, in this order, without those in which no target counts."""
-    total = sum(batch.num_targets for batch in batches)
-    return [
-        Shard(part, micro_batch, index, num_targets / total)
+    parts = [
+        (part, micro_batch, index, part.num_targets)
         for micro_batch, batch in enumerate(batches)
         for index, part in enumerate(batch.split(num_shards))
-        if index in indices and (num_targets := part.num_targets)
+    ]
+    total = sum([num_targets for *_, num_targets in parts])
+    return [
+        Shard(part, micro_batch, index, num_targets / total)
+        for part, micro_batch, index, num_targets in parts
+        if index in indices and num_targets
     ]
 
 

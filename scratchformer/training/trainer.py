@@ -59,7 +59,7 @@ class Trainer(Generic[ModelT, BatchT]):
         max_norm: the global norm at which the gradient is clipped; None for no clipping.
         average: a moving average of the model's parameters, updated after each step and used by `evaluate`.
         num_workers: number of threads or processes.
-        seed: of dropout.
+        seed: of dropout; None for no dropout: the loss is then called without a generator.
 
     Raises:
         ValueError: fewer than one worker, a max_norm that is not positive, or an optimizer or average of another model.
@@ -77,7 +77,7 @@ class Trainer(Generic[ModelT, BatchT]):
         max_norm: float | None = None,
         average: WeightAverage | None = None,
         num_workers: int = 1,
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         max_norm, num_workers, seed = as_python((max_norm, num_workers, seed))
         if num_workers < 1:
@@ -262,11 +262,16 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _backpropagate(self, num_steps: int, shard: Shard[BatchT], replica: ModelT, trace: Trace = NO_TRACE) -> float:
         """Adds the gradient of the shard's share of the loss to a replica's gradients; returns that share."""
-        key = (num_steps, shard.micro_batch, shard.index)
-        generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
-        loss, backward = self.loss(replica, shard.batch, generator, trace)
+        loss, backward = self.loss(replica, shard.batch, self._generator(num_steps, shard), trace)
         backward(shard.share)
         return shard.share * float(loss)
+
+    def _generator(self, num_steps: int, shard: Shard[BatchT]) -> np.random.Generator | None:
+        """The source of a shard's dropout, which is the same in every run."""
+        if self.seed is None:
+            return None
+        key = (num_steps, shard.micro_batch, shard.index)
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
     def _check_squares(self, norm: float) -> None:
         """Raises Divergence, on all ranks alike, where the optimizer refuses the gradient on one of them."""

@@ -101,6 +101,14 @@ def test_dropout_is_drawn_from_seed_step_micro_batch_and_worker() -> None:
     assert sorted(draws) == sorted(expected)
 
 
+def test_without_a_seed_nothing_is_dropped() -> None:
+    steps = []
+    for dropout, seed in ((0.5, None), (0.0, 0)):
+        with tiny_trainer(tiny_gpt(dropout=dropout), seed=seed) as trainer:
+            steps.append([trainer.step(ragged_batches(i, 2)) for i in range(2)])
+    assert steps[0] == steps[1]
+
+
 def test_dropout_is_on_in_training_and_off_in_evaluation() -> None:
     model, batches = tiny_gpt(dropout=0.5), ragged_batches(0, 2)
     whole = joined(batches)

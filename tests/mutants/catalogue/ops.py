@@ -157,7 +157,7 @@ OPS = [
     mutant(
         "embedding: repeated ids dropped",
         "ops/embedding.py",
-        "table[sorted_ids[starts]] += segment_sums(rows.reshape(ids.size, table.shape[1])[order], starts)",
+        "table[sorted_ids.take(starts)] += sums",
         "table[ids.ravel()] += rows.reshape(-1, table.shape[1])",
         "embedding",
         "Embedding",
