@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Inexact, Real
+from jaxtyping import Float, Inexact, Real
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
@@ -12,7 +12,8 @@ from scratchformer.ops import Backward, relative_buckets, rotary
 from scratchformer.ops.checks import check_at_least
 from scratchformer.ops.contract import checked_backward
 from scratchformer.ops.positions import check_bucket_options
-from scratchformer.ops.rotary import Layout, check_frequencies, check_rotary_options
+from scratchformer.ops.frequencies import plain_frequencies
+from scratchformer.ops.rotary import Layout, check_frequencies, check_rotary_options, turns
 from scratchformer.python_numbers import as_python, take_python_numbers
 
 
@@ -58,6 +59,15 @@ class Rotary:
             frequencies=None if self.frequencies is None else np.array(self.frequencies, np.float64),
             magnitude=self.magnitude,
         )
+
+    def turns(
+        self, positions: Real[ndarray, "..."], d: int, dtype: np.dtype
+    ) -> tuple[Float[ndarray, "... {d}"], Float[ndarray, "... {d}"]]:
+        """Cosines and sines by which `turned` turns heads of d features at these positions."""
+        frequencies = (
+            plain_frequencies(d, self.base, self.scaling) if self.frequencies is None else np.array(self.frequencies)
+        )
+        return turns(positions, frequencies, self.layout, self.magnitude, dtype)
 
 
 @checked_arguments

@@ -16,9 +16,10 @@ from scratchformer.layers import (
 )
 from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
 from scratchformer.layers.checks import check_call
+from scratchformer.layers.next_position import are_written_out, mapped, next_position, normed
 from scratchformer.layers.stack import stack
 from scratchformer.models.held_logits import holds_logits
-from scratchformer.models.positions import PositionScheme
+from scratchformer.models.positions import LearnedPositions, PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
 from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_indices
 
@@ -70,10 +71,20 @@ class DecoderOnly(Layer):
             ValueError: a sequence longer than the context, an id or position out of range, positions of another shape,
                 a mask that does not broadcast, no position with `last_only`.
         """
+        places = self._checked_positions(ids, mask, positions, trace, cache, last_only)
+        if (
+            cache is not None
+            and ids.shape[-1:] == (1,)
+            and ids.size
+            and (mask is positions is generator is None)
+            and trace is NO_TRACE
+            and self._is_written_out()
+        ):
+            return self._next_logits(ids, places, cache), refuse_backward
         x, features_backward = self._features(
             ids,
             mask=mask,
-            positions=positions,
+            positions=places,
             generator=generator,
             trace=trace,
             cache=cache,
@@ -91,18 +102,16 @@ class DecoderOnly(Layer):
 
         return logits, backward
 
-    def _features(
+    def _checked_positions(
         self,
-        ids: Integer[ndarray, "*batch t"],
-        *,
-        mask: Shaped[ndarray, "..."] | None,
-        positions: Integer[ndarray, "..."] | None,
-        generator: np.random.Generator | None,
+        ids: ndarray,
+        mask: ndarray | None,
+        positions: ndarray | None,
         trace: Trace,
         cache: KeyValueCache | None = None,
         last_only: bool = False,
-    ) -> tuple[Inexact[ndarray, "*batch t_logits d"], Backward]:
-        """What the head reads. The arguments are those of a call."""
+    ) -> Integer[ndarray, "..."]:
+        """The positions of the ids, or None filled in. Raises the errors of a call."""
         name = type(self).__name__
         check_call(name, trace, cache=cache)
         check_indices(name, "ids", ids, self.token_embedding.num_ids)
@@ -114,16 +123,50 @@ class DecoderOnly(Layer):
         if last_only and not length:
             raise ValueError(f"{name}: ids must have a last position for last_only, got shape {ids.shape}")
         if positions is None:
-            positions = np.arange(start, start + length)
-        else:
-            check_indices(name, "positions", positions, self.context_length)
-            check_positions_shape(name, positions, ids)
+            return np.arange(start, start + length)
+        check_indices(name, "positions", positions, self.context_length)
+        check_positions_shape(name, positions, ids)
+        return positions
 
+    def _is_written_out(self) -> bool:
+        """Whether `next_position` computes what the blocks do, with scores that no position is added to."""
+        return type(self.position_embedding).bias is PositionScheme.bias and are_written_out(self.blocks)
+
+    def _next_logits(
+        self, ids: Integer[ndarray, "*batch 1"], position: Integer[ndarray, "1"], cache: KeyValueCache
+    ) -> Inexact[ndarray, "*batch 1 vocabulary"]:
+        """The logits at one new position of each sequence, without a backward. The arguments were checked."""
+        if type(self.token_embedding) is Embedding:
+            x = self.token_embedding.table.value.take(ids, axis=0)
+        else:
+            x = self.token_embedding(ids)[0]
+        if type(self.position_embedding) is LearnedPositions:
+            x = x + self.position_embedding.table.value.take(position, axis=0)
+        else:
+            x = self.position_embedding.embed(x, position)[0]
+        rows = next_position(self.blocks, x, position, cache.within("blocks"))
+        rows = rows if self.norm is None else normed(self.norm, rows)
+        return mapped(self.head, rows).reshape(*ids.shape, -1)
+
+    def _features(
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        *,
+        mask: Shaped[ndarray, "..."] | None,
+        positions: Integer[ndarray, "..."],
+        generator: np.random.Generator | None,
+        trace: Trace,
+        cache: KeyValueCache | None = None,
+        last_only: bool = False,
+    ) -> tuple[Inexact[ndarray, "*batch t_logits d"], Backward]:
+        """What the head reads. The arguments are those of a call, and were checked."""
         tokens, token_backward = self.token_embedding(ids)
         x, position_backward = self.position_embedding.embed(tokens, positions)
         x, dropout_backward = self.dropout(x, generator)
         trace.record(embedded=x)
-        bias, bias_backward = self.position_embedding.bias(length, start + length, x.dtype)
+        length = ids.shape[-1]
+        t_key = length if cache is None else cache.length + length
+        bias, bias_backward = self.position_embedding.bias(length, t_key, x.dtype)
         x, blocks_backward = stack(
             self.blocks,
             x,
@@ -169,6 +212,7 @@ class DecoderOnly(Layer):
         """
         num_logits = np.size(ids) * self.token_embedding.num_ids
         if not holds_logits(type(self).__name__, hold_logits, num_logits, self.head, trace):
+            positions = self._checked_positions(ids, mask, positions, trace)
             x, features_backward = self._features(ids, mask=mask, positions=positions, generator=generator, trace=trace)
             loss, head_backward = self.head.cross_entropy(
                 x, targets, ignore_index=ignore_index, label_smoothing=label_smoothing
