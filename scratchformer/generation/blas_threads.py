@@ -42,5 +42,5 @@ def one_blas_thread_for(num_rows: int, num_parameters: float = math.inf) -> Iter
 
 @cache
 def _libraries() -> Sequence[LibController]:
-    """The process's BLAS. They are looked for once, and set without a `limit`, which takes longer than a small product."""
+    """The process's BLAS. It is looked for once: that takes longer than setting its threads."""
     return ThreadpoolController().select(user_api="blas").lib_controllers

@@ -78,7 +78,7 @@ def continued(
             logits = _without_ended(rows.reshape(logits.shape), ended)
         tokens = np.where(ended, last, _checked(choose(logits), logits.shape[:-1]))
         continuation.append(tokens)
-        last, ended = tokens.copy(), np.isin(tokens, stops)
+        last, ended = tokens.copy(), (tokens[..., None] == stops).any(axis=-1)  # np.isin takes ten times as long
         yield tokens
         if ended.all():
             return

@@ -1,13 +1,13 @@
-"""Blocks at one new position behind those of a cache, written out: what a model computes for each token that it adds.
+"""One new position behind those of a cache, written out: what a model computes for every token that it adds to a text.
 
-The layers compute the same for any number of positions, with masks, dropout, traces and a backward. For a single
-position, their checks and their shapes would take far longer than the products. A part of another class than those
-that are written out here, say a matrix that is stored in fewer bits, is called itself.
+The layers compute the same, for any number of positions, with masks, dropout, traces and a backward. At a single
+position their checks take far longer than the products. Norms and linear maps of other classes than those that are
+written out here, such as a matrix stored in fewer bits, are called.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -28,9 +28,10 @@ from scratchformer.ops.cached_products import cached_product, cached_row_product
 from scratchformer.ops.rotary import turned
 from scratchformer.ops.rows import SMALLEST, dot, ones, row_sum
 
-Rows = Float[ndarray, "*rows n"]
-"""Features of the new position: a row for each sequence of the batch. Of a single sequence it is a vector, since
-NumPy takes a tenth of the time for a number that it takes for an array of one."""
+RESIDUALS = (PreNorm, PostNorm)
+Rows = Float[ndarray, "*rows _"]
+"""Features at the new position: a row for each sequence, or a vector if there is one sequence alone. Then the means in
+norms are numbers, which take NumPy a tenth of the time that arrays of one number take."""
 
 
 def are_written_out(blocks: Sequence[Layer]) -> bool:
@@ -40,47 +41,49 @@ def are_written_out(blocks: Sequence[Layer]) -> bool:
         and type(block.attention) is MultiHeadAttention
         and type(block.feed_forward) is FeedForward
         and block.cross_attention is None
+        and type(block.add_attention) in RESIDUALS
+        and type(block.add_feed_forward) in RESIDUALS
         for block in blocks
     )
 
 
 def next_position(
     blocks: Sequence[TransformerBlock],
+    norm: LayerNorm | RMSNorm | None,
     x: Float[ndarray, "*batch 1 d"],
     position: Integer[ndarray, "1"],
     cache: KeyValueCache,
 ) -> Rows:
-    """What `stack` gives for a new position of each sequence.
+    """What causal blocks, and a norm after them, give at one new position.
 
     Args:
-        blocks: for which `are_written_out` holds.
-        x: what enters the first block. There is at least one sequence.
-        position: by which rotary turns.
-        cache: of the blocks.
+        blocks: those for which `are_written_out` holds.
+        norm: the last one, or None.
+        x: what enters the first block, of one sequence at least.
+        position: the number of positions before it, by which rotary turns.
+        cache: that of the blocks, to which keys and values are added.
     """
     *batch, _, d = x.shape
     rows = x.reshape(d) if x.size == d else x.reshape(-1, d)
     with np.errstate(over="ignore"):  # squares in norms, and exp(-u), may overflow
         for i, block in enumerate(blocks):
-            attend = partial(
-                attended, block.attention, batch=batch, position=position, cache=cache.within(f"{i}.attention")
-            )
-            rows = with_branch(rows, block.add_attention, attend)
-            rows = with_branch(rows, block.add_feed_forward, partial(fed, block.feed_forward))
-    return rows
+            within = cache.within(f"{i}.attention")
+            rows = with_branch(rows, block.add_attention, attended, block.attention, batch, position, within)
+            rows = with_branch(rows, block.add_feed_forward, fed, block.feed_forward)
+        return rows if norm is None else normed(norm, rows)
 
 
-def with_branch(x: Rows, residual: PreNorm | PostNorm, branch: Callable[[ndarray], ndarray]) -> Rows:
+def with_branch(x: Rows, residual: PreNorm | PostNorm, branch: Callable[..., Rows], *arguments: Any) -> Rows:
     """x + branch(norm(x)), or norm(x + branch(x))."""
-    if isinstance(residual, PreNorm):
-        return x + branch(normed(residual.norm, x))
-    return normed(residual.norm, x + branch(x))
+    if type(residual) is PreNorm:
+        return x + branch(normed(residual.norm, x), *arguments)
+    return normed(residual.norm, x + branch(x, *arguments))
 
 
 def attended(
-    attention: MultiHeadAttention, x: Rows, batch: Sequence[int], position: ndarray, cache: KeyValueCache
+    x: Rows, attention: MultiHeadAttention, batch: Sequence[int], position: ndarray, cache: KeyValueCache
 ) -> Rows:
-    """What the heads find for the query of each row among all keys of its sequence, projected."""
+    """softmax(scale q K^T) V of each head, for the one query and all keys up to it, and the output projection."""
     c = attention.config
     kv_heads, d_key = c.kv_heads, c.key_width
     width = kv_heads * d_key
@@ -96,32 +99,31 @@ def attended(
     keys, values = cache.extend(key, value, window=c.window)
 
     group = c.num_heads // kv_heads
-    query *= 1 / math.sqrt(d_key) if c.scale is None else c.scale
-    scores = cached_row_products(group_heads(query, group), share_heads(keys, group))  # (..., heads, 1, T_key)
+    q = query * (1 / math.sqrt(d_key) if c.scale is None else c.scale)
+    scores = cached_row_products(group_heads(q, group), share_heads(keys, group))  # (..., 1, T_key)
     scores -= np.maximum.reduce(scores, axis=-1, keepdims=True, initial=LOWEST[scores.dtype.char])
     weights = np.exp(scores, out=scores)
-    weights /= np.maximum(row_sum(weights), 1)  # the largest is 1, but where all scores are -inf
-    heads = cached_product(weights, share_heads(values, group))  # (..., heads, 1, d_value)
+    weights /= np.maximum(row_sum(weights), 1)  # a sum below 1 is 0, of scores that are -inf throughout
+    heads = cached_product(weights, share_heads(values, group))  # (..., 1, d_value)
     return mapped(attention.output, heads.reshape(*x.shape[:-1], -1))
 
 
-def fed(feed_forward: FeedForward, x: Rows) -> Rows:
+def fed(x: Rows, feed_forward: FeedForward) -> Rows:
     """activation(x W_up + b_up) W_down + b_down, or with a gate (activation(g) u) W_down + b_down."""
     activation, h = feed_forward.activation, mapped(feed_forward.up, x)
     width = h.shape[-1] // 2
     gate, u = (h[..., :width], h[..., width:]) if activation in GATED else (h, None)
-    a = gelu_tanh(gate) if activation.endswith("gelu_tanh") else ACTIVATIONS[activation](gate)[0]
+    a = gelu_tanh(gate) if activation.endswith("_tanh") else ACTIVATIONS[activation](gate)[0]
     return mapped(feed_forward.down, a if u is None else a * u)
 
 
 def gelu_tanh(x: Rows) -> Rows:
-    """x / (1 + exp(-u)). The op forms the derivative beside it."""
-    phi = np.reciprocal(1 + np.exp(minus_u_tanh(x, x * x)))
-    return x * phi
+    """x Phi(x) with Phi(x) = 1 / (1 + exp(-u)). The op takes twice as long, since it forms the derivative, too."""
+    return x * np.reciprocal(1 + np.exp(minus_u_tanh(x, x * x)))
 
 
 def mapped(linear: Linear | TiedLinear, x: Rows) -> Rows:
-    """x W + b, or x table^T. A matrix of another dtype is left to its layer, which refuses x."""
+    """x W + b, or x table^T. A layer of another class is called, as is one of another dtype, which refuses x."""
     weight, bias = None, None
     if type(linear) is Linear:
         weight, bias = linear.weight.value, linear.bias
@@ -134,7 +136,10 @@ def mapped(linear: Linear | TiedLinear, x: Rows) -> Rows:
 
 
 def normed(norm: LayerNorm | RMSNorm, x: Rows) -> Rows:
-    """weight (x - mean(x)) / sqrt(var(x) + eps) + bias, or weight x / sqrt(mean(x^2) + eps)."""
+    """weight (x - mean(x)) / sqrt(var(x) + eps) + bias of one row, or weight x / sqrt(mean(x^2) + eps).
+
+    For several rows, or one whose squares overflow or vanish, the layer is called.
+    """
     if x.ndim > 1 or type(norm) not in (LayerNorm, RMSNorm):
         return norm(x)[0]
     n, centred, bias = len(x), x, None
@@ -144,6 +149,6 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows) -> Rows:
         centred -= dot(ones(n, x.dtype), centred) / n
     mean_square = dot(centred, centred) / n + norm.eps
     if not SMALLEST[x.dtype.char] <= mean_square < math.inf:
-        return norm(x)[0]  # which saves rows whose squares overflow or vanish
+        return norm(x)[0]
     y = centred * (1 / np.sqrt(mean_square)) * norm.weight.value
     return y if bias is None else y + bias.value

@@ -11,8 +11,8 @@ from scratchformer.layers.parameter import Parameter, normal
 from scratchformer.ops import Backward, relative_buckets, rotary
 from scratchformer.ops.checks import check_at_least
 from scratchformer.ops.contract import checked_backward
-from scratchformer.ops.positions import check_bucket_options
 from scratchformer.ops.frequencies import plain_frequencies
+from scratchformer.ops.positions import check_bucket_options
 from scratchformer.ops.rotary import Layout, check_frequencies, check_rotary_options, turns
 from scratchformer.python_numbers import as_python, take_python_numbers
 
@@ -65,7 +65,9 @@ class Rotary:
     ) -> tuple[Float[ndarray, "... {d}"], Float[ndarray, "... {d}"]]:
         """Cosines and sines by which `turned` turns heads of d features at these positions."""
         frequencies = (
-            plain_frequencies(d, self.base, self.scaling) if self.frequencies is None else np.array(self.frequencies)
+            plain_frequencies(d, self.base, self.scaling)
+            if self.frequencies is None
+            else np.array(self.frequencies, np.float64)
         )
         return turns(positions, frequencies, self.layout, self.magnitude, dtype)
 

@@ -4,6 +4,8 @@ Heads of a group, and rows of a batch, read one matrix in turn. If it is cut int
 block in the cache of their core, and need not wait for memory.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from scratchformer.ops.rows import row_products
@@ -16,28 +18,31 @@ BLOCK_BYTES = 2**18
 
 def cached_row_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a b^T, what `row_products` gives: (..., m, d) and (..., n, d) to (..., m, n)."""
-    n, size = b.shape[-2], _rows_at_once(b)
-    if n <= size or a.shape[-2] > FEW_ROWS:
+    if _is_left_whole(a, b):
         return row_products(a, b)
-    y = np.empty((*a.shape[:-1], n), a.dtype)
-    for start in range(0, n, size):
-        rows = slice(start, start + size)
+    y = np.empty((*a.shape[:-1], b.shape[-2]), a.dtype)
+    for rows in _blocks(b):
         y[..., rows] = row_products(a, b[..., rows, :])
     return y
 
 
 def cached_product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """a b, (..., m, n) and (..., n, d) to (..., m, d), written to `out` if it is given."""
-    n, size = b.shape[-2], _rows_at_once(b)
-    if n <= size or a.shape[-2] > FEW_ROWS:
+    if _is_left_whole(a, b):
         return np.matmul(a, b, out=out)
-    out = np.matmul(a[..., :size], b[..., :size, :], out=out)
-    for start in range(size, n, size):
-        rows = slice(start, start + size)
+    first, *others = _blocks(b)
+    out = np.matmul(a[..., first], b[..., first, :], out=out)
+    for rows in others:
         out += a[..., rows] @ b[..., rows, :]
     return out
 
 
-def _rows_at_once(b: np.ndarray) -> int:
-    """As many rows of b as BLOCK_BYTES hold, one at least."""
-    return max(1, BLOCK_BYTES // max(1, b.shape[-1] * b.itemsize))
+def _is_left_whole(a: np.ndarray, b: np.ndarray) -> bool:
+    n, d = b.shape[-2:]
+    return n * d * b.itemsize <= BLOCK_BYTES or a.shape[-2] > FEW_ROWS
+
+
+def _blocks(b: np.ndarray) -> Iterator[slice]:
+    """Slices of the rows of b, one at least. Each is of as many rows as BLOCK_BYTES hold, the last of fewer."""
+    n, size = b.shape[-2], max(1, BLOCK_BYTES // max(1, b.shape[-1] * b.itemsize))
+    return (slice(start, min(start + size, n)) for start in range(0, max(n, 1), size))
