@@ -21,6 +21,7 @@ from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear, TiedLinear
 from scratchformer.layers.multi_head_attention import MultiHeadAttention
 from scratchformer.layers.normalization import LayerNorm, RMSNorm
+from scratchformer.layers.positions import turns_of
 from scratchformer.layers.residual import PostNorm, PreNorm
 from scratchformer.ops.activations import minus_u_tanh
 from scratchformer.ops.attention import LOWEST
@@ -94,7 +95,7 @@ def attended(
     if attention.query_norm is not None and attention.key_norm is not None:
         query, key = normed(attention.query_norm, query), normed(attention.key_norm, key)
     if c.rotary is not None:
-        cos, sin = c.rotary.turns(position, d_key, x.dtype)
+        cos, sin = turns_of(c.rotary, position, d_key, x.dtype)
         query, key = turned(query, cos, sin, c.rotary.layout), turned(key, cos, sin, c.rotary.layout)
     keys, values = cache.extend(key, value, window=c.window)
 

@@ -60,16 +60,16 @@ class Rotary:
             magnitude=self.magnitude,
         )
 
-    def turns(
-        self, positions: Real[ndarray, "..."], d: int, dtype: np.dtype
-    ) -> tuple[Float[ndarray, "... {d}"], Float[ndarray, "... {d}"]]:
-        """Cosines and sines by which `turned` turns heads of d features at these positions."""
-        frequencies = (
-            plain_frequencies(d, self.base, self.scaling)
-            if self.frequencies is None
-            else np.array(self.frequencies, np.float64)
-        )
-        return turns(positions, frequencies, self.layout, self.magnitude, dtype)
+
+def turns_of(
+    rotary: Rotary, positions: Real[ndarray, "..."], d: int, dtype: np.dtype
+) -> tuple[Float[ndarray, "... {d}"], Float[ndarray, "... {d}"]]:
+    """The cosines and sines by which `turned` turns heads of d features as this rotary embedding does."""
+    frequencies = rotary.frequencies
+    by_pair = (
+        plain_frequencies(d, rotary.base, rotary.scaling) if frequencies is None else np.array(frequencies, np.float64)
+    )
+    return turns(positions, by_pair, rotary.layout, rotary.magnitude, dtype)
 
 
 @checked_arguments

@@ -120,7 +120,9 @@ LAYERS = [
         "BERT (classes)",
     ),
     mutant("next position: window forgotten", NEXT, "window=c.window", "window=None", EQUALS),
-    mutant("next position: turned too far", NEXT, "turns(position, d_key", "turns(position + 1, d_key", EQUALS),
+    mutant(
+        "next position: turned too far", NEXT, "turns_of(c.rotary, position", "turns_of(c.rotary, position + 1", EQUALS
+    ),
     mutant(
         "next position: values normed in the place of keys",
         NEXT,
