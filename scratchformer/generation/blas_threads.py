@@ -1,12 +1,12 @@
 """Runs the matrix products of a decoding step in one thread, unless they are large."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 FEW = 4
 """Products with this number of rows or fewer wait for memory most of the time. Several threads of BLAS would spend more
@@ -29,14 +29,18 @@ def one_blas_thread_for(num_rows: int, num_parameters: float = math.inf) -> Iter
     if is_large or not _LOCK.acquire(blocking=False):
         yield
         return
+    before = [(library, library.get_num_threads()) for library in _libraries()]
     try:
-        with _controller().limit(limits=1, user_api="blas"):
-            yield
+        for library, _ in before:
+            library.set_num_threads(1)
+        yield
     finally:
+        for library, num_threads in before:
+            library.set_num_threads(num_threads)
         _LOCK.release()
 
 
 @cache
-def _controller() -> ThreadpoolController:
-    """Finds the process's BLAS, once: that takes longer than setting a limit."""
-    return ThreadpoolController()
+def _libraries() -> Sequence[LibController]:
+    """The process's BLAS. It is looked for once: that takes longer than setting its threads."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers

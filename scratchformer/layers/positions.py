@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Inexact, Real
+from jaxtyping import Float, Inexact, Real
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
@@ -11,8 +11,9 @@ from scratchformer.layers.parameter import Parameter, normal
 from scratchformer.ops import Backward, relative_buckets, rotary
 from scratchformer.ops.checks import check_at_least
 from scratchformer.ops.contract import checked_backward
+from scratchformer.ops.frequencies import plain_frequencies
 from scratchformer.ops.positions import check_bucket_options
-from scratchformer.ops.rotary import Layout, check_frequencies, check_rotary_options
+from scratchformer.ops.rotary import Layout, check_frequencies, check_rotary_options, turns
 from scratchformer.python_numbers import as_python, take_python_numbers
 
 
@@ -58,6 +59,17 @@ class Rotary:
             frequencies=None if self.frequencies is None else np.array(self.frequencies, np.float64),
             magnitude=self.magnitude,
         )
+
+
+def turns_of(
+    rotary: Rotary, positions: Real[ndarray, "..."], d: int, dtype: np.dtype
+) -> tuple[Float[ndarray, "... {d}"], Float[ndarray, "... {d}"]]:
+    """The cosines and sines by which `turned` turns heads of d features as this rotary embedding does."""
+    frequencies = rotary.frequencies
+    by_pair = (
+        plain_frequencies(d, rotary.base, rotary.scaling) if frequencies is None else np.array(frequencies, np.float64)
+    )
+    return turns(positions, by_pair, rotary.layout, rotary.magnitude, dtype)
 
 
 @checked_arguments

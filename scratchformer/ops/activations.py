@@ -10,7 +10,8 @@ from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.extremes import largest
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
-CUBIC = 0.044715
+U_SLOPE, U_CUBIC = 2 * SQRT_2_OVER_PI, 2 * SQRT_2_OVER_PI * 0.044715
+"""Of u = U_SLOPE x + U_CUBIC x^3, twice the argument of tanh in the approximation of Phi(x), which is sigmoid(u)."""
 AT_ONCE = 2**16
 """Sixteen passes over so many elements stay in the second-level cache."""
 SATURATED = 1e4
@@ -95,27 +96,30 @@ def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
 
 def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: Float[ndarray, " n"]) -> None:
     """Writes y = x Phi(x), and if x is real dy/dx = Phi(x) + x Phi'(x)."""
-    slope, cubic = 2 * SQRT_2_OVER_PI, 2 * SQRT_2_OVER_PI * CUBIC
-    # Phi(x) is 1 / (1 + exp(-u)) with twice the argument of tanh for u. 1 + tanh would cancel for negative x.
     square = x * x
-    minus_u = square * -cubic
-    minus_u -= slope
-    minus_u *= x
-    e = exp_in_place(minus_u)
+    e = exp_in_place(minus_u_tanh(x, square))
     phi = 1 + e
     np.divide(1, phi, out=phi)
     np.multiply(x, phi, out=y)
     if x.dtype.kind == "c":  # backward takes real inputs
         return
-    # x Phi'(x) = y (1 - Phi(x)) u'(x), with 1 - Phi = e Phi, which does not cancel, and u' = slope + 3 cubic x^2.
+    # x Phi'(x) = y (1 - Phi(x)) u'(x), with 1 - Phi = e Phi, which does not cancel, and u' = U_SLOPE + 3 U_CUBIC x^2.
     limit(e, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
     e *= phi
     e *= y
     limit(square, SATURATED)  # here too
-    square *= 3 * cubic
-    square += slope
+    square *= 3 * U_CUBIC
+    square += U_SLOPE
     np.multiply(e, square, out=dydx)
     dydx += phi
+
+
+def minus_u_tanh(x: Inexact[ndarray, "*shape"], square: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
+    """-u of Phi(x) = 1 / (1 + exp(-u)), with x^2 given. 1 + tanh would cancel for negative x."""
+    minus_u = square * -U_CUBIC
+    minus_u -= U_SLOPE
+    minus_u *= x
+    return minus_u
 
 
 @np.errstate(over="ignore")

@@ -18,7 +18,7 @@ BLOCK_BYTES = 2**18
 
 def cached_row_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a b^T, what `row_products` gives: (..., m, d) and (..., n, d) to (..., m, n)."""
-    if a.shape[-2] > FEW_ROWS:
+    if _is_left_whole(a, b):
         return row_products(a, b)
     y = np.empty((*a.shape[:-1], b.shape[-2]), a.dtype)
     for rows in _blocks(b):
@@ -26,15 +26,20 @@ def cached_row_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return y
 
 
-def cached_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """a b, (..., m, n) and (..., n, d) to (..., m, d), written to `out`."""
-    if a.shape[-2] > FEW_ROWS:
+def cached_product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a b, (..., m, n) and (..., n, d) to (..., m, d), written to `out` if it is given."""
+    if _is_left_whole(a, b):
         return np.matmul(a, b, out=out)
     first, *others = _blocks(b)
-    np.matmul(a[..., first], b[..., first, :], out=out)
+    out = np.matmul(a[..., first], b[..., first, :], out=out)
     for rows in others:
         out += a[..., rows] @ b[..., rows, :]
     return out
+
+
+def _is_left_whole(a: np.ndarray, b: np.ndarray) -> bool:
+    n, d = b.shape[-2:]
+    return n * d * b.itemsize <= BLOCK_BYTES or a.shape[-2] > FEW_ROWS
 
 
 def _blocks(b: np.ndarray) -> Iterator[slice]:

@@ -1,6 +1,7 @@
 """Frequencies of rotary positions: the angle by which each pair of features turns from one position to the next."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -120,9 +121,12 @@ def yarn_magnitude(factor: float) -> float:
     return 0.1 * math.log(max(factor, 1.0)) + 1.0
 
 
+@lru_cache(maxsize=16)
 def plain_frequencies(d: int, base: float, scaling: float = 1.0) -> Float[ndarray, " pairs"]:
-    """base^(-2i / d) / scaling for the pairs i = 0 ... d / 2 - 1, in float64."""
-    return base ** (-np.arange(0, d, 2) / d) / scaling
+    """base^(-2i / d) / scaling for the pairs i = 0 ... d / 2 - 1, in float64, read-only."""
+    frequencies = base ** (-np.arange(0, d, 2) / d) / scaling
+    frequencies.flags.writeable = False  # later calls return them again
+    return frequencies
 
 
 def _check(function: str, d: int, base: float, factor: float, original_context: int) -> None:

@@ -74,27 +74,36 @@ def rotary(
     else:
         check_frequencies("rotary", frequencies, d // 2)
 
-    first, second = features_of_pairs(d, layout)
     cos, sin = turns(positions, frequencies, layout, float(magnitude), x.real.dtype)  # (..., T, d) each
     if positions.ndim > 1:
         cos, sin = cos[..., None, :, :], sin[..., None, :, :]  # (..., 1, T, d), one for all heads
-
-    # Products over whole rows: on half rows, NumPy's inner loops are so short that they take twice as long.
-    def times_sin(x: ndarray, sin: ndarray) -> ndarray:
-        partner = np.empty_like(x)
-        partner[..., first], partner[..., second] = x[..., second], x[..., first]
-        partner *= sin
-        return partner
-
-    y = x * cos
-    y += times_sin(x, sin)
+    y = turned(x, cos, sin, layout)
 
     def backward(dy: ndarray) -> ndarray:
         dx = dy * cos
-        dx -= times_sin(dy, sin)
+        dx -= times_sin(dy, sin, layout)
         return dx
 
     return y, backward
+
+
+def turned(
+    x: Inexact[ndarray, "*batch t d"], cos: Float[ndarray, "..."], sin: Float[ndarray, "..."], layout: Layout
+) -> Inexact[ndarray, "*batch t d"]:
+    """The pairs of x turned by the angles of these cosines and sines, which are those of `turns`."""
+    y = x * cos
+    y += times_sin(x, sin, layout)
+    return y
+
+
+def times_sin(x: Inexact[ndarray, "*batch t d"], sin: Float[ndarray, "..."], layout: Layout) -> ndarray:
+    """The partner of each feature times the sine."""
+    first, second = features_of_pairs(x.shape[-1], layout)
+    # Products over whole rows: on half rows, NumPy's inner loops are so short that they take twice as long.
+    partner = np.empty_like(x)
+    partner[..., first], partner[..., second] = x[..., second], x[..., first]
+    partner *= sin
+    return partner
 
 
 def turns(

@@ -6,6 +6,7 @@ therefore sums of the sums of blocks.
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -34,10 +35,17 @@ def row_mean(x: np.ndarray) -> np.ndarray:
 
 def row_dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Sum of a b along the last axis, which is kept with length 1: two (..., n) to (..., 1)."""
+    return dot(a, b)[..., None]
+
+
+def dot(a: np.ndarray, b: np.ndarray) -> Any:
+    """Sum of a b along the last axis: two (..., n) to (...), two vectors to a number."""
     if a.shape[-1] > LONG:
         (a_blocks, a_rest), (b_blocks, b_rest) = _in_blocks(a), _in_blocks(b)
-        return row_sum(row_dot(a_blocks, b_blocks)[..., 0]) + row_dot(a_rest, b_rest)
-    return np.vecdot(a.conj(), b)[..., None]  # vecdot conjugates its first argument: conj undoes it
+        return row_sum(dot(a_blocks, b_blocks))[..., 0] + dot(a_rest, b_rest)
+    if a.ndim == b.ndim == 1:
+        return a.dot(b)  # the same, in half the time
+    return np.vecdot(a.conj(), b)  # vecdot conjugates its first argument: conj undoes it
 
 
 def row_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:

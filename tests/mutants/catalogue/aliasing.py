@@ -63,7 +63,7 @@ ALIASING = [
     mutant(
         "aliasing: the weights that a cache hands out can be written",
         "layers/cache.py",
-        "    x.flags.writeable = False\n    return x\n",
+        "    x.setflags(write=False)\n    return x\n",
         "    return x\n",
         "tests/layers/test_cache.py::test_what_comes_in_parts_is_given_back_whole",
     ),

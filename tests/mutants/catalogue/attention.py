@@ -125,12 +125,12 @@ ATTENTION = [
     mutant(
         "rotary: far positions turned back by angles in the dtype of x",
         ROTARY,
-        "        dx = dy * cos\n        dx -= times_sin(dy, sin)\n",
+        "        dx = dy * cos\n        dx -= times_sin(dy, sin, layout)\n",
         "        at = positions.astype(x.real.dtype), frequencies.astype(x.real.dtype)\n"
         "        cos, sin = turns(*at, layout, float(magnitude), x.real.dtype)\n"
         "        if positions.ndim > 1:\n"
         "            cos, sin = cos[..., None, :, :], sin[..., None, :, :]\n"
-        "        dx = dy * cos\n        dx -= times_sin(dy, sin)\n",
+        "        dx = dy * cos\n        dx -= times_sin(dy, sin, layout)\n",
         POSITIONS + "test_float32_is_as_exact_far_away_as_near",
     ),
     mutant(

@@ -3,6 +3,8 @@
 from tests.mutants.mutant import mutant
 
 HEADS = "layers/multi_head_attention.py"
+NEXT = "layers/next_position.py"
+EQUALS = "tests/layers/test_next_position.py::test_it_equals_the_blocks_and_leaves_an_equal_cache"
 PUBLIC = "public NumPy Transformers"
 
 LAYERS = [
@@ -116,5 +118,45 @@ LAYERS = [
         "dx[..., 0, :] = head_backward(dy)",
         "dx[...] = head_backward(dy)[..., None, :]",
         "BERT (classes)",
+    ),
+    mutant("next position: window forgotten", NEXT, "window=c.window", "window=None", EQUALS),
+    mutant(
+        "next position: turned too far", NEXT, "turns_of(c.rotary, position", "turns_of(c.rotary, position + 1", EQUALS
+    ),
+    mutant(
+        "next position: values normed in the place of keys",
+        NEXT,
+        "query, key = normed(attention.query_norm, query), normed(attention.key_norm, key)",
+        "query, value = normed(attention.query_norm, query), normed(attention.key_norm, value)",
+        EQUALS,
+    ),
+    mutant(
+        "next position: norm of the branch where it is that of the sum",
+        NEXT,
+        "return normed(residual.norm, x + branch(x, *arguments))",
+        "return x + normed(residual.norm, branch(x, *arguments))",
+        EQUALS,
+    ),
+    mutant("next position: bias of a layer norm forgotten", NEXT, "bias = norm.bias", "bias = None", EQUALS),
+    mutant(
+        "next position: squares overflow to a norm of 0",
+        NEXT,
+        "<= mean_square < math.inf",
+        "<= mean_square",
+        "tests/layers/test_next_position.py::test_a_row_of_any_size_is_normed_as_by_the_layer",
+    ),
+    mutant(
+        "next position: weights of the first call kept",
+        NEXT,
+        "weight, bias = linear.weight.value, linear.bias",
+        'weight, bias = vars(linear).setdefault("kept", linear.weight.value), linear.bias',
+        "tests/models/test_next_token.py::test_its_logits_are_those_of_the_layers_whatever_the_weights_become",
+    ),
+    mutant(
+        "next token: a mask left out",
+        "models/decoder_only.py",
+        "is_plain = mask is None and positions",
+        "is_plain = positions",
+        "tests/models/test_next_token.py::test_one_new_token_is_written_out_where_nothing_more_is_asked",
     ),
 ]
