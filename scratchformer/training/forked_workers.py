@@ -5,6 +5,7 @@ import mmap
 import os
 import pickle
 import signal
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-CAN_FORK = hasattr(os, "fork")
-SIGNALS_OF_THE_TRAINER = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if CAN_FORK else []))
+CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin"
+"""On macOS, BLAS may not work in a process that was forked."""
+SIGNALS_OF_THE_TRAINER = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """A terminal or a scheduler sends them to all processes of a program. The trainer alone decides what they mean."""
 
 

@@ -151,7 +151,7 @@ class Trainer(Generic[ModelT, BatchT]):
         fifths of the time, and changes no bit. They take memory for the parameters once more. They see the model and
         the loss as they are when the block begins, and later changes of the parameters alone.
 
-        Raises ValueError where processes cannot be forked, as on Windows.
+        Raises ValueError where processes cannot be forked: on Windows and macOS.
         """
         if not CAN_FORK:
             raise ValueError("Trainer: fork_workers needs a system that can fork processes, got one that cannot")

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from scratchformer.models import GPT
 from scratchformer.training import Divergence, Trainer
-from scratchformer.training.forked_workers import ForkedWorkers, shared_vector
+from scratchformer.training.forked_workers import CAN_FORK, ForkedWorkers, shared_vector
 from scratchformer.training.world import World
 from tests.strategies import seeds
 from tests.training.setting import loss, ragged_batches, tiny_gpt, tiny_trainer
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork processes")
+pytestmark = pytest.mark.skipif(not CAN_FORK, reason="needs a system that can fork processes")
 
 
 def forked_trainer(model: GPT, **options: object) -> Trainer:
