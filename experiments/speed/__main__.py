@@ -6,9 +6,8 @@ random weights. Causal attention alone (forward and backward, 8 heads of 64) is 
 
 - Where PyTorch is installed in this Python, fresh processes of all sides take turns, with as many threads. PyTorch has
   its fused attention and its fused AdamW, and trains models as they are and through `torch.compile`, if there is a C++
-  compiler; ratios are to the faster of the two. Our threads
-  share the batch, as those of the trainer do; for attention alone they share the heads. Both are faster than threads
-  inside BLAS.
+  compiler; ratios are to the faster of the two. Our workers share the batch; those of a small model are processes. For
+  attention alone our threads share the heads. GPT-2 with 4 x 64 tokens takes one worker, with threads inside BLAS.
 - JAX, where it is installed, trains the two smallest models. The whole step is one compiled function, which writes new
   weights over old ones. It has a column of its own, and our time as a multiple of JAX's follows the table.
 - Before anything is timed, all sides do two steps from the same random weights on the same batches. Losses and norms
@@ -16,7 +15,8 @@ random weights. Causal attention alone (forward and backward, 8 heads of 64) is 
 - A process measures the median of its steps, after a warm-up. The table shows the median and the range of the
   processes, the ratio of the medians, and the range of the rounds' ratios.
 - Memory is the most that the process ever had in RAM (VmHWM of Linux), from its start to its end: interpreter,
-  libraries, weights, optimizer and all. The ratio is to PyTorch's smaller form.
+  libraries, weights, optimizer and all, with what its forked workers do not share. The ratio is to PyTorch's smaller
+  form.
 - A decoding step reads every weight once. How fast it reads them stands after the table, beside the bandwidth of a
   product of a large matrix with a vector.
 - With `--pretrained`, a Llama from files is timed beside transformers: prefill, decoding with random keys and values in

@@ -1,10 +1,11 @@
 """The workers of a trainer: threads of its process, or processes that are forked from it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Generic
+from itertools import chain
+from typing import Any, Generic
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -23,6 +24,9 @@ It is called with the number of updates made before, from which dropout is drawn
 
 ALONE_UP_TO = 2**20
 """Elements of a vector that one thread passes over sooner than it could hand out spans: a norm in 0.05 ms, not 0.15."""
+
+RUNS_OF_A_THREAD = 8
+"""As many are enough for a thread that is done early to take over the work of another."""
 
 
 class Workers(Generic[ModelT, BatchT]):
@@ -77,7 +81,8 @@ class Workers(Generic[ModelT, BatchT]):
             if (num_threads := max(len(self.replicas), self.blas_threads)) > 1:
                 silent = partial(np.seterr, all="ignore")  # threads do not inherit the errstate
                 self.map = stack.enter_context(ThreadPoolExecutor(num_threads, initializer=silent)).map
-                self.walk = self.map if self.replicas[0].values.size > ALONE_UP_TO else map
+                is_long = self.replicas[0].values.size > ALONE_UP_TO
+                self.walk = partial(map_in_runs, self.map, RUNS_OF_A_THREAD * num_threads) if is_long else map
             try:
                 yield
             finally:
@@ -109,3 +114,13 @@ class Workers(Generic[ModelT, BatchT]):
 
         for _ in self.walk(show, spans(source.size)):
             pass
+
+
+def map_in_runs(
+    parallel_map: ParallelMap, num_runs: int, function: Callable[..., Any], *arguments: Iterable[Any]
+) -> Iterable[Any]:
+    """What the map gives, which is handed about so many runs of items: handing out an item takes it 25 microseconds."""
+    items = list(zip(*arguments, strict=True))
+    length = max(1, len(items) // num_runs)
+    runs = [items[start : start + length] for start in range(0, len(items), length)]
+    return chain.from_iterable(parallel_map(lambda run: [function(*item) for item in run], runs))

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from scratchformer.optim import (
 )
 from scratchformer.text.batches import TokenBatch
 from scratchformer.training import Trainer
+from scratchformer.training.workers import map_in_runs
 from tests.closeness import assert_close
 from tests.strategies import seeds
 from tests.training.setting import joined, loss, ragged_batches, tiny_gpt, tiny_trainer
@@ -220,3 +222,16 @@ def test_an_optimizer_or_average_of_another_model_is_refused() -> None:
         Trainer(model, AdamW(other), Constant(0.1), loss)
     with pytest.raises(ValueError, match="Trainer: average must be of the model's parameters"):
         tiny_trainer(model, average=WeightAverage(other, 0.9))
+
+
+@given(num_items=st.integers(0, 30), num_runs=st.integers(1, 8))
+def test_a_map_in_runs_gives_all_results_in_their_order_from_about_as_many_runs(num_items: int, num_runs: int) -> None:
+    handed_out = []
+
+    def counting_map(function: Callable, runs: list) -> list:
+        handed_out.extend(runs)
+        return [function(run) for run in runs]
+
+    found = map_in_runs(counting_map, num_runs, lambda a, b: 10 * a + b, range(num_items), range(num_items))
+    assert list(found) == [11 * item for item in range(num_items)]
+    assert len(handed_out) <= min(num_items, 2 * num_runs)
