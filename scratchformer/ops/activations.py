@@ -7,7 +7,7 @@ from numpy import ndarray
 
 from scratchformer.ops.checks import check_choice
 from scratchformer.ops.contract import Backward, op
-from scratchformer.ops.extremes import largest
+from scratchformer.ops.extremes import HIGHEST, largest
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
@@ -108,7 +108,7 @@ def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: 
     if x.dtype.kind == "c":  # backward takes real inputs
         return
     # x Phi'(x) = y (1 - Phi(x)) u'(x), with 1 - Phi = e Phi, which does not cancel, and u' = slope + 3 cubic x^2.
-    limit(e, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
+    limit(e, HIGHEST[e.dtype.char])  # infinity times 0 would be NaN
     e *= phi
     e *= y
     limit(square, SATURATED)  # here too
@@ -122,7 +122,7 @@ def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: 
 def exp_in_place(x: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
     """exp(x), infinite where it overflows. A complex one stays finite, since 1 / (1 + infinity) would be NaN."""
     if x.dtype.kind == "c":
-        np.minimum(x, math.log(np.finfo(x.dtype).max), out=x)
+        np.minimum(x, math.log(HIGHEST[x.dtype.char]), out=x)
     return np.exp(x, out=x)
 
 
@@ -131,7 +131,7 @@ def sigmoid_and_slope(e: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*sha
     s = 1 + e
     np.divide(1, s, out=s)
     slope = e.copy()
-    limit(slope, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
+    limit(slope, HIGHEST[e.dtype.char])  # infinity times 0 would be NaN
     slope *= s
     slope *= s
     return s, slope
