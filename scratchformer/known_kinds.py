@@ -15,14 +15,21 @@ MOST_KNOWN = 4096
 """How many combinations of kinds a function remembers as checked before it starts anew."""
 MOST_ITEMS = 16
 """Of longer sequences every item is looked at in every call."""
+MORE_THAN_CLASS = frozenset({*PLAIN, int, list, tuple})
+"""The classes of values whose kind is not their class alone."""
 
 
 def kinds_of(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...] | None:
-    """The kinds of all arguments of a call, with the names of those that were given by name; None if one has none."""
-    kinds = tuple([kind_of(value) for value in args])
-    if options:
-        kinds += (*options, *[kind_of(value) for value in options.values()])
-    return None if None in kinds else kinds
+    """The kinds of all arguments of a call, after the names of those that were given by name; None if one has none."""
+    kinds: list[Any] = [*options]
+    for value in (*args, *options.values()):
+        kind = value.__class__
+        if kind in MORE_THAN_CLASS or _must_be_looked_at(kind):
+            kind = kind_of(value)
+            if kind is None:
+                return None
+        kinds.append(kind)
+    return tuple(kinds)
 
 
 def kind_of(value: Any) -> Any:

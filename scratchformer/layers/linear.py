@@ -76,7 +76,7 @@ class TiedLinear(Layer):
         self.table = table
 
     def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
-        y, linear_backward = linear(x, self.table.value.T)
+        y, linear_backward = linear(x, self.table.value.T, None)
 
         def backward(dy: ndarray) -> ndarray:
             dx, dweight, _ = linear_backward(dy)

@@ -15,8 +15,8 @@ def holds_logits(model: str, hold_logits: bool | None, num_logits: int, head: La
 
     Raises TypeError, naming the model, for any other value.
     """
-    if not isinstance(hold_logits, bool | np.bool_ | None):
-        raise TypeError(f"{model}: hold_logits must be True, False or None, got {shown(hold_logits)}")
     if hold_logits is not None:
+        if not isinstance(hold_logits, bool | np.bool_):
+            raise TypeError(f"{model}: hold_logits must be True, False or None, got {shown(hold_logits)}")
         return bool(hold_logits)
     return num_logits <= MOST_HELD_LOGITS or trace is not NO_TRACE or not isinstance(head, Linear | TiedLinear)

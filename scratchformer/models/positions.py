@@ -64,7 +64,8 @@ class LearnedPositions(PositionScheme, Embedding):
         rows = slice(start, start + t)
 
         def backward(dy: ndarray) -> None:
-            self.table.grad[rows] += dy
+            dtable = self.table.grad[rows]
+            dtable += dy
 
         return self.table.value[rows], backward
 

@@ -7,7 +7,7 @@ from numpy import ndarray
 
 from scratchformer.ops.checks import check_choice
 from scratchformer.ops.contract import Backward, op
-from scratchformer.ops.extremes import largest
+from scratchformer.ops.extremes import HIGHEST, largest
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 U_SLOPE, U_CUBIC = 2 * SQRT_2_OVER_PI, 2 * SQRT_2_OVER_PI * 0.044715
@@ -104,7 +104,7 @@ def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: 
     if x.dtype.kind == "c":  # backward takes real inputs
         return
     # x Phi'(x) = y (1 - Phi(x)) u'(x), with 1 - Phi = e Phi, which does not cancel, and u' = U_SLOPE + 3 U_CUBIC x^2.
-    limit(e, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
+    limit(e, HIGHEST[e.dtype.char])  # infinity times 0 would be NaN
     e *= phi
     e *= y
     limit(square, SATURATED)  # here too
@@ -126,7 +126,7 @@ def minus_u_tanh(x: Inexact[ndarray, "*shape"], square: Inexact[ndarray, "*shape
 def exp_in_place(x: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
     """exp(x), infinite where it overflows. A complex one stays finite, since 1 / (1 + infinity) would be NaN."""
     if x.dtype.kind == "c":
-        np.minimum(x, math.log(np.finfo(x.dtype).max), out=x)
+        np.minimum(x, math.log(HIGHEST[x.dtype.char]), out=x)
     return np.exp(x, out=x)
 
 
@@ -135,7 +135,7 @@ def sigmoid_and_slope(e: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*sha
     s = 1 + e
     np.divide(1, s, out=s)
     slope = e.copy()
-    limit(slope, np.finfo(e.dtype).max)  # infinity times 0 would be NaN
+    limit(slope, HIGHEST[e.dtype.char])  # infinity times 0 would be NaN
     slope *= s
     slope *= s
     return s, slope

@@ -9,14 +9,12 @@ from scratchformer.ops.cached_products import cached_product, cached_row_product
 from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.dropout import dropout as drop
-from scratchformer.ops.extremes import least
+from scratchformer.ops.extremes import LOWEST, least
 from scratchformer.ops.masks import check_mask, may_attend
 from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
 
 CAUSAL_PART = 64
 """Queries of a part of causal attention. Fewer leave more out, but their products are slower."""
-LOWEST = {kind: np.finfo(kind).min for kind in "fdgFDG"}
-"""The lowest finite number of each dtype, by its letter."""
 
 
 @op

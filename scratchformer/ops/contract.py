@@ -1,6 +1,6 @@
 """What `@op` adds to an op: checks of its arguments and of the incoming gradient, and an output that cannot change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from operator import attrgetter
@@ -61,18 +61,25 @@ def op(function: FunctionT) -> FunctionT:
     def checked(*args: Any, **options: Any) -> tuple[Any, Backward]:
         if len(args) < count:
             args = in_order(name, arguments, args, options)
+        kinds: list[Any] = []  # those of the arrays, then the types and names of what follows them
         try:
-            kinds: tuple[Any, ...] = tuple([None if array is None else kind_of(array) for array in args[:count]])
+            for array in args[:count]:
+                if array is None:
+                    kinds.append(None)
+                else:
+                    kinds += array.__class__, array.dtype, array.shape
         except AttributeError:
             refuse_what_is_no_array(name, arguments, args)
-        if options or len(args) > count:
-            kinds += (*map(type, args[count:]), *options, *map(type, options.values()))
-        if kinds not in known:
-            check_kinds(name, arguments, kinds[:count])
+        if len(args) > count:
+            kinds += map(type, args[count:])
+        if options:
+            kinds += *options, *map(type, options.values())
+        if (call := tuple(kinds)) not in known:
+            check_kinds(name, arguments, [None if array is None else kind_of(array) for array in args[:count]])
             check_options(name, function, {**dict(zip(positional[count:], args[count:], strict=False)), **options})
             if len(known) == MOST_KNOWN:
                 known.clear()
-            known.add(kinds)
+            known.add(call)
         try:
             y, backward = function(*args, **options)
         except OverflowError:  # a Python integer that no float can hold is of a type that was accepted before
@@ -144,7 +151,7 @@ def in_order(op: str, arguments: tuple[ArrayArgument, ...], args: tuple, options
     return args
 
 
-def check_kinds(op: str, arguments: tuple[ArrayArgument, ...], kinds: tuple[Kind | None, ...]) -> None:
+def check_kinds(op: str, arguments: tuple[ArrayArgument, ...], kinds: Sequence[Kind | None]) -> None:
     """Raises TypeError or ValueError unless arrays of these kinds fit the annotations."""
     floating: tuple[np.dtype, str] | None = None
     known: dict[str, tuple[Any, str]] = {}

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from scratchformer.ops.extremes import largest, least
+from scratchformer.ops.extremes import SMALLEST, largest, least
 
 LONG, BLOCK = 512, 256
 """Sums of more numbers than LONG are cut into blocks of BLOCK."""
 LANES = 8
 """Numbers of float32 in a vector of AVX2. With fewer columns than that, BLAS adds each sum of a product in one lane."""
-SMALLEST = {kind: np.finfo(kind).tiny for kind in "fdgFDG"}
-"""The smallest normal number of each dtype, by its letter."""
 
 
 def row_sum(x: np.ndarray) -> np.ndarray:

@@ -5,7 +5,11 @@ import numpy as np
 from jaxtyping import Float
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.ops.extremes import HIGHEST
 from scratchformer.optim.spans import BLOCK, ParallelMap, spans
+
+EXACT_FROM = {kind: np.finfo(kind).tiny / np.finfo(kind).eps for kind in "efdg"}
+"""Of each dtype, by its letter: squares from this number on are as exact as its precision. Smaller ones lose digits."""
 
 Concatenate = Callable[[list[float]], list[float]]
 """Called with the numbers of one part of a vector, returns those of all its parts, in their order."""
@@ -30,8 +34,8 @@ def norm_of(grads: np.ndarray, parallel_map: ParallelMap = map, concatenate: Con
         return block_squares(grads[span])
 
     blocks = concatenate([square for part in parallel_map(squares, spans(grads.size)) for square in part])
-    total, range_of = sum(blocks), np.finfo(grads.dtype)
-    if range_of.tiny / range_of.eps * BLOCK * len(blocks) < total < range_of.max:
+    total, kind = sum(blocks), grads.dtype.char
+    if EXACT_FROM[kind] * BLOCK * len(blocks) < total < HIGHEST[kind]:
         return math.sqrt(total)
     # Squares that overflow, or are too small for the precision: those of gradients divided by the largest are neither.
     largest = float(np.max(concatenate([float(np.abs(grads).max(initial=0))])))
@@ -77,7 +81,8 @@ def scale_down(grads: np.ndarray, norm: float, max_norm: float, parallel_map: Pa
     """Scales gradients of this finite norm in place, so that it is at most `max_norm`."""
 
     def scale(span: slice) -> None:
-        grads[span] *= max_norm / norm
+        part = grads[span]
+        part *= max_norm / norm
 
     if max_norm < norm:
         for _ in parallel_map(scale, spans(grads.size)):

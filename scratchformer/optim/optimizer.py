@@ -7,6 +7,7 @@ import numpy as np
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.misfits import misfit_of, shown
+from scratchformer.ops.extremes import HIGHEST
 from scratchformer.optim.clipping import norm_of
 from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
 
@@ -96,7 +97,7 @@ def _run(update: Callable[[], object]) -> None:
 
 def may_overflow(optimizer: Optimizer, gradient: float) -> bool:
     """Whether an update squares the gradients, and one of this size is too large for that."""
-    return optimizer.squares_gradients and gradient * gradient > float(np.finfo(optimizer.parameters.grads.dtype).max)
+    return optimizer.squares_gradients and gradient * gradient > float(HIGHEST[optimizer.parameters.grads.dtype.char])
 
 
 def refusal_of(optimizer: Optimizer, part: slice) -> str | None:

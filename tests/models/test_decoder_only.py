@@ -116,9 +116,14 @@ def test_positions_count_from_zero_and_only_added_ones_are_absolute(
 ) -> None:
     model = tiny(kind, seed)
     ids = np.random.default_rng(seed).integers(0, VOCABULARY, (2, length))
-    logits, _ = model(ids)
+    logits, backward = model(ids)
+    backward(logits)
+    grads = model.grads.copy()
     own = np.arange(length)
-    np.testing.assert_array_equal(model(ids, positions=own)[0], logits)
+    same, backward = model(ids, positions=own)
+    np.testing.assert_array_equal(same, logits)
+    backward(-logits)
+    assert np.abs(model.grads).max() <= 1e-12 * np.abs(grads).max()
     assert_close(model(ids, positions=np.array([own, own]))[0], logits, 1e-12)
     shifted, _ = model(ids, positions=own + shift)
     if kind in ADDED:
