@@ -29,14 +29,16 @@ def one_blas_thread_for(num_rows: int, num_parameters: float = math.inf) -> Iter
     if is_large or not _LOCK.acquire(blocking=False):
         yield
         return
-    before = [(library, library.get_num_threads()) for library in _libraries()]
     try:
-        for library, _ in before:
-            library.set_num_threads(1)
-        yield
+        before = [(library, library.get_num_threads()) for library in _libraries()]
+        try:
+            for library, _ in before:
+                library.set_num_threads(1)
+            yield
+        finally:
+            for library, num_threads in before:
+                library.set_num_threads(num_threads)
     finally:
-        for library, num_threads in before:
-            library.set_num_threads(num_threads)
         _LOCK.release()
 
 

@@ -23,12 +23,14 @@ from scratchformer.layers.multi_head_attention import MultiHeadAttention
 from scratchformer.layers.normalization import LayerNorm, RMSNorm
 from scratchformer.layers.positions import turns_of
 from scratchformer.layers.residual import PostNorm, PreNorm
+from scratchformer.ops import Backward
 from scratchformer.ops.activations import minus_u_tanh
 from scratchformer.ops.attention import LOWEST
 from scratchformer.ops.cached_products import cached_product, cached_row_products
 from scratchformer.ops.rotary import turned
 from scratchformer.ops.rows import SMALLEST, dot, ones, row_sum
 
+Map = Linear | TiedLinear | Callable[[ndarray], tuple[ndarray, Backward]]
 RESIDUALS = (PreNorm, PostNorm)
 Rows = Float[ndarray, "*rows _"]
 """Features at the new position: a row for each sequence, or a vector if there is one sequence alone. Then the means in
@@ -123,7 +125,7 @@ def gelu_tanh(x: Rows) -> Rows:
     return x * np.reciprocal(1 + np.exp(minus_u_tanh(x, x * x)))
 
 
-def mapped(linear: Linear | TiedLinear, x: Rows) -> Rows:
+def mapped(linear: Map, x: Rows) -> Rows:
     """x W + b, or x table^T. A layer of another class is called, as is one of another dtype, which refuses x."""
     weight, bias = None, None
     if type(linear) is Linear:
