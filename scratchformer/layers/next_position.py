@@ -25,10 +25,10 @@ from scratchformer.layers.positions import turns_of
 from scratchformer.layers.residual import PostNorm, PreNorm
 from scratchformer.ops import Backward
 from scratchformer.ops.activations import minus_u_tanh
-from scratchformer.ops.attention import LOWEST
 from scratchformer.ops.cached_products import cached_product, cached_row_products
+from scratchformer.ops.extremes import LOWEST, SMALLEST
 from scratchformer.ops.rotary import turned
-from scratchformer.ops.rows import SMALLEST, dot, ones, row_sum
+from scratchformer.ops.rows import dot, ones, row_sum
 
 Map = Linear | TiedLinear | Callable[[ndarray], tuple[ndarray, Backward]]
 RESIDUALS = (PreNorm, PostNorm)
