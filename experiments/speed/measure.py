@@ -94,7 +94,8 @@ def measure(task: Task, side: Side, threads: int) -> Figures:
             returned = sum(getattr(result, "nbytes", 0) for part in results for result in part)
             del results  # the next step would hold its own beside them
     timed, peak = milliseconds[task.warmup :], memory("VmHWM")
-    return Figures(median(timed), min(timed), max(timed), peak, peak - before - returned)
+    # What is returned may fit into memory that was held before.
+    return Figures(median(timed), min(timed), max(timed), peak, max(0, peak - before - returned))
 
 
 def memory(quantity: Literal["VmHWM", "VmRSS"]) -> int:
