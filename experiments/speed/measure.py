@@ -96,7 +96,8 @@ def measure(task: Task, side: Side, threads: int) -> Figures:
             del results  # the next step would hold its own beside them
         peak = memory("VmHWM") + (memory_of_forked() if side == "ours" else 0)  # PyTorch's compile, and end
     timed = milliseconds[task.warmup :]
-    return Figures(median(timed), min(timed), max(timed), peak, peak - before - returned)
+    # What is returned may fit into memory that was held before.
+    return Figures(median(timed), min(timed), max(timed), peak, max(0, peak - before - returned))
 
 
 def memory(quantity: Literal["VmHWM", "VmRSS"]) -> int:

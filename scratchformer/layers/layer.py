@@ -2,6 +2,7 @@ import copy
 from typing import TypeVar
 
 import numpy as np
+from jaxtyping import Inexact
 from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
@@ -113,11 +114,15 @@ class Layer:
         return dict(sorted(self.parameters().items(), key=lambda item: item[1].value.ndim < 2))
 
     @checked_arguments
-    def use(self, values: np.ndarray, grads: np.ndarray) -> None:
+    def use(self, values: Inexact[np.ndarray, " n"], grads: Inexact[np.ndarray, " n"]) -> None:
         """Makes these vectors, in the layout of `pack`, those of the parameters and their gradients.
 
-        Raises ValueError for a vector of another shape.
+        Raises TypeError for vectors of two dtypes, and ValueError for one of another shape.
         """
+        if values.dtype != grads.dtype:
+            raise TypeError(
+                f"{type(self).__name__}: grads is {grads.dtype}, values is {values.dtype}; expected one dtype"
+            )
         value_of, grad_of = self.views_by_name(values), self.views_by_name(grads)
         self.values, self.grads = values, grads
         for name, parameter in self.parameters().items():

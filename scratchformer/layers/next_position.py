@@ -15,13 +15,14 @@ from numpy import ndarray
 
 from scratchformer.layers.block import TransformerBlock
 from scratchformer.layers.cache import KeyValueCache
+from scratchformer.layers.dropout import Dropout
 from scratchformer.layers.feed_forward import ACTIVATIONS, GATED, FeedForward
 from scratchformer.layers.heads import group_heads, share_heads
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear, TiedLinear
 from scratchformer.layers.multi_head_attention import MultiHeadAttention
 from scratchformer.layers.normalization import LayerNorm, RMSNorm
-from scratchformer.layers.positions import turns_of
+from scratchformer.layers.positions import Rotary, turns_of
 from scratchformer.layers.residual import PostNorm, PreNorm
 from scratchformer.ops import Backward
 from scratchformer.ops.activations import minus_u_tanh
@@ -31,7 +32,7 @@ from scratchformer.ops.rotary import turned
 from scratchformer.ops.rows import dot, ones, row_sum
 
 Map = Linear | TiedLinear | Callable[[ndarray], tuple[ndarray, Backward]]
-RESIDUALS = (PreNorm, PostNorm)
+RESIDUALS, ROTARIES = (PreNorm, PostNorm), (Rotary, type(None))
 Rows = Float[ndarray, "*rows _"]
 """Features at the new position: a row for each sequence, or a vector if there is one sequence alone. Then the means in
 norms are numbers, which take NumPy a tenth of the time that arrays of one number take."""
@@ -44,8 +45,11 @@ def are_written_out(blocks: Sequence[Layer]) -> bool:
         and type(block.attention) is MultiHeadAttention
         and type(block.feed_forward) is FeedForward
         and block.cross_attention is None
+        and type(block.attention.config.rotary) in ROTARIES
         and type(block.add_attention) in RESIDUALS
+        and type(block.add_attention.dropout) is Dropout
         and type(block.add_feed_forward) in RESIDUALS
+        and type(block.add_feed_forward.dropout) is Dropout
         for block in blocks
     )
 
@@ -94,8 +98,8 @@ def attended(
     query = query.reshape(*batch, c.num_heads, 1, d_key)
     key = key_value[..., :width].reshape(*batch, kv_heads, 1, d_key)
     value = key_value[..., width:].reshape(*batch, kv_heads, 1, -1)
-    if attention.query_norm is not None and attention.key_norm is not None:
-        query, key = normed(attention.query_norm, query), normed(attention.key_norm, key)
+    query = query if attention.query_norm is None else normed(attention.query_norm, query)
+    key = key if attention.key_norm is None else normed(attention.key_norm, key)
     if c.rotary is not None:
         cos, sin = turns_of(c.rotary, position, d_key, x.dtype)
         query, key = turned(query, cos, sin, c.rotary.layout), turned(key, cos, sin, c.rotary.layout)
@@ -150,7 +154,7 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows) -> Rows:
         bias = norm.bias
         centred = x - x[0]
         centred -= dot(ones(n, x.dtype), centred) / n
-    mean_square = dot(centred, centred) / n + norm.eps
+    mean_square = dot(centred, centred) / n + float(norm.eps)
     if not SMALLEST[x.dtype.char] <= mean_square < math.inf:
         return norm(x)[0]
     y = centred * (1 / np.sqrt(mean_square)) * norm.weight.value

@@ -123,8 +123,9 @@ class DecoderOnly(Layer):
     def _is_written_out(self) -> bool:
         """Whether `next_position` computes what the blocks do: nothing is added to scores, and numbers are real."""
         embedding, positions = self.token_embedding, self.position_embedding
-        is_real = type(embedding) is not Embedding or embedding.table.value.dtype.kind == "f"
-        return is_real and type(positions).bias is PositionScheme.bias and are_written_out(self.blocks)
+        is_real = type(embedding) is not Embedding or embedding.table.value.dtype.char in "fdg"
+        is_own = type(self)._features is DecoderOnly._features and type(self.dropout) is Dropout
+        return is_real and is_own and type(positions).bias is PositionScheme.bias and are_written_out(self.blocks)
 
     def _next_logits(
         self, ids: Integer[ndarray, "*batch 1"], cache: KeyValueCache
@@ -133,7 +134,7 @@ class DecoderOnly(Layer):
         position = np.arange(cache.length, cache.length + 1)
         embedding, positions = self.token_embedding, self.position_embedding
         x = embedding.table.value.take(ids, axis=0) if type(embedding) is Embedding else embedding(ids)[0]
-        if type(positions) is LearnedPositions:
+        if type(positions) is LearnedPositions and position[0] < len(positions.table.value):
             x = x + positions.table.value[position[0]]
         else:
             x = positions.embed(x, position)[0]

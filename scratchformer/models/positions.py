@@ -50,6 +50,8 @@ class LearnedPositions(PositionScheme, Embedding):
     def embed(
         self, x: Inexact[ndarray, "*batch t d"], positions: Integer[ndarray, "..."] | None, start: int = 0
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
+        if positions is None and start + x.shape[-2] > len(self.table.value):
+            positions = np.arange(start, start + x.shape[-2])  # which a call refuses
         vectors, embedding_backward = self.consecutive(start, x.shape[-2]) if positions is None else self(positions)
         shape = vectors.shape
 

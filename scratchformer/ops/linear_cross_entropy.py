@@ -7,6 +7,7 @@ from numpy import ndarray
 
 from scratchformer.ops.checks import check_at_least, check_indices
 from scratchformer.ops.contract import Backward, op
+from scratchformer.ops.extremes import LOWEST
 from scratchformer.ops.linear import product_over_rows
 from scratchformer.ops.rows import column_sum, row_sum
 
@@ -91,7 +92,7 @@ def linear_cross_entropy(
             yield part, logits, (here, target[here] - start)
 
     held: list[tuple[slice, ndarray, tuple[ndarray, ndarray], ndarray]] = []
-    shift = np.full(len(rows), -np.inf, rows.real.dtype)
+    shift = np.full(len(rows), LOWEST[rows.real.dtype.char], rows.real.dtype)  # -inf - -inf would be NaN
     others, s_target, sum_logits = (np.zeros(len(rows), rows.dtype) for _ in range(3))
     for part, logits, at_target in logits_by_part():
         s_target[at_target[0]] = logits[at_target]

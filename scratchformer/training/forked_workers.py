@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin"
 """On macOS, BLAS may not work in a process that was forked."""
 SIGNALS_OF_THE_TRAINER = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """A terminal or a scheduler sends them to all processes of a program. The trainer alone decides what they mean."""
+_FORKING = Lock()
+_OPEN: set[Connection] = set()
+"""The connections of this process to workers. A process that is forked closes its copies: a worker sees that its own
+process has ended only when no other one holds the connection."""
 
 
 def shared_vector(like: ndarray) -> ndarray:
@@ -31,17 +36,60 @@ def shared_vector(like: ndarray) -> ndarray:
 
 @dataclass
 class Forked:
-    """A forked process, the connection to it, and how it has ended, in words; empty as far as we know it has not."""
+    """A forked process.
+
+    Args:
+        pid: its number.
+        connection: to it.
+        num_unread: answers that it owes, to calls that were interrupted.
+        end: how it has ended, in words; empty as far as we know it has not.
+    """
 
     pid: int
     connection: Connection
+    num_unread: int = 0
     end: str = ""
+
+    def send(self, arguments: Sequence[Any]) -> None:
+        """Sends arguments. A process that has gone is found out when its answer is read."""
+        message = pickle.dumps(arguments)
+        with suppress(EOFError, ConnectionError):
+            self._whole(lambda: self.connection.send_bytes(message))
+        self.num_unread += 1
+
+    def receive(self) -> Any:
+        """Its next answer. Raises EOFError or ConnectionError if it has gone."""
+        answer = self._whole(self.connection.recv)
+        self.num_unread -= 1
+        return answer
+
+    def _whole(self, transfer: Callable[[], Any]) -> Any:
+        """Transfers a message. If that is interrupted, the rest cannot be read, and the process is ended."""
+        if self.end:
+            raise EOFError
+        try:
+            return transfer()
+        except (EOFError, ConnectionError):
+            raise
+        except BaseException:
+            self.kill("was ended, because a message was interrupted")
+            raise
 
     def wait(self) -> None:
         """Waits for its end."""
         if not self.end:
-            status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            self.end = f"was killed by {signal.Signals(-status).name}" if status < 0 else "has ended"
+            self.end = "has ended"
+            with suppress(ChildProcessError):  # where the program leaves no ended processes to wait for
+                status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                self.end = f"was killed by {signal.Signals(-status).name}" if status < 0 else self.end
+
+    def kill(self, end: str = "") -> None:
+        """Ends it, even in the midst of its work."""
+        if not self.end:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+            self.end = end or self.end
 
 
 class ForkedWorkers:
@@ -57,31 +105,44 @@ class ForkedWorkers:
 
     def __init__(self, work: Callable[..., Any], num_workers: int) -> None:
         self._work = work
-        self._num_calls = 0
         self._forked: list[Forked] = []
+        self._maker = os.getpid()
         gc.collect()
         gc.freeze()  # the collector would write to every object, and processes would no longer share its page
-        for worker in range(1, num_workers):
-            here, there = Pipe()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: BLAS's are prepared
-                pid = os.fork()
-            if pid == 0:
-                self._serve(worker, there, [here, *(other.connection for other in self._forked)])
-            there.close()
-            self._forked.append(Forked(pid, here))
+        try:
+            for worker in range(1, num_workers):
+                self._fork(worker)
+        except BaseException:
+            self.__exit__()
+            raise
 
-    def _serve(self, worker: int, connection: Connection, of_parent: Sequence[Connection]) -> None:
+    def _fork(self, worker: int) -> None:
+        with _FORKING:
+            here, there = Pipe()
+            _OPEN.add(here)
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_OF_THE_TRAINER)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: BLAS's are prepared
+                    pid = os.fork()
+                if pid == 0:
+                    self._serve(worker, there, mask)
+                self._forked.append(Forked(pid, here))
+            finally:
+                there.close()
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _serve(self, worker: int, connection: Connection, mask: set[Any]) -> None:
         """What a forked process does: works until there is no one left to work for. It never returns."""
         try:
             for number in SIGNALS_OF_THE_TRAINER:
                 signal.signal(number, signal.SIG_IGN)
-            for other in of_parent:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for other in _OPEN:
                 other.close()
             with suppress(EOFError, ConnectionError):
                 while True:
-                    num_calls, arguments = connection.recv()
-                    connection.send((num_calls, *answer(self._work, worker, arguments)))
+                    connection.send(answer(self._work, worker, connection.recv_bytes()))
         finally:
             os._exit(0)
 
@@ -90,21 +151,19 @@ class ForkedWorkers:
 
         Raises what `work` raised, of the first worker where it did, and ChildProcessError if a worker is gone.
         """
-        self._num_calls += 1
         own, *others = zip(*arguments, strict=True)
+        for forked in self._forked:  # what is left of a call that was interrupted
+            with suppress(EOFError, ConnectionError):
+                while forked.num_unread:
+                    forked.receive()
         for of_worker, forked in zip(others, self._forked, strict=True):
-            with suppress(ConnectionError):  # `_receive` says what has become of it
-                forked.connection.send((self._num_calls, of_worker))
-        return [self._work(*own), *map(self._receive, range(1, len(self._forked) + 1))]
+            forked.send(of_worker)
+        return [self._work(*own), *map(self._result, range(1, len(self._forked) + 1))]
 
-    def _receive(self, worker: int) -> Any:
-        """A worker's result of this call. What is left of a call that was interrupted is passed over."""
+    def _result(self, worker: int) -> Any:
         forked = self._forked[worker - 1]
         try:
-            while True:
-                num_calls, result, error = forked.connection.recv()
-                if num_calls == self._num_calls:
-                    break
+            result, error = forked.receive()
         except (EOFError, ConnectionError):
             forked.wait()
             raise ChildProcessError(f"Trainer: worker {worker}, process {forked.pid}, {forked.end}") from None
@@ -115,24 +174,27 @@ class ForkedWorkers:
     def __enter__(self) -> "ForkedWorkers":
         return self
 
-    def __exit__(self, *exception: object) -> None:  # a worker that is in the midst of its work is not waited for
+    def __exit__(self, *exception: object) -> None:
+        is_maker = os.getpid() == self._maker  # and not a process that the program has forked meanwhile
         for forked in self._forked:
+            _OPEN.discard(forked.connection)
             forked.connection.close()
-            if not forked.end:
-                os.kill(forked.pid, signal.SIGKILL)
-            forked.wait()
+            if is_maker:
+                forked.kill()
         self._forked = []
         gc.unfreeze()
 
 
-def answer(work: Callable[..., Any], worker: int, arguments: Sequence[Any]) -> tuple[Any, Exception | None]:
-    """What a worker's work returns or raises. An error that can be pickled keeps its class."""
+def answer(work: Callable[..., Any], worker: int, message: bytes) -> tuple[Any, Exception | None]:
+    """What a worker's work returns or raises. An error that pickling does not change keeps its class."""
     try:
-        return work(*arguments), None
-    except Exception as error:
-        error.add_note(f"in worker {worker}:\n{''.join(traceback.format_exception(error)).rstrip()}")
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            return None, RuntimeError(f"Trainer: worker {worker} failed: {type(error).__name__}: {error}")
-        return None, error
+        return work(*pickle.loads(message)), None
+    except BaseException as error:
+        note = f"in worker {worker}:\n{''.join(traceback.format_exception(error)).rstrip()}"
+        with suppress(Exception):
+            error.add_note(note)
+            if isinstance(error, Exception) and str(pickle.loads(pickle.dumps(error))) == str(error):
+                return None, error
+        named = RuntimeError(f"Trainer: worker {worker} failed: {type(error).__name__}: {error}")
+        named.add_note(note)
+        return None, named

@@ -149,9 +149,10 @@ class Trainer(Generic[ModelT, BatchT]):
 
         Threads wait for each other whenever both are in Python. Processes do not: a step of a small model takes four
         fifths of the time, and changes no bit. They take memory for the parameters once more. They see the model and
-        the loss as they are when the block begins, and later changes of the parameters alone.
+        the loss as they are when the block begins, and later changes of the parameters alone. A batch is copied to
+        them: what its use changes, such as a generator in it, stays as it was.
 
-        Raises ValueError where processes cannot be forked: on Windows and macOS.
+        Raises RuntimeError within such a block, and ValueError where processes cannot be forked: on Windows and macOS.
         """
         if not CAN_FORK:
             raise ValueError("Trainer: fork_workers needs a system that can fork processes, got one that cannot")

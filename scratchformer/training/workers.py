@@ -57,7 +57,8 @@ class Workers(Generic[ModelT, BatchT]):
         self._forked: ForkedWorkers | None = None
 
     def fork(self) -> None:
-        """Makes each worker but the first a process, as soon as they are at work."""
+        """Makes each worker but the first a process, as soon as they are at work. Raises RuntimeError if they are."""
+        self._check_idle("fork_workers")
         model, depth = self.replicas[0], len(self._spare[0])
         values = shared_vector(model.values)
         for replica in self.replicas[1:]:
@@ -66,9 +67,17 @@ class Workers(Generic[ModelT, BatchT]):
         self.are_forked = len(self.replicas) > 1
 
     def take_shards(self, num_shards: int) -> None:
-        """Prepares every worker for so many shards of each micro-batch: 1, 2, 4, 8 or another power of two."""
+        """Prepares every worker for so many shards of each micro-batch: 1, 2, 4, 8 or another power of two.
+
+        Raises RuntimeError for workers that are processes at work.
+        """
+        self._check_idle("join")
         depth = num_shards.bit_length() - 1
         self._spare = [[replica.replica() for _ in range(depth)] for replica in self.replicas]
+
+    def _check_idle(self, method: str) -> None:
+        if self._forked is not None:
+            raise RuntimeError(f"Trainer: {method} must be called before the with block in which workers are processes")
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

@@ -157,6 +157,7 @@ def test_a_replica_shares_values_and_has_gradients_of_its_own(seed: int) -> None
     assert_close(layer.grads - 1, replica.grads, 1e-12)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_layer_uses_the_vectors_that_it_is_given() -> None:
     layer, other = tied(1).astype(np.float64), tied(2).astype(np.float64)
     values, grads = other.values.copy(), np.ones(other.grads.shape)
@@ -165,8 +166,10 @@ def test_a_layer_uses_the_vectors_that_it_is_given() -> None:
     for name, parameter in layer.parameters().items():
         np.testing.assert_array_equal(parameter.value, other.parameters()[name].value)
         assert np.shares_memory(parameter.grad, grads)
-    with pytest.raises(ValueError, match=r"^Tied: vector must have shape"):
+    with pytest.raises(ValueError, match=r"^Tied: n is 32 in values of shape \(32,\), but 31 in grads"):
         layer.use(values, grads[1:])
+    with pytest.raises(TypeError, match=r"^Tied: grads is float32, values is float64; expected one dtype$"):
+        layer.use(values, grads.astype(np.float32))
     assert layer.grads is grads
 
 

@@ -1,5 +1,7 @@
 """One new token through a cache: the written-out way against the layers, which take it where positions are given."""
 
+from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -89,7 +91,30 @@ def test_a_complex_model_or_one_with_blocks_of_another_class_takes_the_layers(mo
     model = tiny("learned")
     model.blocks[1].__class__ = type("Other", (type(model.blocks[1]),), {})
     model(one, cache=KeyValueCache(1))
+    for part in ("model.dropout", "block.add_attention.dropout", "block.add_feed_forward.dropout", "model"):
+        model = tiny("learned")
+        changed = attrgetter(part)(SimpleNamespace(model=model, block=model.blocks[0]))
+        members = {"_features": lambda *a, **o: (np.ones((1, 1, 4)), None)} if part == "model" else {}
+        changed.__class__ = type("Other", (type(changed),), members)
+        model(one, cache=KeyValueCache(1))
     assert counted.num_calls == 0
+
+
+def test_one_of_the_norms_of_queries_and_keys_may_be_missing() -> None:
+    model, one = tiny("llama", qk_norm=True), np.array([[1]])
+    model.blocks[0].attention.query_norm = None
+    found, _ = model(one, cache=KeyValueCache(1))
+    assert_close(found, model(one, cache=KeyValueCache(1), positions=np.array([0]))[0], 1e-14)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_positions_beyond_a_table_are_refused() -> None:
+    for known, num_new in (CONTEXT, 1), (CONTEXT - 1, 3):
+        model, cache = tiny("learned"), KeyValueCache(50)
+        model.context_length = 50
+        model(np.ones((1, known), int), cache=cache)
+        with pytest.raises(ValueError, match=rf"^embedding: ids holds {CONTEXT}, expected 0 to {CONTEXT - 1}"):
+            model(np.ones((1, num_new), int), cache=cache)
 
 
 def doubled(kind: type) -> type:

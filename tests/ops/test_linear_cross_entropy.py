@@ -79,6 +79,14 @@ def test_a_likely_target_keeps_the_digits_of_its_loss_and_gradient(margin: float
     np.testing.assert_allclose(backward()[1], [[-2 * share, share, share]], rtol=1e-6)
 
 
+def test_the_first_classes_may_be_impossible() -> None:
+    x, weight, bias = np.zeros((1, 2)), np.zeros((2, 3)), np.array([-np.inf, 0.0, 1.0])
+    loss, backward = linear_cross_entropy(x, weight, np.array([1]), bias, classes_at_once=1)
+    p = np.exp(1) / (1 + np.exp(1))
+    assert loss == pytest.approx(np.log(1 + np.exp(1)))
+    np.testing.assert_allclose(backward()[2], [0, -p, p])
+
+
 @pytest.mark.parametrize(
     ("d", "hold_exponentials", "is_held"), [(127, None, False), (128, None, True), (128, False, False)]
 )

@@ -73,8 +73,8 @@ def test_forked_workers_are_processes_that_end_with_the_block() -> None:
 def test_forked_workers_end_when_their_process_is_killed() -> None:
     program = (
         "import os, time; from scratchformer.training.forked_workers import ForkedWorkers\n"
-        "workers = ForkedWorkers(lambda worker: os.getpid(), 3)\n"
-        "print(*workers.map(range(3)), flush=True); time.sleep(60)"
+        "workers, more = (ForkedWorkers(lambda worker: os.getpid(), 3) for _ in range(2))\n"
+        "print(*workers.map(range(3)), *more.map(range(3))[1:], flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -119,7 +119,7 @@ class Unpicklable(Exception):
 def test_an_error_of_a_forked_worker_is_raised_and_says_where_it_arose() -> None:
     def work(worker: int, kind: str) -> int:
         if worker == 1:
-            raise {"value": ValueError("what is wrong"), "unpicklable": Unpicklable(1, 2)}.get(kind, KeyError)
+            raise {"value": ValueError("what is wrong"), "unpicklable": Unpicklable(1, 2)}.get(kind, SystemExit)
         return 7
 
     with ForkedWorkers(work, 3) as workers:
@@ -128,9 +128,9 @@ def test_an_error_of_a_forked_worker_is_raised_and_says_where_it_arose() -> None
         (note,) = caught.value.__notes__
         assert note.startswith("in worker 1:\nTraceback")
         assert ", in work\n" in note
-        with pytest.raises(RuntimeError, match=r"^Trainer: worker 1 failed: Unpicklable: no$"):
+        with pytest.raises(RuntimeError, match=r"^Trainer: worker 1 failed: Unpicklable: no"):
             workers.map(range(3), ["unpicklable"] * 3)
-        with pytest.raises(KeyError):
+        with pytest.raises(RuntimeError, match=r"^Trainer: worker 1 failed: SystemExit: "):
             workers.map(range(3), [""] * 3)
 
 
@@ -144,6 +144,70 @@ def test_a_call_that_was_interrupted_leaves_no_answer_to_the_next() -> None:
         with pytest.raises(KeyboardInterrupt):
             workers.map(range(3), [1] * 3)
         assert workers.map(range(3), [2] * 3) == [2, 12, 22]
+
+
+def test_long_answers_that_nobody_read_do_not_stand_in_the_way_of_long_arguments() -> None:
+    def work(worker: int, array: np.ndarray, number: int) -> float:
+        if number == 1:
+            raise ValueError("x" * 10**6)
+        return float(array.sum())
+
+    with ForkedWorkers(work, 2) as workers:
+        arrays = [np.ones(10**6)] * 2
+        with pytest.raises(ValueError, match=r"^x+"):
+            workers.map(range(2), arrays, [1] * 2)
+        assert workers.map(range(2), arrays, [2] * 2) == [10**6] * 2
+
+
+class Unreadable:
+    def __reduce__(self) -> tuple:
+        return (int, ("no number",))
+
+
+def test_arguments_that_a_worker_cannot_read_are_named() -> None:
+    with ForkedWorkers(lambda worker, _: worker, 2) as workers:
+        with pytest.raises(ValueError, match=r"^invalid literal for int\(\) with base 10: 'no number'"):
+            workers.map(range(2), [0, Unreadable()])
+        assert workers.map(range(2), [0, 0]) == [0, 1]
+
+
+def test_a_worker_to_which_a_message_was_interrupted_is_lost_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(message: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with ForkedWorkers(lambda worker: worker, 2) as workers:
+        monkeypatch.setattr(workers._forked[0].connection, "send_bytes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            workers.map(range(2))
+        with pytest.raises(ChildProcessError, match=r"process \d+, was ended, because a message was interrupted$"):
+            workers.map(range(2))
+
+
+def test_the_block_ends_where_ended_processes_are_not_waited_for() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with ForkedWorkers(lambda worker: worker, 3) as workers:
+            assert workers.map(range(3)) == [0, 1, 2]
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_process_that_the_program_forks_leaves_the_workers_alone() -> None:
+    with ForkedWorkers(lambda worker: worker, 3) as workers:
+        pid = os.fork()
+        if pid == 0:
+            workers.__exit__()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        assert workers.map(range(3)) == [0, 1, 2]
+
+
+def test_workers_are_not_changed_while_they_are_at_work() -> None:
+    with forked_trainer(tiny_gpt(), num_workers=2) as trainer:
+        with pytest.raises(RuntimeError, match=r"^Trainer: fork_workers must be called before the with block"):
+            trainer.fork_workers()
+        with pytest.raises(RuntimeError, match=r"^Trainer: join must be called before the with block"):
+            trainer.join(World(), 4)
 
 
 def test_a_forked_worker_that_was_killed_or_has_left_is_named() -> None:
