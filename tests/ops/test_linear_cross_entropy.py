@@ -60,6 +60,11 @@ def test_a_likely_target_keeps_the_digits_of_its_loss_and_gradient(margin: float
     np.testing.assert_allclose(backward()[1], [[-2 * share, share, share]], rtol=1e-6)
 
 
+def test_an_impossible_target_has_an_infinite_loss() -> None:
+    weight, bias = np.ones((1, 2)), np.array([0, -np.inf])
+    assert linear_cross_entropy(np.ones((1, 1)), weight, np.array([1]), bias)[0] == np.inf
+
+
 def test_logits_of_all_classes_are_never_held() -> None:
     x, weight = (array.astype(np.float32) for array in normal(0, (64, 2), (2, 100_000)))
     targets = np.arange(64)

@@ -75,4 +75,16 @@ EQUIVALENT = [
         'self._prefix = "XXXX"',
         "all names of one cache begin alike",
     ),
+    Equivalent(
+        r"layers\.parts\.x_describe_parts",
+        r"width = max\(map\(len, sizes\), default=0\)",
+        r"width = max\(map\(len, sizes\), default=(None|1)\)",
+        "without parts no line has a width",
+    ),
+    at(
+        r"layers\.parts\.x__times",
+        'return f"  {len(sizes)} x {sizes[0]:,}" if len(set(sizes)) == 1 else f"  {len(sizes)} of them"',
+        'return f"  {len(sizes)} x {sizes[1]:,}" if len(set(sizes)) == 1 else f"  {len(sizes)} of them"',
+        "all are equal",
+    ),
 ]

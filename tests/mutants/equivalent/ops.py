@@ -45,33 +45,27 @@ EQUIVALENT = [
     ),
     at(
         r"ops\.cross_entropy\.x_cross_entropy",
-        "exponentials = np.exp(z, out=z)",
-        "exponentials = np.exp(z, out=None)",
-        "in place it saves memory alone",
-    ),
-    at(
-        r"ops\.cross_entropy\.x_cross_entropy",
-        "exponentials = np.exp(z, out=z)",
-        "exponentials = np.exp(z, )",
-        "in place it saves memory alone",
-    ),
-    at(
-        r"ops\.cross_entropy\.x_cross_entropy",
         "is_whole = counted.all()",
         "is_whole = None",
         "both forms give the same rows, the reshaped ones without a copy",
     ),
-    at(
-        r"ops\.cross_entropy\.x_cross_entropy",
-        "z = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)",
-        "z = x - x.real.max(axis=+1, keepdims=True, initial=-np.inf)",
+    Equivalent(
+        r"ops\.(linear_)?cross_entropy\.",
+        r"(.*\.max\(axis=)-1(.*)",
+        r"(.*\.max\(axis=)\+1(.*)",
         "of two axes the last is the second",
     ),
     Equivalent(
-        r"ops\.blockwise_attention\.x_blockwise_attention",
-        r"return np\.exp\(weights, out=weights\)",
-        r"return np\.exp\(weights, (out=None)?\)",
-        "in place it saves memory alone",
+        r"ops\.(linear_)?cross_entropy\.",
+        r"(.*) if (is_whole|counted\.all\(\)) else (.*)",
+        r"(.*) if \((is_whole|counted\.all\(\))\) and False else (.*)",
+        "where all count, those that count are the same, as a copy",
+    ),
+    at(
+        r"ops\.(linear_)?cross_entropy\.",
+        "surprise = np.log1p(others / np.where(is_likeliest, e_target, 1))",
+        "surprise = np.log1p(others / np.where(is_likeliest, e_target, 2))",
+        "elsewhere it is replaced",
     ),
     Equivalent(
         r"ops\.blockwise_attention\.x_blockwise_attention",
@@ -199,12 +193,6 @@ EQUIVALENT = [
         "if mask is not None or t_query > t_key:",
         "if mask is not None or t_query >= t_key:",
         "with as many queries as keys causality leaves out none of them",
-    ),
-    Equivalent(
-        r"ops\.attention\.x_masked_weights",
-        r"weights = np\.exp\(scores, out=scores\)",
-        r"weights = np\.exp\(scores, (out=None)?\)",
-        "in place it saves memory alone",
     ),
     at(
         r"ops\.attention\.x_masked_weights",
