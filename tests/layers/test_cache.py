@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,6 +98,19 @@ def test_errors_name_the_argument() -> None:
         cache.extend(key[:1], value[:1])
     with pytest.raises(ValueError, match=r"^KeyValueCache: key has shape \(2, 1, 3\) and dtype float32, expected"):
         cache.extend(key.astype(np.float32), value)
+    for kind, sentence, call in (
+        (TypeError, "key must be a floating array, got MaskedArray", lambda: cache.extend(np.ma.array(key), value)),
+        (TypeError, "value must be a floating array, got MaskedArray", lambda: cache.extend(key, np.ma.array(value))),
+        (
+            ValueError,
+            "value has shape (2, 4), expected (2, 1) before the last axis",
+            lambda: cache.extend(key, value[:, 0]),
+        ),
+        (TypeError, "name must be text, got int", lambda: cache.within(1)),
+        (TypeError, "project must be a function, got int", lambda: cache.across(1)),
+    ):
+        with pytest.raises(kind, match=f"^{re.escape('KeyValueCache: ' + sentence)}$"):
+            call()
     assert cache.length == 1
     sentence = "KeyValueCache: a forward pass through a key-value cache has no backward; call the model without one"
     with pytest.raises(TypeError, match=f"^{sentence}$"):

@@ -48,7 +48,9 @@ def without_decorators(folder: Path) -> None:
             decorators = [ast.unparse(decorator) for decorator in function.decorator_list]
             if len(decorators) == 1 and decorators[0] not in LEFT:  # a line less and a line more: the others stay put
                 indentation = " " * function.col_offset
-                lines.insert(function.end_lineno or 0, f"{indentation}{function.name} = {decorators[0]}({function.name})\n")
+                lines.insert(
+                    function.end_lineno or 0, f"{indentation}{function.name} = {decorators[0]}({function.name})\n"
+                )
                 del lines[function.lineno - 2]
         file.write_text("".join(lines))
 

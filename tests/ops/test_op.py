@@ -157,6 +157,8 @@ def test_the_gradient_of_a_loss_is_one_number_and_real() -> None:
         total(X)[1](np.ones(2))
     with pytest.raises(TypeError, match=r"^total: backward takes real inputs, got complex128; "):
         total(X + 0j)[1]()
+    with pytest.raises(TypeError, match=r"^total: dloss must be a number, got None$"):
+        total(X)[1](None)
 
 
 def test_it_checks_when_it_has_forgotten_what_it_knew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_a_bad_rate_is_refused_and_a_rate_of_zero_changes_nothing(make: Callable
             optimizer.step(rate)
     for wrong, sentence in (
         (["fast"], "learning_rate must be a number, got 'fast'"),
-        ([0.1, None], "parallel_map must be a function, got None"),
+        ([0.1, 3], "parallel_map must be a function, got 3"),
     ):
         with pytest.raises(TypeError, match=f"^{type(optimizer).__name__}: {sentence}$"):
             optimizer.step(*wrong)

@@ -9,6 +9,12 @@ EQUIVALENT = [
     Equivalent(".*", r".*reshape\(-1\).*", r".*reshape\(-2\).*", "NumPy takes any negative length for what is left"),
     Equivalent(
         ".*",
+        r"(.*)order=memory_order\(\w+\)(.*)",
+        r".*(order=None|_like\(\w+, (\)|shape=)).*",
+        "the layout in memory matters to speed alone",
+    ),
+    Equivalent(
+        ".*",
         r"(\w+ = |return )np\.\w+\(.*, out=\w+\)",
         r"(\w+ = |return )np\.\w+\(.*, (out=None)?\)",
         "in place it saves memory alone",

@@ -27,16 +27,16 @@ EQUIVALENT = [
         r"arrays = \[self\.__dict__\.get\(.*\), self\.__dict__\.get\(.*\)\]",
         "a vector is copied, and then replaced, for nothing",
     ),
-    at(
-        r"layers\.trace\.xǁTraceǁ__getitem__",
-        "close = get_close_matches(name, self.arrays, n=1)",
-        "close = get_close_matches(name, self.arrays, n=2)",
-        "the first match alone is read",
+    Equivalent(
+        r"layers\.cache\.xǁKeyValueCacheǁextend",
+        r"if type\(key\) not in PLAIN or type\(value\) not in PLAIN or .*",
+        r"if (type\(None\) not in PLAIN .*|type\(key\) in PLAIN .*|.* or type\((None\) not|value\)) in PLAIN or .*)",
+        "the slower check that follows finds the same",
     ),
-    at(
+    Equivalent(
         r"layers\.trace\.xǁTraceǁ__getitem__",
-        "close = get_close_matches(name, self.arrays, n=1)",
-        "close = get_close_matches(name, self.arrays, )",
+        r"close = get_close_matches\(str\(name\), self\.arrays, n=1\)",
+        r"close = get_close_matches\(str\(name\), self\.arrays, (n=2)?\)",
         "the first match alone is read",
     ),
     at(

@@ -157,11 +157,12 @@ EQUIVALENT = [
         r'order = .*argsort\(kind=(None|"STABLE")\)',
         "the order of equal ids changes the last digits of their sum alone",
     ),
+    Equivalent(r"ops\.embedding\.", r"(.*starts), axis=0(.*)", r"(.*starts), (\).*)", "0 is the default"),
     Equivalent(
-        r"ops\.embedding\.x_add_rows",
-        r"(.*)\[order\], starts, axis=0\)",
-        r"(.*)\[order\], starts, \)",
-        "0 is the default",
+        r"ops\.embedding\.x_segment_sums",
+        r"if (.*) <= LONGEST_SEGMENT:",
+        r"if (.*) < LONGEST_SEGMENT:",
+        "of just as many rows a segment may be cut or not",
     ),
     Equivalent(
         r"ops\.checks\.x_check_indices",

@@ -39,6 +39,12 @@ EQUIVALENT = [
         "if range_of.tiny / range_of.eps / BLOCK * len(blocks) < total < range_of.max:",
         "squares that small lose fewer digits than the sum of their block does",
     ),
+    Equivalent(
+        r"optim\.clipping\.x_block_squares",
+        r"(.*) if (whole|rest\.size) else (.*)",
+        r"(.*) if \((whole|rest\.size)\) or True else (.*)",
+        "what has no elements adds 0",
+    ),
     at(
         r"optim\.clipping\.x_scale_down",
         "if max_norm < norm:",
