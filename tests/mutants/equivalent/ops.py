@@ -145,6 +145,30 @@ EQUIVALENT = [
         r".*\.astype\(x\.dtype, (copy=(None|True))?\).*",
         "a copy more is as right",
     ),
+    at(
+        r"ops\.activations\.x_limit",
+        "if not x.max(initial=0) <= most:",
+        "if not x.max(initial=1) <= most:",
+        "every limit is far above 1",
+    ),
+    Equivalent(
+        r"ops\.activations\.x__gelu_tanh",
+        r"for start in range\(0, x\.size, AT_ONCE\):|part = slice\(start, start \+ AT_ONCE\)",
+        r"for start in range\(0, x\.size, \):|part = slice\((None, start \+ AT_ONCE|start, None|start \+ AT_ONCE)\)",
+        "parts that overlap come out alike",
+    ),
+    at(
+        r"ops\.masks\.x_combine_masks",
+        'check_mask("combine_masks", mask, getattr(mask, "shape", ()))',
+        'check_mask("combine_masks", mask, getattr(mask, "shape", None))',
+        "what has no shape is refused first",
+    ),
+    Equivalent(
+        r"ops\.(rows|normalization)\.",
+        r"(.*x\.shape\[-1\] or) 1(.*)",
+        r"(.*x\.shape\[-1\] or) 2(.*)",
+        "without features 0 is divided by it",
+    ),
     Equivalent(
         r"ops\.activations\.x_silu",
         r"positive = x\.real > 0",
