@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -111,6 +112,12 @@ def test_silu_and_tanh_gelu_keep_their_digits_far_below_zero() -> None:
         for dtype, tolerance in ((np.float64, 1e-13), (np.float32, 2e-5)):
             y, _ = op(x.astype(dtype))
             assert np.abs(y / expected - 1).max() < tolerance
+
+
+@pytest.mark.parametrize("op", [silu, partial(gelu, approximate="tanh")])
+def test_complex_numbers_far_below_zero_give_zero(op: Callable) -> None:
+    y, _ = op(np.array([-1e4 + 1e-30j, -50.0]))
+    assert np.abs(y).max() < 1e-15
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -61,6 +61,8 @@ def test_arrays_may_be_given_by_name_in_any_order() -> None:
     ):
         assert np.array_equal(call()[0], expected)
     assert np.array_equal(scaled(X, rows=np.array([1, 0]))[0], X)
+    with pytest.raises(TypeError, match="got an unexpected keyword argument 'fator'$"):
+        scaled(X, fator=0.5)
     assert (scaled.__name__, scaled.__doc__) == ("scaled", "y = factor weight x.")
 
 
@@ -98,6 +100,7 @@ REFUSED: list[tuple[type[Exception], str, Callable[[Callable], Any]]] = [
         "weight is float32, x is float64; expected one dtype",
         lambda f: f(X, WEIGHT.astype(np.float32)),
     ),
+    (TypeError, "factor must be a number, got 'fast'", lambda f: f(X, factor="fast")),
     (ValueError, "x must have at least 1 dimension(s), got shape ()", lambda f: f(np.array(1.0))),
     (ValueError, "weight must have shape (n,), got (1, 3)", lambda f: f(X, WEIGHT[None])),
     (ValueError, "n is 3 in x of shape (2, 3), but 2 in weight of shape (2,)", lambda f: f(X, WEIGHT[:2])),

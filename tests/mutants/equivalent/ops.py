@@ -151,6 +151,18 @@ EQUIVALENT = [
         "if not x.max(initial=1) <= most:",
         "every limit is far above 1",
     ),
+    at(
+        r"ops\.activations\.x_limit",
+        "if not x.max(initial=0) <= most:",
+        "if not x.max(initial=0) < most:",
+        "equal is equal",
+    ),
+    Equivalent(
+        r"ops\.checks\.x_check_integers",
+        r"if type\(array\) in PLAIN and array\.dtype\.kind in \"iu\" and array\.dtype\.isnative:",
+        r"if type\((None\)|array\) not) in PLAIN and .*|if type\(array\) in PLAIN and array\.dtype\.kind in \"(XXiuXX|IU)\".*",
+        "the slower check that follows finds the same",
+    ),
     Equivalent(
         r"ops\.activations\.x__gelu_tanh",
         r"for start in range\(0, x\.size, AT_ONCE\):|part = slice\(start, start \+ AT_ONCE\)",
@@ -212,7 +224,6 @@ EQUIVALENT = [
         r"(.*), (strict=(None|True))?\):",
         "what is no array is found before the shorter of both ends",
     ),
-    at(r"ops\.masks\.x_check_mask", "fits = False", "fits = None", "None is as false as False"),
     at(
         r"ops\.attention\.x_masked_weights",
         "if mask is not None or t_query > t_key:",
