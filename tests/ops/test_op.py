@@ -61,7 +61,7 @@ def test_arrays_may_be_given_by_name_in_any_order() -> None:
     ):
         assert np.array_equal(call()[0], expected)
     assert np.array_equal(scaled(X, rows=np.array([1, 0]))[0], X)
-    with pytest.raises(TypeError, match="got an unexpected keyword argument 'fator'$"):
+    with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'fator'$"):
         scaled(X, fator=0.5)
     assert (scaled.__name__, scaled.__doc__) == ("scaled", "y = factor weight x.")
 

@@ -30,6 +30,7 @@ def test_sums_are_those_of_numpy(batch: tuple[int, ...], n: int, seed: int, is_c
 @pytest.mark.parametrize("total", [row_sum, lambda x: column_sum(x.T), lambda x: row_dot(x, np.ones_like(x))])
 def test_float32_adds_up_long_rows_of_one_number(total: Callable, n: int) -> None:
     x = np.full((1, n), np.float32(0.9376))
+    assert total(x).dtype == np.float32
     assert abs(total(x).item() / (n * float(x[0, 0])) - 1) <= 1e-6
 
 

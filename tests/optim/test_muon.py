@@ -114,7 +114,7 @@ def test_errors_name_the_argument(matrices: Mapping[str, int], options: dict[str
 
 def test_a_layer_without_matrices_has_none_for_muon() -> None:
     (layer := LayerNorm(3)).pack()
-    with pytest.raises(ValueError, match="^Muon: matrices must be of no name, got 'weight'$"):
+    with pytest.raises(ValueError, match=r"^Muon: matrices must be of no name, got 'weight'$"):
         Muon(layer, {"weight": 1})
 
 

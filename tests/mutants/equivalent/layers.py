@@ -64,12 +64,6 @@ EQUIVALENT = [
         "a part is there for all blocks or for none",
     ),
     at(
-        r"layers\.dropout\.xǁDropoutǁ__call__",
-        "return (x, lambda dy: dy) if generator is None else dropout(x, self.p, generator)",
-        "return (x, lambda dy: dy) if (generator is None) and False else dropout(x, self.p, generator)",
-        "without a generator the op gives x as well",
-    ),
-    at(
         r"layers\.cache\.xǁKeyValueCacheǁ__init__",
         'self._prefix = ""',
         'self._prefix = "XXXX"',

@@ -31,11 +31,17 @@ EQUIVALENT = [
         for rows, step in (("slice(i, None)", "self.queries"), ("slice(i, i + self.queries)", ""))
     ),
     Equivalent(
-        r"ops\.rotary\.x_rotary",
-        r"first, second = .*",
-        r"first, second = \(slice\(d // 2\), slice\(d // 2, (d|None)\)\) if layout == \"halves\" else "
+        r"ops\.rotary\.x_features_of_pairs",
+        r"return .*",
+        r"return \(slice\(d // 2\), slice\(d // 2, (d|None)\)\) if layout == \"halves\" else "
         r"\(slice\((0|None), (d|None), 2\), slice\(1, (d|None), 2\)\)",
         "a slice begins at 0 and ends at the end if nothing else is said",
+    ),
+    Equivalent(
+        r"ops\.rows\.",
+        r"if (.* > LONG|.* < LANES|eps < .*):.*",
+        r"if (.* >= LONG|.* <= LANES|eps <= .*):.*",
+        "at the bound both ways are right",
     ),
     at(
         r"ops\.positions\.x_relative_buckets",
@@ -160,7 +166,7 @@ EQUIVALENT = [
     Equivalent(
         r"ops\.checks\.x_check_integers",
         r"if type\(array\) in PLAIN and array\.dtype\.kind in \"iu\" and array\.dtype\.isnative:",
-        r"if type\((None\)|array\) not) in PLAIN and .*|if type\(array\) in PLAIN and array\.dtype\.kind in \"(XXiuXX|IU)\".*",
+        r"if type\((None\)|array\) not) in PLAIN and .*|if .* and array\.dtype\.kind in \"(XXiuXX|IU)\".*",
         "the slower check that follows finds the same",
     ),
     Equivalent(
