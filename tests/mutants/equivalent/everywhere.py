@@ -20,5 +20,10 @@ EQUIVALENT = [
         r"(\w+ = |return )np\.\w+\(.*, (out=None)?\)",
         "in place it saves memory alone",
     ),
-    Equivalent(".*", r".*kind not in \"\w+\".*", r".*kind not in \"XX\w+XX\".*", "NumPy has no kind of the name X"),
+    Equivalent(
+        ".*",
+        r".*(kind|char) (not )?in \"\w+\".*",
+        r".*(kind|char) (not )?in \"XX\w+XX\".*",
+        "NumPy has no kind of the name X",
+    ),
 ]
