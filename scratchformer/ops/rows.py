@@ -93,7 +93,7 @@ def unbroadcast(dx: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     added = dx.ndim - len(shape)
     axes = (*range(added), *(added + i for i, n in enumerate(shape) if n == 1 and dx.shape[added + i] != 1))
     if not axes:
-        return dx.reshape(shape)
+        return dx
     copies = dx if axes[-1] == len(axes) - 1 else np.moveaxis(dx, axes, range(len(axes)))
     kept = copies.shape[len(axes) :]
     return column_sum(copies.reshape(*copies.shape[: len(axes)], math.prod(kept))).reshape(shape)

@@ -182,10 +182,34 @@ EQUIVALENT = [
         "what has no shape is refused first",
     ),
     Equivalent(
-        r"ops\.(rows|normalization)\.",
-        r"(.*x\.shape\[-1\] or) 1(.*)",
-        r"(.*x\.shape\[-1\] or) 2(.*)",
-        "without features 0 is divided by it",
+        r"ops\.",
+        r"(.*(shape\[-1\]|d_k) or) 1(.*)",
+        r"(.*(shape\[-1\]|d_k) or) 2(.*)",
+        "without features it scales nothing",
+    ),
+    at(
+        r"ops\.rows\.x_inverse_rms",
+        "is_usual &= mean_square.real >= SMALLEST[x.dtype.char]",
+        "is_usual &= mean_square.real > SMALLEST[x.dtype.char]",
+        "at the bound both ways are right",
+    ),
+    at(
+        r"ops\.rows\.x_inverse_rms",
+        "size = np.where(is_usual | (largest == 0) | np.isinf(largest), 1, largest)",
+        "size = np.where(is_usual | (largest == 0) | np.isinf(largest), 2, largest)",
+        "2 divides without an error of rounding, as 1 does",
+    ),
+    Equivalent(
+        r"ops\.rows\.x_unbroadcast",
+        r"copies = dx if axes\[-1\] == len\(axes\) - 1 else .*",
+        r"copies = dx if (\(axes\[-1\] == len\(axes\) - 1\) and False|axes\[-1\] == len\(axes\) (\+ 1|- 2)) else .*",
+        "axes that lead already are moved to where they are",
+    ),
+    Equivalent(
+        r"ops\.attention\.x_scaled_dot_product_attention",
+        r"if leaves_out_future(.*) and CAUSAL_PART < query(.*)",
+        r"if leaves_out_future(.*) and CAUSAL_PART <= query(.*)",
+        "a single part is the whole",
     ),
     Equivalent(
         r"ops\.activations\.x_silu",
