@@ -110,6 +110,13 @@ EQUIVALENT = [
         "nothing is nothing, whatever it is divided by",
     ),
     Equivalent(
+        r"ops\.blockwise_attention\.x_longest_keys",
+        r"(moderate = np\.exp\(0\.375 \* |is_extreme = ).*",
+        r"moderate = np\.exp\(0\.375 / .*|is_extreme = .*\.any\((axis=None, )?keepdims=True\)|"
+        r"is_extreme = .*(size >= |size <= 1 / |size < 2 / |size < 1 \* |\) \| \(size > 0).*",
+        "to take the largest score of more rows is as right",
+    ),
+    Equivalent(
         r"ops\.blockwise_attention\.x_shift_of_rows",
         r"is_small = bound <= (.*) / 2",
         r"is_small = bound <= (.*) / 3",
