@@ -45,7 +45,7 @@ class Rotary:
         take_python_numbers(self)
         check_rotary_options("Rotary", self.base, self.scaling, self.layout, self.magnitude)
         if self.frequencies is not None:
-            check_frequencies("Rotary", np.array(self.frequencies, np.float64), len(self.frequencies))
+            check_frequencies("Rotary", np.array(self.frequencies), len(self.frequencies))
 
     def __call__(
         self, x: Inexact[ndarray, "*batch t d"], positions: Real[ndarray, "..."]

@@ -163,8 +163,7 @@ def check_kinds(op: str, arguments: tuple[ArrayArgument, ...], kinds: Sequence[K
             expected, first = floating = floating or (dtype, argument.name)
             if dtype != expected:
                 raise TypeError(f"{op}: {argument.name} is {dtype}, {first} is {expected}; expected one dtype")
-        if argument.axes != ("...",):
-            check_axes(op, argument.name, argument.axes, shape, known, least=int(argument.letters == "fc"))
+        check_axes(op, argument.name, argument.axes, shape, known, least=int(argument.letters == "fc"))
 
 
 def check_plain(

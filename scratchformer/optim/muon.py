@@ -106,12 +106,12 @@ def orthogonal(u: Float[ndarray, "r c"], num_steps: int = 5) -> Float[ndarray, "
 
 
 def between(parameters: NamedParameters, matrices: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Where the elements that belong to none of the matrices begin and end."""
+    """Where the elements that belong to none of the matrices begin and end, before, between and after them."""
     places = parameters.views_by_name(np.arange(len(parameters.values)))
     _check_matrices(places, matrices)
     edges = sorted((int(places[name][0, 0]), int(places[name][-1, -1]) + 1) for name in matrices)
     begins, ends = [0, *(end for _, end in edges)], [*(begin for begin, _ in edges), len(parameters.values)]
-    return [(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end]
+    return list(zip(begins, ends, strict=True))
 
 
 def _check_matrices(places: Mapping[str, ndarray], matrices: Mapping[str, int]) -> None:

@@ -318,8 +318,8 @@ def test_the_single_head_is_one_head_of_many(is_causal: bool, bias: bool, seed: 
     if bias:
         many.query.bias.value[...] = single.query.bias.value
         many.key_value.bias.value[...] = np.hstack([single.key.bias.value, single.value.bias.value])
-    (x,) = normal(seed, (2, 5, 4))
-    assert_close(single(x, is_causal=is_causal)[0], many(x, is_causal=is_causal)[0], 1e-12)
+    x, mask = normal(seed, (2, 5, 4), (5, 5))
+    assert_close(single(x, mask, is_causal=is_causal)[0], many(x, mask=mask, is_causal=is_causal)[0], 1e-12)
 
 
 def test_the_single_head_looks_both_ways_with_biases_in_the_dtype_that_is_asked_for() -> None:
@@ -328,6 +328,7 @@ def test_the_single_head_looks_both_ways_with_biases_in_the_dtype_that_is_asked_
     names = [f"{part}.{tensor}" for part in ("query", "key", "value") for tensor in ("weight", "bias")]
     assert list(layer.parameters()) == names
     assert {parameter.value.dtype for parameter in layer.parameters().values()} == {np.dtype(np.float32)}
+    assert all(part.weight.value.all() for part in (layer.query, layer.key, layer.value))
     doubles = SelfAttention(2, 3, 4, bias=False, generator=generator, dtype=np.float64)
     assert list(doubles.parameters()) == names[::2]
     assert {parameter.value.dtype for parameter in doubles.parameters().values()} == {np.dtype(np.float64)}

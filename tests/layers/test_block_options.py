@@ -143,6 +143,7 @@ def test_options_reach_the_parts() -> None:
         activation="swiglu",
         bias=False,
         dropout=0.1,
+        qk_norm=True,
     )
     assert layer.attention.config.dropout == layer.cross_attention.config.dropout == 0.1
     norms = (layer.attention_norm, layer.cross_attention_norm, layer.feed_forward_norm)
@@ -155,6 +156,8 @@ def test_options_reach_the_parts() -> None:
     assert layer.parameters()["cross_attention.key_value.weight"].value.shape == (D_MEMORY, 2 * D)
     assert decoder_block(0, d_memory=None).parameters()["cross_attention.key_value.weight"].value.shape == (D, 2 * D)
     default = decoder_block(0)
+    matrices = [parameter.value for parameter in default.parameters().values() if parameter.value.ndim == 2]
+    assert all(matrix.all() for matrix in matrices), "every part starts at random"
     assert isinstance(default.attention_norm, LayerNorm)
     assert default.config.norm_first
     assert default.attention.config.method == "auto"

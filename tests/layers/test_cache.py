@@ -1,3 +1,6 @@
+import re
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,6 +99,26 @@ def test_errors_name_the_argument() -> None:
         cache.extend(key[:1], value[:1])
     with pytest.raises(ValueError, match=r"^KeyValueCache: key has shape \(2, 1, 3\) and dtype float32, expected"):
         cache.extend(key.astype(np.float32), value)
+    for kind, sentence, call in (
+        (TypeError, "key must be a floating array, got MaskedArray", lambda: cache.extend(np.ma.array(key), value)),
+        (TypeError, "value must be a floating array, got MaskedArray", lambda: cache.extend(key, np.ma.array(value))),
+        (
+            ValueError,
+            "value has shape (2, 4), expected (2, 1) before the last axis",
+            lambda: cache.extend(key, value[:, 0]),
+        ),
+        (
+            ValueError,
+            "value has shape (2, 1, 4), expected (2,) before the last axis",
+            lambda: cache.extend(key[:, 0], value),
+        ),
+        (ValueError, "key must have at least 2 dimension(s), got shape (3,)", lambda: cache.extend(key[0, 0], value)),
+        (ValueError, "window must be at least 1, got 0", lambda: cache.extend(key, value, window=0)),
+        (TypeError, "name must be text, got int", lambda: cache.within(1)),
+        (TypeError, "project must be a function, got int", lambda: cache.across(1)),
+    ):
+        with pytest.raises(kind, match=f"^{re.escape('KeyValueCache: ' + sentence)}$"):
+            call()
     assert cache.length == 1
     sentence = "KeyValueCache: a forward pass through a key-value cache has no backward; call the model without one"
     with pytest.raises(TypeError, match=f"^{sentence}$"):
@@ -130,3 +153,11 @@ def test_what_a_window_has_passed_by_cannot_come_back() -> None:
     ):
         cache.truncate(9)
     assert cache.length == SPARE + 3
+
+
+def test_a_window_is_copied_when_there_is_no_more_room_and_not_before() -> None:
+    (key,) = normal(0, (1, 2 * SPARE, 2))
+    cache, room = KeyValueCache(capacity=2 * SPARE), 2 + SPARE
+    seen = [cache.extend(one, one, window=3)[0] for one in np.split(key, key.shape[1], axis=1)]
+    copies = [i for i, (before, after) in enumerate(pairwise(seen)) if not np.shares_memory(before, after)]
+    assert copies == [room - 1, room]

@@ -32,3 +32,12 @@ def test_errors_name_the_argument() -> None:
     for p in (-0.1, 1.0, float("nan")):
         with pytest.raises(ValueError, match=r"Dropout: p must lie in \[0, 1\), got"):
             Dropout(p)
+    for wrong, kind in (
+        ([1.0], "list"),
+        (np.ma.ones(3), "MaskedArray"),
+        (np.ones(3, int), "int64"),
+        (np.ones(3, ">f8"), ">f8"),
+    ):
+        for p, generator in ((0.5, None), (0.0, np.random.default_rng(0))):
+            with pytest.raises(TypeError, match=f"^Dropout: x must be a floating array, got {kind}$"):
+                Dropout(p)(wrong, generator)

@@ -131,6 +131,7 @@ def test_a_replica_shares_values_and_has_gradients_of_its_own(seed: int) -> None
     layer.grads[...] = 1
     replica = layer.replica()
     assert type(replica) is Tied
+    assert layer.astype(np.float32).replica().grads.dtype == np.float32
     with pytest.raises(ValueError, match=r"^Linear: a replica shares packed values; call pack\(\) first$"):
         Linear(1, 1, generator=np.random.default_rng(0)).replica()
     assert replica.head.table is replica.embedding.table

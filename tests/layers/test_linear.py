@@ -76,9 +76,11 @@ def test_errors_name_the_argument() -> None:
 
 
 @pytest.mark.parametrize(("tied", "has_bias"), [(True, False), (False, True), (False, False)])
-@given(seed=seeds)
-@settings(max_examples=5)
-def test_cross_entropy_is_that_of_the_logits_and_adds_to_the_gradient(tied: bool, has_bias: bool, seed: int) -> None:
+@given(smoothing=st.sampled_from([0.0, 0.3]), dloss=st.sampled_from([(), (0.5,)]), seed=seeds)
+@settings(max_examples=8)
+def test_cross_entropy_is_that_of_the_logits_and_adds_to_the_gradient(
+    tied: bool, has_bias: bool, smoothing: float, dloss: tuple[float, ...], seed: int
+) -> None:
     x, matrix, bias = normal(seed, (2, 3, 4), (4, 5), (5,))
     targets = np.random.default_rng(seed).integers(0, 5, (2, 3))
     untied = Linear(4, 5, bias=has_bias, generator=None, dtype=float)
@@ -88,11 +90,11 @@ def test_cross_entropy_is_that_of_the_logits_and_adds_to_the_gradient(tied: bool
     layer: Linear | TiedLinear = TiedLinear(Parameter(matrix.T)) if tied else untied
     parameters = layer.parameters()
     logits, logits_backward = layer(x)
-    expected, loss_backward = cross_entropy(logits, targets)
-    dx = logits_backward(loss_backward(0.5))
+    expected, loss_backward = cross_entropy(logits, targets, label_smoothing=smoothing)
+    dx = logits_backward(loss_backward(*dloss))
     grads = {name: parameter.grad.copy() for name, parameter in parameters.items()}
-    loss, backward = layer.cross_entropy(x, targets)
+    loss, backward = layer.cross_entropy(x, targets, label_smoothing=smoothing)
     assert_close(loss, expected, 1e-13)
-    assert_close(backward(0.5), dx, 1e-13)
+    assert_close(backward(*dloss), dx, 1e-13)
     for name, parameter in parameters.items():
         assert_close(parameter.grad, 2 * grads[name], 1e-13)

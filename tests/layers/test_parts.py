@@ -34,7 +34,15 @@ def test_what_the_parts_have_adds_up() -> None:
 def test_a_layer_without_configuration_or_parameters_prints_what_there_is() -> None:
     class Own(Layer):
         def __init__(self) -> None:
-            self.maps = [Linear(2, 3, generator=None, dtype=np.float64), LayerNorm(2, dtype=np.float64)]
+            self.maps = [Linear(2, 3, generator=None, dtype=np.float64), LayerNorm(2)]
 
-    assert repr(Own()) == "Own: 13 parameters, float64\n  maps  13  2 of them"
+    assert repr(Own()) == "Own: 13 parameters, float32 and float64\n  maps  13  2 of them"
     assert repr(Dropout(0.1)) == "Dropout: 0 parameters"
+
+
+def test_a_layer_that_is_no_part_of_training_prints_that() -> None:
+    class Store(Layer):
+        def _children(self) -> dict[str, object]:
+            raise TypeError("no parameters")
+
+    assert repr(Store()) == "Store: a read-only store of weights"

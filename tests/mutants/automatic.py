@@ -7,6 +7,7 @@ that `equivalent/` gives no reason for.
 """
 
 import argparse
+import ast
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ from tests.mutants.equivalent import reason_for
 from tests.mutants.killing import ROOT, copy_of_the_library
 
 ROOMS = "scratchformer/ops", "scratchformer/layers", "scratchformer/optim"
+LEFT = "staticmethod", "abstractmethod"
+"""Decorators without which a class could not be made."""
 KILLED = ("killed", "timeout", "segfault", "caught by type check")
 
 
@@ -36,12 +39,20 @@ def mutmut(folder: Path, *arguments: str) -> str:
 
 
 def without_decorators(folder: Path) -> None:
-    """Makes ops of functions at the end of their files instead: mutmut leaves decorated functions as they are."""
-    for file in (folder / "scratchformer" / "ops").glob("*.py"):
-        text, count = re.subn(r"^@op\n(?=def (\w+))", "", before := file.read_text(), flags=re.MULTILINE)
-        names = re.findall(r"^@op\ndef (\w+)", before, re.MULTILINE)
-        assert count == len(names)
-        file.write_text(text + "".join(f"\n{name} = op({name})\n" for name in names))
+    """Calls each decorator after its function instead: mutmut leaves decorated functions as they are."""
+    for file in (file for room in ROOMS for file in (folder / room).glob("*.py")):
+        text = file.read_text()
+        lines = text.splitlines(keepends=True)
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        for function in sorted(functions, key=lambda function: -function.lineno):
+            decorators = [ast.unparse(decorator) for decorator in function.decorator_list]
+            if len(decorators) == 1 and decorators[0] not in LEFT:  # a line less and a line more: the others stay put
+                indentation = " " * function.col_offset
+                lines.insert(
+                    function.end_lineno or 0, f"{indentation}{function.name} = {decorators[0]}({function.name})\n"
+                )
+                del lines[function.lineno - 2]
+        file.write_text("".join(lines))
 
 
 def refresh(folder: Path) -> None:

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -113,13 +114,20 @@ def test_silu_and_tanh_gelu_keep_their_digits_far_below_zero() -> None:
             assert np.abs(y / expected - 1).max() < tolerance
 
 
+@pytest.mark.parametrize("op", [silu, partial(gelu, approximate="tanh")])
+def test_complex_numbers_far_below_zero_give_zero(op: Callable) -> None:
+    y, _ = op(np.array([-1e4 + 1e-30j, -50.0]))
+    assert np.abs(y).max() < 1e-15
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_argument() -> None:
     x = np.ones(3)
     with pytest.raises(ValueError, match=r"gelu: approximate must be one of \['none', 'tanh'\], got 'erf'"):
         gelu(x, "erf")
-    with pytest.raises(TypeError, match=r"^gelu: x is \w+, in which SciPy has no erfc; use approximate='tanh' or"):
-        gelu(x.astype(np.longdouble))
+    for dtype in (np.longdouble, np.clongdouble):
+        with pytest.raises(TypeError, match=r"^gelu: x is \w+, in which SciPy has no erfc; use approximate='tanh' or"):
+            gelu(x.astype(dtype))
     for op, name in ((relu, "relu"), (gelu, "gelu"), (silu, "silu"), (tanh, "tanh")):
         with pytest.raises(TypeError, match=f"{name}: x must be a floating array, got bool"):
             op(x > 0)

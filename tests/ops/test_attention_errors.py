@@ -115,7 +115,8 @@ def test_dtypes_that_do_not_match(op: Callable, name: str) -> None:
         op(query, key > 0, value)
 
 
-def test_value_dtype_and_dropout_out_of_range() -> None:
+@pytest.mark.usefixtures("unchecked")
+def test_value_dtype_and_options_out_of_range() -> None:
     with pytest.raises(TypeError, match=r"^scaled_dot_product_attention: value is float32, query is float64"):
         scaled_dot_product_attention(query, key, value.astype(np.float32))
     for dropout in (-0.1, 1.0):
@@ -123,3 +124,5 @@ def test_value_dtype_and_dropout_out_of_range() -> None:
             ValueError, match=rf"^scaled_dot_product_attention: dropout must lie in \[0, 1\), got {dropout}"
         ):
             scaled_dot_product_attention(query, key, value, dropout=dropout)
+    with pytest.raises(TypeError, match=r"^scaled_dot_product_attention: scale must be a number or None, got 'wide'$"):
+        scaled_dot_product_attention(query, key, value, mask=None, scale="wide")

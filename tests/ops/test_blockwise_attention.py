@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
+from scratchformer.derivations import kept_bytes
 from scratchformer.ops import blockwise_attention, scaled_dot_product_attention, tiles
 from tests.closeness import assert_close
 from tests.gradients import SHIFT, check_op
@@ -303,6 +304,12 @@ def test_memory_grows_with_the_length_alone(monkeypatch: pytest.MonkeyPatch) -> 
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]  # dense scores would be four times as large
     assert peaks[1] < 2048 * 2048 * 4 / 3
+
+
+def test_what_backward_keeps_is_of_the_dtype_of_the_inputs() -> None:
+    singles, doubles = (normal(0, *3 * [(2, 8, 4)], dtype=dtype) for dtype in (np.float32, np.float64))
+    kept = [kept_bytes(blockwise_attention(*arrays)[1]) for arrays in (singles, doubles)]
+    assert kept[1] > 1.99 * kept[0]
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -55,3 +55,12 @@ def test_of_the_future_little_is_kept() -> None:
         kept_bytes(attend(query, query, query, mask, is_causal=True)[1]) for mask in (None, causal_mask(90))
     )
     assert of_parts < 0.6 * of_whole
+
+
+def test_parts_drop_what_the_whole_drops() -> None:
+    query, key, value = normal(0, *3 * [(2, 9, 3)])
+    of_parts, of_whole = (
+        attend(query, key, value, mask, is_causal=True, dropout=0.5, generator=np.random.default_rng(0))[0]
+        for mask in (None, causal_mask(9))
+    )
+    assert_close(of_parts, of_whole, 1e-13)

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_shape, check_sizes
+from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_integer, check_shape, check_sizes
 
 
 @dataclass
@@ -29,9 +29,16 @@ def test_dimensions_and_shape() -> None:
 
 
 @pytest.mark.usefixtures("unchecked")
+def test_integers() -> None:
+    check_integer("f", "n", 3)
+    with pytest.raises(TypeError, match=r"^f: n must be an integer, got 3\.0$"):
+        check_integer("f", "n", 3.0)
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_boolean_masks() -> None:
     check_boolean_mask("f", None)
     check_boolean_mask("f", np.ones(2, bool))
-    for wrong, kind in ((np.ones(2), "float64"), ([True], "list")):
+    for wrong, kind in ((np.ones(2), "float64"), ([True], "list"), (np.ma.ones(2, bool), "MaskedArray")):
         with pytest.raises(TypeError, match=f"^f: mask must be boolean, got {kind}$"):
             check_boolean_mask("f", wrong)

@@ -1,6 +1,7 @@
 """Arrays without features or without rows: the right empty answer, or that of a sum over nothing, which is 0."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,10 +9,14 @@ import pytest
 from scratchformer.ops import (
     blockwise_attention,
     embedding,
+    gelu,
     layer_norm,
     linear,
+    relu,
     rms_norm,
     scaled_dot_product_attention,
+    silu,
+    tanh,
 )
 from tests.strategies import normal
 
@@ -42,6 +47,12 @@ def test_norms(norm: Callable) -> None:
     y, backward = norm(np.ones((2, 0)), np.ones(0))
     dx, dweight, *_ = backward(np.ones((2, 0)))
     assert (y.shape, dx.shape, dweight.shape) == ((2, 0), (2, 0), (0,))
+
+
+@pytest.mark.parametrize("activation", [relu, gelu, partial(gelu, approximate="tanh"), silu, tanh])
+def test_activations(activation: Callable) -> None:
+    y, backward = activation(np.ones((2, 0)))
+    assert y.shape == backward(y).shape == (2, 0)
 
 
 @pytest.mark.parametrize("attention", ATTENTION)

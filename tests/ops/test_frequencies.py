@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scratchformer.ops import llama3_frequencies, yarn_frequencies, yarn_magnitude
 
 halves = st.integers(1, 40)
-bases = st.sampled_from([100.0, 1e4, 5e5, 1e6])
+bases = st.sampled_from([1.5, 100.0, 5e5, 1e6])
 factors = st.floats(1.0, 64.0)
 contexts = st.sampled_from([64, 2048, 8192, 32768])
 
@@ -119,6 +119,7 @@ def test_errors_name_the_argument() -> None:
             ({"d": 5}, "d must be even, got 5"),
             ({"d": 0}, "d must be at least 2, got 0"),
             ({"base": 1.0}, "base must be more than 1 and finite, got 1.0"),
+            ({"base": math.inf}, "base must be more than 1 and finite, got inf"),
             ({"factor": 0.0}, "factor must be positive and finite, got 0.0"),
             ({"original_context": 0}, "original_context must be at least 1, got 0"),
         ):

@@ -79,6 +79,11 @@ def test_a_likely_target_keeps_the_digits_of_its_loss_and_gradient(margin: float
     np.testing.assert_allclose(backward()[1], [[-2 * share, share, share]], rtol=1e-6)
 
 
+def test_an_impossible_target_has_an_infinite_loss() -> None:
+    weight, bias = np.ones((1, 2)), np.array([0, -np.inf])
+    assert linear_cross_entropy(np.ones((1, 1)), weight, np.array([1]), bias)[0] == np.inf
+
+
 def test_the_first_classes_may_be_impossible() -> None:
     x, weight, bias = np.zeros((1, 2)), np.zeros((2, 3)), np.array([-np.inf, 0.0, 1.0])
     loss, backward = linear_cross_entropy(x, weight, np.array([1]), bias, classes_at_once=1)

@@ -61,6 +61,8 @@ def test_arrays_may_be_given_by_name_in_any_order() -> None:
     ):
         assert np.array_equal(call()[0], expected)
     assert np.array_equal(scaled(X, rows=np.array([1, 0]))[0], X)
+    with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'fator'$"):
+        scaled(X, fator=0.5)
     assert (scaled.__name__, scaled.__doc__) == ("scaled", "y = factor weight x.")
 
 
@@ -98,6 +100,7 @@ REFUSED: list[tuple[type[Exception], str, Callable[[Callable], Any]]] = [
         "weight is float32, x is float64; expected one dtype",
         lambda f: f(X, WEIGHT.astype(np.float32)),
     ),
+    (TypeError, "factor must be a number, got 'fast'", lambda f: f(X, factor="fast")),
     (ValueError, "x must have at least 1 dimension(s), got shape ()", lambda f: f(np.array(1.0))),
     (ValueError, "weight must have shape (n,), got (1, 3)", lambda f: f(X, WEIGHT[None])),
     (ValueError, "n is 3 in x of shape (2, 3), but 2 in weight of shape (2,)", lambda f: f(X, WEIGHT[:2])),
@@ -157,6 +160,8 @@ def test_the_gradient_of_a_loss_is_one_number_and_real() -> None:
         total(X)[1](np.ones(2))
     with pytest.raises(TypeError, match=r"^total: backward takes real inputs, got complex128; "):
         total(X + 0j)[1]()
+    with pytest.raises(TypeError, match=r"^total: dloss must be a number, got None$"):
+        total(X)[1](None)
 
 
 def test_it_checks_when_it_has_forgotten_what_it_knew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scratchformer.ops import mean_pooling
@@ -10,6 +10,7 @@ from tests.strategies import batch_shapes, dimensions, normal, seeds
 
 
 @given(batch=batch_shapes, t=dimensions, d=dimensions, padded=st.booleans(), seed=seeds)
+@example(batch=(2, 3), t=2, d=1, padded=False, seed=0)
 def test_it_is_the_mean_of_each_sequence_without_its_padding(
     batch: tuple[int, ...], t: int, d: int, padded: bool, seed: int
 ) -> None:

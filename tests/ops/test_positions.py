@@ -1,3 +1,4 @@
+import importlib
 import itertools
 import math
 
@@ -156,6 +157,14 @@ def test_float32_is_as_exact_far_away_as_near() -> None:
 def test_more_turns_than_are_remembered_are_as_right() -> None:
     (x,), positions, last = normal(0, (2**15 + 1, 16)), np.arange(2**15 + 1), slice(-3, None)
     assert_close(rotary(x, positions)[0][last], rotary(x[last], positions[last])[0], 1e-13)
+
+
+def test_turns_are_remembered_up_to_so_many_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("scratchformer.ops.rotary"), "MOST_REMEMBERED", 12)
+    for t, is_remembered in ((3, True), (4, False)):
+        _remembered_turns.cache_clear()
+        rotary(np.ones((t, 4)), np.arange(t))
+        assert _remembered_turns.cache_info().currsize == is_remembered
 
 
 def test_heads_that_are_a_view_keep_their_order_in_memory() -> None:

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -30,6 +31,7 @@ def test_sums_are_those_of_numpy(batch: tuple[int, ...], n: int, seed: int, is_c
 @pytest.mark.parametrize("total", [row_sum, lambda x: column_sum(x.T), lambda x: row_dot(x, np.ones_like(x))])
 def test_float32_adds_up_long_rows_of_one_number(total: Callable, n: int) -> None:
     x = np.full((1, n), np.float32(0.9376))
+    assert total(x).dtype == np.float32
     assert abs(total(x).item() / (n * float(x[0, 0])) - 1) <= 1e-6
 
 
@@ -51,9 +53,10 @@ def test_products_of_few_rows_are_as_exact_as_those_of_many(n: int) -> None:
 @given(seed=seeds, copies=st.sampled_from([1, 3, LONG + 5]))
 def test_unbroadcast_adds_up_the_copies_of_every_element(seed: int, copies: int) -> None:
     (dx,) = normal(seed, (copies, 2, 3, 4))
-    assert_close(unbroadcast(dx, (1, 3, 1)), dx.sum(axis=(0, 1, 3)).reshape(1, 3, 1), 1e-13)
-    assert_close(unbroadcast(dx, (copies, 2, 3, 4)), dx, 0)
-    assert_close(unbroadcast(dx, ()), np.asarray(dx.sum()), 1e-12)
+    for shape in ((1, 3, 1), (2, 1, 4), (1, 2, 3, 4), (copies, 2, 3, 4), ()):
+        elements = np.arange(math.prod(shape)).reshape(shape)
+        expected = np.bincount(np.broadcast_to(elements, dx.shape).ravel(), dx.ravel())
+        assert_close(unbroadcast(dx, shape), expected.reshape(shape), 1e-12)
 
 
 @given(exponent=st.integers(-150, 150), n=st.sampled_from([1, 3, LONG + 1]), seed=seeds)
@@ -65,6 +68,19 @@ def test_squares_that_leave_the_range_of_the_dtype_do_not_spoil_the_norm(exponen
     expected = 1 / np.sqrt((x.astype(dtype).astype(np.longdouble) ** 2).mean(axis=-1, keepdims=True))
     found = inverse_rms((x * size).astype(dtype), 0.0)
     np.testing.assert_allclose((found * size).astype(np.float64), expected.astype(np.float64), rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "eps", "expected"),
+    [
+        ([[[1e-30], [1e25]]], 0.0, [[[1e30], [1e-25]]]),
+        ([[0, 0]], 1e-40, [[1e20]]),
+        ([[], []], 1e-40, [[1e20], [1e20]]),
+        ([[2e19, 2e19]], 1e38, [[5e38**-0.5]]),
+    ],
+)
+def test_each_row_is_scaled_by_itself_and_eps_with_it(x: list, eps: float, expected: list) -> None:
+    np.testing.assert_allclose(inverse_rms(np.array(x, np.float32), eps), expected, rtol=1e-4)
 
 
 def test_eps_counts_beside_squares_that_overflow_or_vanish() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.layers import Layer, Parameter
+from scratchformer.layers import Layer, LayerNorm, Parameter
 from scratchformer.optim import AdamW, Muon, orthogonal
 from tests.closeness import assert_close
 from tests.optim.test_adam import scalar_adam
@@ -97,22 +97,32 @@ def test_nothing_moves_without_a_gradient() -> None:
 
 
 @pytest.mark.parametrize(
-    ("matrices", "message"),
+    ("matrices", "options", "message"),
     [
-        ({"tabel": 1}, "matrices must be of pair, table, single, got 'tabel'"),
-        ({"bias": 1}, "matrices must be of pair, table, single, got 'bias'"),
-        ({"pair": 3}, r"matrices\['pair'\] must divide its 8 columns, got 3"),
-        ({"pair": 0}, r"matrices\['pair'\] must divide its 8 columns, got 0"),
+        ({"tabel": 1}, {}, "matrices must be of pair, table, single, got 'tabel'"),
+        ({"bias": 1}, {}, "matrices must be of pair, table, single, got 'bias'"),
+        ({"pair": 3}, {}, r"matrices\['pair'\] must divide its 8 columns, got 3"),
+        ({"pair": 0}, {}, r"matrices\['pair'\] must divide its 8 columns, got 0"),
+        ({}, {"rms": -1.0}, r"rms must lie in \[0, inf\), got -1.0"),
+        ({}, {"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
     ],
 )
-def test_names_that_are_no_matrices_are_refused(matrices: Mapping[str, int], message: str) -> None:
+def test_errors_name_the_argument(matrices: Mapping[str, int], options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=f"^Muon: {message}$"):
-        Muon(Parts(3, 4, np.random.default_rng(0)), matrices)
+        Muon(Parts(3, 4, np.random.default_rng(0)), matrices, **options)
+
+
+def test_a_layer_without_matrices_has_none_for_muon() -> None:
+    (layer := LayerNorm(3)).pack()
+    with pytest.raises(ValueError, match=r"^Muon: matrices must be of no name, got 'weight'$"):
+        Muon(layer, {"weight": 1})
 
 
 def test_without_matrices_it_is_adamw() -> None:
     layers = [Parts(3, 4, np.random.default_rng(0)) for _ in range(2)]
-    for layer, optimizer in zip(layers, [Muon(layers[0], {}), AdamW(layers[1])], strict=True):
+    muon = Muon(layers[0], {})
+    assert (muon.rms, muon.momentum) == (0.2, 0.95)
+    for layer, optimizer in zip(layers, [muon, AdamW(layers[1])], strict=True):
         layer.grads[...] = np.random.default_rng(1).normal(size=layer.grads.shape)
         optimizer.step(0.1)
     np.testing.assert_array_equal(layers[0].values, layers[1].values)

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from scratchformer.layers import FeedForward
 from scratchformer.optim import SGD, Adam, AdamW, Optimizer
 from scratchformer.optim.spans import NamedParameters
-from tests.optim.vectors import random_vector
+from tests.optim.vectors import SPAN, Vector, random_vector
+from tests.strategies import normal
 
 
 class MatrixDescent(SGD):
@@ -43,14 +45,32 @@ def test_threads_change_nothing_bit_for_bit(make: Callable) -> None:
     alone, shared = (random_vector(300_001, 150_000, 0, np.float32) for _ in range(2))
     optimizer, shared_optimizer = make(alone), make(shared)
     with ThreadPoolExecutor(3) as pool:
+        parallel_map = Mock(side_effect=pool.map)
         for step in range(3):
             alone.grads[...] = shared.grads[...] = np.random.default_rng(step).normal(size=300_001)
             optimizer.step(0.1)
-            shared_optimizer.step(0.1, pool.map)
+            shared_optimizer.step(0.1, parallel_map)
+    assert parallel_map.call_count == 3 * 2, "the norm and the updates are shared out"
     np.testing.assert_array_equal(alone.values, shared.values)
     assert {vector.dtype for vector in (alone.values, *optimizer.state.values())} == {np.dtype(np.float32)}
 
 
+@each_optimizer
+def test_parts_that_processes_update_make_the_whole(make: Callable) -> None:
+    size, half = 3 * SPAN, slice(SPAN + 3)
+    (start,), *gradients = (normal(seed, (size,)) for seed in range(3))
+    vectors = [Vector(start.copy(), np.zeros(size), SPAN + 5) for _ in range(3)]
+    parts = None, half, slice(half.stop, size)
+    for vector, part in zip(vectors, parts, strict=True):
+        optimizer = make(vector)
+        for (vector.grads,) in gradients:
+            optimizer.step(0.1, part=part)
+    for vector, part in zip(vectors[1:], parts[1:], strict=True):
+        np.testing.assert_array_equal(vector.values[part], vectors[0].values[part])
+        np.testing.assert_array_equal(np.delete(vector.values, part), np.delete(start, part))
+
+
+@pytest.mark.usefixtures("unchecked")
 @each_optimizer
 def test_a_bad_rate_is_refused_and_a_rate_of_zero_changes_nothing(make: Callable) -> None:
     vector = random_vector(3, 0, 0)
@@ -59,6 +79,12 @@ def test_a_bad_rate_is_refused_and_a_rate_of_zero_changes_nothing(make: Callable
     for rate in (-1e-9, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=r"^(SGD|AdamW?): learning_rate must be finite and not negative, got"):
             optimizer.step(rate)
+    for wrong, sentence in (
+        (["fast"], "learning_rate must be a number, got 'fast'"),
+        ([0.1, 3], "parallel_map must be a function, got 3"),
+    ):
+        with pytest.raises(TypeError, match=f"^{type(optimizer).__name__}: {sentence}$"):
+            optimizer.step(*wrong)
     assert optimizer.num_steps == 0
     optimizer.step(0.0)
     assert optimizer.num_steps == 1
@@ -96,9 +122,21 @@ def test_gradients_that_are_not_finite_are_refused_before_anything_changes(make:
         FloatingPointError, match=r"^(SGD|AdamW?): grads have the norm (nan|inf), expected a finite one"
     ):
         optimizer.step(0.1)
+    vector.grads[-1] = 5
+    with pytest.raises(FloatingPointError, match="grads have the norm inf, expected a finite one"):
+        optimizer.step(0.1, norm=np.inf)
     for kept, now in zip(before, [vector.values, *optimizer.state.values()], strict=True):
         np.testing.assert_array_equal(kept, now)
     assert optimizer.num_steps == 1
+
+
+@pytest.mark.parametrize("make", [Adam, AdamW])
+def test_adam_takes_gradients_whose_norm_alone_overflows_when_squared(make: Callable) -> None:
+    vector = random_vector(9, 5, 0, np.float32)
+    vector.grads[...] = 1e19
+    (optimizer := make(vector)).step(0.1)
+    optimizer.step(0.1, norm=1e20, part=slice(0))  # the part of a process that has nothing to update
+    assert optimizer.num_steps == 2
 
 
 @pytest.mark.parametrize("make", [Adam, AdamW])

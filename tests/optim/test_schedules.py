@@ -88,8 +88,8 @@ def test_errors_name_the_argument() -> None:
         ):
             WarmupInverseSquareRoot(d_model, warmup_steps)
     assert WarmupInverseSquareRoot(1, 1)(0) == 1
-    for schedule in (WarmupCosine(1.0, 0.0, 1, 2), WarmupInverseSquareRoot(1, 1)):
-        with pytest.raises(ValueError, match=f"{type(schedule).__name__}: step must not be negative, got -1"):
+    for schedule in (Constant(1.0), WarmupCosine(1.0, 0.0, 1, 2), WarmupInverseSquareRoot(1, 1)):
+        with pytest.raises(ValueError, match=f"^{type(schedule).__name__}: step must not be negative, got -1"):
             schedule(-1)
     with pytest.raises(ValueError, match="WarmupInverseSquareRoot: factor must be finite and not negative, got -1"):
         WarmupInverseSquareRoot(4, 4, -1.0)

@@ -126,8 +126,8 @@ LAYERS = [
     mutant(
         "next position: values normed in the place of keys",
         NEXT,
-        "query, key = normed(attention.query_norm, query), normed(attention.key_norm, key)",
-        "query, value = normed(attention.query_norm, query), normed(attention.key_norm, value)",
+        "key = key if attention.key_norm is None else normed(attention.key_norm, key)",
+        "value = value if attention.key_norm is None else normed(attention.key_norm, value)",
         EQUALS,
     ),
     mutant(

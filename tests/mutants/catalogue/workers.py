@@ -178,15 +178,22 @@ WORKERS = [
     mutant(
         "forked workers: an answer to a call that was interrupted is taken for that to the next",
         FORKED,
-        "if num_calls == self._num_calls:",
-        "if num_calls:",
+        "                while forked.num_unread:\n                    forked.receive()",
+        "                pass",
         PROCESSES + "test_a_call_that_was_interrupted_leaves_no_answer_to_the_next",
     ),
     mutant(
         "forked workers: each holds the ends by which others would see that their process has ended",
         FORKED,
-        "[here, *(other.connection for other in self._forked)]",
-        "[]",
+        "            for other in _OPEN:\n                other.close()\n",
+        "",
         PROCESSES + "test_forked_workers_end_when_their_process_is_killed",
+    ),
+    mutant(
+        "forked workers: a process that the program forks ends them",
+        FORKED,
+        "            if is_maker:\n                forked.kill()",
+        "            forked.kill()",
+        PROCESSES + "test_a_process_that_the_program_forks_leaves_the_workers_alone",
     ),
 ]

@@ -27,16 +27,16 @@ EQUIVALENT = [
         r"arrays = \[self\.__dict__\.get\(.*\), self\.__dict__\.get\(.*\)\]",
         "a vector is copied, and then replaced, for nothing",
     ),
-    at(
-        r"layers\.trace\.xǁTraceǁ__getitem__",
-        "close = get_close_matches(name, self.arrays, n=1)",
-        "close = get_close_matches(name, self.arrays, n=2)",
-        "the first match alone is read",
+    Equivalent(
+        r"layers\.cache\.xǁKeyValueCacheǁextend",
+        r"if type\(key\) not in PLAIN or type\(value\) not in PLAIN or .*",
+        r"if (type\(None\) not in PLAIN .*|.* or type\(None\) not in PLAIN or .*)",
+        "the slower check that follows finds the same",
     ),
-    at(
+    Equivalent(
         r"layers\.trace\.xǁTraceǁ__getitem__",
-        "close = get_close_matches(name, self.arrays, n=1)",
-        "close = get_close_matches(name, self.arrays, )",
+        r"close = get_close_matches\(str\(name\), self\.arrays, n=1\)",
+        r"close = get_close_matches\(str\(name\), self\.arrays, (n=2)?\)",
         "the first match alone is read",
     ),
     at(
@@ -64,15 +64,21 @@ EQUIVALENT = [
         "a part is there for all blocks or for none",
     ),
     at(
-        r"layers\.dropout\.xǁDropoutǁ__call__",
-        "return (x, lambda dy: dy) if generator is None else dropout(x, self.p, generator)",
-        "return (x, lambda dy: dy) if (generator is None) and False else dropout(x, self.p, generator)",
-        "without a generator the op gives x as well",
-    ),
-    at(
         r"layers\.cache\.xǁKeyValueCacheǁ__init__",
         'self._prefix = ""',
         'self._prefix = "XXXX"',
         "all names of one cache begin alike",
+    ),
+    Equivalent(
+        r"layers\.parts\.x_describe_parts",
+        r"width = max\(map\(len, sizes\), default=0\)",
+        r"width = max\(map\(len, sizes\), default=(None|1)\)",
+        "without parts no line has a width",
+    ),
+    at(
+        r"layers\.parts\.x__times",
+        'return f"  {len(sizes)} x {sizes[0]:,}" if len(set(sizes)) == 1 else f"  {len(sizes)} of them"',
+        'return f"  {len(sizes)} x {sizes[1]:,}" if len(set(sizes)) == 1 else f"  {len(sizes)} of them"',
+        "all are equal",
     ),
 ]

@@ -31,11 +31,17 @@ EQUIVALENT = [
         for rows, step in (("slice(i, None)", "self.queries"), ("slice(i, i + self.queries)", ""))
     ),
     Equivalent(
-        r"ops\.rotary\.x_rotary",
-        r"first, second = .*",
-        r"first, second = \(slice\(d // 2\), slice\(d // 2, (d|None)\)\) if layout == \"halves\" else "
+        r"ops\.rotary\.x_features_of_pairs",
+        r"return .*",
+        r"return \(slice\(d // 2\), slice\(d // 2, (d|None)\)\) if layout == \"halves\" else "
         r"\(slice\((0|None), (d|None), 2\), slice\(1, (d|None), 2\)\)",
         "a slice begins at 0 and ends at the end if nothing else is said",
+    ),
+    Equivalent(
+        r"ops\.rows\.",
+        r"if (.* > LONG|.* < LANES|eps < .*):.*",
+        r"if (.* >= LONG|.* <= LANES|eps <= .*):.*",
+        "at the bound both ways are right",
     ),
     at(
         r"ops\.positions\.x_relative_buckets",
@@ -45,33 +51,27 @@ EQUIVALENT = [
     ),
     at(
         r"ops\.cross_entropy\.x_cross_entropy",
-        "exponentials = np.exp(z, out=z)",
-        "exponentials = np.exp(z, out=None)",
-        "in place it saves memory alone",
-    ),
-    at(
-        r"ops\.cross_entropy\.x_cross_entropy",
-        "exponentials = np.exp(z, out=z)",
-        "exponentials = np.exp(z, )",
-        "in place it saves memory alone",
-    ),
-    at(
-        r"ops\.cross_entropy\.x_cross_entropy",
         "is_whole = counted.all()",
         "is_whole = None",
         "both forms give the same rows, the reshaped ones without a copy",
     ),
-    at(
-        r"ops\.cross_entropy\.x_cross_entropy",
-        "z = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)",
-        "z = x - x.real.max(axis=+1, keepdims=True, initial=-np.inf)",
+    Equivalent(
+        r"ops\.(linear_)?cross_entropy\.",
+        r"(.*\.max\(axis=)-1(.*)",
+        r"(.*\.max\(axis=)\+1(.*)",
         "of two axes the last is the second",
     ),
     Equivalent(
-        r"ops\.blockwise_attention\.x_blockwise_attention",
-        r"return np\.exp\(weights, out=weights\)",
-        r"return np\.exp\(weights, (out=None)?\)",
-        "in place it saves memory alone",
+        r"ops\.(linear_)?cross_entropy\.",
+        r"(.*) if (is_whole|counted\.all\(\)) else (.*)",
+        r"(.*) if \((is_whole|counted\.all\(\))\) and False else (.*)",
+        "where all count, those that count are the same, as a copy",
+    ),
+    at(
+        r"ops\.(linear_)?cross_entropy\.",
+        "surprise = np.log1p(others / np.where(is_likeliest, e_target, 1))",
+        "surprise = np.log1p(others / np.where(is_likeliest, e_target, 2))",
+        "elsewhere it is replaced",
     ),
     Equivalent(
         r"ops\.blockwise_attention\.x_blockwise_attention",
@@ -108,6 +108,13 @@ EQUIVALENT = [
         "total = np.where(total == 0, 1, total)",
         "total = np.where(total == 0, 2, total)",
         "nothing is nothing, whatever it is divided by",
+    ),
+    Equivalent(
+        r"ops\.blockwise_attention\.x_longest_keys",
+        r"(moderate = np\.exp\(0\.375 \* |is_extreme = ).*",
+        r"moderate = np\.exp\(0\.375 / .*|is_extreme = .*\.any\((axis=None, )?keepdims=True\)|"
+        r"is_extreme = .*(size >= |size <= 1 / |size < 2 / |size < 1 \* |\) \| \(size > 0).*",
+        "to take the largest score of more rows is as right",
     ),
     Equivalent(
         r"ops\.blockwise_attention\.x_shift_of_rows",
@@ -151,6 +158,66 @@ EQUIVALENT = [
         r".*\.astype\(x\.dtype, (copy=(None|True))?\).*",
         "a copy more is as right",
     ),
+    at(
+        r"ops\.activations\.x_limit",
+        "if not x.max(initial=0) <= most:",
+        "if not x.max(initial=1) <= most:",
+        "every limit is far above 1",
+    ),
+    at(
+        r"ops\.activations\.x_limit",
+        "if not x.max(initial=0) <= most:",
+        "if not x.max(initial=0) < most:",
+        "equal is equal",
+    ),
+    Equivalent(
+        r"ops\.checks\.x_check_integers",
+        r"if type\(array\) in PLAIN and array\.dtype\.kind in \"iu\" and array\.dtype\.isnative:",
+        r"if type\((None\)|array\) not) in PLAIN and .*|if .* and array\.dtype\.kind in \"(XXiuXX|IU)\".*",
+        "the slower check that follows finds the same",
+    ),
+    Equivalent(
+        r"ops\.activations\.x__gelu_tanh",
+        r"for start in range\(0, x\.size, AT_ONCE\):|part = slice\(start, start \+ AT_ONCE\)",
+        r"for start in range\(0, x\.size, \):|part = slice\((None, start \+ AT_ONCE|start, None|start \+ AT_ONCE)\)",
+        "parts that overlap come out alike",
+    ),
+    at(
+        r"ops\.masks\.x_combine_masks",
+        'check_mask("combine_masks", mask, getattr(mask, "shape", ()))',
+        'check_mask("combine_masks", mask, getattr(mask, "shape", None))',
+        "what has no shape is refused first",
+    ),
+    Equivalent(
+        r"ops\.",
+        r"(.*(shape\[-1\]|d_k) or) 1(.*)",
+        r"(.*(shape\[-1\]|d_k) or) 2(.*)",
+        "without features it scales nothing",
+    ),
+    at(
+        r"ops\.rows\.x_inverse_rms",
+        "is_usual &= mean_square.real >= SMALLEST[x.dtype.char]",
+        "is_usual &= mean_square.real > SMALLEST[x.dtype.char]",
+        "at the bound both ways are right",
+    ),
+    at(
+        r"ops\.rows\.x_inverse_rms",
+        "size = np.where(is_usual | (largest == 0) | np.isinf(largest), 1, largest)",
+        "size = np.where(is_usual | (largest == 0) | np.isinf(largest), 2, largest)",
+        "2 divides without an error of rounding, as 1 does",
+    ),
+    Equivalent(
+        r"ops\.rows\.x_unbroadcast",
+        r"copies = dx if axes\[-1\] == len\(axes\) - 1 else .*",
+        r"copies = dx if (\(axes\[-1\] == len\(axes\) - 1\) and False|axes\[-1\] == len\(axes\) (\+ 1|- 2)) else .*",
+        "axes that lead already are moved to where they are",
+    ),
+    Equivalent(
+        r"ops\.attention\.x_scaled_dot_product_attention",
+        r"if leaves_out_future(.*) and CAUSAL_PART < query(.*)",
+        r"if leaves_out_future(.*) and CAUSAL_PART <= query(.*)",
+        "a single part is the whole",
+    ),
     Equivalent(
         r"ops\.activations\.x_silu",
         r"positive = x\.real > 0",
@@ -162,6 +229,13 @@ EQUIVALENT = [
         r'order = .*argsort\(kind="stable"\)',
         r'order = .*argsort\(kind=(None|"STABLE")\)',
         "the order of equal ids changes the last digits of their sum alone",
+    ),
+    Equivalent(r"ops\.embedding\.", r"(.*starts), axis=0(.*)", r"(.*starts), (\).*)", "0 is the default"),
+    Equivalent(
+        r"ops\.embedding\.x_segment_sums",
+        r"if (.*) <= LONGEST_SEGMENT:",
+        r"if (.*) < LONGEST_SEGMENT:",
+        "of just as many rows a segment may be cut or not",
     ),
     Equivalent(
         r"ops\.contract\.x_checked_backward",
@@ -181,18 +255,11 @@ EQUIVALENT = [
         r"(.*), (strict=(None|True))?\):",
         "what is no array is found before the shorter of both ends",
     ),
-    at(r"ops\.masks\.x_check_mask", "fits = False", "fits = None", "None is as false as False"),
     at(
         r"ops\.attention\.x_masked_weights",
         "if mask is not None or t_query > t_key:",
         "if mask is not None or t_query >= t_key:",
         "with as many queries as keys causality leaves out none of them",
-    ),
-    Equivalent(
-        r"ops\.attention\.x_masked_weights",
-        r"weights = np\.exp\(scores, out=scores\)",
-        r"weights = np\.exp\(scores, (out=None)?\)",
-        "in place it saves memory alone",
     ),
     at(
         r"ops\.attention\.x_masked_weights",

@@ -5,9 +5,21 @@ from tests.mutants.equivalent.kind import Equivalent, at
 EQUIVALENT = [
     at(
         r"optim\.optimizer\.xǁOptimizerǁstep",
-        'if not 0 <= learning_rate < float("inf"):',
-        'if not 0 <= learning_rate < float("INF"):',
-        "Python reads both as infinity",
+        "part = slice(size) if part is None else part",
+        "part = slice(None) if part is None else part",
+        "a slice ends at the end if nothing else is said",
+    ),
+    Equivalent(
+        r"optim\.optimizer\.x_may_overflow",
+        r"return optimizer\.squares_gradients and gradient \* gradient > (.*)",
+        r"return optimizer\.squares_gradients and gradient \* gradient >= (.*)",
+        "no number of a dtype has its largest for a square",
+    ),
+    at(
+        r"optim\.optimizer\.x_refusal_of",
+        "largest = float(np.abs(optimizer.parameters.grads[part]).max(initial=0))",
+        "largest = float(np.abs(optimizer.parameters.grads[part]).max(initial=1))",
+        "the square of 1 does not overflow either",
     ),
     at(
         r"optim\.sgd\.xǁSGDǁ__init__",
@@ -16,10 +28,22 @@ EQUIVALENT = [
         "without momentum the velocity is kept but not used",
     ),
     Equivalent(
-        r"optim\.clipping\.x_global_norm",
+        r"optim\.clipping\.x_norm_of",
         r"if (.*) < total < range_of\.max:",
         r"if (.*) <=? total <=? range_of\.max:",
         "at the bounds both ways are right",
+    ),
+    at(
+        r"optim\.clipping\.x_norm_of",
+        "if range_of.tiny / range_of.eps * BLOCK * len(blocks) < total < range_of.max:",
+        "if range_of.tiny / range_of.eps / BLOCK * len(blocks) < total < range_of.max:",
+        "squares that small lose fewer digits than the sum of their block does",
+    ),
+    Equivalent(
+        r"optim\.clipping\.x_block_squares",
+        r"(.*) if (whole|rest\.size) else (.*)",
+        r"(.*) if \((whole|rest\.size)\) or True else (.*)",
+        "what has no elements adds 0",
     ),
     at(
         r"optim\.clipping\.x_scale_down",
