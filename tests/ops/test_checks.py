@@ -3,7 +3,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_shape, check_sizes
+from scratchformer.ops.checks import (
+    check_boolean_mask,
+    check_dimensions,
+    check_integer,
+    check_integers,
+    check_shape,
+    check_sizes,
+)
 
 
 @dataclass
@@ -35,3 +42,14 @@ def test_boolean_masks() -> None:
     for wrong, kind in ((np.ones(2), "float64"), ([True], "list")):
         with pytest.raises(TypeError, match=f"^f: mask must be boolean, got {kind}$"):
             check_boolean_mask("f", wrong)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_integers() -> None:
+    check_integer("f", "size", 3)
+    check_integers("f", "ids", np.arange(3, dtype=np.uint8))
+    with pytest.raises(TypeError, match=r"^f: size must be an integer, got 3\.0$"):
+        check_integer("f", "size", 3.0)
+    for wrong, kind in ((np.ones(2), "float64"), ([1], "list"), (np.arange(2, dtype=">i4"), ">i4")):
+        with pytest.raises(TypeError, match=f"^f: ids must be an integer array.*, got {kind}"):
+            check_integers("f", "ids", wrong)
