@@ -68,7 +68,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     goes_on_to(expected, tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_a_signal_saves_and_says_how_to_go_on(
     number: signal.Signals, whole: tuple[dict[str, str], float], tmp_path: Path
 ) -> None:
