@@ -37,7 +37,7 @@ UNREACHED: dict[str, dict[str, str]] = {
         "except TypeError:  # it holds layers that are no part of training": "stores of weights, those of `pretrained`",
     },
     "ops/checks.py": {
-        "if misfit := misfit_of_array(array, *ACCEPTED[Integer]):": "what the line before lets through is always a misfit",
+        "if misfit := misfit_of_array(array, *ACCEPTED[Integer]):": "what the line before lets through is a misfit",
     },
     "ops/contract.py": {
         "for name, annotation in function.__annotations__.items():": "ends at `return`, which every op has",
