@@ -1,3 +1,4 @@
+import gc
 import os
 from collections.abc import Iterator
 
@@ -28,6 +29,15 @@ settings.register_profile(
 # Where a failure is all that is wanted, and not the smallest example of it.
 settings.register_profile("unshrunk", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# The half a million objects that imports and collection make live until the end. A search for garbage that goes through
+# all of them takes a third of a second, and a run of an experiment ends with one; so they are left out of it.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

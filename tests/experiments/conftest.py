@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
+from scratchformer.plots import style
 from tests.experiments.running import run_program
 
 
@@ -38,3 +40,12 @@ def smoke_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SmokeR
         return SmokeRun(folder / "run", printed.read_text(encoding="utf-8"))
 
     return smoke
+
+
+@pytest.fixture
+def without_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets PNG files be of empty figures, where a test reads the SVG alone: each takes as long to draw."""
+    drawn, empty = style._drawn, Figure(figsize=(0.1, 0.1))
+    monkeypatch.setattr(
+        style, "_drawn", lambda figure, path, kind: drawn(empty if kind == "png" else figure, path, kind)
+    )

@@ -226,6 +226,7 @@ def test_figures_are_drawn_anew_from_the_folder_alone_with_a_map_of_every_measur
         assert heading.endswith("0.00)" if name == "focus" else f"(uniform {of_heads[0][1]:.2f})")
 
 
+@pytest.mark.usefixtures("without_pixels")
 def test_with_fewer_than_three_heads_each_has_a_map_by_layer_and_measure(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: list
 ) -> None:

@@ -58,6 +58,7 @@ def test_the_best_model_gives_its_validation_loss_again(smoke: Path) -> None:
     assert loss == pytest.approx(min(float(row["validation_loss"]) for row in rows if row["validation_loss"]), rel=1e-5)
 
 
+@pytest.mark.usefixtures("without_pixels")
 def test_the_attention_text_can_be_chosen_for_a_run_and_for_its_figures(smoke: Path, tmp_path: Path) -> None:
     assert run("char_lm.py", *TINY, "--attention-text", "abba", "--out", "run", cwd=tmp_path).returncode == 0
     shutil.copytree(smoke, tmp_path / "copy")
@@ -68,6 +69,7 @@ def test_the_attention_text_can_be_chosen_for_a_run_and_for_its_figures(smoke: P
         assert all(f">{tick}<" in svg for tick in ("a (1)", "b (2)", "b (3)", "a (4)"))
 
 
+@pytest.mark.usefixtures("without_pixels")
 def test_another_run_can_stand_in_grey_behind_this_one(smoke: Path, tmp_path: Path) -> None:
     result = run("char_lm.py", *TINY, "--reference-run", str(smoke), "--out", "run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

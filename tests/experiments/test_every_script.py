@@ -274,7 +274,8 @@ def test_figures_are_drawn_anew_from_the_folder_alone(
         assert (tmp_path / "copy" / file).read_bytes() == (smoke / file).read_bytes()
 
 
-@all_of_which_few_are_quick("sort", "grokking", without=("char_lm", "masked_lm"))
+@pytest.mark.usefixtures("without_pixels")
+@all_of_which_few_are_quick("reverse", "grokking", without=("char_lm", "masked_lm"))
 def test_the_reference_run_is_drawn_behind_but_not_for_smoke(
     name: str, smoke_of: Callable[[str], SmokeRun], tmp_path: Path
 ) -> None:

@@ -249,6 +249,7 @@ def test_without_control_there_is_one_model_and_no_word_of_another(
     assert ", without" not in printed
 
 
+@pytest.mark.usefixtures("without_pixels")
 @pytest.mark.parametrize("left", [["config.json"], ["config.json", "decay"], ["config.json", "decay", "control"]])
 def test_what_was_measured_is_drawn(left: list[str], smoke: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"

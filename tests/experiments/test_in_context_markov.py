@@ -229,6 +229,7 @@ def test_the_arms_differ_by_their_layers_alone(smoke: Path) -> None:
     assert layers == [{"0", "1"}, {"0"}]
 
 
+@pytest.mark.usefixtures("without_pixels")
 @pytest.mark.parametrize("left", [["config.json"], ["config.json", "two_layers"], ["config.json", *ARMS]])
 def test_what_was_measured_is_drawn(
     left: list[str], smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

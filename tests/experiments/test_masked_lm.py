@@ -84,6 +84,7 @@ def test_hidden_characters_are_filled_in_and_the_others_stay(monkeypatch: pytest
     assert run.fill_in() == "hidden: 'a_d'\nfilled: 'acd'"
 
 
+@pytest.mark.usefixtures("without_pixels")
 def test_on_the_embedded_text_the_reference_run_is_drawn_behind(
     smoke_of: Callable[[str], SmokeRun], ode: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

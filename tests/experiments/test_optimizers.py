@@ -153,6 +153,7 @@ def test_the_figure_shows_best_arms_and_the_reference_behind_them() -> None:
     assert (adam.x.tolist(), adam.y.tolist()) == ([0.001, 0.003, 0.01], [2, 1, math.inf])
 
 
+@pytest.mark.usefixtures("without_pixels")
 def test_the_figure_is_drawn_over_the_reference_run_of_the_script(
     smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

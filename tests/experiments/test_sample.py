@@ -16,7 +16,7 @@ from tests.training.setting import tiny_gpt
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sample")
-    assert run("char_lm.py", *TINY, "--out", "run", cwd=folder).returncode == 0
+    assert run("char_lm.py", *TINY, "--no-figures", "--out", "run", cwd=folder).returncode == 0
     return folder / "run"
 
 

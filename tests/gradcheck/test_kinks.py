@@ -74,6 +74,17 @@ def test_a_tie_that_is_counted_otherwise_than_once_is_wrong(of_a: float, of_b: f
     assert "at a kink or a tie, as at index (0,)" in str(report)
 
 
+@pytest.mark.parametrize("wrong", [(), (1, 4)])
+def test_of_more_kinks_than_there_are_points_nearby_a_few_at_a_time_are_judged(wrong: tuple[int, ...]) -> None:
+    shares = np.full((6, 6), 0.5)
+    if wrong:
+        shares[wrong] = 1.5
+    op = elementwise(lambda x: np.maximum(x, 0), lambda x: np.where(x == 0, shares, x > 0))
+    report = check_op(op, np.zeros((6, 6)), contract=False)
+    assert [finding.verdict for finding in report.findings] == ["wrong" if wrong else "kink"]
+    assert ("as at index (1, 4), it is" in str(report)) == bool(wrong)
+
+
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e6])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sort_of_equal_numbers_is_right(size: float, seed: int) -> None:

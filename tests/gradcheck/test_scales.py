@@ -39,6 +39,8 @@ def _d_wave(x: ndarray) -> ndarray:
     return np.sign(x - 4 * np.round(x / 4))
 
 
+ENTROPY = elementwise(lambda x: -x * np.log(x) - (1 - x) * np.log(1 - x), lambda x: np.log(1 - x) - np.log(x))
+LOGISTIC = elementwise(special.expit, lambda x: special.expit(x) * special.expit(-x))  # takes no complex numbers
 POWER = elementwise(lambda x: x**1.5, lambda x: 1.5 * np.sqrt(x))
 OFFSET = elementwise(lambda x: x * x + 1e7, lambda x: 2 * x)
 
@@ -57,11 +59,16 @@ OFFSET = elementwise(lambda x: x * x + 1e7, lambda x: 2 * x)
         (elementwise(np.exp, np.exp), [700.0, 699.0]),
         (square, [1e150, 3e149]),
         (POWER, [1e-6, 0.1, 2.0]),
+        (ENTROPY, [3e-10]),
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
 def test_numbers_of_very_different_size(op: Op, x: list[float], seed: int) -> None:
     assert_tells_apart(op, np.array(x), times(1.5, 0), seed)
+
+
+def test_a_slope_that_is_lost_in_rounding_is_not_called_wrong() -> None:
+    assert check_op(LOGISTIC, np.array([310.0]), contract=False)
 
 
 @given(seed=seeds)

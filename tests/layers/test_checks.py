@@ -10,6 +10,7 @@ import pytest
 from scratchformer.layers import (
     AttentionConfig,
     BlockConfig,
+    Dropout,
     FeedForward,
     KeyValueCache,
     LayerNorm,
@@ -71,6 +72,11 @@ CALLS: dict[str, Callable[..., Any]] = {
     "PostNorm: trace must be a Trace, got list": lambda: PostNorm("own", LayerNorm(4), 0.0)(X, np.copy, trace=[]),
     "PreNorm: branch must be a function or a layer, got int": lambda: PreNorm("own", LayerNorm(4), 0.0)(X, 1),
     "PostNorm: branch must be a function or a layer, got int": lambda: PostNorm("own", LayerNorm(4), 0.0)(X, 1),
+    "Dropout: x must be a floating array, got list": lambda: Dropout(0.5)([1.0]),
+    "Dropout: x must be a floating array, got int64": lambda: Dropout(0.5)(np.ones(3, int)),
+    "KeyValueCache: name must be text, got int": lambda: KeyValueCache(3).within(3),
+    "KeyValueCache: project must be a function, got int": lambda: KeyValueCache(3).across(3),
+    "KeyValueCache: key must be a floating array, got list": lambda: KeyValueCache(3).extend([1.0], X),
 }
 
 
@@ -79,3 +85,10 @@ CALLS: dict[str, Callable[..., Any]] = {
 def test_every_layer_looks_and_names_itself(sentence: str) -> None:
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
         CALLS[sentence]()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_keys_and_values_are_as_many() -> None:
+    said = r"^KeyValueCache: value has shape \(3, 4\), expected \(2,\) before the last axis$"
+    with pytest.raises(ValueError, match=said):
+        KeyValueCache(3).extend(np.ones((2, 4)), np.ones((3, 4)))

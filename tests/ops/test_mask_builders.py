@@ -12,7 +12,17 @@ from scratchformer.ops import (
     scaled_dot_product_attention,
     sliding_window_mask,
 )
+from scratchformer.ops.masks import keys_up_to_query
 from tests.strategies import normal, seeds
+
+
+def test_a_large_mask_of_earlier_keys_is_that_of_a_triangle() -> None:
+    for num_queries, num_keys in ((300, 310), (3, 4)):  # small ones are kept
+        for before in (0, 2):
+            mask = keys_up_to_query(num_queries, num_keys, before)
+            query, key = np.indices(mask.shape)
+            assert (mask == (key <= query + num_keys - num_queries - before)).all()
+
 
 lengths_of_time = st.integers(0, 6)
 

@@ -7,7 +7,7 @@ import pytest
 from jaxtyping import Inexact, Integer
 from numpy import ndarray
 
-from scratchformer.ops import op
+from scratchformer.ops import op, rms_norm
 from scratchformer.ops.contract import Backward
 
 
@@ -158,6 +158,8 @@ def test_the_gradient_of_a_loss_is_one_number_and_real() -> None:
     assert np.array_equal(total(X)[1](0.5), np.full((2, 3), 0.5))
     with pytest.raises(ValueError, match=r"^total: dloss must be a number, got shape \(2,\)$"):
         total(X)[1](np.ones(2))
+    with pytest.raises(TypeError, match=r"^total: dloss must be a number, got 'x'$"):
+        total(X)[1]("x")
     with pytest.raises(TypeError, match=r"^total: backward takes real inputs, got complex128; "):
         total(X + 0j)[1]()
     with pytest.raises(TypeError, match=r"^total: dloss must be a number, got None$"):
@@ -171,3 +173,18 @@ def test_it_checks_when_it_has_forgotten_what_it_knew(monkeypatch: pytest.Monkey
         assert np.array_equal(fresh(np.ones((2, n)))[0], np.ones((2, n)))
         with pytest.raises(ValueError, match=f"n is {n} in x"):
             fresh(np.ones((2, n)), np.ones(n + 1))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_integer_that_no_float_can_hold_is_told_although_integers_are_known() -> None:
+    x = np.ones((2, 3))
+    rms_norm(x, np.ones(3), eps=1)
+    with pytest.raises(TypeError, match=r"^rms_norm: eps must be a number of at most 64 bits, got int$"):
+        rms_norm(x, np.ones(3), eps=10**400)
+
+    @op
+    def overflowing(x: Inexact[ndarray, " n"]) -> tuple[ndarray, Backward]:
+        raise OverflowError("of its own")
+
+    with pytest.raises(OverflowError, match="of its own"):
+        overflowing(x[0])

@@ -149,3 +149,9 @@ def test_adam_refuses_gradients_whose_squares_overflow(make: Callable) -> None:
     assert not optimizer.state["v"].any()
     SGD(vector).step(0.1)
     assert np.isfinite(vector.values).all()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_map_that_cannot_be_called_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^SGD: parallel_map must be a function, got 3$"):
+        SGD(random_vector(3, 3, 0)).step(0.1, 3)

@@ -29,13 +29,19 @@ def maps(**options: Any) -> tuple[Figure, list[Axes], Axes]:
     return figure, panels, bar
 
 
-def test_what_is_drawn_is_what_was_given() -> None:
+@pytest.fixture(scope="module")
+def drawn() -> tuple[Figure, list[Axes], Axes]:
+    """What `maps` makes, for tests that only look at it."""
+    return maps()
+
+
+def test_what_is_drawn_is_what_was_given(drawn: tuple[Figure, list[Axes], Axes]) -> None:
     weights = random_weights(2, 3, 4, 4, allowed=CAUSAL)
-    _, panels, _ = maps()
+    _, panels, _ = drawn
     for axes, expected in zip(panels, weights.reshape(6, 4, 4), strict=True):
-        drawn = axes.images[0].get_array()
-        assert np.array_equal(drawn.data, expected)
-        assert np.array_equal(drawn.mask, ~CAUSAL)
+        shown = axes.images[0].get_array()
+        assert np.array_equal(shown.data, expected)
+        assert np.array_equal(shown.mask, ~CAUSAL)
 
 
 def test_queries_go_down_and_keys_go_right() -> None:
@@ -65,8 +71,8 @@ def test_a_weight_is_drawn_in_its_query_s_row_and_its_key_s_column(tmp_path: Pat
     assert is_dark.tolist() == [[False, False, True], [False, False, False]]
 
 
-def test_masked_cells_have_a_colour_of_their_own() -> None:
-    _, panels, bar = maps()
+def test_masked_cells_have_a_colour_of_their_own(drawn: tuple[Figure, list[Axes], Axes]) -> None:
+    _, panels, bar = drawn
     image = panels[0].images[0]
     colors = image.to_rgba(np.ma.masked_array([0.0, 1.0, 0.5], [False, False, True]))[:, :3]
     zero, one, masked = colors
@@ -77,15 +83,15 @@ def test_masked_cells_have_a_colour_of_their_own() -> None:
     assert [text.get_text() for text in bar.get_legend().get_texts()] == ["masked"]
 
 
-def test_lightness_falls_with_the_weight() -> None:
-    _, panels, _ = maps()
+def test_lightness_falls_with_the_weight(drawn: tuple[Figure, list[Axes], Axes]) -> None:
+    _, panels, _ = drawn
     colors = panels[0].images[0].to_rgba(np.linspace(0, 1, 200))[:, :3]
     luminance = colors**2.2 @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(luminance) <= 0).all()
 
 
-def test_one_bar_from_0_to_1_is_shared() -> None:
-    _, panels, bar = maps()
+def test_one_bar_from_0_to_1_is_shared(drawn: tuple[Figure, list[Axes], Axes]) -> None:
+    _, panels, bar = drawn
     assert {axes.images[0].get_clim() for axes in panels} == {(0, 1)}
     assert bar.get_ylim() == (0, 1)
     assert bar.get_ylabel() == "attention weight"
@@ -101,8 +107,8 @@ def test_rows_and_columns_have_headings() -> None:
     assert [text.get_text() for axes in panels for text in axes.texts] == ["first", "last"]
 
 
-def test_only_outer_panels_name_the_tokens() -> None:
-    figure, panels, _ = maps()
+def test_only_outer_panels_name_the_tokens(drawn: tuple[Figure, list[Axes], Axes]) -> None:
+    figure, panels, _ = drawn
     figure.draw_without_rendering()
     named_keys = [any(label.get_visible() for label in axes.get_xticklabels()) for axes in panels]
     named_queries = [any(label.get_visible() for label in axes.get_yticklabels()) for axes in panels]

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scratchformer.plots import loss_curve, save_figure
+from scratchformer.plots import loss_curve, save_figure, save_svg
 from tests.plots.overlaps import overlapping
 
 REFERENCES = {"unigrams": 3.25, "bigrams": 2.39}
@@ -101,14 +101,14 @@ def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
     assert legend(axes) == ["training"]
     assert [text.get_text() for text in axes.texts] == ["known 1.00"]
     assert np.isfinite(axes.get_ylim()).all()
-    save_figure(figure, tmp_path / "loss")
+    save_svg(figure, tmp_path / "loss")
 
 
 def test_a_run_without_steps_can_be_drawn(tmp_path: Path) -> None:
     none, nothing = np.empty(0, int), np.empty(0)
     figure = loss_curve(none, nothing, none, nothing, {})
     assert figure.axes[0].get_legend() is None
-    save_figure(figure, tmp_path / "loss")
+    save_svg(figure, tmp_path / "loss")
 
 
 def test_a_run_of_one_step_can_be_drawn(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from scratchformer.plots import Line, Panel, line_panels, mean_and_range, save_figure
+from scratchformer.plots import Line, Panel, line_panels, mean_and_range, save_svg
 
 X = np.arange(1, 6)
 
@@ -47,7 +47,7 @@ def test_panels_go_row_by_row(tmp_path: Path) -> None:
     assert [axes.get_ylabel() for axes in figure.axes] == ["y of 0", "", "y of 2", "", "y of 4"]
     heights = [line_panels(panels[:n], columns=2).get_size_inches()[1] for n in (1, 2, 3, 5)]
     assert heights == pytest.approx(np.array([1, 1, 2, 3]) * line_panels(panels).get_size_inches()[1])
-    save_figure(figure, tmp_path / "rows")
+    save_svg(figure, tmp_path / "rows")
 
 
 def test_axes_are_logarithmic_where_asked() -> None:
@@ -70,7 +70,7 @@ def test_what_an_axis_cannot_show_leaves_a_gap(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain.get_ydata(), [1, -1, 0, np.nan, np.nan])
     np.testing.assert_array_equal(logarithmic.get_xdata(), [np.nan, 1, 2, 3, 4])
     np.testing.assert_array_equal(logarithmic.get_ydata(), [1, np.nan, np.nan, np.nan, np.nan])
-    save_figure(figure, tmp_path / "lines")
+    save_svg(figure, tmp_path / "lines")
 
 
 def test_a_name_has_one_look_and_each_name_another() -> None:

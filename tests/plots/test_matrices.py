@@ -19,12 +19,18 @@ def panels(matrices: dict[str, ndarray] | None = None, **options: Any) -> tuple[
     return figure, axes, bar
 
 
+@pytest.fixture(scope="module")
+def plain() -> tuple[Figure, list[Axes], Axes]:
+    """What `panels` makes, for tests that only look at it."""
+    return panels()
+
+
 def texts(axes: Axes) -> list[str]:
     return [text.get_text().replace("\N{MINUS SIGN}", "-") for text in axes.texts]
 
 
-def test_what_is_drawn_is_what_was_given() -> None:
-    _, axes, _ = panels()
+def test_what_is_drawn_is_what_was_given(plain: tuple[Figure, list[Axes], Axes]) -> None:
+    _, axes, _ = plain
     for one, expected in zip(axes, (MATRIX, MATRIX / 2), strict=True):
         drawn = one.images[0].get_array()
         np.testing.assert_array_equal(drawn.filled(np.nan), expected)
@@ -44,8 +50,8 @@ def test_everything_is_labelled() -> None:
     assert [any(label.get_visible() for label in one.get_yticklabels()) for one in axes] == [True, False]
 
 
-def test_one_scale_centred_on_0_is_shared() -> None:
-    _, axes, bar = panels()
+def test_one_scale_centred_on_0_is_shared(plain: tuple[Figure, list[Axes], Axes]) -> None:
+    _, axes, bar = plain
     assert {one.images[0].get_clim() for one in axes} == {(-2, 2)}
     assert bar.get_ylim() == (-2, 2)
     _, axes, _ = panels({"zeros": np.zeros((2, 2))})
@@ -63,8 +69,8 @@ def test_the_bar_begins_at_0_where_nothing_is_below_and_colours_stay_the_same() 
     assert bar.get_ylim() == (0, 1)
 
 
-def test_colours_tell_signs_apart_and_darken_with_the_size() -> None:
-    _, axes, _ = panels()
+def test_colours_tell_signs_apart_and_darken_with_the_size(plain: tuple[Figure, list[Axes], Axes]) -> None:
+    _, axes, _ = plain
     image = axes[0].images[0]
     negative, zero, positive = image.to_rgba(np.array([-1.0, 0.0, 1.0]))[:, :3]
     assert zero.tolist() == [1, 1, 1]
@@ -75,8 +81,8 @@ def test_colours_tell_signs_apart_and_darken_with_the_size() -> None:
         assert (np.diff(luminance) <= 0).all()
 
 
-def test_what_is_not_finite_is_grey_and_in_the_legend() -> None:
-    _, axes, bar = panels()
+def test_what_is_not_finite_is_grey_and_in_the_legend(plain: tuple[Figure, list[Axes], Axes]) -> None:
+    _, axes, bar = plain
     masked = axes[0].images[0].to_rgba(axes[0].images[0].get_array())[1, 1, :3]
     assert np.ptp(masked) == 0
     assert 0.6 < masked[0] < 0.9
@@ -86,7 +92,7 @@ def test_what_is_not_finite_is_grey_and_in_the_legend() -> None:
     assert axes[0].images[0].get_clim() == (-3, 3)
 
 
-def test_numbers_stand_in_their_cells() -> None:
+def test_numbers_stand_in_their_cells(plain: tuple[Figure, list[Axes], Axes]) -> None:
     _, (axes, _), _ = panels(decimals=2)
     written = dict(zip([text.get_position() for text in axes.texts], texts(axes), strict=True))
     assert written == {(0, 0): "0.50", (1, 0): "-2.00", (2, 0): "0.00", (0, 1): "1.00", (2, 1): "0.00"}
@@ -94,7 +100,7 @@ def test_numbers_stand_in_their_cells() -> None:
     assert colors["-2.00"] == "white"
     assert colors["0.00"] == "black"
     assert "\N{MINUS SIGN}2.00" in [text.get_text() for text in axes.texts], "as on the axes"
-    assert texts(panels()[1][0]) == []
+    assert texts(plain[1][0]) == []
 
 
 def test_row_sums_stand_beside_their_rows() -> None:

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from scratchformer.plots import norm_curves, save_figure
+from scratchformer.plots import norm_curves, save_svg
 from tests.plots.overlaps import overlapping
 
 STEPS = np.arange(0, 100, 10)
@@ -78,15 +78,15 @@ def test_what_a_logarithm_cannot_show_leaves_a_gap(tmp_path: Path) -> None:
     assert np.array_equal(np.isnan(gradient.lines[0].get_ydata()), [0, 0, 0, 1, 1, 1, 1, 0, 0, 1])
     assert names(gradient) == {"broken", "zero (none above 0)"}
     assert names(activation) == {"nan (none above 0)"}
-    save_figure(figure, tmp_path / "norms")
+    save_svg(figure, tmp_path / "norms")
 
 
 def test_nothing_can_be_drawn(tmp_path: Path) -> None:
-    save_figure(norm_curves(np.empty(0, int), {"layer": np.empty(0)}, {}), tmp_path / "norms")
+    save_svg(norm_curves(np.empty(0, int), {"layer": np.empty(0)}, {}), tmp_path / "norms")
 
 
 def test_one_step_can_be_drawn(tmp_path: Path) -> None:
-    save_figure(norm_curves(np.array([1]), {"layer": np.ones(1)}, {"layer": np.ones(1)}), tmp_path / "norms")
+    save_svg(norm_curves(np.array([1]), {"layer": np.ones(1)}, {"layer": np.ones(1)}), tmp_path / "norms")
 
 
 @pytest.mark.usefixtures("unchecked")

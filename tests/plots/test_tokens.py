@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchformer.plots import attention_maps, save_figure
+from scratchformer.plots import attention_maps, save_svg
 from scratchformer.plots.tokens import tick_texts
 
 
@@ -39,4 +39,4 @@ def test_a_token_that_occurs_more_than_once_has_its_position() -> None:
 def test_every_token_can_be_seen(token: str, text: str, tmp_path: Path) -> None:
     assert tick_texts([token]) == [text]
     if token in ("$x$", "\ud800"):  # which matplotlib, or a file, would not take
-        save_figure(attention_maps(np.ones((1, 1, 1, 1)), [token]), tmp_path / "maps")
+        save_svg(attention_maps(np.ones((1, 1, 1, 1)), [token]), tmp_path / "maps")

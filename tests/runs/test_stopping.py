@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import scratchformer
 from scratchformer.runs import StopSignals
+
+ALONE = f"""import sys, types
+package = sys.modules["scratchformer.runs"] = types.ModuleType("scratchformer.runs")
+package.__path__ = [{str(Path(scratchformer.__file__).parent / "runs")!r}]
+from scratchformer.runs.stopping import Stopped, StopSignals, run_script
+"""
+"""How a program of this file begins: with the module that it is about, without all else that its room imports."""
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +97,7 @@ def test_a_script_ends_with_the_status_that_shells_expect(body: str, status: int
 
 
 def script(body: str, before: str = "", **options: object) -> subprocess.CompletedProcess[str]:
-    program = f"{before}\nfrom scratchformer.runs import run_script\n"
+    program = f"{before}\n{ALONE}"
     program += f"def main(arguments):\n    {body}\nrun_script(main, 'run.py')"
     options = {"capture_output": True} | options
     return subprocess.run([sys.executable, "-c", program], text=True, check=False, **options)
@@ -134,9 +142,7 @@ def test_a_closed_pipe_is_no_error_to_speak_of(count: int) -> None:
 
 def test_a_run_that_was_stopped_says_how_it_goes_on(tmp_path: Path) -> None:
     body = "raise Stopped(signal.SIGTERM, Path('my run'), 'step 7 of 12')"
-    result = script(
-        body, cwd=tmp_path, before="import signal; from pathlib import Path\nfrom scratchformer.runs import Stopped"
-    )
+    result = script(body, cwd=tmp_path, before="import signal; from pathlib import Path")
     assert result.returncode == 143
     first, command = result.stderr.splitlines()
     assert first == "SIGTERM stopped the run after step 7 of 12; it goes on with"
@@ -145,7 +151,7 @@ def test_a_run_that_was_stopped_says_how_it_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("file", "name"), [("study.py", "study"), ("study/__main__.py", "study")])
 def test_a_module_that_was_stopped_goes_on_as_one(file: str, name: str, tmp_path: Path) -> None:
-    program = "import signal; from pathlib import Path\nfrom scratchformer.runs import Stopped, run_script\n"
+    program = f"import signal; from pathlib import Path\n{ALONE}"
     program += "def main(arguments):\n    raise Stopped(signal.SIGINT, Path('run'), '1 of 2 runs')\n"
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(program + "run_script(main, 'study')")
@@ -159,7 +165,7 @@ def test_a_module_that_was_stopped_goes_on_as_one(file: str, name: str, tmp_path
 
 
 def test_the_installed_command_goes_on_as_the_module(tmp_path: Path) -> None:
-    program = "import signal; from pathlib import Path\nfrom scratchformer.runs import Stopped, run_script\n"
+    program = f"import signal; from pathlib import Path\n{ALONE}"
     program += "def main(arguments):\n    raise Stopped(signal.SIGINT, Path('run'), '1 of 2 steps')\n"
     (tmp_path / "scratchformer").write_text(program + "run_script(main, 'study', ['train'])")
     command = [sys.executable, "scratchformer", "train"]
@@ -170,7 +176,7 @@ def test_the_installed_command_goes_on_as_the_module(tmp_path: Path) -> None:
 def test_a_terminal_that_was_closed_is_no_longer_written_to() -> None:
     """The hangup comes with every write to the terminal failing; the run must be saved all the same."""
     master, slave = os.openpty()
-    program = "import os, sys, time\nfrom scratchformer.runs import StopSignals\n"
+    program = f"import os, time\n{ALONE}"
     program += "with StopSignals() as stop:\n    print('ready', flush=True)\n"
     program += "    while not stop.received: time.sleep(0.01)\n"
     program += "print('gone', flush=True)\nprint('gone', file=sys.stderr, flush=True)\nos._exit(5)"
@@ -187,6 +193,6 @@ def test_a_terminal_that_was_closed_is_no_longer_written_to() -> None:
 @pytest.mark.parametrize("closed", ["1", "2"])
 def test_output_that_a_shell_closed_is_no_error(closed: str) -> None:
     body = "import sys; sys.stdout.write('x'); sys.stderr.write('y'); sys.stdout.flush()"
-    program = f"from scratchformer.runs import run_script\ndef main(arguments):\n    {body}\nrun_script(main, 'run.py')"
+    program = f"{ALONE}def main(arguments):\n    {body}\nrun_script(main, 'run.py')"
     command = ["sh", "-c", f'exec "$0" -c "$1" {closed}>&-', sys.executable, program]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -59,15 +59,8 @@ def _worst(probes: Probes, errors: Errors) -> Probe:
 
 def _said(probe: Probe, where: str = "") -> str:
     place = f"at index {probe.place}" if probe.is_element else "along a random direction"
-    return f"worst {place}{where}: analytic {probe.analytic:.9g}, should {_expectation(probe)}"
-
-
-def _expectation(probe: Probe) -> str:
-    slope = probe.slope
-    if slope.is_kink:
-        return f"lie between the slopes of a kink, {slope.left:.9g} and {slope.right:.9g}"
-    noise = f" (noise {slope.noise:.0e})" if probe.sharpest is slope else ""
-    return f"be {probe.reference:.9g}{noise}"
+    noise = f" (noise {probe.slope.noise:.0e})" if probe.sharpest is probe.slope else ""
+    return f"worst {place}{where}: analytic {probe.analytic:.9g}, should be {probe.reference:.9g}{noise}"
 
 
 def _distribution(compared: Comparison) -> str:

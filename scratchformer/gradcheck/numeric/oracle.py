@@ -19,9 +19,9 @@ class Oracle(ABC):
     def measured(self, point: Point, line: Line, probe: Probe, is_sharp: bool) -> Probe:
         """The probe with the reading of this oracle, or as it was where the oracle does not apply."""
 
+    @abstractmethod
     def doubted(self, point: Point, line: Line, probe: Probe) -> Probe:
         """The probe with more of this oracle's noise, if what was measured does not agree."""
-        return probe
 
     def alone(self, point: Point, line: Line, probe: Probe) -> Probe:
         """The probe with all of its noise, if this oracle alone still denies the gradient."""

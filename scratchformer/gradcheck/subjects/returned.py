@@ -205,7 +205,7 @@ def _by_tensor(
     if given and len(items) == len(inputs):
         return dict(zip(inputs, items, strict=True))
     if not more and not is_tree(tree) and isinstance(returned, list):
-        return {sole: np.asarray(returned)}
+        return {sole: returned}
     why = "".join(f"; {other} is not differentiated, {reason}" for other, reason in others.items())
     raise TypeError(
         f"{name}: its backward returned {len(given)} gradients, expected {len(inputs)}: {quoted(inputs)}{why}; "

@@ -79,3 +79,30 @@ def test_whatever_numpy_reads_as_an_array_is_a_gradient() -> None:
     torch: Any = pytest.importorskip("torch")
     assert check_op(lambda x: (2 * x, lambda dy: torch.tensor(2 * dy)), X)
     assert check_op(lambda x: (float((x**2).sum()), lambda dy: (2 * dy * x).tolist()), np.ones(3))
+
+
+def test_integers_of_pytorch_are_no_inputs_and_an_output_that_depends_on_none_is_told() -> None:
+    torch: Any = pytest.importorskip("torch")
+
+    class Chosen(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, table, ids):
+            ctx.save_for_backward(ids)
+            ctx.shape = table.shape
+            return table[ids]
+
+        @staticmethod
+        def backward(ctx, dy):
+            return torch.zeros(ctx.shape, dtype=dy.dtype).index_add(0, ctx.saved_tensors[0], dy), None
+
+    assert check_op(Chosen, X, np.array([0, 2, 2]))
+
+    class Detached(Chosen):
+        @staticmethod
+        def forward(ctx, table, ids):
+            y = table[ids]
+            ctx.mark_non_differentiable(y)
+            return y
+
+    with pytest.raises(ValueError, match="its output depends on no input, as far as PyTorch knows"):
+        check_op(Detached, X, np.array([0, 2, 2]))

@@ -51,7 +51,7 @@ def shaped(self: Any, dw: Any, db: Any) -> None:
 
 
 def test_a_bias_that_is_a_number_is_a_parameter() -> None:
-    for layer in (Logistic(named), Logistic(stepping, learning_rate=0.1)):
+    for layer in (Logistic(named), Logistic(named, momentum=0.9), Logistic(stepping, learning_rate=0.1)):
         report = check_object(layer, X)
         assert [finding.tensor for finding in report.findings] == ["x", "w", "b"]
         report.assert_right()
@@ -170,3 +170,37 @@ def test_a_parameter_called_value_has_its_gradient_and_a_name_stands_for_what_it
     assert not right.remarks, right
     assert {finding.tensor for finding in right.findings} == {"x", "value", "theta['M']"}
     assert [finding.tensor for finding in wrong.findings if finding.verdict == "wrong"] == ["theta['M']"]
+
+
+class Power:
+    """x to the power of p, where x is chosen by ids. What is not above 0 is outside of its domain."""
+
+    def __init__(self, dtype: type = np.float64) -> None:
+        self.p = np.array([1.5, 2.5, 0.5], dtype)
+
+    def forward(self, ids: ndarray, x: ndarray) -> ndarray:
+        if x.dtype != self.p.dtype or (self.p <= 0).any() or (self.p > 4).any():
+            raise ValueError("outside of the domain")
+        self.ids, self.x = ids, x
+        return x[ids] ** self.p
+
+    def backward(self, dy: ndarray) -> Any:
+        dx = np.zeros_like(self.x)
+        np.add.at(dx, self.ids, dy * self.p * self.x[self.ids] ** (self.p - 1))
+        self.dp = dy * self.x[self.ids] ** self.p * np.log(self.x[self.ids])
+        return None, dx
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_object_with_a_domain_and_with_ids_is_judged(dtype: type) -> None:
+    report = check_object(Power(dtype), np.array([1, 1, 0]), np.array([0.5, 2.0]), contract=False)
+    assert {finding.tensor: finding.verdict for finding in report.findings} == {"x": "right", "p": "right"}
+
+
+def test_a_forward_that_returns_its_backward_is_referred_to_the_other_checks() -> None:
+    class Closure:
+        def forward(self, x: ndarray) -> Any:
+            return 2 * x, lambda dy: 2 * dy
+
+    with pytest.raises(TypeError, match="Closure: forward returns its backward; check_layer or check_op takes that"):
+        check_object(Closure(), X)

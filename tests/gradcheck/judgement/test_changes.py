@@ -30,6 +30,17 @@ def test_rows_that_occur_more_than_once_are_named(ids: Any) -> None:
     assert "it is wrong at just those rows whose number occurs more than once in ids: `dx[ids] += dy`" in said
 
 
+def test_whole_numbers_that_are_no_rows_name_no_rows() -> None:
+    """`sizes` repeats where `ids` does, and holds larger numbers than there are rows."""
+
+    def op(sizes: ndarray, ids: ndarray, table: ndarray) -> tuple[ndarray, Callable[[ndarray], Any]]:
+        y, backward = gathered(ids, table)
+        return y, lambda dy: (None, *backward(dy))
+
+    ids = np.array([0, 2, 2, 3])
+    assert "occurs more than once in ids: " in str(check_op(op, ids + len(X), ids, X, contract=False))
+
+
 @pytest.mark.parametrize(("kept", "ignored"), [(0, "index 4, 5, 6"), (1, "index 0, 1, 2, 3")])
 def test_an_output_whose_cotangent_is_ignored_is_named(kept: int, ignored: str) -> None:
     w = GENERATOR.standard_normal((4, 3))

@@ -56,6 +56,30 @@ def test_a_hint_explains_the_error_that_there_is(mistake: Callable[[ndarray], nd
     assert hint in str(check_op(changed(square, mistake), x + x.T, contract=False))
 
 
+def test_an_axis_of_one_or_two_elements_is_no_reason() -> None:
+    """Along an axis of one element any ratio is the same."""
+    wrong = changed(square, lambda dx: dx * np.tanh(dx))
+    assert "along axis 0 the ratio is the same" not in str(check_op(wrong, X[:1], contract=False))
+
+
+def test_a_mistake_of_a_backward_that_refuses_other_cotangents_is_told_by_its_ratios() -> None:
+    def op(x: ndarray) -> tuple:
+        def backward(dy: ndarray) -> ndarray:
+            if not dy.all():
+                raise ZeroDivisionError
+            return 2 * x * dy * np.tanh(x)
+
+        return x * x, backward
+
+    assert "the ratio to the right one runs from " in str(check_op(op, np.arange(1.0, 6.0) / 9, contract=False))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_where_it_should_be_zero_there_is_no_ratio() -> None:
+    wrong = check_op(lambda x: (X + 0 * x, lambda dy: dy[0, 0] - 2 * dy[1, 1]), np.array(0.5), contract=False)
+    assert "1 of the 1 elements that were looked at are wrong; none of the usual mistakes" in str(wrong)
+
+
 LARGE = np.random.default_rng(0).standard_normal((100, 100))
 
 

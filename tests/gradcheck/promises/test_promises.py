@@ -208,6 +208,20 @@ def test_one_layout_one_element_or_one_moment_is_enough_to_break_a_promise(
     assert promise in promises_of(report), report
 
 
+def test_a_backward_that_writes_to_cotangents_of_one_layout_is_named() -> None:
+    def change(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+        def write(dy: ndarray) -> ndarray:
+            dx = backward(dy)
+            if dy.flags.writeable and not dy.flags.forc:
+                dy[0, 0] = 0
+            return dx
+
+        return write
+
+    (said,) = check_op(broken(change), X).broken_promises
+    assert said.startswith("backward writes to a strided cotangent (promised: read-only and non-contiguous cot")
+
+
 class Recalling(Scale):
     """Keeps the input of its last call on itself."""
 
