@@ -1,4 +1,4 @@
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Inexact
@@ -11,7 +11,6 @@ from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear
 from scratchformer.layers.trace import NO_TRACE, Trace
 from scratchformer.ops import Backward, gelu, relu, silu
-from scratchformer.ops.checks import check_choice
 
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "geglu", "geglu_tanh", "swiglu"]
 
@@ -53,7 +52,6 @@ class FeedForward(Layer):
         generator: np.random.Generator | None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        check_choice("FeedForward", "activation", activation, get_args(Activation))
         self.activation = activation
         d_up = 2 * d_hidden if activation in GATED else d_hidden
         self.up = Linear(d_model, d_up, bias=bias, generator=generator, dtype=dtype)
