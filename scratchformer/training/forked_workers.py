@@ -107,6 +107,7 @@ class ForkedWorkers:
         self._work = work
         self._forked: list[Forked] = []
         self._maker = os.getpid()
+        self._unfreezes = gc.get_freeze_count() == 0  # else others have frozen what is to stay so
         gc.collect()
         gc.freeze()  # the collector would write to every object, and processes would no longer share its page
         try:
@@ -182,7 +183,8 @@ class ForkedWorkers:
             if is_maker:
                 forked.kill()
         self._forked = []
-        gc.unfreeze()
+        if self._unfreezes:
+            gc.unfreeze()
 
 
 def answer(work: Callable[..., Any], worker: int, message: bytes) -> tuple[Any, Exception | None]:
