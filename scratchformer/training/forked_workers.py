@@ -24,9 +24,7 @@ CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin"
 SIGNALS_OF_THE_TRAINER = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """A terminal or a scheduler sends them to all processes of a program. The trainer alone decides what they mean."""
 _FORKING = Lock()
-_OPEN: set[Connection] = set()
-"""The connections of this process to workers. A process that is forked closes its copies: a worker sees that its own
-process has ended only when no other one holds the connection."""
+"""While it is held, there may be an end of a connection that only the process that is being forked shall have."""
 
 
 def shared_vector(like: ndarray) -> ndarray:
@@ -107,9 +105,10 @@ class ForkedWorkers:
         self._work = work
         self._forked: list[Forked] = []
         self._maker = os.getpid()
-        self._unfreezes = gc.get_freeze_count() == 0  # else others have frozen what is to stay so
-        gc.collect()
-        gc.freeze()  # the collector would write to every object, and processes would no longer share its page
+        self._freezes = gc.get_freeze_count() == 0  # else a program that freezes what is to stay so has done it
+        if self._freezes:
+            gc.collect()
+            gc.freeze()  # the collector would write to every object, and processes would no longer share its page
         try:
             for worker in range(1, num_workers):
                 self._fork(worker)
@@ -120,7 +119,6 @@ class ForkedWorkers:
     def _fork(self, worker: int) -> None:
         with _FORKING:
             here, there = Pipe()
-            _OPEN.add(here)
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_OF_THE_TRAINER)
             try:
                 with warnings.catch_warnings():
@@ -139,8 +137,9 @@ class ForkedWorkers:
             for number in SIGNALS_OF_THE_TRAINER:
                 signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            for other in _OPEN:
-                other.close()
+            own = connection.fileno()
+            os.closerange(3, own)  # the locks of files, and the connections of others, are not to outlive their process
+            os.closerange(own + 1, os.sysconf("SC_OPEN_MAX"))
             with suppress(EOFError, ConnectionError):
                 while True:
                     connection.send(answer(self._work, worker, connection.recv_bytes()))
@@ -178,12 +177,11 @@ class ForkedWorkers:
     def __exit__(self, *exception: object) -> None:
         is_maker = os.getpid() == self._maker  # and not a process that the program has forked meanwhile
         for forked in self._forked:
-            _OPEN.discard(forked.connection)
             forked.connection.close()
             if is_maker:
                 forked.kill()
         self._forked = []
-        if self._unfreezes:
+        if self._freezes:
             gc.unfreeze()
 
 

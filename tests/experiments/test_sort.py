@@ -23,7 +23,7 @@ def test_the_smoke_preset_learns_and_shows_what_it_sorted(smoke_of: Callable[[st
     smoke = smoke_of("sort")
     first, second, *rest, figures = smoke.printed.splitlines()
     assert first == "543 sequences to learn from, 186 held out"
-    assert second.startswith("model: 7,680 parameters, 2 threads, results in ")
+    assert second.startswith("model: 7,680 parameters, 2 processes, results in ")
     examples = [line.split(" -> ") for line in rest if " -> " in line]
     assert len(examples) >= 5
     assert {len(answer) for example in examples for answer in example} == {6}
