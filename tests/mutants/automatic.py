@@ -1,6 +1,6 @@
 """Changes every operator, number, name and call of ops, layers and optimizers, and runs the tests that reach it.
 
-`python -m tests.mutants.automatic` takes about an hour on two cores. With `--since REF` it changes only the files that
+`python -m tests.mutants.automatic` takes two hours on two cores. With `--since REF` it changes only the files that
 differ from a commit, with patterns, such as `scratchformer.ops.softmax.*`, only those modules. With `--keep FOLDER` a
 run that was interrupted goes on where it ended. Needs the extra `mutation`. Ends with status 1 if a change survives
 that `equivalent/` gives no reason for.
