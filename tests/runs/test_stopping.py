@@ -176,7 +176,7 @@ def test_the_installed_command_goes_on_as_the_module(tmp_path: Path) -> None:
 def test_a_terminal_that_was_closed_is_no_longer_written_to() -> None:
     """The hangup comes with every write to the terminal failing; the run must be saved all the same."""
     master, slave = os.openpty()
-    program = f"import os, time\n{ALONE}"
+    program = "import os, sys, time\nfrom scratchformer.runs import StopSignals\n"
     program += "with StopSignals() as stop:\n    print('ready', flush=True)\n"
     program += "    while not stop.received: time.sleep(0.01)\n"
     program += "print('gone', flush=True)\nprint('gone', file=sys.stderr, flush=True)\nos._exit(5)"
