@@ -94,7 +94,7 @@ def measure(task: Task, side: Side, threads: int) -> Figures:
             milliseconds.append(1e3 * (time.perf_counter() - start))
             returned = sum(getattr(result, "nbytes", 0) for part in results for result in part)
             del results  # the next step would hold its own beside them
-        peak = memory("VmHWM") + (memory_of_forked() if side == "ours" else 0)  # PyTorch's compile, and end
+        peak = memory("VmHWM") + (memory_of_forked() if side == "ours" else 0)  # those of PyTorch compile
     timed = milliseconds[task.warmup :]
     # What is returned may fit into memory that was held before.
     return Figures(median(timed), min(timed), max(timed), peak, max(0, peak - before - returned))

@@ -62,8 +62,8 @@ def cross_entropy(
     z = others + e_target
     exponentials[rows, target] = -others  # over z this is p - 1, without cancelling where p is near 1
     surprise = np.log(z) - s_target
-    (likeliest,) = np.nonzero(s_target.real == 0)  # where the target is, log(z) is near 0 and would lose its digits
-    if likeliest.size:
+    (likeliest,) = np.nonzero(s_target.real == 0)  # the rows of which the target is the likeliest class
+    if likeliest.size:  # there log(z) is near 0, and would lose its digits
         surprise[likeliest] = np.log1p(others[likeliest] / e_target[likeliest])
     if spread is not None:
         surprise += spread

@@ -24,7 +24,7 @@ CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin"
 SIGNALS_OF_THE_TRAINER = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """A terminal or a scheduler sends them to all processes of a program. The trainer alone decides what they mean."""
 _FORKING = Lock()
-"""While it is held, there may be an end of a connection that only the process that is being forked shall have."""
+"""Held around a fork, so that no other fork copies the end of a connection that is meant for this one alone."""
 
 
 def shared_vector(like: ndarray) -> ndarray:

@@ -21,18 +21,18 @@ Backpropagate = Callable[[int, Shard[BatchT], ModelT], float]
 It is called with the number of updates made before, from which dropout is drawn.
 """
 
-
 ALONE_UP_TO = 2**20
 """Elements of a vector that one thread passes over sooner than it could hand out spans: a norm in 0.05 ms, not 0.15."""
 
 RUNS_OF_A_THREAD = 8
-"""As many are enough for a thread that is done early to take over the work of another."""
+"""Of so many, a thread that is done early takes over some of another's."""
 
 
 class Workers(Generic[ModelT, BatchT]):
-    """Workers, each with a replica of the model, and one more for each level of its sum over shards beyond the first.
+    """Workers, each with a replica of the model; the first has the model itself.
 
-    The first worker has the model itself. Each takes equally many shards, one after another.
+    Each takes equally many shards, one after another. Their gradients are added as a tree, and each of its levels but
+    the lowest takes one replica more.
 
     Args:
         model: a packed model.

@@ -16,7 +16,7 @@ from scratchformer.training import Divergence, Trainer
 from scratchformer.training.forked_workers import CAN_FORK, ForkedWorkers, shared_vector
 from scratchformer.training.world import World
 from tests.strategies import seeds
-from tests.training.setting import loss, ragged_batches, tiny_gpt, tiny_trainer
+from tests.training.setting import ragged_batches, tiny_gpt, tiny_trainer
 
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="needs a system that can fork processes")
 
@@ -253,4 +253,3 @@ def test_later_changes_of_the_parameters_are_seen() -> None:
     backward()
     assert found == pytest.approx(expected)
     np.testing.assert_allclose(model.grads, other.grads, atol=1e-12)
-    assert loss is trainer.loss
