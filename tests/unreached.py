@@ -44,7 +44,7 @@ UNREACHED: dict[str, dict[str, str]] = {
         "for argument, array in zip(arguments, args, strict=False):": "is called where some argument is no array alone",
     },
     "ops/linear_cross_entropy.py": {
-        "elif add_dweight_to is not None:": "says to a type checker what holds wherever there is no dweight",
+        "elif add_product is not None:": "says to a type checker what holds wherever there is no dweight",
     },
 }
 """By file, then by line, the reason."""

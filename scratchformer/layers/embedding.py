@@ -9,7 +9,7 @@ from scratchformer.layers.parameter import Parameter, normal
 from scratchformer.ops import Backward, embedding
 from scratchformer.ops.checks import check_at_least
 from scratchformer.ops.contract import checked_backward
-from scratchformer.ops.embedding import add_rows
+from scratchformer.ops.embedding import sums_by_id
 
 
 @checked_arguments
@@ -34,6 +34,7 @@ class Embedding(Layer):
         y, _ = embedding(ids, self.table.value)
 
         def backward(dy: ndarray) -> None:
-            add_rows(self.table.grad, ids, dy)  # not by embedding's backward, whose dtable would be mostly zeros
+            named, sums = sums_by_id(ids, dy)  # not by embedding's backward, whose dtable would be mostly zeros
+            self.table.add(sums, named)
 
         return y, checked_backward("Embedding", y, backward)

@@ -36,13 +36,13 @@ class Linear(Layer):
         self.bias = Parameter(np.zeros(d_out, dtype)) if bias else None
 
     def __call__(self, x: Inexact[ndarray, "*batch d_in"]) -> tuple[Inexact[ndarray, "*batch d_out"], Backward]:
-        y, linear_backward = linear(x, self.weight.value, None if self.bias is None else self.bias.value)
+        bias = None if self.bias is None else self.bias.value
+        y, linear_backward = linear(x, self.weight.value, bias, self.weight.add_product)
 
         def backward(dy: ndarray) -> ndarray:
-            dx, dweight, dbias = linear_backward(dy)
-            self.weight.grad += dweight
+            dx, _, dbias = linear_backward(dy)
             if self.bias is not None:
-                self.bias.grad += dbias
+                self.bias.add(dbias)
             return dx
 
         return y, backward
@@ -52,14 +52,18 @@ class Linear(Layer):
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of y as logits, with the options of `linear_cross_entropy`."""
         bias = None if self.bias is None else self.bias.value
+
+        def add_product(a: ndarray, b: ndarray, part: slice) -> None:
+            self.weight.add_product(a, b, (slice(None), part))
+
         loss, loss_backward = linear_cross_entropy(
-            x, self.weight.value, targets, bias, add_dweight_to=self.weight.grad, **options
+            x, self.weight.value, targets, bias, add_product=add_product, **options
         )
 
         def backward(dloss: float = 1.0) -> ndarray:
             dx, _, dbias = loss_backward(dloss)
             if self.bias is not None:
-                self.bias.grad += dbias
+                self.bias.add(dbias)
             return dx
 
         return loss, backward
@@ -76,11 +80,10 @@ class TiedLinear(Layer):
         self.table = table
 
     def __call__(self, x: Inexact[ndarray, "*batch d"]) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
-        y, linear_backward = linear(x, self.table.value.T, None)
+        y, linear_backward = linear(x, self.table.value.T, None, self.add_product)
 
         def backward(dy: ndarray) -> ndarray:
-            dx, dweight, _ = linear_backward(dy)
-            self.table.grad += dweight.T
+            dx, *_ = linear_backward(dy)
             return dx
 
         return y, backward
@@ -90,7 +93,7 @@ class TiedLinear(Layer):
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of y as logits, with the options of `linear_cross_entropy`."""
         loss, loss_backward = linear_cross_entropy(
-            x, self.table.value.T, targets, add_dweight_to=self.table.grad.T, **options
+            x, self.table.value.T, targets, add_product=self.add_product, **options
         )
 
         def backward(dloss: float = 1.0) -> ndarray:
@@ -98,3 +101,7 @@ class TiedLinear(Layer):
             return dx
 
         return loss, backward
+
+    def add_product(self, a: ndarray, b: ndarray, part: slice | None = None) -> None:
+        """Adds the gradient of table^T, a^T b, or of some of its columns, to that of the table."""
+        self.table.add_product(b, a, part)

@@ -36,9 +36,9 @@ class LayerNorm(Layer):
 
         def backward(dy: ndarray) -> ndarray:
             dx, dweight, dbias = norm_backward(dy)
-            self.weight.grad += dweight
+            self.weight.add(dweight)
             if self.bias is not None:
-                self.bias.grad += dbias
+                self.bias.add(dbias)
             return dx
 
         return y, backward
@@ -63,7 +63,7 @@ class RMSNorm(Layer):
 
         def backward(dy: ndarray) -> ndarray:
             dx, dweight = norm_backward(dy)
-            self.weight.grad += dweight
+            self.weight.add(dweight)
             return dx
 
         return y, backward

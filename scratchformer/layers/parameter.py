@@ -1,19 +1,40 @@
 import math
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.ops.linear import product_over_rows
 
 
 @checked_arguments
 class Parameter:
-    """A learned tensor: its value, and its gradient, to which every backward pass adds."""
+    """A learned tensor: its value, and its gradient, to which every backward pass adds.
+
+    A layer adds by `add` or `add_product`. In a model that a user trains alone, or whose workers have gradients of
+    their own, `parameter.grad += dvalue` does the same.
+    """
 
     def __init__(self, value: ndarray) -> None:
         self.value = value
         self.grad = np.zeros(value.shape, value.dtype)  # unlike zeros_like, it takes no memory before it is written
+
+    def add(self, dvalue: ndarray, at: Any = None) -> None:
+        """Adds to the gradient, or to its part at an index `at`. An array of numbers names none twice."""
+        if at is None:
+            self.grad += dvalue
+        else:
+            self.grad[at] += dvalue
+
+    def add_product(self, a: ndarray, b: ndarray, at: Any = None) -> None:
+        """Adds a^T b, the sum over all rows n of a_ni b_nj, to the gradient or to a part: a slice, or a tuple of some.
+
+        A weight's gradient is such a product, of what it was multiplied with and of the gradient of the result.
+        """
+        grad = self.grad if at is None else self.grad[at]
+        grad += product_over_rows(a, b)
 
 
 def normal(

@@ -117,9 +117,10 @@ class RelativeBias(Layer):
         bias = self.table.value.T.take(buckets, axis=1)  # (num_heads, t_query, t_key)
 
         def backward(dbias: ndarray) -> None:
+            dtable = np.empty_like(self.table.value)
             for head, dbias_of_head in enumerate(dbias):
                 # A weighted count adds up each bucket without the sorting in add_rows.
-                dtable = np.bincount(buckets.ravel(), weights=dbias_of_head.ravel(), minlength=num_buckets)
-                self.table.grad[:, head] += dtable
+                dtable[:, head] = np.bincount(buckets.ravel(), weights=dbias_of_head.ravel(), minlength=num_buckets)
+            self.table.add(dtable)
 
         return bias, checked_backward("RelativeBias", bias, backward)

@@ -39,7 +39,7 @@ class MaskedHead(Layer):
 
         def backward(dy: ndarray) -> ndarray:
             dz = output_backward(dy)
-            self.bias.grad += column_sum(dy)
+            self.bias.add(column_sum(dy))
             return features_backward(dz)
 
         return y + self.bias.value, backward
@@ -49,14 +49,14 @@ class MaskedHead(Layer):
     ) -> tuple[np.inexact, Backward]:
         """Mean cross-entropy of the logits, with the options of `linear_cross_entropy`."""
         z, features_backward = self._features(x)
-        table = self.output.table
+        head = self.output
         loss, loss_backward = linear_cross_entropy(
-            z, table.value.T, targets, self.bias.value, add_dweight_to=table.grad.T, **options
+            z, head.table.value.T, targets, self.bias.value, add_product=head.add_product, **options
         )
 
         def backward(dloss: float = 1.0) -> ndarray:
             dz, _, dbias = loss_backward(dloss)
-            self.bias.grad += dbias
+            self.bias.add(dbias)
             return features_backward(dz)
 
         return loss, backward

@@ -66,8 +66,7 @@ class LearnedPositions(PositionScheme, Embedding):
         rows = slice(start, start + t)
 
         def backward(dy: ndarray) -> None:
-            dtable = self.table.grad[rows]
-            dtable += dy
+            self.table.add(dy, rows)
 
         return self.table.value[rows], backward
 

@@ -43,8 +43,16 @@ def add_rows(
     table: Inexact[ndarray, "n d"], ids: Integer[ndarray, "*batch"], rows: Inexact[ndarray, "*batch d"]
 ) -> None:
     """Adds each of `rows` to the row of `table` that its id names, in place. Rows with the same id add up."""
+    named, sums = sums_by_id(ids, rows)
+    table[named] += sums
+
+
+def sums_by_id(
+    ids: Integer[ndarray, "*batch"], rows: Inexact[ndarray, "*batch d"]
+) -> tuple[Integer[ndarray, " named"], Inexact[ndarray, "named d"]]:
+    """The ids without repetition, in order, and the sum of the rows of each."""
     if ids.size == 0:
-        return
+        return ids.ravel(), rows.reshape(0, rows.shape[-1])
     # Sorting puts equal ids side by side, so that each table row is written once: ten times faster than np.add.at.
     flat_ids = ids.ravel()
     order = flat_ids.argsort(kind="stable")
@@ -53,8 +61,8 @@ def add_rows(
     is_first[0] = True
     np.not_equal(sorted_ids[1:], sorted_ids[:-1], out=is_first[1:])
     starts = is_first.nonzero()[0]
-    sums = segment_sums(rows.reshape(ids.size, table.shape[1]).take(order, axis=0), starts)
-    table[sorted_ids.take(starts)] += sums
+    sums = segment_sums(rows.reshape(ids.size, rows.shape[-1]).take(order, axis=0), starts)
+    return sorted_ids.take(starts), sums
 
 
 def segment_sums(

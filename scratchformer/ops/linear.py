@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Inexact
@@ -16,6 +17,7 @@ def linear(
     x: Inexact[ndarray, "*batch d_in"],
     weight: Inexact[ndarray, "d_in d_out"],
     bias: Inexact[ndarray, " d_out"] | None = None,
+    add_product: Callable[..., object] | None = None,
 ) -> tuple[Inexact[ndarray, "*batch d_out"], Backward]:
     """Affine map of row vectors: y_j = sum_i x_i W_ij + b_j.
 
@@ -23,6 +25,8 @@ def linear(
         x: (..., in); all leading axes are batch.
         weight: (in, out).
         bias: one number per output, or None for a map without an offset.
+        add_product: takes the place of forming dW: every backward calls it with its factors, x as (batch, in) and dy as
+            (batch, out), and answers None for dW. `Parameter.add_product` is such a function.
 
     Returns:
         y, and `backward(dy)` giving `(dx, dweight, dbias)`; `dbias` is None without a bias:
@@ -40,20 +44,27 @@ def linear(
     if bias is not None:
         y += bias
 
-    def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray | None]:
+    def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
         drows = dy.reshape(len(rows), d_out)  # (batch, out)
         dx = (drows @ weight.T).reshape(shape)
-        # In the memory layout of the weight: adding it to the gradient of a transposed (tied) table stays contiguous.
-        dweight = product_over_rows(rows, drows, like=weight)
+        dweight = None
+        if add_product is None:
+            dweight = product_over_rows(rows, drows, np.empty_like(weight))
+        else:
+            add_product(rows, drows)
         dbias = None if bias is None else column_sum(dy)
         return dx, dweight, dbias
 
     return y, backward
 
 
-def product_over_rows(a: Inexact[ndarray, "n i"], b: Inexact[ndarray, "n j"], like: ndarray) -> Inexact[ndarray, "i j"]:
-    """a^T b in the memory layout of `like`. BLAS adds up rows one after the other: many are cut in halves."""
+def product_over_rows(
+    a: Inexact[ndarray, "n i"], b: Inexact[ndarray, "n j"], out: Inexact[ndarray, "i j"] | None = None
+) -> Inexact[ndarray, "i j"]:
+    """a^T b, written to `out` if it is given. BLAS adds up rows one after the other: many are cut in halves."""
     if len(a) > MANY_ROWS:
         half = len(a) // 2
-        return product_over_rows(a[:half], b[:half], like) + product_over_rows(a[half:], b[half:], like)
-    return np.matmul(a.T, b, out=np.empty_like(like))
+        total = product_over_rows(a[:half], b[:half], out)
+        total += product_over_rows(a[half:], b[half:])
+        return total
+    return np.matmul(a.T, b, out=out)

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Inexact, Integer
@@ -26,7 +26,7 @@ def linear_cross_entropy(
     label_smoothing: float = 0.0,
     classes_at_once: int = CLASSES_AT_ONCE,
     hold_exponentials: bool | None = None,
-    add_dweight_to: ndarray | None = None,
+    add_product: Callable[..., object] | None = None,
 ) -> tuple[np.inexact, Backward]:
     """Mean cross-entropy of logits x W + b, formed for some classes at a time.
 
@@ -45,8 +45,9 @@ def linear_cross_entropy(
         classes_at_once: of how many classes the logits are formed.
         hold_exponentials: whether all exponentials are held until backward; None holds them if they take at most half
             the memory of the weight.
-        add_dweight_to: an array of the weight's shape and dtype, such as a layer's gradient, to which every backward
-            adds dW, which is then never held whole. Its answer has None in the place of dW.
+        add_product: takes the place of forming dW, which is then never held whole: every backward calls it, for some
+            classes at a time, with the factors of that part of dW, x as (counted, d) and dlogits as (counted, part),
+            and the slice of the classes. It answers None for dW.
 
     Returns:
         the loss, a NumPy scalar of x's dtype (0 when no target counts), and `backward(dloss=1.0)` giving
@@ -57,7 +58,7 @@ def linear_cross_entropy(
     Raises:
         TypeError: an argument that is not floating, or of another dtype than `x`; targets that are not integers.
         ValueError: a target that is no class, shapes that do not match, `label_smoothing` outside [0, 1], no class at
-            once, an `add_dweight_to` that does not match the weight.
+            once.
 
     Source: Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018, algorithm 3 (the sum).
 
@@ -68,11 +69,6 @@ def linear_cross_entropy(
     check_at_least("linear_cross_entropy", 1, classes_at_once=classes_at_once)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"linear_cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
-    if add_dweight_to is not None and (add_dweight_to.shape, add_dweight_to.dtype) != (weight.shape, weight.dtype):
-        raise ValueError(
-            f"linear_cross_entropy: add_dweight_to must have shape {weight.shape} and dtype {weight.dtype}, "
-            f"got {add_dweight_to.shape} and {add_dweight_to.dtype}"
-        )
     shape, label_smoothing = x.shape, float(label_smoothing)
     counted = (targets != ignore_index).reshape(-1)
     every_row = x.reshape(math.prod(shape[:-1]), d)
@@ -128,7 +124,7 @@ def linear_cross_entropy(
 
     def backward(dloss: float) -> tuple[ndarray, ndarray | None, ndarray | None]:
         share = rows.dtype.type(dloss / n)
-        drows, dweight = np.zeros_like(rows), np.empty_like(weight) if add_dweight_to is None else None
+        drows, dweight = np.zeros_like(rows), np.empty_like(weight) if add_product is None else None
         dbias = None if bias is None else np.empty_like(bias)
         for part, dlogits, at_target in exponentials_by_part(share / z):
             dlogits[at_target] = -share * (others / z)[at_target[0]]  # p - 1, without cancelling where p is near 1
@@ -136,11 +132,10 @@ def linear_cross_entropy(
                 dlogits[at_target] += share * label_smoothing
                 dlogits -= share * label_smoothing / classes
             drows += dlogits @ weight[:, part].T
-            dweight_part = product_over_rows(rows, dlogits, like=weight[:, part])
             if dweight is not None:
-                dweight[:, part] = dweight_part
-            elif add_dweight_to is not None:
-                add_dweight_to[:, part] += dweight_part
+                product_over_rows(rows, dlogits, dweight[:, part])
+            elif add_product is not None:
+                add_product(rows, dlogits, part)
             if dbias is not None:
                 dbias[part] = column_sum(dlogits)
         if len(rows) == len(every_row):

@@ -36,16 +36,16 @@ LAYERS = [
     ),
     mutant(
         "layer: gradient overwritten",
-        "layers/linear.py",
-        "linear_backward(dy)\n            self.weight.grad += dweight",
-        "linear_backward(dy)\n            self.weight.grad[...] = dweight",
+        "layers/parameter.py",
+        "grad += product_over_rows(a, b)",
+        "grad[...] = product_over_rows(a, b)",
         "Linear",
     ),
     mutant(
-        "tied head: gradient of the embedding overwritten",
+        "tied head: all of its words at once add to the first part of the table alone",
         "layers/linear.py",
-        "linear_backward(dy)\n            self.table.grad += dweight.T",
-        "linear_backward(dy)\n            self.table.grad[...] = dweight.T",
+        "self.table.add_product(b, a, part)",
+        "self.table.add_product(b, a, part or slice(1))",
         "TiedLinear",
     ),
     mutant(

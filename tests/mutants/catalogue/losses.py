@@ -52,11 +52,11 @@ LOSSES = [
         HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
     ),
     mutant(
-        "logits in parts: the head's gradient overwritten",
+        "logits in parts: every part of the head's gradient is the first",
         "ops/linear_cross_entropy.py",
-        "add_dweight_to[:, part] += dweight_part",
-        "add_dweight_to[:, part] = dweight_part",
-        "tests/ops/test_linear_cross_entropy.py::test_the_weights_gradient_is_added_to_an_array_that_is_given",
+        "add_product(rows, dlogits, part)",
+        "add_product(rows, dlogits, slice(part.stop - part.start))",
+        "tests/ops/test_linear_cross_entropy.py::test_the_factors_of_the_weights_gradient_are_handed_on",
     ),
     mutant(
         "logits in parts: held exponentials keep the shift that they had",
@@ -83,7 +83,7 @@ LOSSES = [
     mutant(
         "logits in parts: the gradient of the head's bias overwritten",
         "layers/linear.py",
-        "self.bias.grad += dbias\n            return dx\n\n        return loss",
+        "self.bias.add(dbias)\n            return dx\n\n        return loss",
         "self.bias.grad[...] = dbias\n            return dx\n\n        return loss",
         "tests/layers/test_linear.py::test_cross_entropy_is_that_of_the_logits_and_adds_to_the_gradient",
     ),

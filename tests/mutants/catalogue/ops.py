@@ -157,8 +157,8 @@ OPS = [
     mutant(
         "embedding: repeated ids dropped",
         "ops/embedding.py",
-        "table[sorted_ids.take(starts)] += sums",
-        "table[ids.ravel()] += rows.reshape(-1, table.shape[1])",
+        "return sorted_ids.take(starts), sums",
+        "return flat_ids, rows.reshape(-1, rows.shape[-1])",
         "embedding",
         "Embedding",
         seen_in=PUBLIC,

@@ -1,0 +1,29 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchformer.layers import Parameter
+from tests.closeness import assert_close
+from tests.strategies import normal, seeds
+
+
+@given(
+    at=st.sampled_from([None, slice(1, 3), (slice(None), slice(0, 2)), np.array([3, 0])]),
+    rows=st.integers(0, 3),
+    seed=seeds,
+)
+def test_additions_add_to_the_gradient_or_to_a_part_of_it(at: object, rows: int, seed: int) -> None:
+    value, before, dvalue = normal(seed, (4, 3), (4, 3), (4, 3))
+    where = ... if at is None else at
+    parameter = Parameter(value)
+    parameter.grad[...] = before
+    part = dvalue[where]
+    a, b = normal(seed, (rows, part.shape[0]), (rows, part.shape[1]))
+    expected = before.copy()
+    expected[where] += part
+    parameter.add(part, at)
+    np.testing.assert_array_equal(parameter.grad, expected)
+    if not isinstance(at, np.ndarray):
+        expected[where] += a.T @ b
+        parameter.add_product(a, b, at)
+        assert_close(parameter.grad, expected, 1e-14)
