@@ -44,7 +44,7 @@ Step = Callable[[int], Results]
 def our_training(settings: TrainingSettings, task: Task, threads: int, weights: Path | None) -> Iterator[Step]:
     """Steps of our trainer; from the weights in a file, or from newly initialised ones."""
     model = make_model(settings.model, weights)
-    workers, blas_threads = shared_out(threads, model.values.size, task.tokens)
+    workers, blas_threads = shared_out(threads, model.values.size, task)
     new_trainer = partial(
         Trainer,
         model,
@@ -60,6 +60,8 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
         trainer = new_trainer()
     if blas_threads > 1:
         trainer.share_products(blas_threads)
+    if is_better_sharing(model.values.size, task.tokens):
+        trainer.share_gradient()
     if is_better_forked(model.values.size):
         trainer.fork_workers()
     batches = make_batches(settings, task)
@@ -72,13 +74,25 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
         yield step
 
 
-def shared_out(threads: int, num_parameters: int, num_tokens: int) -> tuple[int, int]:
+def shared_out(threads: int, num_parameters: int, task: Task) -> tuple[int, int]:
     """How our trainer shares threads out: workers, and BLAS threads in each."""
     try:
         from scratchformer.training import workers_and_blas_threads
     except ImportError:  # `against` times packages of earlier commits, which had workers alone
         return threads, 1
-    return workers_and_blas_threads(threads, num_parameters, num_tokens)
+    try:
+        return workers_and_blas_threads(threads, task.shares)
+    except TypeError:  # of later ones, which had one worker with many parameters for each token
+        return workers_and_blas_threads(threads, num_parameters, task.tokens)  # type: ignore[call-arg]
+
+
+def is_better_sharing(num_parameters: int, num_tokens: int) -> bool:
+    """Whether the workers of our trainer share a gradient."""
+    try:
+        from scratchformer.training import are_better_sharing
+    except ImportError:  # as above
+        return False
+    return are_better_sharing(num_parameters, num_tokens)
 
 
 def is_better_forked(num_parameters: int) -> bool:

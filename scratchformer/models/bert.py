@@ -168,8 +168,9 @@ class BERT(Layer):
 
         Args:
             hold_logits: True holds all logits until backward, as a trace needs them. False forms them for some words at
-                a time, forward and again backward. None holds them if they are few or traced; else it forms them in
-                parts, and holds the exponentials if they take little memory beside the head.
+                a time, forward and again backward. None holds them if they and the head are small, or if they are
+                traced; else it forms them in parts, and holds the exponentials if they take little memory beside the
+                head.
 
         Raises ValueError for a model without that head.
         """

@@ -199,9 +199,9 @@ class DecoderOnly(Layer):
 
         Args:
             hold_logits: True holds all logits until backward, as a trace needs them. False forms them for some words at
-                a time, forward and again backward. None holds them if they are few or traced, or if the head is stored
-                in fewer bits; else it forms them in parts, and holds the exponentials if they take little memory beside
-                the head.
+                a time, forward and again backward. None holds them if they and the head are small, if they are traced,
+                or if the head is stored in fewer bits; else it forms them in parts, and holds the exponentials if they
+                take little memory beside the head.
         """
         num_logits = np.size(ids) * self.token_embedding.num_ids
         if not holds_logits(type(self).__name__, hold_logits, num_logits, self.head, trace):

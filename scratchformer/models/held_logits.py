@@ -6,12 +6,13 @@ from scratchformer.layers import NO_TRACE, Layer, Linear, TiedLinear, Trace
 from scratchformer.misfits import shown
 
 MOST_HELD_LOGITS = 2**23
-"""Of more, 32 MiB in float32, reading and writing all of them takes longer than forming them twice."""
+"""Of more, 32 MiB in float32, reading and writing all of them takes longer than forming them twice. A head
+with more numbers has a gradient that takes as much memory, unless it is formed in parts with the logits."""
 
 
 def holds_logits(model: str, hold_logits: bool | None, num_logits: int, head: Layer, trace: Trace) -> bool:
-    """The option `hold_logits` of a loss: its value, or if that is None, whether they are few, traced, or those of a
-    head whose matrix is stored in fewer bits.
+    """The option `hold_logits` of a loss: its value, or if that is None, whether they are traced, those of a head whose
+    matrix is stored in fewer bits, or few, as are the numbers of the head.
 
     Raises TypeError, naming the model, for any other value.
     """
@@ -19,4 +20,7 @@ def holds_logits(model: str, hold_logits: bool | None, num_logits: int, head: La
         if not isinstance(hold_logits, bool | np.bool_):
             raise TypeError(f"{model}: hold_logits must be True, False or None, got {shown(hold_logits)}")
         return bool(hold_logits)
-    return num_logits <= MOST_HELD_LOGITS or trace is not NO_TRACE or not isinstance(head, Linear | TiedLinear)
+    if trace is not NO_TRACE or not isinstance(head, Linear | TiedLinear):
+        return True
+    weight = head.weight if isinstance(head, Linear) else head.table
+    return max(num_logits, weight.value.size) <= MOST_HELD_LOGITS

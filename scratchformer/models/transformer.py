@@ -131,8 +131,9 @@ class Transformer(Layer):
 
         Args:
             hold_logits: True holds all logits until backward, as a trace needs them. False forms them for some words at
-                a time, forward and again backward. None holds them if they are few or traced; else it forms them in
-                parts, and holds the exponentials if they take little memory beside the head.
+                a time, forward and again backward. None holds them if they and the head are small, or if they are
+                traced; else it forms them in parts, and holds the exponentials if they take little memory beside the
+                head.
         """
         num_logits = np.size(ids) * self.config.vocabulary_size
         if not holds_logits("Transformer", hold_logits, num_logits, self.head, trace):

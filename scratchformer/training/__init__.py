@@ -14,7 +14,7 @@ from scratchformer.training.losses import next_token_loss
 from scratchformer.training.resuming import restore, training_checkpoint
 from scratchformer.training.saving import BEST, LAST, load, model_checkpoint, save, trained_checkpoint
 from scratchformer.training.shards import Batch
-from scratchformer.training.sharing import are_better_forked, workers_and_blas_threads
+from scratchformer.training.sharing import are_better_forked, are_better_sharing, workers_and_blas_threads
 from scratchformer.training.tokenizers import load_tokenizer
 from scratchformer.training.trainer import StepMetrics, Trainer
 
@@ -28,6 +28,7 @@ __all__ = [
     "StepMetrics",
     "Trainer",
     "are_better_forked",
+    "are_better_sharing",
     "as_safetensors",
     "first_difference",
     "keep_freed_memory",

@@ -106,5 +106,6 @@ def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:
         "max_norm": trainer.max_norm,
         "num_shards": trainer.num_shards,
         "blas_threads": trainer.workers.blas_threads,
+        "shares_gradient": trainer.workers.sharing is not None,
         "seed": trainer.seed,
     }

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from scratchformer.optim import ParallelMap
 from scratchformer.optim.spans import spans
 from scratchformer.training.forked_workers import ForkedWorkers, shared_vector
+from scratchformer.training.gradient_sharing import GradientSharing
 from scratchformer.training.shards import BatchT, ModelT, Shard, add_up_shards, add_up_workers
 
 Backpropagate = Callable[[int, Shard[BatchT], ModelT], float]
@@ -29,7 +30,7 @@ RUNS_OF_A_THREAD = 8
 
 
 class Workers(Generic[ModelT, BatchT]):
-    """Workers, each with a replica of the model; the first has the model itself.
+    """Workers, each with a replica of the model; the first has the model itself, unless they share its gradients.
 
     Each takes equally many shards, one after another. Their gradients are added as a tree, and each of its levels but
     the lowest takes one replica more.
@@ -44,6 +45,7 @@ class Workers(Generic[ModelT, BatchT]):
         walk: the same for what passes over the spans of a vector, which is not shared out if it is short.
         blas_threads: number of threads for the products of each.
         are_forked: whether each but the first is a process while they are at work.
+        sharing: of the gradients, where the workers have none of their own.
     """
 
     def __init__(self, model: ModelT, num_workers: int, backpropagate: Backpropagate[BatchT, ModelT]) -> None:
@@ -55,6 +57,13 @@ class Workers(Generic[ModelT, BatchT]):
         self._spare: list[list[ModelT]] = [[] for _ in self.replicas]
         self.are_forked = False
         self._forked: ForkedWorkers | None = None
+        self.sharing: GradientSharing[ModelT] | None = None
+
+    def share_gradient(self) -> None:
+        """Makes the workers, if there are several, add to the gradients of the model itself."""
+        if len(self.replicas) > 1:
+            self.sharing = GradientSharing(self.replicas[0], len(self.replicas))
+            self.replicas = self.sharing.replicas
 
     def fork(self) -> None:
         """Makes each worker but the first a process, as soon as they are at work. Raises RuntimeError if they are."""
@@ -105,14 +114,27 @@ class Workers(Generic[ModelT, BatchT]):
         arguments = range(num_workers), parts, [num_steps] * num_workers
         if self.are_forked:
             self._show_values()
-        losses = self._forked.map(*arguments) if self._forked else list(self.map(self._work, *arguments))
-        add_up_workers(self.replicas, self.walk)
+        if self.sharing is not None:
+            if self.map is map:
+                raise RuntimeError("Trainer: workers share a gradient within the trainer's with block alone")
+            with self.sharing.step():
+                losses = list(self.map(self._share, *arguments))
+        else:
+            losses = self._forked.map(*arguments) if self._forked else list(self.map(self._work, *arguments))
+            add_up_workers(self.replicas, self.walk)
         return [loss for of_worker in losses for loss in of_worker]
 
     def _work(self, worker: int, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int) -> list[float]:
         """Leaves the sum of the gradients of a worker's shards in its replica; returns the loss of each."""
         replicas = [self.replicas[worker], *self._spare[worker]]
         return add_up_shards(replicas, shards, partial(self._backpropagate, num_steps))
+
+    def _share(self, worker: int, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int) -> list[float]:
+        """Adds the gradients of a worker's shard to those that all share; returns its loss."""
+        (shard,) = shards
+        assert self.sharing is not None
+        with self.sharing.attended(worker) as replica:
+            return [sum((self._backpropagate(num_steps, part, replica) for part in shard), start=0.0)]
 
     def _show_values(self) -> None:
         """Copies the parameters to where forked workers see them."""

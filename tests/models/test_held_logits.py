@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratchformer.layers import NO_TRACE, Layer, Trace
+from scratchformer.layers import NO_TRACE, Layer, Linear, Parameter, TiedLinear, Trace
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig, held_logits
 from scratchformer.models.held_logits import holds_logits
 from scratchformer.ops import linear_cross_entropy
@@ -99,3 +99,7 @@ def test_few_or_traced_logits_are_held_if_nothing_is_said() -> None:
     assert not holds_logits("GPT", None, most + 1, head, NO_TRACE)
     assert holds_logits("GPT", None, most + 1, head, Trace())
     assert holds_logits("GPT", None, most + 1, Layer(), NO_TRACE)  # a matrix in fewer bits
+    for d, is_held in ((1, True), (2, False)):
+        table = Parameter(np.zeros((most, d), np.float32))
+        assert holds_logits("GPT", None, 1, TiedLinear(table), NO_TRACE) == is_held
+    assert not holds_logits("Llama", None, 1, Linear(2, most, generator=None), NO_TRACE)

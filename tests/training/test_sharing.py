@@ -5,6 +5,7 @@ from threadpoolctl import threadpool_info
 from scratchformer.training import (
     Trainer,
     are_better_forked,
+    are_better_sharing,
     restore,
     sharing,
     training_checkpoint,
@@ -51,12 +52,18 @@ def test_a_run_is_resumed_with_the_blas_threads_that_it_had() -> None:
         restore(other, checkpoint)
 
 
-def test_one_worker_takes_all_threads_where_weights_outweigh_tokens() -> None:
-    assert workers_and_blas_threads(2, 124_000_000, 4 * 64) == (1, 2)
-    assert workers_and_blas_threads(2, 124_000_000, 2 * 512) == (2, 1)
-    assert workers_and_blas_threads(1, 124_000_000, 1) == (1, 1)
-    assert workers_and_blas_threads(2, 3 * 2**18, 3) == (2, 1)
-    assert workers_and_blas_threads(2, 3 * 2**18 + 1, 3) == (1, 2)
+def test_workers_take_whole_sequences_and_blas_the_other_threads() -> None:
+    assert workers_and_blas_threads(2, 8) == (2, 1)
+    assert workers_and_blas_threads(2, 1) == (1, 2)
+    assert workers_and_blas_threads(8, 3) == (3, 2)
+
+
+def test_workers_of_models_with_many_weights_beside_tokens_share_a_gradient() -> None:
+    assert are_better_sharing(124_000_000, 2 * 512)
+    assert not are_better_sharing(11_000_000, 8 * 256)
+    assert are_better_sharing(2**22 + 2**15, 129)
+    assert not are_better_sharing(2**22 + 2**15 - 1, 129)
+    assert not are_better_sharing(2**22, 1)
 
 
 def test_the_workers_of_a_small_model_are_forked_where_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +76,9 @@ def test_the_workers_of_a_small_model_are_forked_where_that_can_be(monkeypatch: 
 def test_numbers_below_one_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^Trainer: blas_threads must be at least 1, got 0"):
         sharing_trainer(0)
-    with pytest.raises(ValueError, match=r"^workers_and_blas_threads: num_tokens must be at least 1, got 0"):
-        workers_and_blas_threads(2, 1, 0)
+    with pytest.raises(ValueError, match=r"^workers_and_blas_threads: num_sequences must be at least 1, got 0"):
+        workers_and_blas_threads(2, 0)
+    with pytest.raises(ValueError, match=r"^are_better_sharing: num_tokens must be at least 1, got 0"):
+        are_better_sharing(1, 0)
     with pytest.raises(ValueError, match=r"^are_better_forked: num_parameters must be at least 1, got 0"):
         are_better_forked(0)

@@ -18,8 +18,14 @@ from tests.malformed.recipes.training import TRAINING
 
 OPTIONS = "options of a program: its command line checks them"
 DRAWN = "draws a finished run of a program again; what it reads and draws with is tried"
+ADDED = "called by a backward with what it has computed, for every parameter of a step"
+
 UNTRIED = {
     "ops.op": "takes the source of an op, not data",
+    "layers.Parameter.add": ADDED,
+    "layers.Parameter.add_product": ADDED,
+    "layers.Parameter.share": "called by the trainer",
+    "layers.TiedLinear.add_product": ADDED,
     "optim.Optimizer": "abstract; tried as its subclasses",
     "runs.ReferenceRun.of_json": "reads what a file holds; its caller names the file",
     "runs.Range.check": "names an option as it is typed on a command line",

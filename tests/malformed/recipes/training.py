@@ -34,9 +34,8 @@ def checkpoint() -> training.Checkpoint:
 TRAINING: dict[str, Recipe] = {
     "training.Trainer": trainer_arguments,
     "training.Trainer.share_products": method(trainer, "share_products", blas_threads=2),
-    "training.workers_and_blas_threads": new(
-        training, "workers_and_blas_threads", num_threads=2, num_parameters=10, num_tokens=3
-    ),
+    "training.workers_and_blas_threads": new(training, "workers_and_blas_threads", num_threads=2, num_sequences=3),
+    "training.are_better_sharing": new(training, "are_better_sharing", num_parameters=10, num_tokens=3),
     "training.are_better_forked": new(training, "are_better_forked", num_parameters=10),
     "training.Trainer.join": method(trainer, "join", world=World, num_shards=1),
     "training.Trainer.step": method(trainer, "step", micro_batches=lambda: batches()),

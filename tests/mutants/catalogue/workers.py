@@ -6,6 +6,7 @@ CHARACTERS = "tests/experiments/test_char_lm.py::"
 NORMS = "tests/analysis/test_norms.py::"
 RANKS = "tests/training/test_world.py::"
 SHARED = "tests/training/test_sharing.py::"
+SHARING = "tests/training/test_gradient_sharing.py::"
 TRAINED = "tests/training/test_trainer.py::"
 TRAINER, WORKERS_OF, SHARDS = "training/trainer.py", "training/workers.py", "training/shards.py"
 FORKED, PROCESSES = "training/forked_workers.py", "tests/training/test_forked_workers.py::"
@@ -99,11 +100,39 @@ WORKERS = [
         SHARED + "test_a_run_is_resumed_with_the_blas_threads_that_it_had",
     ),
     mutant(
-        "shared products: one worker already where there are as many parameters as the limit",
+        "shared gradient: a checkpoint does not know of it",
+        "training/resuming.py",
+        '        "shares_gradient": trainer.workers.sharing is not None,\n',
+        "",
+        SHARING + "test_a_run_is_resumed_with_a_shared_gradient_if_it_had_one",
+    ),
+    mutant(
+        "shared gradient: a worker goes on while others still read its factors",
+        "training/gradient_sharing.py",
+        "            self._sharing.meet(self._worker, None)",
+        "            pass",
+        SHARING + "test_the_factors_of_a_product_are_read_before_the_worker_goes_on",
+    ),
+    mutant(
+        "shared gradient: a part that follows on what is written does not count as written",
+        "layers/shared_gradient.py",
+        "self._num_written = stop",
+        "pass",
+        "tests/layers/test_shared_gradient.py::test_it_is_the_sum_of_what_was_added_in_this_step",
+    ),
+    mutant(
+        "shared gradient: who has failed is waited for",
+        "training/meeting.py",
+        "                    self._hold_if_all_are_there()",
+        "                    pass",
+        "tests/training/test_meeting.py::test_each_visit_waits_for_all_who_have_not_left",
+    ),
+    mutant(
+        "shared products: workers without a sequence",
         "training/sharing.py",
-        "if num_parameters > PARAMETERS_PER_TOKEN * num_tokens",
-        "if num_parameters >= PARAMETERS_PER_TOKEN * num_tokens",
-        SHARED + "test_one_worker_takes_all_threads_where_weights_outweigh_tokens",
+        "min(num_threads, num_sequences)",
+        "num_threads",
+        SHARED + "test_workers_take_whole_sequences_and_blas_the_other_threads",
     ),
     mutant(
         "shared products: the number of threads is that of the workers",

@@ -1,0 +1,79 @@
+"""Workers that share one vector of gradients."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic
+
+from numpy import ndarray
+
+from scratchformer.layers.shared_gradient import Addition, Product, SharedGradient, SumOfProducts, add_or_share
+from scratchformer.training.meeting import Meeting
+from scratchformer.training.shards import ModelT
+
+
+class GradientSharing(Generic[ModelT]):
+    """The replicas of workers that are threads and add to the gradients of the model itself.
+
+    Every addition is a meeting of all workers that are still at work in the step. So the order is always the same.
+    Products, which make up the gradients of weights, are not formed for each worker and added up:
+    x_1^T dy_1 + x_2^T dy_2 is one product of all rows, of which each worker forms a part.
+
+    Args:
+        model: a packed model.
+        num_workers: how many there are.
+
+    Attributes:
+        replicas: one for each worker. Their parameters have no `.grad`, so that nothing can be added past a meeting.
+    """
+
+    def __init__(self, model: ModelT, num_workers: int) -> None:
+        self._meeting = Meeting(num_workers, add_or_share)
+        self._gradients = {name: SharedGradient(one.grad) for name, one in model.parameters().items()}
+        self.replicas = [model.replica() for _ in range(num_workers)]
+        for worker, replica in enumerate(self.replicas):
+            del replica.grads
+            for name, parameter in replica.parameters().items():
+                parameter.share(AdderOfWorker(self, worker, self._gradients[name]))
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Within its `with` block each worker adds up its gradients once; then the model has the sum."""
+        self._meeting = Meeting(len(self.replicas), add_or_share)
+        for gradient in self._gradients.values():
+            gradient.begin()
+        try:
+            yield
+        except BaseException:
+            self._meeting.break_off()
+            raise
+        for gradient in self._gradients.values():
+            gradient.end()
+
+    @contextmanager
+    def attended(self, worker: int) -> Iterator[ModelT]:
+        """Within its `with` block a worker adds to the gradients through its replica, and the others wait for it."""
+        with self._meeting.attended(worker):
+            yield self.replicas[worker]
+
+    def meet(self, worker: int, brought: Addition | Product | None) -> SumOfProducts | None:
+        """Waits until every worker has brought something to add, or nothing, and until it is added or shared out."""
+        return self._meeting.meet(worker, brought)
+
+
+class AdderOfWorker:
+    """Adds what one worker has for one gradient; the parameter of its replica calls it."""
+
+    def __init__(self, sharing: GradientSharing[Any], worker: int, gradient: SharedGradient) -> None:
+        self._sharing = sharing
+        self._worker = worker
+        self._gradient = gradient
+
+    def add(self, dvalue: ndarray, at: Any = None) -> None:
+        self._sharing.meet(self._worker, Addition(self._gradient, at, dvalue))
+
+    def add_product(self, a: ndarray, b: ndarray, at: Any = None) -> None:
+        own = Product(self._gradient, at, a, b)
+        shared = self._sharing.meet(self._worker, own)
+        if shared is not None:
+            shared.add_share_of(own)
+            self._sharing.meet(self._worker, None)  # until all have done so, the factors must stay as they are

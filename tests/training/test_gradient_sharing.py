@@ -1,0 +1,227 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy import ndarray
+
+from scratchformer.layers import NO_TRACE, Layer, Linear, Parameter, Trace
+from scratchformer.layers.shared_gradient import Product, SumOfProducts
+from scratchformer.models import GPT, held_logits
+from scratchformer.optim import SGD, Constant
+from scratchformer.text.batches import TokenBatch
+from scratchformer.training import Trainer, restore, training_checkpoint
+from scratchformer.training.gradient_sharing import GradientSharing
+from scratchformer.training.world import World
+from tests.closeness import assert_close
+from tests.strategies import seeds
+from tests.training.setting import loss, ragged_batch, ragged_batches, tiny_gpt, tiny_trainer
+
+
+def sharing_trainer(model: GPT, **options: object) -> Trainer:
+    trainer = tiny_trainer(model, **options)
+    trainer.share_gradient()
+    return trainer
+
+
+def loss_after_pauses(
+    model: GPT, batch: TokenBatch, generator: np.random.Generator | None = None, trace: Trace = NO_TRACE
+) -> tuple:
+    """The loss, with pauses that let the workers arrive in another order each time."""
+    value, backward = loss(model, batch, generator, trace)
+
+    def slow_backward(dloss: float) -> None:
+        time.sleep(np.random.default_rng().random() * 1e-3)
+        backward(dloss)
+
+    return value, slow_backward
+
+
+@given(
+    num_workers=st.integers(1, 4),
+    num_batches=st.integers(1, 3),
+    is_tied=st.booleans(),
+    most_held=st.sampled_from([0, 2**23]),
+    dropout=st.sampled_from([0.0, 0.3]),
+    seed=seeds,
+)
+@settings(max_examples=20)
+def test_workers_that_share_a_gradient_add_up_what_those_with_their_own_do_and_repeat_bit_for_bit(
+    num_workers: int, num_batches: int, is_tied: bool, most_held: int, dropout: float, seed: int
+) -> None:
+    def gradient(shares: bool) -> tuple[float, ndarray]:
+        model = tiny_gpt(seed=seed, dropout=dropout, tied_head=is_tied)
+        trainer = Trainer(model, SGD(model), Constant(0.1), loss_after_pauses, num_workers=num_workers, seed=seed)
+        if shares:
+            trainer.share_gradient()
+        with trainer:
+            trainer.gradient(ragged_batches(seed + 1, 1))  # what an earlier step left must not count
+            return trainer.gradient(ragged_batches(seed, num_batches)), model.grads
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held_logits, "MOST_HELD_LOGITS", most_held)
+        expected_loss, expected = gradient(shares=False)
+        (total, found), (again, repeated) = gradient(shares=True), gradient(shares=True)
+    assert total == again == expected_loss
+    np.testing.assert_array_equal(found, repeated)
+    if num_workers == 1:
+        np.testing.assert_array_equal(found, expected)
+    assert_close(found, expected, 1e-12)
+
+
+@pytest.mark.parametrize("worker", range(3))
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("norm.weight", "add"),
+        ("blocks.0.attention.query.weight", "add_product"),
+        ("position_embedding.table", "add"),
+    ],
+)
+def test_a_worker_that_fails_in_the_midst_of_its_backward_keeps_no_one_waiting(
+    worker: int, name: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    batches = [ragged_batch(12, 5, np.random.default_rng(0))]
+    with sharing_trainer(tiny_gpt(), num_workers=3) as trainer:
+        trainer.gradient(batches)
+        expected = trainer.model.grads.copy()
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer.workers.replicas[worker].parameters()[name], method, fail)
+            with pytest.raises(ZeroDivisionError):
+                trainer.gradient(batches)
+        trainer.gradient(batches)
+        np.testing.assert_array_equal(trainer.model.grads, expected)
+
+
+@pytest.mark.parametrize("worker", range(3))
+def test_a_worker_that_fails_before_it_adds_anything_keeps_no_one_waiting(worker: int) -> None:
+    def failing_loss(
+        model: GPT, batch: TokenBatch, generator: np.random.Generator | None, trace: Trace = NO_TRACE
+    ) -> tuple:
+        if fails and model is trainer.workers.replicas[worker]:
+            raise ZeroDivisionError
+        return loss(model, batch, generator, trace)
+
+    model, batches, fails = tiny_gpt(), [ragged_batch(12, 5, np.random.default_rng(0))], False
+    trainer = Trainer(model, SGD(model), Constant(0.1), failing_loss, num_workers=3)
+    trainer.share_gradient()
+    with trainer:
+        trainer.gradient(batches)
+        expected = model.grads.copy()
+        fails = True
+        for _ in range(20):
+            with pytest.raises(ZeroDivisionError):
+                trainer.gradient(batches)
+        fails = False
+        trainer.gradient(batches)
+        np.testing.assert_array_equal(model.grads, expected)
+
+
+class Scale(Layer):
+    """A user's layer, y = x weight, that adds to the gradient in one way or the other."""
+
+    def __init__(self, knows_add: bool) -> None:
+        self.weight, self.knows_add = Parameter(np.arange(1.0, 4.0)), knows_add
+
+    def __call__(self, x: ndarray) -> tuple:
+        def backward(dy: ndarray) -> ndarray:
+            if self.knows_add:
+                self.weight.add((dy * x).sum(axis=0))
+            else:
+                self.weight.grad += (dy * x).sum(axis=0)
+            return dy * self.weight.value
+
+        return x * self.weight.value, backward
+
+
+class OfAUser(Layer):
+    def __init__(self, knows_add: bool) -> None:
+        self.scale, self.linear = Scale(knows_add), Linear(3, 1, generator=np.random.default_rng(0), dtype=np.float64)
+        self.pack()
+
+
+def loss_of_user(model: OfAUser, batch: TokenBatch, generator: object, trace: Trace = NO_TRACE) -> tuple:
+    x = np.eye(3)[batch.ids.ravel() % 3]
+    h, scale_backward = model.scale(x)
+    y, linear_backward = model.linear(h)
+
+    def backward(dloss: float) -> None:
+        scale_backward(linear_backward(np.full_like(y, dloss / len(y))))
+
+    return y.mean(), backward
+
+
+def test_a_layer_that_adds_past_the_others_is_told_so_where_it_could_be_lost() -> None:
+    batches, found = [ragged_batch(12, 5, np.random.default_rng(0))], []
+    for shares, knows_add in ((False, False), (False, True), (True, True), (True, False)):
+        model = OfAUser(knows_add)
+        trainer = Trainer(model, SGD(model), Constant(0.1), loss_of_user, num_workers=2)
+        if shares:
+            trainer.share_gradient()
+        with trainer:
+            if shares and not knows_add:
+                with pytest.raises(AttributeError, match=r"^Parameter: workers share this gradient; add to it by"):
+                    trainer.gradient(batches)
+            else:
+                trainer.gradient(batches)
+                found.append(model.grads)
+    for grads in found[1:]:
+        assert_close(grads, found[0], 1e-14)
+
+
+def test_the_factors_of_a_product_are_read_before_the_worker_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, add_share_of = OfAUser(knows_add=True), SumOfProducts.add_share_of
+
+    def add_late(products: SumOfProducts, product: Product) -> None:
+        time.sleep(0.05 * products.products.index(product))
+        add_share_of(products, product)
+
+    def work(worker: int) -> None:
+        with sharing.attended(worker) as replica:
+            a, b = np.full((1, 3), worker + 1.0), np.ones((1, 1))
+            replica.linear.weight.add_product(a, b)
+            a[...] = 100
+
+    monkeypatch.setattr(SumOfProducts, "add_share_of", add_late)
+    sharing = GradientSharing(model, 2)
+    with ThreadPoolExecutor(2) as pool, sharing.step():
+        list(pool.map(work, range(2)))
+    np.testing.assert_array_equal(model.linear.weight.grad, [[3], [3], [3]])
+
+
+def test_what_cannot_be_combined_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scratchformer.training.trainer.CAN_FORK", True)
+    trainer = sharing_trainer(tiny_gpt(), num_workers=2)
+    with pytest.raises(ValueError, match=r"^Trainer: fork_workers makes processes, which cannot share a gradient"):
+        trainer.fork_workers()
+    with pytest.raises(ValueError, match=r"^Trainer: share_gradient needs one rank, .* got 1 rank\(s\) and 4 shards$"):
+        trainer.join(World(), 4)
+    trainer.join(World(), 2)
+    with pytest.raises(
+        RuntimeError, match=r"^Trainer: workers share a gradient within the trainer's with block alone$"
+    ):
+        trainer.gradient(ragged_batches(0, 1))
+    trainer = tiny_trainer(tiny_gpt(), num_workers=2)
+    trainer.join(World(), 4)
+    with pytest.raises(ValueError, match=r"^Trainer: share_gradient needs one rank, "):
+        trainer.share_gradient()
+    trainer = tiny_trainer(tiny_gpt(), num_workers=2)
+    trainer.fork_workers()
+    with pytest.raises(ValueError, match=r"^Trainer: share_gradient needs workers that are threads, got processes"):
+        trainer.share_gradient()
+
+
+def test_a_run_is_resumed_with_a_shared_gradient_if_it_had_one() -> None:
+    checkpoint = training_checkpoint(sharing_trainer(tiny_gpt(), num_workers=2))
+    restored = sharing_trainer(tiny_gpt(seed=1), num_workers=2)
+    restore(restored, checkpoint)
+    np.testing.assert_array_equal(restored.model.values, tiny_gpt().values)
+    with pytest.raises(ValueError, match=r"^restore: training\.shares_gradient is False now and was True then"):
+        restore(tiny_trainer(tiny_gpt(), num_workers=2), checkpoint)
+    alone = training_checkpoint(sharing_trainer(tiny_gpt()))
+    restore(tiny_trainer(tiny_gpt()), alone)  # one worker shares nothing
