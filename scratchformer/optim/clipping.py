@@ -79,11 +79,17 @@ def clip_global_norm(grads: Float[np.ndarray, " n"], max_norm: float, parallel_m
 
 def scale_down(grads: np.ndarray, norm: float, max_norm: float, parallel_map: ParallelMap = map) -> None:
     """Scales gradients of this finite norm in place, so that it is at most `max_norm`."""
+    factor = clipping_factor(norm, max_norm)
 
     def scale(span: slice) -> None:
         part = grads[span]
-        part *= max_norm / norm
+        part *= factor
 
-    if max_norm < norm:
+    if factor < 1:
         for _ in parallel_map(scale, spans(grads.size)):
             pass
+
+
+def clipping_factor(norm: float, max_norm: float | None) -> float:
+    """What gradients of this finite norm are multiplied with, so that it is at most `max_norm`; None allows any."""
+    return max_norm / norm if max_norm is not None and max_norm < norm else 1.0

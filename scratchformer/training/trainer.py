@@ -12,7 +12,7 @@ from scratchformer.allocator import keep_freed_memory
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers import NO_TRACE, Trace
 from scratchformer.optim import Optimizer, WeightAverage
-from scratchformer.optim.clipping import norm_of, scale_down
+from scratchformer.optim.clipping import clipping_factor, norm_of, scale_down
 from scratchformer.optim.optimizer import may_overflow, refusal_of
 from scratchformer.python_numbers import as_python
 from scratchformer.training.divergence import Divergence, first_non_finite
@@ -219,14 +219,16 @@ class Trainer(Generic[ModelT, BatchT]):
         gradient_norm = norm_of(grads, self.workers.walk, self._concatenate)
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise self._divergence(micro_batches, f"the loss is {loss:g}, the gradient's norm {gradient_norm:g}")
-        if self.max_norm is not None:
+        scale = clipping_factor(gradient_norm, self.max_norm)
+        if self.max_norm is not None and self._needs_clipped(gradient_norm):
             scale_down(grads, gradient_norm, self.max_norm, self.workers.walk)
+            scale = 1.0
         self._check_squares(gradient_norm)
         walk = self.workers.walk
         if self.optimizer.needs_whole_matrices:
             self.world.gather(self.model.grads)
             own, walk = slice(self.model.grads.size), self.workers.map
-        self.optimizer.step(learning_rate, walk, norm=gradient_norm, part=own)
+        self.optimizer.step(learning_rate, walk, norm=gradient_norm, part=own, scale=scale)
         if self.average is not None:
             self.average.update(self.workers.walk, self.own)
         self.world.gather(self.model.values)
@@ -304,6 +306,10 @@ class Trainer(Generic[ModelT, BatchT]):
             return None
         key = (num_steps, shard.micro_batch, shard.index)
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+
+    def _needs_clipped(self, norm: float) -> bool:
+        """Whether the optimizer needs gradients that are clipped before its step, and not span by span within it."""
+        return self.optimizer.needs_whole_matrices or may_overflow(self.optimizer, norm)
 
     def _check_squares(self, norm: float) -> None:
         """Raises Divergence, on all ranks alike, where the optimizer refuses the gradient on one of them."""

@@ -160,6 +160,7 @@ def test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_ra
             assert step.gradient_norm == pytest.approx(norm, rel=1e-12)
             assert step.learning_rate == schedule(done)
             assert_close(model.values, by_hand.values, 1e-12)
+            assert_close(model.grads, by_hand.grads, 1e-12)
 
 
 def test_blas_threads_and_workers_last_as_long_as_the_with_block() -> None:

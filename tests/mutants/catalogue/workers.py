@@ -31,8 +31,8 @@ WORKERS = [
     mutant(
         "workers: a step may be as many times as long as there are workers",
         TRAINER,
-        "scale_down(grads, gradient_norm, self.max_norm, self.workers.walk)",
-        "scale_down(grads, gradient_norm, self.max_norm * self.num_workers, self.workers.walk)",
+        "scale = clipping_factor(gradient_norm, self.max_norm)",
+        "scale = clipping_factor(gradient_norm, self.max_norm and self.max_norm * self.num_workers)",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(

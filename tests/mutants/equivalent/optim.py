@@ -46,9 +46,9 @@ EQUIVALENT = [
         "what has no elements adds 0",
     ),
     at(
-        r"optim\.clipping\.x_scale_down",
-        "if max_norm < norm:",
-        "if max_norm <= norm:",
+        r"optim\.clipping\.x_clipping_factor",
+        "max_norm < norm",
+        "max_norm <= norm",
         "at the limit the factor is 1",
     ),
     at(
