@@ -32,8 +32,8 @@ from tests.strategies import batch_shapes, normal, seeds
 
 D_MODEL = 6
 EQUAL = {np.float32: 2e-6, np.float64: 1e-14}
-frequencies = (0.5, 0.01)
-rotaries = st.sampled_from([None, Rotary(base=10.0, scaling=2.0), Rotary(layout="pairs", frequencies=frequencies)])
+given_frequencies = Rotary(layout="pairs", frequencies=(0.5, 0.01), magnitude=1.3)
+rotaries = st.sampled_from([None, Rotary(base=10.0, scaling=2.0), given_frequencies])
 configs = st.builds(
     BlockConfig,
     st.just(D_MODEL),
@@ -41,12 +41,15 @@ configs = st.builds(
     st.just(5),
     norm_first=st.booleans(),
     norm=st.sampled_from(["layer", "rms"]),
+    eps=st.sampled_from([None, 0.1]),
     activation=st.sampled_from(get_args(Activation)),
     num_kv_heads=st.sampled_from([1, 2, 6]),
     d_head=st.just(4),
     rotary=rotaries,
     bias=st.booleans(),
     attention_bias=st.booleans(),
+    attention_output_bias=st.booleans(),
+    feed_forward_bias=st.booleans(),
     qk_norm=st.booleans(),
 )
 windows = st.lists(st.none() | st.integers(1, 4), min_size=2, max_size=2)
