@@ -93,6 +93,25 @@ def test_it_equals_the_blocks_and_leaves_an_equal_cache(
     assert_close(one, other, EQUAL[dtype])
 
 
+@settings(max_examples=25)
+@given(config=configs, windows=windows, batch=batch_shapes, seed=seeds)
+def test_nan_in_a_parameter_or_in_a_sequence_is_seen_where_the_blocks_show_it(
+    config: BlockConfig, windows: list[int | None], batch: tuple[int, ...], seed: int
+) -> None:
+    generator, blocks = np.random.default_rng(seed), blocks_of(config, seed, windows, np.float64)
+    (x,) = normal(seed, (*batch, 3, D_MODEL))
+    parameters = [parameter.value for block in blocks for parameter in block.parameters().values()]
+    array = (x, parameters[generator.integers(len(parameters))])[generator.integers(2)]
+    array.flat[generator.integers(array.size)] = np.nan
+    caches = KeyValueCache(3), KeyValueCache(3)
+    with unchecked():
+        for t in range(3):
+            new = x[..., t : t + 1, :]
+            found = next_position(blocks, None, new, np.array([t]), caches[0])
+            expected = through_stack(blocks, new, t, caches[1])
+            np.testing.assert_array_equal(np.isnan(found).reshape(expected.shape), np.isnan(expected))
+
+
 @given(
     width=st.integers(1, 600),
     scale=st.sampled_from([0.0, 1e-30, 1.0, 1e30, np.inf]),
