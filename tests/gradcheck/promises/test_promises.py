@@ -350,6 +350,12 @@ def test_neither_the_range_of_float32_nor_a_kink_breaks_a_promise(op: Op, x: lis
     assert check_op(op, np.array(x)).broken_promises == []
 
 
+def test_infinities_that_float32_alone_meets_on_the_way_break_a_promise() -> None:
+    detour = elementwise(lambda x: np.log(np.exp(x)), lambda x: np.exp(x) / np.exp(x))
+    (said,) = check_op(detour, np.array([95.0, 96.0])).broken_promises
+    assert said.startswith("of float32 inputs it returns infinities or NaN; ")
+
+
 def test_a_broken_promise_is_advice_unless_the_contract_is_required() -> None:
     def loose(x: ndarray) -> tuple[ndarray, Callable]:
         return x * x, lambda dy: 2 * x * dy
