@@ -39,6 +39,12 @@ def test_a_right_op_passes_with_every_oracle() -> None:
     assert str(report).startswith("product: right\n  x  right")
 
 
+@pytest.mark.parametrize(("error", "passes"), [(3e-11, True), (3e-10, False)])
+def test_the_complex_step_tells_gradients_apart_to_ten_digits(error: float, passes: bool) -> None:
+    off = elementwise(np.sin, lambda x: (1 + error) * np.cos(x))
+    assert check_op(off, np.array([0.3, -1.0, 2.0])).passed == passes
+
+
 @given(seed=seeds, rows=st.integers(1, 6), columns=st.integers(1, 30))
 @settings(max_examples=30)
 def test_one_element_that_is_off_by_a_millionth_is_wrong(seed: int, rows: int, columns: int) -> None:

@@ -45,6 +45,7 @@ def test_a_regime_is_what_its_name_says(regime: Regime) -> None:
             assert np.abs(x).max() > 1e6
         case "saturated":
             assert 0.2 < (np.abs(x) == 1e3).mean() < 0.4
+            assert {-1e3, 1e3} <= set(x.flat)
         case "tied maxima":
             assert ((x == x.max(axis=-1, keepdims=True)).sum(axis=-1) > 1).mean() > 0.8
         case "near-constant rows":
@@ -97,12 +98,13 @@ def test_every_kind_of_mask_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("additive", [False, True])
-def test_some_rows_of_a_mask_may_attend_to_nothing(additive: bool) -> None:
-    def has_some_empty_rows(mask: ndarray) -> bool:
+@pytest.mark.parametrize("row", range(3))
+def test_any_row_of_a_mask_may_attend_to_nothing_where_others_attend(additive: bool, row: int) -> None:
+    def has_this_empty_row(mask: ndarray) -> bool:
         empty = (mask == (-np.inf if additive else False)).all(axis=1)
-        return bool(empty.any() and not empty.all())
+        return bool(empty[row] and not empty.all())
 
-    assert found(strategies.masks(3, 20, additive=additive), has_some_empty_rows)  # too long to be empty by chance
+    assert found(strategies.masks(3, 20, additive=additive), has_this_empty_row)  # too long to be empty by chance
 
 
 def test_what_is_rare_is_drawn_for_the_ops_that_it_matters_to() -> None:
@@ -111,6 +113,10 @@ def test_what_is_rare_is_drawn_for_the_ops_that_it_matters_to() -> None:
     ordinary = strategies.arrays((3, 4))
     assert found(ordinary, lambda x: np.array_equal(x, x.round()) and np.unique(x).size > 1)
     assert found(ordinary, lambda x: not np.array_equal(x, x.round()))
+    assert found(strategies.masks(3, 4, additive=True), lambda mask: len(np.unique(mask)) > 3)
+    assert found(strategies.token_ids((3, 4), 6), lambda ids: len(np.unique(ids)) == 3)
+    for sign in (-1, 1):
+        assert found(strategies.cotangents((1,)), lambda dy, sign=sign: sign * dy[0] > 0)
 
 
 def test_attention_inputs_tell_lengths_and_widths_apart() -> None:

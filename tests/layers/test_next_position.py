@@ -32,8 +32,8 @@ from tests.strategies import batch_shapes, normal, seeds
 
 D_MODEL = 6
 EQUAL = {np.float32: 2e-6, np.float64: 1e-14}
-frequencies = (0.5, 0.01)
-rotaries = st.sampled_from([None, Rotary(base=10.0, scaling=2.0), Rotary(layout="pairs", frequencies=frequencies)])
+given_frequencies = Rotary(layout="pairs", frequencies=(0.5, 0.01), magnitude=1.3)
+rotaries = st.sampled_from([None, Rotary(base=10.0, scaling=2.0), given_frequencies])
 configs = st.builds(
     BlockConfig,
     st.just(D_MODEL),
@@ -41,12 +41,15 @@ configs = st.builds(
     st.just(5),
     norm_first=st.booleans(),
     norm=st.sampled_from(["layer", "rms"]),
+    eps=st.sampled_from([None, 0.1]),
     activation=st.sampled_from(get_args(Activation)),
     num_kv_heads=st.sampled_from([1, 2, 6]),
     d_head=st.just(4),
     rotary=rotaries,
     bias=st.booleans(),
     attention_bias=st.booleans(),
+    attention_output_bias=st.booleans(),
+    feed_forward_bias=st.booleans(),
     qk_norm=st.booleans(),
 )
 windows = st.lists(st.none() | st.integers(1, 4), min_size=2, max_size=2)
@@ -88,6 +91,25 @@ def test_it_equals_the_blocks_and_leaves_an_equal_cache(
             assert_close(found.reshape(expected.shape), expected, EQUAL[dtype])
         one, other = (through_stack(blocks, x[..., end:, :], end, cache) for cache in caches)
     assert_close(one, other, EQUAL[dtype])
+
+
+@settings(max_examples=25)
+@given(config=configs, windows=windows, batch=batch_shapes, seed=seeds)
+def test_nan_in_a_parameter_or_in_a_sequence_is_seen_where_the_blocks_show_it(
+    config: BlockConfig, windows: list[int | None], batch: tuple[int, ...], seed: int
+) -> None:
+    generator, blocks = np.random.default_rng(seed), blocks_of(config, seed, windows, np.float64)
+    (x,) = normal(seed, (*batch, 3, D_MODEL))
+    parameters = [parameter.value for block in blocks for parameter in block.parameters().values()]
+    array = (x, parameters[generator.integers(len(parameters))])[generator.integers(2)]
+    array.flat[generator.integers(array.size)] = np.nan
+    caches = KeyValueCache(3), KeyValueCache(3)
+    with unchecked():
+        for t in range(3):
+            new = x[..., t : t + 1, :]
+            found = next_position(blocks, None, new, np.array([t]), caches[0])
+            expected = through_stack(blocks, new, t, caches[1])
+            np.testing.assert_array_equal(np.isnan(found).reshape(expected.shape), np.isnan(expected))
 
 
 @given(

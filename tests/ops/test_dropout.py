@@ -28,6 +28,12 @@ def test_each_element_is_dropped_or_scaled_and_its_gradient_alike(shape: tuple[i
     assert_close(dx, np.where(dropped, 0, dy / (1 - p)), 1e-15)
 
 
+def test_nan_is_seen_where_it_is_dropped_too() -> None:
+    y, backward = dropout(np.full(50, np.nan), 0.5, np.random.default_rng(0))
+    assert np.isnan(y).all()
+    assert np.isnan(backward(np.full(50, np.nan))).all()
+
+
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.5, 0.9])
 def test_the_share_dropped_is_p(p: float) -> None:
     n = 100_000

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.ops import rotary, sinusoidal_positions
-from scratchformer.ops.rotary import _remembered_turns
+from scratchformer.ops.frequencies import plain_frequencies
+from scratchformer.ops.rotary import _remembered_turns, turns
 from tests.closeness import assert_close
 from tests.gradients import check_op
 from tests.strategies import dimensions, normal, seeds
@@ -156,7 +157,15 @@ def test_float32_is_as_exact_far_away_as_near() -> None:
 
 def test_more_turns_than_are_remembered_are_as_right() -> None:
     (x,), positions, last = normal(0, (2**15 + 1, 16)), np.arange(2**15 + 1), slice(-3, None)
-    assert_close(rotary(x, positions)[0][last], rotary(x[last], positions[last])[0], 1e-13)
+    options = {"layout": "pairs", "base": 100.0, "scaling": 2.0, "magnitude": 1.3}
+    assert_close(rotary(x, positions, **options)[0][last], rotary(x[last], positions[last], **options)[0], 1e-13)
+
+
+def test_what_is_remembered_cannot_be_written() -> None:
+    frequencies = plain_frequencies(4, 10.0)
+    for remembered in (frequencies, *turns(np.arange(3), frequencies, "halves", 1.0, np.dtype(np.float32))):
+        with pytest.raises(ValueError, match="read-only"):
+            remembered[0] = 0
 
 
 def test_turns_are_remembered_up_to_so_many_features(monkeypatch: pytest.MonkeyPatch) -> None:

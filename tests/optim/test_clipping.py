@@ -99,9 +99,12 @@ def test_squares_that_leave_the_range_are_clipped_as_any_others(dtype: type, exp
 
 @pytest.mark.parametrize("size", [2, 3 * BLOCK])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_gradients_that_are_not_finite_are_an_error_and_left_as_they_are(value: float, size: int) -> None:
+@pytest.mark.parametrize("place", [1, slice(None)])
+def test_gradients_that_are_not_finite_are_an_error_and_left_as_they_are(
+    value: float, size: int, place: int | slice
+) -> None:
     grads = np.ones(size)
-    grads[1] = value
+    grads[place] = value
     before = grads.copy()
     with pytest.raises(FloatingPointError, match=f"^clip_global_norm: grads have the norm {value}, expected a finite "):
         clip_global_norm(grads, 0.5)

@@ -44,9 +44,11 @@ def test_what_is_drawn_is_what_was_given(drawn: tuple[Figure, list[Axes], Axes])
         assert np.array_equal(shown.mask, ~CAUSAL)
 
 
-def test_queries_go_down_and_keys_go_right() -> None:
-    figure = attention_maps(random_weights(1, 1, 2, 3), ["q1", "q2"], ["k1", "k2", "k3"])
-    axes = figure.axes[0]
+def test_queries_go_down_and_keys_go_right_and_each_head_has_its_own_mask() -> None:
+    allowed = np.random.default_rng(0).random((2, 1, 2, 3)) < 0.5
+    figure = attention_maps(random_weights(2, 1, 2, 3), ["q1", "q2"], ["k1", "k2", "k3"], allowed=allowed)
+    first, axes, _ = figure.axes
+    assert np.array_equal([one.images[0].get_array().mask for one in (first, axes)], ~allowed[:, 0])
     x, _ = axes.transData.transform([(tick, 0) for tick in axes.get_xticks()]).T
     _, y = axes.transData.transform([(0, tick) for tick in axes.get_yticks()]).T
     assert (np.diff(x) > 0).all()

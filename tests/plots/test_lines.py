@@ -131,6 +131,7 @@ def test_the_legend_says_what_the_thin_lines_are() -> None:
         assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == names
         assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["other"]
     assert [line.kind for line in of_three] == ["bound", "bound", "marked"]
+    np.testing.assert_allclose([line.y for line in of_three], [X, 4 * X, 7 * X / 3])
 
 
 def test_of_marked_lines_that_coincide_both_are_seen() -> None:

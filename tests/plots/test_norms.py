@@ -34,6 +34,7 @@ def test_what_is_drawn_is_what_was_given() -> None:
         for line, values in zip(axes.lines, norms(3).values(), strict=True):
             assert np.array_equal(line.get_xdata(), STEPS)
             assert np.array_equal(line.get_ydata(), factor * values)
+        assert [text.xy[1] for text in axes.texts] == [factor * values[-1] for values in norms(3).values()]
 
 
 def test_axes_and_layers_are_labelled() -> None:

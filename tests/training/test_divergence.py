@@ -25,10 +25,11 @@ def diverged(trainer: Trainer, batches: list[TokenBatch]) -> Divergence:
     return caught.value
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_a_parameter_that_is_not_finite_is_named(num_workers: int) -> None:
+def test_a_parameter_that_is_not_finite_is_named(num_workers: int, value: float) -> None:
     model = tiny_gpt()
-    model.blocks[0].feed_forward.up.weight.value[1, 2] = np.inf
+    model.blocks[0].feed_forward.up.weight.value[1, 2] = value
     error = diverged(tiny_trainer(model, num_workers=num_workers), [BATCH])
     assert str(error).startswith("training diverged in step 1: the loss is nan, the gradient's norm nan; ")
     assert "first to go non-finite was the parameter blocks.0.feed_forward.up.weight (1 of 64 values)" in str(error)

@@ -134,6 +134,16 @@ def test_a_model_that_is_not_finite_is_neither_saved_nor_loaded(tmp_path: Path, 
         load(tmp_path / "a")
 
 
+@pytest.mark.parametrize("prefix", ["model", "average", "optimizer.m", "optimizer.v"])
+def test_a_state_of_training_that_is_not_finite_anywhere_is_not_loaded(tmp_path: Path, prefix: str) -> None:
+    model = tiny_gpt()
+    checkpoint = training_checkpoint(tiny_trainer(model, average=WeightAverage(model, 0.9)))
+    checkpoint.tensors[f"{prefix}.norm.bias"][2] = np.nan
+    write_checkpoint(tmp_path / "a", checkpoint)
+    with pytest.raises(ValueError, match=r"^load: .*a does not fit the model: 1 of 4 values of the tensor"):
+        load(tmp_path / "a")
+
+
 def test_there_must_be_something(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no checkpoint"):
         load(tmp_path)

@@ -1,12 +1,14 @@
 """The same bytes from every shape: ranks times threads of as many shards."""
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from scratchformer.models import GPT, block_matrices
+from scratchformer.ops import Backward
 from scratchformer.optim import AdamW, Constant, Muon, WeightAverage
 from scratchformer.optim.spans import BLOCK
 from scratchformer.training import Checkpoint, Divergence, Trainer, restore, training_checkpoint
@@ -129,17 +131,22 @@ def test_when_the_ranks_have_left_the_first_has_all_state() -> None:
     assert_same(*first)
 
 
-def test_all_ranks_name_the_shard_that_diverged_first() -> None:
+@pytest.mark.parametrize("at_fault", [(1,), (0, 1)])
+def test_all_ranks_name_the_shard_that_diverged_first(at_fault: tuple[int, ...]) -> None:
     def work(world: World) -> str:
+        def loss_of(*arguments: Any) -> tuple[np.float32, Backward]:
+            arguments[-1].record(**{f"of_rank_{world.rank}": np.array(np.nan)})
+            return np.float32("nan"), loss(*arguments)[1]
+
         trainer = wide_trainer(world, 1)
-        if world.rank == 1:
-            trainer.loss = lambda *arguments: (np.float32("nan"), loss(*arguments)[1])
+        trainer.loss = loss_of if world.rank in at_fault else loss
         with trainer, pytest.raises(Divergence, match="the loss is nan") as caught:
             trainer.step(ragged_batches(0, 2))
         return str(caught.value)
 
     messages = threads_as_ranks(2, work)
     assert messages[0] == messages[1]
+    assert f"was of_rank_{at_fault[0]} (" in messages[0]
 
 
 def test_an_error_on_one_rank_ends_the_others() -> None:

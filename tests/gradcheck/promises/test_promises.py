@@ -17,6 +17,7 @@ from tests.gradcheck.examples import Op, Overwriting, Scale, elementwise, requir
 X = np.random.default_rng(0).standard_normal((3, 4))
 KEPT: dict[Any, Any] = {}
 CALLERS: list[int] = []
+OF_THREAD = threading.local()
 
 
 def promises_of(report: Report) -> list[str]:
@@ -189,6 +190,38 @@ def one_caller_at_a_time(x: ndarray, y: ndarray, backward: Callable) -> Callable
     return counted
 
 
+def with_what_lies_behind(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    behind = x if x.base is None else x.base
+    return lambda dy: backward(dy) + 0 * np.sum(behind)
+
+
+def overflows_later(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    used: list[int] = []
+
+    def change(dy: ndarray) -> ndarray:
+        used.append(1)
+        return backward(dy) * (1 if len(used) == 1 else np.inf)
+
+    return change
+
+
+def first_call_of_a_thread(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    if threading.current_thread() is threading.main_thread():
+        return backward
+    OF_THREAD.num_calls = getattr(OF_THREAD, "num_calls", 0) + 1
+    return backward if OF_THREAD.num_calls == 1 else square(2 * x)[1]
+
+
+def fills_up(x: ndarray, y: ndarray, backward: Callable) -> Callable:
+    def fill(dy: ndarray) -> ndarray:
+        require_shape(dy[..., :1] if dy.ndim else dy, y[..., :1])
+        whole = np.zeros_like(y)
+        whole[..., : dy.shape[-1]] = dy
+        return backward(whole)
+
+    return fill
+
+
 @pytest.mark.parametrize(
     ("change", "promise"),
     [
@@ -198,6 +231,11 @@ def one_caller_at_a_time(x: ndarray, y: ndarray, backward: Callable) -> Callable
         (last_element_once, CALLED_TWICE),
         (writes_to_last_element, NOT_WRITTEN),
         (one_caller_at_a_time, "two threads at once give the same"),
+        (with_what_lies_behind, "read-only and non-contiguous inputs give the same"),
+        (overflows_later, CALLED_TWICE),
+        (first_call_of_a_thread, "two threads at once give the same"),
+        (lambda x, y, backward: lambda dy: backward(dy) + 1e-7 * np.median(dy), "backward is linear in the cotangent"),
+        (fills_up, "a cotangent of another shape is refused"),
     ],
 )
 @pytest.mark.parametrize("shape", [(3, 4), (20, 21)])
@@ -252,6 +290,13 @@ class Copying(Scale):
         self.weight.grad[...] = self.bias.grad + dweight
 
 
+class Turning(Scale):
+    """Adds to the gradient of another feature."""
+
+    def add(self, dweight: ndarray) -> None:
+        self.weight.grad[...] = self.weight.grad[::-1] + dweight
+
+
 class OverwritingBias(Scale):
     """Overwrites a gradient that is small beside that of its weight, if x is large."""
 
@@ -273,6 +318,7 @@ class OverwritingBias(Scale):
         (Clipping(4), X, NOT_WRITTEN),
         (Overwriting(4), X, ADDED),
         (Copying(4, bias=Parameter(np.ones(4))), X, ADDED),
+        (Turning(4), X, ADDED),
         (OverwritingBias(4, bias=Parameter(np.ones(4))), 1e12 * X, ADDED),
     ],
 )
@@ -302,6 +348,12 @@ def test_an_error_on_the_way_is_part_of_the_message() -> None:
 )
 def test_neither_the_range_of_float32_nor_a_kink_breaks_a_promise(op: Op, x: list[float]) -> None:
     assert check_op(op, np.array(x)).broken_promises == []
+
+
+def test_infinities_that_float32_alone_meets_on_the_way_break_a_promise() -> None:
+    detour = elementwise(lambda x: np.log(np.exp(x)), lambda x: np.exp(x) / np.exp(x))
+    (said,) = check_op(detour, np.array([95.0, 96.0])).broken_promises
+    assert said.startswith("of float32 inputs it returns infinities or NaN; ")
 
 
 def test_a_broken_promise_is_advice_unless_the_contract_is_required() -> None:
