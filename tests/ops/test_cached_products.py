@@ -13,7 +13,7 @@ from tests.strategies import batch_shapes, normal, seeds
     batch=batch_shapes,
     m=st.integers(1, FEW_ROWS + 1),
     n=st.integers(0, 20),
-    d=st.integers(0, 4),
+    d=st.integers(0, 9),
     block=st.sampled_from([1, 64, 2**18]),
     seed=seeds,
 )

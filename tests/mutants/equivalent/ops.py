@@ -51,7 +51,7 @@ EQUIVALENT = [
     ),
     at(
         r"ops\.cross_entropy\.x_cross_entropy",
-        "is_whole = counted.all()",
+        "is_whole = num_counted == targets.size",
         "is_whole = None",
         "both forms give the same rows, the reshaped ones without a copy",
     ),
@@ -290,6 +290,42 @@ EQUIVALENT = [
         r"if positions\.ndim < 2:",
         r"if positions\.ndim (<= 2|< 3):",
         "finding what is distinct first saves time alone",
+    ),
+    Equivalent(
+        r"ops\.cached_products\.x__blocks",
+        r"n, size = b\.shape\[-2\], max\(1, BLOCK_BYTES // \(b\.shape\[-1\] \* b\.itemsize\)\)",
+        r"n, size = b\.shape\[-2\], max\((2, .*\[-1\] .*|1, .*\[(\+1|-2)\] .*)\)",
+        "where a block ends changes the last digits alone",
+    ),
+    at(
+        r"ops\.contract\.x_op",
+        "if len(args) < count:",
+        "if len(args) <= count:",
+        "where all are in order already none is moved",
+    ),
+    at(
+        r"ops\.contract\.x_op",
+        "if len(args) > count:",
+        "if len(args) >= count:",
+        "nothing follows, of which no kinds are added",
+    ),
+    Equivalent(
+        r"ops\.contract\.x_op",
+        r"if len\(known\) == MOST_KNOWN:|known\.add\(call\)",
+        r"if len\(known\) != MOST_KNOWN:|known\.add\(None\)",
+        "what is not remembered is checked again",
+    ),
+    Equivalent(
+        r"ops\.embedding\.x_add_rows",
+        r"is_first = np\.empty\(ids\.size, bool\)(.*)",
+        r"is_first = np\.empty\(ids\.size, (None)?\)(.*)",
+        "0 and 1 say what False and True do",
+    ),
+    at(
+        r"ops\.frequencies\.x_yarn_frequencies",
+        "slowed = np.clip((np.arange(d // 2) - first) / width, 0, 1)",
+        "slowed = np.clip((np.arange(d / 2) - first) / width, 0, 1)",
+        "d is even",
     ),
     Equivalent(
         r"ops\.tiles\.xǁTilesǁ__init__",
