@@ -54,7 +54,7 @@ EQUIVALENT = [
     Equivalent(
         r"layers\.next_position\.x_fed",
         r"a = gelu_tanh\(gate\) if activation\.endswith\(\"_tanh\"\) else (.*)",
-        r"a = gelu_tanh\(gate\) if (\(activation\.endswith\(\"_tanh\"\)\) and False|.*\(\"(XX_tanhXX|_TANH)\"\)) else (.*)",
+        r"a = gelu_tanh\(gate\) if (\(activation\.\w+\(.*\)\) and False|.*\(\"(XX_tanhXX|_TANH)\"\)) else (.*)",
         "the op gives the same in twice the time",
     ),
     Equivalent(

@@ -160,14 +160,8 @@ EQUIVALENT = [
     ),
     at(
         r"ops\.activations\.x_limit",
-        "if not x.max(initial=0) <= most:",
-        "if not x.max(initial=1) <= most:",
-        "every limit is far above 1",
-    ),
-    at(
-        r"ops\.activations\.x_limit",
-        "if not x.max(initial=0) <= most:",
-        "if not x.max(initial=0) < most:",
+        "if not largest(x) <= most:",
+        "if not largest(x) < most:",
         "equal is equal",
     ),
     Equivalent(
