@@ -167,6 +167,8 @@ def test_the_gradient_of_a_loss_is_one_number_and_real() -> None:
         total(X)[1](np.ones(2))
     with pytest.raises(TypeError, match=r"^total: dloss must be a number, got 'x'$"):
         total(X)[1]("x")
+    with pytest.raises(ValueError, match=r"^total: x must have at least 1 dimension\(s\), got shape \(\)$"):
+        total(np.array(1.0))
     with pytest.raises(TypeError, match=r"^total: backward takes real inputs, got complex128; "):
         total(X + 0j)[1]()
     with pytest.raises(TypeError, match=r"^total: dloss must be a number, got None$"):

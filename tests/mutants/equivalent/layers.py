@@ -16,12 +16,6 @@ EQUIVALENT = [
         "arrays are copied, and then replaced, for nothing",
     ),
     Equivalent(
-        r"layers\.layer\.xǁLayerǁpack",
-        r"values = values\.astype\(values\.dtype if dtype is None else dtype, copy=False\)",
-        r"values = values\.astype\(values\.dtype if dtype is None else dtype, (copy=(None|True))?\)",
-        "a copy more is as right",
-    ),
-    Equivalent(
         r"layers\.layer\.xǁLayerǁ_twin",
         r"arrays = \[self\.__dict__\.get\(\"values\"\), self\.__dict__\.get\(\"grads\"\)\]",
         r"arrays = \[self\.__dict__\.get\(.*\), self\.__dict__\.get\(.*\)\]",
@@ -98,6 +92,12 @@ EQUIVALENT = [
         "start = 0 if cache is None else cache.length",
         "start = 1 if cache is None else cache.length",
         "of positions the differences alone count",
+    ),
+    at(
+        r"layers\.checks\.x_check_call",
+        "is_causal: bool = False,",
+        "is_causal: bool = True,",
+        "both are fit to be given",
     ),
     Equivalent(
         r"layers\.(block|stack)\..*",

@@ -188,16 +188,22 @@ EQUIVALENT = [
         r"(.*(shape\[-1\]|d_k) or) 2(.*)",
         "without features it scales nothing",
     ),
+    Equivalent(
+        r"ops\.rows\.x_inverse_rms",
+        r"if x\.dtype\.kind == \"f\" and (.*) and \(eps >= smallest or (.*) >= smallest\):",
+        r"if x\.dtype\.kind == \"(XXfXX\" and .*|F\" and .*|f\" and .*(eps > |smallest and |\) > )smallest.*)",
+        "the slower way that follows finds the same",
+    ),
     at(
         r"ops\.rows\.x_inverse_rms",
-        "is_usual &= mean_square.real >= SMALLEST[x.dtype.char]",
-        "is_usual &= mean_square.real > SMALLEST[x.dtype.char]",
+        "is_usual = np.isfinite(mean_square) & (mean_square.real >= smallest)",
+        "is_usual = np.isfinite(mean_square) & (mean_square.real > smallest)",
         "at the bound both ways are right",
     ),
     at(
         r"ops\.rows\.x_inverse_rms",
-        "size = np.where(is_usual | (largest == 0) | np.isinf(largest), 1, largest)",
-        "size = np.where(is_usual | (largest == 0) | np.isinf(largest), 2, largest)",
+        "size = np.where(is_usual | (peak == 0) | np.isinf(peak), 1, peak)",
+        "size = np.where(is_usual | (peak == 0) | np.isinf(peak), 2, peak)",
         "2 divides without an error of rounding, as 1 does",
     ),
     Equivalent(
@@ -211,12 +217,6 @@ EQUIVALENT = [
         r"if leaves_out_future(.*) and CAUSAL_PART < query(.*)",
         r"if leaves_out_future(.*) and CAUSAL_PART <= query(.*)",
         "a single part is the whole",
-    ),
-    Equivalent(
-        r"ops\.activations\.x_silu",
-        r"positive = x\.real > 0",
-        r"positive = x\.real (>= 0|> 1)",
-        "for inputs that small no form overflows",
     ),
     Equivalent(
         r"ops\.embedding\.x_add_rows",
@@ -266,12 +266,6 @@ EQUIVALENT = [
         r"keep = generator\.random\(x\.shape, dtype=np\.float32\) >= p",
         r"keep = generator\.random\(x\.shape, (dtype=(None|np\.float32))?\) >=? p",
         "numbers with more digits are drawn as evenly, and of 16 million one equals p",
-    ),
-    Equivalent(
-        r"ops\.attention\.x_product",
-        r"return np\.matmul\(a, b, out=.*",
-        r"return np\.matmul\(a, b, (out=None)?\)",
-        "its layout in memory matters to speed alone",
     ),
     Equivalent(
         r"ops\.attention\.x_zero_unless_used",
