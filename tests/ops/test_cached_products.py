@@ -24,4 +24,5 @@ def test_blocks_give_the_product_of_the_whole(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cached_products, "BLOCK_BYTES", block)
         assert_close(cached_row_products(a, b), a @ b.mT, 1e-13)
+        assert cached_row_products(a.astype(np.float32), b.astype(np.float32)).dtype == np.float32
         assert_close(cached_product(weights, b, out=np.full((*batch, m, d), np.nan)), weights @ b, 1e-13)

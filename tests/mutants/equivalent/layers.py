@@ -99,6 +99,36 @@ EQUIVALENT = [
         "is_causal: bool = True,",
         "both are fit to be given",
     ),
+    at(
+        r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ_attend",
+        "if group > 1 or self.config.window is not None:",
+        "if group >= 1 or self.config.window is not None:",
+        "without groups and a window the op finds the same",
+    ),
+    Equivalent(
+        r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ_attend",
+        r"leaves_out = leaves_out_future\(grouped_mask, is_causal, self\.config\.dropout, generator\)",
+        r"leaves_out = leaves_out_future\((None, .*, generator|grouped_mask, .*, None)\)",
+        "it chooses between two ways to the same result",
+    ),
+    at(
+        r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ_within_window",
+        "if window is None or window >= t_key:",
+        "if window is None or window > t_key:",
+        "a window of all keys forbids the future alone",
+    ),
+    Equivalent(
+        r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ_within_window",
+        r"return (combine_masks\(.*\)), True",
+        r"return (combine_masks\(.*window=window\)\)), False",
+        "a window's mask forbids the future, too",
+    ),
+    Equivalent(
+        r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ_keys_and_values",
+        r"return \*cache\.across\(lambda: self\._projected\(memory, positions\)(.*)",
+        r"return \*cache\.across\(lambda: self\._projected\(memory, None\)(.*)",
+        "what is attended to across has no positions to turn by",
+    ),
     Equivalent(
         r"layers\.(block|stack)\..*",
         r"cache=cache_within\(cache, .*\),",
