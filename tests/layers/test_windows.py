@@ -82,8 +82,8 @@ def test_what_goes_through_a_cache_in_parts_equals_the_whole(
 ) -> None:
     """Rows are padded on the left, by a mask with a column for every position or for the keys within reach alone."""
     layer, t = attention(seed, window=window, method=method), sum(lengths)
-    (x,) = normal(seed, (2, t, 4))
-    positions = np.maximum(0, np.arange(t) - np.array(pads)[:, None])
+    (x,) = normal(seed, (1, 2, t, 4))
+    positions = np.maximum(0, np.arange(t) - np.array(pads)[None, :, None])
     mask = None
     if kind != "none":
         mask = (np.arange(t) >= np.array(pads)[:, None])[:, None, None, :]
@@ -96,11 +96,11 @@ def test_what_goes_through_a_cache_in_parts_equals_the_whole(
         for length in lengths:
             end = start + length
             seen = None if mask is None else mask[..., :end]
-            y, _ = layer(x[:, start:end], None, seen, positions=positions[:, start:end], cache=cache)
+            y, _ = layer(x[..., start:end, :], None, seen, positions=positions[..., start:end], cache=cache)
             parts.append(y)
             start = end
             assert cache.length == end
-    assert_close(np.concatenate(parts, axis=1), whole, 1e-12)
+    assert_close(np.concatenate(parts, axis=-2), whole, 1e-12)
     (stored,) = cache._stored.values()
     assert stored.key.shape[-2] == min(t, window - 1 + spare)
 

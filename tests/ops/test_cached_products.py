@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scratchformer.ops import cached_products
@@ -17,6 +17,7 @@ from tests.strategies import batch_shapes, normal, seeds
     block=st.sampled_from([1, 64, 2**18]),
     seed=seeds,
 )
+@example(batch=(2,), m=2, n=20, d=3, block=64, seed=0)  # blocks of two rows
 def test_blocks_give_the_product_of_the_whole(
     batch: tuple[int, ...], m: int, n: int, d: int, block: int, seed: int
 ) -> None:

@@ -177,6 +177,12 @@ EQUIVALENT = [
         "parts that overlap come out alike",
     ),
     at(
+        r"ops\.masks\.x_keys_up_to_query",
+        "if num_queries * num_keys > MOST_KEPT:",
+        "if num_queries * num_keys >= MOST_KEPT:",
+        "a mask is the same whether it is kept or not",
+    ),
+    at(
         r"ops\.masks\.x_combine_masks",
         'check_mask("combine_masks", mask, getattr(mask, "shape", ()))',
         'check_mask("combine_masks", mask, getattr(mask, "shape", None))',
@@ -284,6 +290,12 @@ EQUIVALENT = [
         r"if positions\.ndim < 2:",
         r"if positions\.ndim (<= 2|< 3):",
         "finding what is distinct first saves time alone",
+    ),
+    Equivalent(
+        r"ops\.cached_products\.x__is_left_whole",
+        r"return n \* d \* b\.itemsize <= BLOCK_BYTES or a\.shape\[-2\] > FEW_ROWS",
+        r"return n \* d (/ b\.itemsize <= .* or .* > |\* b\.itemsize (< .* or .* > |<= .* or .* >= ))FEW_ROWS",
+        "what is cut into blocks, or not, changes in the last digits alone",
     ),
     Equivalent(
         r"ops\.cached_products\.x__blocks",
