@@ -262,6 +262,18 @@ EQUIVALENT = [
         "what is no array is found before the shorter of both ends",
     ),
     at(
+        r"ops\.attention\.x_attention__",
+        "dropout: float = 0.0,",
+        "dropout: float = 1.0,",
+        "without a generator nothing is dropped",
+    ),
+    Equivalent(
+        r"ops\.attention\.x_attention__",
+        r"is_dropped = generator is not None and dropout > 0|(dropped, .*) if is_dropped else (.*)",
+        r"is_dropped = generator is not None (or dropout > 0|and dropout >= 0)|dropped, .* if \(is_dropped\) or True else .*",
+        "the op that drops leaves all as it is then",
+    ),
+    at(
         r"ops\.attention\.x_masked_weights",
         "if mask is not None or t_query > t_key:",
         "if mask is not None or t_query >= t_key:",
