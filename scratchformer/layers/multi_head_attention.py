@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Inexact, Integer, Shaped
@@ -36,7 +36,6 @@ from scratchformer.ops import (
 from scratchformer.ops.attention import leaves_out_future
 from scratchformer.ops.checks import (
     check_at_least,
-    check_choice,
     check_divides,
     check_not_negative,
     check_positive,
@@ -102,7 +101,6 @@ class AttentionConfig:
         check_divides(name, num_kv_heads=self.kv_heads, num_heads=self.num_heads)
         check_at_least(name, 1, d_key=self.key_width, d_value=self.value_width, d_memory=self.memory_width)
         check_probability(name, "dropout", self.dropout)
-        check_choice(name, "method", self.method, get_args(Method))
         check_not_negative(name, "qk_norm_eps", self.qk_norm_eps)
         if self.scale is not None:
             check_positive(name, "scale", self.scale)

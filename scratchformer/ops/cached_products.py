@@ -43,6 +43,6 @@ def _is_left_whole(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _blocks(b: np.ndarray) -> Iterator[slice]:
-    """Slices of the rows of b, one at least. Each is of as many rows as BLOCK_BYTES hold, the last of fewer."""
-    n, size = b.shape[-2], max(1, BLOCK_BYTES // max(1, b.shape[-1] * b.itemsize))
-    return (slice(start, min(start + size, n)) for start in range(0, max(n, 1), size))
+    """Slices of the rows of b, which has some. Each is of as many rows as BLOCK_BYTES hold, the last of fewer."""
+    n, size = b.shape[-2], max(1, BLOCK_BYTES // (b.shape[-1] * b.itemsize))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -88,7 +88,7 @@ def linear_cross_entropy(
             yield part, logits, (here, target[here] - start)
 
     held: list[tuple[slice, ndarray, tuple[ndarray, ndarray], ndarray]] = []
-    shift = np.full(len(rows), LOWEST[rows.real.dtype.char], rows.real.dtype)  # -inf - -inf would be NaN
+    shift = np.full(len(rows), LOWEST[rows.real.dtype.char])  # -inf - -inf would be NaN
     others, s_target, sum_logits = (np.zeros(len(rows), rows.dtype) for _ in range(3))
     for part, logits, at_target in logits_by_part():
         s_target[at_target[0]] = logits[at_target]

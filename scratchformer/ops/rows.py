@@ -83,7 +83,7 @@ def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:
     Rows whose squares overflow, or are too small for the dtype and for eps, are divided by their largest element first.
     """
     mean_square = _mean_square_plus(x, eps)
-    smallest = -math.inf if eps >= SMALLEST[x.dtype.char] else SMALLEST[x.dtype.char]
+    smallest = SMALLEST[x.dtype.char]
     if x.dtype.kind == "f" and largest(mean_square) < math.inf and (eps >= smallest or least(mean_square) >= smallest):
         return 1 / np.sqrt(mean_square)
     is_usual = np.isfinite(mean_square) & (mean_square.real >= smallest)

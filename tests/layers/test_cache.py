@@ -114,6 +114,8 @@ def test_errors_name_the_argument() -> None:
         ),
         (ValueError, "key must have at least 2 dimension(s), got shape (3,)", lambda: cache.extend(key[0, 0], value)),
         (ValueError, "window must be at least 1, got 0", lambda: cache.extend(key, value, window=0)),
+        (ValueError, "rows holds 2, expected 0 to 1", lambda: cache.select(np.array([0, 2]))),
+        (ValueError, "rows holds 1, expected 0 to 0", lambda: KeyValueCache(1, key[:1]).select(np.array([1]))),
         (TypeError, "name must be text, got int", lambda: cache.within(1)),
         (TypeError, "project must be a function, got int", lambda: cache.across(1)),
     ):
@@ -141,6 +143,8 @@ def test_what_is_cut_off_can_come_anew() -> None:
     for length in (-1, 3):
         with pytest.raises(ValueError, match=f"{message}{length}$"):
             cache.truncate(length)
+    cache.truncate(0)
+    assert cache.length == 0
 
 
 def test_what_a_window_has_passed_by_cannot_come_back() -> None:

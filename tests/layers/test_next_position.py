@@ -1,6 +1,7 @@
 """Blocks at one new position, written out, against the same blocks at any number of positions."""
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, get_args
 
 import numpy as np
@@ -11,14 +12,17 @@ from numpy import ndarray
 
 from scratchformer.layers import (
     BlockConfig,
+    Dropout,
     FeedForward,
     KeyValueCache,
     LayerNorm,
     Linear,
     MultiHeadAttention,
+    Parameter,
     PreNorm,
     RMSNorm,
     Rotary,
+    TiedLinear,
     TransformerBlock,
 )
 from scratchformer.layers.feed_forward import Activation
@@ -70,13 +74,22 @@ def through_stack(blocks: list[TransformerBlock], x: ndarray, start: int, cache:
     windows=windows,
     batch=batch_shapes,
     known=st.integers(0, 9),
+    scale=st.sampled_from([None, 0.3]),
     dtype=st.sampled_from([np.float32, np.float64]),
     seed=seeds,
 )
 def test_it_equals_the_blocks_and_leaves_an_equal_cache(
-    config: BlockConfig, windows: list[int | None], batch: tuple[int, ...], known: int, dtype: Any, seed: int
+    config: BlockConfig,
+    windows: list[int | None],
+    batch: tuple[int, ...],
+    known: int,
+    scale: float | None,
+    dtype: Any,
+    seed: int,
 ) -> None:
     blocks, end = blocks_of(config, seed, windows, dtype), known + 3
+    for block in blocks:
+        block.attention.config = replace(block.attention.config, scale=scale)
     (x,) = normal(seed, (*batch, end + 2, D_MODEL), dtype=dtype)
     caches = KeyValueCache(end + 2), KeyValueCache(end + 2)
     norm = with_random_values(RMSNorm(D_MODEL), seed).astype(dtype)
@@ -139,7 +152,7 @@ def test_scores_of_minus_infinity_give_nothing_to_attend_to() -> None:
     x = np.ones((1, 1, 1), np.float32)
     with np.errstate(over="ignore"):
         found = block.add_attention(x, lambda x: block.attention(x, cache=KeyValueCache(1)))[0]
-        written_out = next_position([block], None, x, np.array([0]), KeyValueCache(1))
+    written_out = next_position([block], None, x, np.array([0]), KeyValueCache(1))
     np.testing.assert_array_equal(written_out, found.reshape(1))
     assert np.isfinite(found).all()
 
@@ -164,6 +177,11 @@ def test_maps_and_norms_of_other_classes_are_called() -> None:
     assert_close(found, block(x)[0].reshape(D_MODEL), 1e-14)
 
 
+def test_a_row_is_multiplied_by_a_tied_table() -> None:
+    x, table = normal(0, (3,), (5, 3))
+    assert_close(mapped(TiedLinear(Parameter(table)), x), table @ x, 1e-14)
+
+
 def test_a_matrix_of_another_dtype_is_refused_by_its_layer() -> None:
     linear = Linear(3, 2, generator=np.random.default_rng(0), dtype=np.float64)
     with pytest.raises(TypeError, match=r"^linear: weight is float64, x is float32; expected one dtype$"):
@@ -175,16 +193,19 @@ def test_a_matrix_of_another_dtype_is_refused_by_its_layer() -> None:
     [
         (None, TransformerBlock),
         ("attention", MultiHeadAttention),
+        ("attention.config.rotary", Rotary),
         ("feed_forward", FeedForward),
         ("add_attention", PreNorm),
+        ("add_attention.dropout", Dropout),
         ("add_feed_forward", PreNorm),
+        ("add_feed_forward.dropout", Dropout),
     ],
 )
 def test_blocks_with_parts_of_other_classes_are_not_written_out(part: str | None, kind: type) -> None:
-    first, second = blocks_of(BlockConfig(D_MODEL, 2, 5), 0, [None, 3], np.float64)
+    first, second = blocks_of(BlockConfig(D_MODEL, 1, 5, rotary=Rotary()), 0, [None, 3], np.float64)
     assert are_written_out([first, second])
-    other = second if part is None else getattr(second, part)
-    other.__class__ = type("Other", (kind,), {})
+    other = second if part is None else attrgetter(part)(second)
+    object.__setattr__(other, "__class__", type("Other", (kind,), {}))
     assert not are_written_out([first, second])
 
 

@@ -16,11 +16,12 @@ from tests.strategies import batch_shapes, dimensions, normal, seeds
 
 windows = st.integers(1, 6)
 methods = st.sampled_from(["auto", "dense", "blockwise"])
-kinds = st.sampled_from(["none", "boolean", "additive", "additive for each key"])
+kinds = st.sampled_from(["none", "boolean", "additive", "additive for each key", "additive for each head and key"])
 
 
 def attention(seed: int, **options: object) -> MultiHeadAttention:
-    config = AttentionConfig(4, 2, **{"num_kv_heads": 1, "rotary": Rotary(base=10.0)} | options)
+    usual = {"num_kv_heads": 2, "d_key": 2, "rotary": Rotary(base=10.0)}
+    config = AttentionConfig(4, 4, **usual | options)
     return with_random_values(MultiHeadAttention(config, generator=np.random.default_rng(0)), seed)
 
 
@@ -29,8 +30,9 @@ def mask_of(kind: str, t: int, seed: int) -> ndarray | None:
     if kind == "boolean":
         return generator.random((2, 1, t, t)) < 0.8
     if kind == "additive":
-        return generator.standard_normal((2, t, t))
-    return generator.standard_normal(t) if kind == "additive for each key" else None
+        return generator.standard_normal((4, t, t))
+    shapes = {"additive for each key": t, "additive for each head and key": (4, 1, t)}
+    return generator.standard_normal(shapes[kind]) if kind in shapes else None
 
 
 @given(window=windows, method=methods, is_causal=st.booleans(), kind=kinds, t=st.integers(1, 7), seed=seeds)
@@ -80,8 +82,8 @@ def test_what_goes_through_a_cache_in_parts_equals_the_whole(
 ) -> None:
     """Rows are padded on the left, by a mask with a column for every position or for the keys within reach alone."""
     layer, t = attention(seed, window=window, method=method), sum(lengths)
-    (x,) = normal(seed, (2, t, 4))
-    positions = np.maximum(0, np.arange(t) - np.array(pads)[:, None])
+    (x,) = normal(seed, (1, 2, t, 4))
+    positions = np.maximum(0, np.arange(t) - np.array(pads)[None, :, None])
     mask = None
     if kind != "none":
         mask = (np.arange(t) >= np.array(pads)[:, None])[:, None, None, :]
@@ -94,11 +96,11 @@ def test_what_goes_through_a_cache_in_parts_equals_the_whole(
         for length in lengths:
             end = start + length
             seen = None if mask is None else mask[..., :end]
-            y, _ = layer(x[:, start:end], None, seen, positions=positions[:, start:end], cache=cache)
+            y, _ = layer(x[..., start:end, :], None, seen, positions=positions[..., start:end], cache=cache)
             parts.append(y)
             start = end
             assert cache.length == end
-    assert_close(np.concatenate(parts, axis=1), whole, 1e-12)
+    assert_close(np.concatenate(parts, axis=-2), whole, 1e-12)
     (stored,) = cache._stored.values()
     assert stored.key.shape[-2] == min(t, window - 1 + spare)
 
@@ -151,11 +153,12 @@ def test_errors_name_the_argument() -> None:
     expected = "^MultiHeadAttention: memory has no positions near a query; window is for self-attention$"
     with pytest.raises(ValueError, match=expected):
         layer(x, x)
-    expected = r"MultiHeadAttention: mask has shape \(3, 4\), which does not broadcast to the scores' \(2, 2, 3, 3\)"
-    with pytest.raises(ValueError, match=expected):
-        layer(x, mask=np.ones((3, 4), bool))
+    expected = r"MultiHeadAttention: mask has shape \(3, 4\), which does not broadcast to the scores' \(2, 4, 3, 3\)"
+    for num_kv_heads in (1, 4):
+        with pytest.raises(ValueError, match=expected):
+            attention(0, num_kv_heads=num_kv_heads, rotary=None, window=2)(x, mask=np.ones((3, 4), bool))
     cache = KeyValueCache(capacity=9)
     for _ in range(2):
         layer(x, cache=cache)
-    with pytest.raises(ValueError, match=r"mask has shape \(1, 8\), which does not broadcast to .* \(2, 2, 1, 2\)"):
+    with pytest.raises(ValueError, match=r"mask has shape \(1, 8\), which does not broadcast to .* \(2, 4, 1, 2\)"):
         layer(x[:, :1], mask=np.ones((1, 8), bool), cache=cache)

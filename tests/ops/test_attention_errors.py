@@ -69,7 +69,7 @@ def test_masks_that_do_not_broadcast(op: Callable, name: str, shape: tuple[int, 
 @both
 def test_masks_that_are_no_arrays(op: Callable, name: str) -> None:
     with pytest.raises(TypeError, match=rf"{name}: mask must be boolean or floating, got list; .*mask.astype\(bool\)"):
-        op(query, key, value, [[True] * 5] * 3)
+        op(query, key, value, mask=[[True] * 5] * 3)
 
 
 @both

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scratchformer.ops import cached_products
@@ -13,10 +13,11 @@ from tests.strategies import batch_shapes, normal, seeds
     batch=batch_shapes,
     m=st.integers(1, FEW_ROWS + 1),
     n=st.integers(0, 20),
-    d=st.integers(0, 4),
+    d=st.integers(0, 9),
     block=st.sampled_from([1, 64, 2**18]),
     seed=seeds,
 )
+@example(batch=(2,), m=2, n=20, d=3, block=64, seed=0)  # blocks of two rows
 def test_blocks_give_the_product_of_the_whole(
     batch: tuple[int, ...], m: int, n: int, d: int, block: int, seed: int
 ) -> None:
@@ -24,4 +25,5 @@ def test_blocks_give_the_product_of_the_whole(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cached_products, "BLOCK_BYTES", block)
         assert_close(cached_row_products(a, b), a @ b.mT, 1e-13)
+        assert cached_row_products(a.astype(np.float32), b.astype(np.float32)).dtype == np.float32
         assert_close(cached_product(weights, b, out=np.full((*batch, m, d), np.nan)), weights @ b, 1e-13)

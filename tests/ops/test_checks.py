@@ -3,7 +3,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_integer, check_shape, check_sizes
+from scratchformer.ops.checks import (
+    check_boolean_mask,
+    check_dimensions,
+    check_integer,
+    check_not_negative,
+    check_positive,
+    check_shape,
+    check_sizes,
+)
 
 
 @dataclass
@@ -26,6 +34,14 @@ def test_dimensions_and_shape() -> None:
         check_dimensions("f", "x", x, 3)
     with pytest.raises(ValueError, match=r"^f: x must have shape \(3, 2\), got \(2, 3\)$"):
         check_shape("f", "x", x, (3, 2))
+
+
+def test_finite_numbers() -> None:
+    check_not_negative("f", "eps", 0.0)
+    for check, wrong in ((check_not_negative, (-1e-9, np.inf, np.nan)), (check_positive, (0.0, np.inf, np.nan))):
+        for option in wrong:
+            with pytest.raises(ValueError, match=f"^f: eps must be .*finite.*, got {option}$"):
+                check("f", "eps", option)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -3,10 +3,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scratchformer.ops import llama3_frequencies, yarn_frequencies, yarn_magnitude
+from scratchformer.ops.frequencies import plain_frequencies
 
 halves = st.integers(1, 40)
 bases = st.sampled_from([1.5, 100.0, 5e5, 1e6])
@@ -41,6 +42,8 @@ def test_llama3_slows_down_the_pairs_that_make_few_turns(
 
 
 @given(half=halves, base=bases, factor=factors, context=contexts, truncate=st.booleans())
+@example(half=4, base=1.5, factor=4.0, context=64, truncate=True)  # the ramp would end behind the last pair
+@example(half=4, base=100.0, factor=4.0, context=6, truncate=True)  # the ramp has no width
 def test_yarn_has_a_ramp_from_fast_pairs_to_slow_ones(
     half: int, base: float, factor: float, context: int, truncate: bool
 ) -> None:
@@ -55,7 +58,7 @@ def test_yarn_has_a_ramp_from_fast_pairs_to_slow_ones(
         first, last = math.floor(first), math.ceil(last)
     first, last = max(0, first), min(d - 1, last)
     for i, frequency in enumerate(found):
-        share = min(1.0, max(0.0, (i - first) / (last - first)))
+        share = min(1.0, max(0.0, (i - first) / (last - first or 1e-9)))
         expected = base ** (-2 * i / d) * ((1 - share) + share / factor)
         assert abs(frequency / expected - 1) < 1e-9
     assert len(found) == half
@@ -74,6 +77,7 @@ def test_known_frequencies() -> None:
     assert np.allclose(yarn_frequencies(16, **YARN), YARN_VALUES, rtol=1e-6, atol=0)
     assert abs(yarn_magnitude(4.0) - 1.138629436111989) < 1e-15
     assert yarn_magnitude(0.5) == yarn_magnitude(1.0) == 1.0
+    assert not plain_frequencies(16, 7.0).flags.writeable, "it may be returned again"
 
 
 @pytest.mark.long

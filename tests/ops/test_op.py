@@ -7,21 +7,21 @@ import pytest
 from jaxtyping import Inexact, Integer
 from numpy import ndarray
 
-from scratchformer.ops import op, rms_norm
+from scratchformer.ops import op
 from scratchformer.ops.contract import Backward
 
 
-@op
 def scaled(
     x: Inexact[ndarray, "*batch n"],
     weight: Inexact[ndarray, " n"] | None = None,
     rows: Integer[ndarray, "*batch"] | None = None,
-    *,
     factor: float = 1.0,
+    shift: float = 0.0,
 ) -> tuple[Inexact[ndarray, "*batch n"], Backward]:
-    """y = factor weight x."""
+    """y = factor weight x + shift."""
+    factor = float(factor)
     scale = factor if weight is None else factor * weight
-    y = x * scale
+    y = x * scale + shift
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray | None]:
         return dy * scale, None if weight is None else factor * (dy * x).sum(axis=0)
@@ -54,20 +54,22 @@ X, WEIGHT = np.arange(6.0).reshape(2, 3), np.array([1.0, 2.0, 4.0])
 
 def test_arrays_may_be_given_by_name_in_any_order() -> None:
     expected = X * WEIGHT * 0.5
+    f = op(scaled)
     for call in (
-        lambda: scaled(X, WEIGHT, factor=0.5),
-        lambda: scaled(X, weight=WEIGHT, factor=0.5),
-        lambda: scaled(weight=WEIGHT, factor=0.5, rows=None, x=X),
+        lambda: f(X, WEIGHT, None, 0.5),
+        lambda: f(X, WEIGHT, factor=0.5),
+        lambda: f(X, weight=WEIGHT, factor=0.5),
+        lambda: f(weight=WEIGHT, factor=0.5, rows=None, x=X),
     ):
         assert np.array_equal(call()[0], expected)
-    assert np.array_equal(scaled(X, rows=np.array([1, 0]))[0], X)
+    assert np.array_equal(f(X, rows=np.array([1, 0]))[0], X)
     with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'fator'$"):
-        scaled(X, fator=0.5)
-    assert (scaled.__name__, scaled.__doc__) == ("scaled", "y = factor weight x.")
+        f(X, fator=0.5)
+    assert (f.__name__, f.__doc__) == ("scaled", "y = factor weight x + shift.")
 
 
 def test_what_backward_keeps_is_read_only_and_the_rest_is_not() -> None:
-    assert scaled(X)[0].flags.writeable
+    assert op(scaled)(X)[0].flags.writeable
     y, backward = op(exponential.__wrapped__)(X)
     assert not y.flags.writeable
     assert np.array_equal(backward(X), X * np.exp(X))
@@ -101,9 +103,12 @@ REFUSED: list[tuple[type[Exception], str, Callable[[Callable], Any]]] = [
         lambda f: f(X, WEIGHT.astype(np.float32)),
     ),
     (TypeError, "factor must be a number, got 'fast'", lambda f: f(X, factor="fast")),
+    (TypeError, "factor must be a number, got 'slow'", lambda f: f(X, WEIGHT, None, "slow")),
     (ValueError, "x must have at least 1 dimension(s), got shape ()", lambda f: f(np.array(1.0))),
     (ValueError, "weight must have shape (n,), got (1, 3)", lambda f: f(X, WEIGHT[None])),
     (ValueError, "n is 3 in x of shape (2, 3), but 2 in weight of shape (2,)", lambda f: f(X, WEIGHT[:2])),
+    (ValueError, "n is 3 in x of shape (2, 3), but 1 in weight of shape (1,)", lambda f: f(X, WEIGHT[:1], None, 1)),
+    (ValueError, "n is 3 in x of shape (2, 3), but 0 in weight of shape (0,)", lambda f: f(X, WEIGHT[:0], factor=1)),
     (
         ValueError,
         "*batch is (2,) in x of shape (2, 3), but (3,) in rows of shape (3,)",
@@ -132,8 +137,10 @@ REFUSED: list[tuple[type[Exception], str, Callable[[Callable], Any]]] = [
 def test_what_does_not_fit_is_told_in_one_sentence(
     kind: type[Exception], sentence: str, call: Callable[[Callable], Any]
 ) -> None:
-    fresh = op(scaled.__wrapped__)
-    fresh(X, WEIGHT)  # so that kinds which do fit are known
+    fresh = op(scaled)
+    for options in ({}, {"rows": None, "factor": 1}):  # so that kinds which do fit are known
+        fresh(X, WEIGHT, **options)
+        fresh(X, WEIGHT, *options.values())
     for _ in range(2):
         with pytest.raises(kind) as caught:
             call(fresh)
@@ -160,6 +167,8 @@ def test_the_gradient_of_a_loss_is_one_number_and_real() -> None:
         total(X)[1](np.ones(2))
     with pytest.raises(TypeError, match=r"^total: dloss must be a number, got 'x'$"):
         total(X)[1]("x")
+    with pytest.raises(ValueError, match=r"^total: x must have at least 1 dimension\(s\), got shape \(\)$"):
+        total(np.array(1.0))
     with pytest.raises(TypeError, match=r"^total: backward takes real inputs, got complex128; "):
         total(X + 0j)[1]()
     with pytest.raises(TypeError, match=r"^total: dloss must be a number, got None$"):
@@ -168,7 +177,7 @@ def test_the_gradient_of_a_loss_is_one_number_and_real() -> None:
 
 def test_it_checks_when_it_has_forgotten_what_it_knew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scratchformer.ops.contract.MOST_KNOWN", 2)
-    fresh = op(scaled.__wrapped__)
+    fresh = op(scaled)
     for n in (1, 2, 3, 1, 2, 3):
         assert np.array_equal(fresh(np.ones((2, n)))[0], np.ones((2, n)))
         with pytest.raises(ValueError, match=f"n is {n} in x"):
@@ -177,14 +186,14 @@ def test_it_checks_when_it_has_forgotten_what_it_knew(monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("unchecked")
 def test_an_integer_that_no_float_can_hold_is_told_although_integers_are_known() -> None:
-    x = np.ones((2, 3))
-    rms_norm(x, np.ones(3), eps=1)
-    with pytest.raises(TypeError, match=r"^rms_norm: eps must be a number of at most 64 bits, got int$"):
-        rms_norm(x, np.ones(3), eps=10**400)
+    f = op(scaled)
+    f(X, WEIGHT, None, 1)
+    with pytest.raises(TypeError, match=r"^scaled: factor must be a number of at most 64 bits, got int$"):
+        f(X, WEIGHT, None, 10**400)
 
     @op
     def overflowing(x: Inexact[ndarray, " n"]) -> tuple[ndarray, Backward]:
         raise OverflowError("of its own")
 
     with pytest.raises(OverflowError, match="of its own"):
-        overflowing(x[0])
+        overflowing(X[0])

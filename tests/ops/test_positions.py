@@ -172,8 +172,9 @@ def test_turns_are_remembered_up_to_so_many_features(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.import_module("scratchformer.ops.rotary"), "MOST_REMEMBERED", 12)
     for t, is_remembered in ((3, True), (4, False)):
         _remembered_turns.cache_clear()
-        rotary(np.ones((t, 4)), np.arange(t))
+        cos, sin = turns(np.arange(t), np.ones(2), "halves", 1.0, np.dtype(np.float64))
         assert _remembered_turns.cache_info().currsize == is_remembered
+        assert cos.flags.writeable == sin.flags.writeable == (not is_remembered)
 
 
 def test_heads_that_are_a_view_keep_their_order_in_memory() -> None:
@@ -281,6 +282,7 @@ def test_turns_that_rotary_remembers_are_of_these_positions_and_options():
     )
     later = integers + 7  # these are remembered with an axis of the batch first
     cases += [({}, x[None], later[None]), ({}, x[0], later)]
+    cases += [({"frequencies": np.array([1, 0.5], dtype)}, x, integers) for dtype in (np.float32, np.float64)]
     remembered = [rotary(x, positions, **options)[0] for options, x, positions in cases]
     for y, (options, x, positions) in zip(remembered, cases, strict=True):
         _remembered_turns.cache_clear()

@@ -21,6 +21,10 @@ def test_the_average_is_the_weighted_sum_of_all_values(size: int, decay: float, 
         average.update()
         expected = decay * expected + (1 - decay) * vector.values
     np.testing.assert_allclose(average.values, expected, rtol=1e-12, atol=1e-14)
+    part, before = slice(1, size), average.values[0]
+    vector.values += 1
+    average.update(part=part)
+    assert average.values[0] == before
 
 
 def test_the_result_does_not_depend_on_threads() -> None:

@@ -75,7 +75,7 @@ def test_matrices_follow_muon_and_all_else_adamw(rows: int, columns: int, seed: 
         assert_close(after[name].ravel(), np.array(by_paper), 1e-12)
 
 
-@given(rows=sides, columns=sides, scale=st.sampled_from([1e-30, 1.0, 1e30]), seed=seeds)
+@given(rows=sides, columns=sides, scale=st.sampled_from([1e-200, 1.0, 1e200]), seed=seeds)
 def test_orthogonal_keeps_singular_vectors_and_forgets_scale(rows: int, columns: int, scale: float, seed: int) -> None:
     u = np.random.default_rng(seed).normal(size=(rows, columns))
     before = u.copy()
@@ -93,7 +93,8 @@ def test_five_steps_bring_singular_values_near_one() -> None:
 
 
 def test_nothing_moves_without_a_gradient() -> None:
-    np.testing.assert_array_equal(orthogonal(np.zeros((3, 2), np.float32)), np.zeros((3, 2)))
+    for shape in ((3, 2), (0, 2)):
+        np.testing.assert_array_equal(orthogonal(np.zeros(shape, np.float32)), np.zeros(shape))
 
 
 @pytest.mark.parametrize(

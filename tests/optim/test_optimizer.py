@@ -125,8 +125,11 @@ def test_an_optimizer_can_work_on_named_matrices_in_threads() -> None:
     layer.pack(np.float64)
     layer.grads[...] = np.random.default_rng(1).normal(size=layer.grads.shape)
     before = {name: parameter.value.copy() for name, parameter in layer.parameters().items()}
+    optimizer = MatrixDescent(layer)
+    assert optimizer.needs_whole_matrices
+    assert not SGD(layer).needs_whole_matrices
     with ThreadPoolExecutor(2) as pool:
-        MatrixDescent(layer).step(0.1, pool.map)
+        optimizer.step(0.1, pool.map)
     for name, parameter in layer.parameters().items():
         move = (before[name] - parameter.value) / 0.1
         direction = parameter.grad / np.linalg.norm(parameter.grad) if parameter.grad.ndim == 2 else parameter.grad

@@ -51,7 +51,7 @@ EQUIVALENT = [
     ),
     at(
         r"ops\.cross_entropy\.x_cross_entropy",
-        "is_whole = counted.all()",
+        "is_whole = num_counted == targets.size",
         "is_whole = None",
         "both forms give the same rows, the reshaped ones without a copy",
     ),
@@ -160,14 +160,8 @@ EQUIVALENT = [
     ),
     at(
         r"ops\.activations\.x_limit",
-        "if not x.max(initial=0) <= most:",
-        "if not x.max(initial=1) <= most:",
-        "every limit is far above 1",
-    ),
-    at(
-        r"ops\.activations\.x_limit",
-        "if not x.max(initial=0) <= most:",
-        "if not x.max(initial=0) < most:",
+        "if not largest(x) <= most:",
+        "if not largest(x) < most:",
         "equal is equal",
     ),
     Equivalent(
@@ -183,6 +177,12 @@ EQUIVALENT = [
         "parts that overlap come out alike",
     ),
     at(
+        r"ops\.masks\.x_keys_up_to_query",
+        "if num_queries * num_keys > MOST_KEPT:",
+        "if num_queries * num_keys >= MOST_KEPT:",
+        "a mask is the same whether it is kept or not",
+    ),
+    at(
         r"ops\.masks\.x_combine_masks",
         'check_mask("combine_masks", mask, getattr(mask, "shape", ()))',
         'check_mask("combine_masks", mask, getattr(mask, "shape", None))',
@@ -194,17 +194,29 @@ EQUIVALENT = [
         r"(.*(shape\[-1\]|d_k) or) 2(.*)",
         "without features it scales nothing",
     ),
+    Equivalent(
+        r"ops\.rows\.x_inverse_rms",
+        r"if x\.dtype\.kind == \"f\" and (.*) and \(eps >= smallest or (.*) >= smallest\):",
+        r"if x\.dtype\.kind == \"(XXfXX\" and .*|F\" and .*|f\" and .*(eps > smallest|smallest and|\) > smallest).*)",
+        "the slower way that follows finds the same",
+    ),
     at(
         r"ops\.rows\.x_inverse_rms",
-        "is_usual &= mean_square.real >= SMALLEST[x.dtype.char]",
-        "is_usual &= mean_square.real > SMALLEST[x.dtype.char]",
+        "is_usual = np.isfinite(mean_square) & (mean_square.real >= smallest)",
+        "is_usual = np.isfinite(mean_square) & (mean_square.real > smallest)",
         "at the bound both ways are right",
     ),
     at(
         r"ops\.rows\.x_inverse_rms",
-        "size = np.where(is_usual | (largest == 0) | np.isinf(largest), 1, largest)",
-        "size = np.where(is_usual | (largest == 0) | np.isinf(largest), 2, largest)",
+        "size = np.where(is_usual | (peak == 0) | np.isinf(peak), 1, peak)",
+        "size = np.where(is_usual | (peak == 0) | np.isinf(peak), 2, peak)",
         "2 divides without an error of rounding, as 1 does",
+    ),
+    Equivalent(
+        r"ops\.linear\.x_product_over_rows",
+        r"if len\(a\) > MANY_ROWS:|half = len\(a\) // 2",
+        r"if len\(a\) >= MANY_ROWS:|half = len\(a\) // 3",
+        "where rows are cut changes the last digits alone",
     ),
     Equivalent(
         r"ops\.rows\.x_unbroadcast",
@@ -217,12 +229,6 @@ EQUIVALENT = [
         r"if leaves_out_future(.*) and CAUSAL_PART < query(.*)",
         r"if leaves_out_future(.*) and CAUSAL_PART <= query(.*)",
         "a single part is the whole",
-    ),
-    Equivalent(
-        r"ops\.activations\.x_silu",
-        r"positive = x\.real > 0",
-        r"positive = x\.real (>= 0|> 1)",
-        "for inputs that small no form overflows",
     ),
     Equivalent(
         r"ops\.embedding\.x_add_rows",
@@ -256,6 +262,18 @@ EQUIVALENT = [
         "what is no array is found before the shorter of both ends",
     ),
     at(
+        r"ops\.attention\.x_attention__",
+        "dropout: float = 0.0,",
+        "dropout: float = 1.0,",
+        "without a generator nothing is dropped",
+    ),
+    Equivalent(
+        r"ops\.attention\.x_attention__",
+        r"is_dropped = generator is not None and dropout > 0|(dropped, .*) if is_dropped else (.*)",
+        r"is_dropped = generator is not None (or dropout > 0|and dropout >= 0)|dropped, .* if \(is_dropped\) or True else .*",
+        "the op that drops leaves all as it is then",
+    ),
+    at(
         r"ops\.attention\.x_masked_weights",
         "if mask is not None or t_query > t_key:",
         "if mask is not None or t_query >= t_key:",
@@ -274,12 +292,6 @@ EQUIVALENT = [
         "numbers with more digits are drawn as evenly, and of 16 million one equals p",
     ),
     Equivalent(
-        r"ops\.attention\.x_product",
-        r"return np\.matmul\(a, b, out=.*",
-        r"return np\.matmul\(a, b, (out=None)?\)",
-        "its layout in memory matters to speed alone",
-    ),
-    Equivalent(
         r"ops\.attention\.x_zero_unless_used",
         r"return x if used\.all\(\) else np\.where\(used, x, x\.dtype\.type\(0\)\)",
         r"return x if .* else np\.where\(used, x, x\.dtype\.type\((0|1)\)\)",
@@ -290,6 +302,48 @@ EQUIVALENT = [
         r"if positions\.ndim < 2:",
         r"if positions\.ndim (<= 2|< 3):",
         "finding what is distinct first saves time alone",
+    ),
+    Equivalent(
+        r"ops\.cached_products\.x__is_left_whole",
+        r"return n \* d \* b\.itemsize <= BLOCK_BYTES or a\.shape\[-2\] > FEW_ROWS",
+        r"return n \* d (/ b\.itemsize <= .* or .* > |\* b\.itemsize (< .* or .* > |<= .* or .* >= ))FEW_ROWS",
+        "what is cut into blocks, or not, changes in the last digits alone",
+    ),
+    Equivalent(
+        r"ops\.cached_products\.x__blocks",
+        r"n, size = b\.shape\[-2\], max\(1, BLOCK_BYTES // \(b\.shape\[-1\] \* b\.itemsize\)\)",
+        r"n, size = b\.shape\[-2\], max\((2, .*\[-1\] .*|1, .*\[(\+1|-2)\] .*)\)",
+        "where a block ends changes the last digits alone",
+    ),
+    at(
+        r"ops\.contract\.x_op",
+        "if len(args) < count:",
+        "if len(args) <= count:",
+        "where all are in order already none is moved",
+    ),
+    at(
+        r"ops\.contract\.x_op",
+        "if len(args) > count:",
+        "if len(args) >= count:",
+        "nothing follows, of which no kinds are added",
+    ),
+    Equivalent(
+        r"ops\.contract\.x_op",
+        r"if len\(known\) == MOST_KNOWN:|known\.add\(call\)",
+        r"if len\(known\) != MOST_KNOWN:|known\.add\(None\)",
+        "what is not remembered is checked again",
+    ),
+    Equivalent(
+        r"ops\.embedding\.x_add_rows",
+        r"is_first = np\.empty\(ids\.size, bool\)(.*)",
+        r"is_first = np\.empty\(ids\.size, (None)?\)(.*)",
+        "0 and 1 say what False and True do",
+    ),
+    at(
+        r"ops\.frequencies\.x_yarn_frequencies",
+        "slowed = np.clip((np.arange(d // 2) - first) / width, 0, 1)",
+        "slowed = np.clip((np.arange(d / 2) - first) / width, 0, 1)",
+        "d is even",
     ),
     Equivalent(
         r"ops\.tiles\.xǁTilesǁ__init__",

@@ -29,14 +29,14 @@ EQUIVALENT = [
     ),
     Equivalent(
         r"optim\.clipping\.x_norm_of",
-        r"if (.*) < total < range_of\.max:",
-        r"if (.*) <=? total <=? range_of\.max:",
+        r"if (.*) < total < HIGHEST\[kind\]:",
+        r"if (.*) <=? total <=? HIGHEST\[kind\]:",
         "at the bounds both ways are right",
     ),
     at(
         r"optim\.clipping\.x_norm_of",
-        "if range_of.tiny / range_of.eps * BLOCK * len(blocks) < total < range_of.max:",
-        "if range_of.tiny / range_of.eps / BLOCK * len(blocks) < total < range_of.max:",
+        "if EXACT_FROM[kind] * BLOCK * len(blocks) < total < HIGHEST[kind]:",
+        "if EXACT_FROM[kind] / BLOCK * len(blocks) < total < HIGHEST[kind]:",
         "squares that small lose fewer digits than the sum of their block does",
     ),
     Equivalent(
