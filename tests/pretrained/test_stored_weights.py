@@ -47,12 +47,14 @@ def test_bfloat16_is_rounded_as_ggml_does(seed: int, rows: int, columns: int):
     wide = np.random.default_rng(seed).standard_normal((rows, columns), dtype=np.float32)
     ties = wide.view(np.uint32) & 0xFFFF0000 | 0x8000
     for numbers in (wide, ties.view(np.float32)):
+        numbers.flags.writeable = False
         np.testing.assert_array_equal(narrow_bf16(numbers), quantize(numbers, GGMLQuantizationType.BF16))
 
 
 @given(seed=seeds, rows=st.integers(1, 5), blocks=st.integers(1, 4), size=st.sampled_from([0, 1e-6, 1.0, 1e6]))
 def test_blocks_of_8_bits_are_off_by_half_a_code_at_most(seed: int, rows: int, blocks: int, size: float):
     wide = size * np.random.default_rng(seed).standard_normal((rows, 32 * blocks), dtype=np.float32)
+    wide.flags.writeable = False
     again = WIDEN["Q8_0"](narrow_q8_0(wide))
     largest = np.abs(wide.reshape(rows, blocks, 32)).max(axis=-1, keepdims=True)
     # Half a code, and the scale's own rounding to float16, which is coarser for tiny numbers.

@@ -30,6 +30,7 @@ def test_scores_and_distances_are_drawn_where_their_names_say(
     draw_distances(tmp_path / "run", "")
     panels = np.array(list(drawn[0].values()))  # by measure, layer and head, or by head, layer and measure
     by_measure = panels if num_heads == 3 else panels.T
-    for name, matrix in zip(PATTERNS, by_measure, strict=False):
-        np.testing.assert_array_equal(matrix, scores[name][:-1].reshape(2, num_heads))
+    focus = 1 - scores["entropy"] / scores["entropy"][-1]
+    for values, matrix in zip([*map(scores.get, PATTERNS), focus], by_measure, strict=True):
+        np.testing.assert_array_equal(matrix, values[:-1].reshape(2, num_heads))
     np.testing.assert_array_equal(drawn[1][""], distances)

@@ -1,9 +1,14 @@
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from scratchformer.recipes.prompted_gpt import PromptedOptions, prompted_trainer
+from scratchformer.plots import Line, Panel
+from scratchformer.recipes import prompted_gpt
+from scratchformer.recipes.prompted_gpt import PromptedOptions, draw_answers, prompted_trainer
+from scratchformer.runs import About
 from scratchformer.text import prompted_batch
 
 SMALL = PromptedOptions(layers=1, heads=2, width=4, steps=10, batch=4)
@@ -50,3 +55,26 @@ def test_it_learns_the_answers_to_prompts() -> None:
     with trainer:
         losses = [trainer.step([batch]).loss for _ in range(100)]
     assert losses[-1] < 0.1 < 1 < losses[0]
+
+
+def test_answers_are_drawn_over_those_held_out_in_the_reference_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, about = np.array([10, 20]), About("sort.py", "Sorts?", "us", "1", "shares.png")
+    own, earlier = ({name: (steps, np.array([low, 1.0])) for name in ("training", "held out")} for low in (0.5, 0.25))
+    drawn: list[Panel] = []
+    for name, made in {
+        "read_options": {"preset": "quick"},
+        "read_measures": own,
+        "reference_curves": earlier,
+        "reference_run": None,
+        "draw_losses": tmp_path,
+        "draw_norms": tmp_path,
+        "save_figure": tmp_path,
+    }.items():
+        monkeypatch.setattr(prompted_gpt, name, lambda *arguments, made=made, **options: made)
+    monkeypatch.setattr(prompted_gpt, "line_panels", lambda panels, **options: drawn.extend(panels))
+    draw_answers(tmp_path, about, {"all": ["training", "held out", "absent"]}, share="share", title="")
+    expected = [Line("reference run", *earlier["held out"], "behind")]
+    expected += [Line(name, *own[name]) for name in ("training", "held out")]
+    assert [str(line) for line in drawn[0].lines] == [str(line) for line in expected]

@@ -113,4 +113,25 @@ FIGURES = [
         "DEPTHS(np.linspace(LIGHTEST, 0, len(names)))",
         "tests/plots/test_norms.py::test_deeper_layers_are_lighter_and_have_one_colour",
     ),
+    mutant(
+        "figure: attention maps with the mask of the first head",
+        "plots/attention.py",
+        "masked[layer, head]),",
+        "masked[0, 0]),",
+        "tests/plots/test_attention.py::test_queries_go_down_and_keys_go_right_and_each_head_has_its_own_mask",
+    ),
+    mutant(
+        "figure: norms labelled where they begin",
+        "plots/norms.py",
+        "values[np.isfinite(values)][-1:]",
+        "values[np.isfinite(values)][:1]",
+        "tests/plots/test_norms.py::test_what_is_drawn_is_what_was_given",
+    ),
+    mutant(
+        "figure: the median of repetitions for their mean",
+        "plots/lines.py",
+        'Line(name, x, values.mean(axis=0), "marked")',
+        'Line(name, x, np.median(values, axis=0), "marked")',
+        "tests/plots/test_lines.py::test_the_legend_says_what_the_thin_lines_are",
+    ),
 ]

@@ -117,4 +117,18 @@ FILES = [
         "            self.tokenizer = CharacterTokenizer.from_text(corpus.text)\n",
         EXTENDED + "test_a_run_starts_from_the_weights_and_the_characters_of_another",
     ),
+    mutant(
+        "table: its mark forgets the rows from before a run was resumed",
+        "runs/files.py",
+        "        self._digest.update(kept)\n        self._num_bytes = len(kept)",
+        "        self._num_bytes = len(kept)",
+        TABLES + "test_a_table_goes_on_from_a_mark_and_drops_what_came_after_it",
+    ),
+    mutant(
+        "file: arrays in Fortran's order are written as they lie",
+        "training/checkpoint.py",
+        'np.asarray(array, order="C")',
+        "np.asarray(array)",
+        FOLDERS + "test_arrays_are_written_as_safetensors",
+    ),
 ]

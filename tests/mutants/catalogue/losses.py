@@ -75,10 +75,10 @@ LOSSES = [
     ),
     mutant(
         "logits in parts: a model that is told to hold none holds exponentials",
-        "models/decoder_only.py",
+        GPT,
         "hold_exponentials=hold_logits",
         "hold_exponentials=None",
-        "tests/models/test_held_logits.py::test_a_model_that_is_told_to_hold_nothing_holds_no_exponentials",
+        HELD + "test_a_model_that_is_told_to_hold_nothing_holds_no_exponentials",
     ),
     mutant(
         "logits in parts: the gradient of the head's bias overwritten",

@@ -94,4 +94,20 @@ TRACES = [
         "bare_if_alone(np.add(dsum, dx, out=dsum), *others)",
         PARTS + "test_a_trace_names_what_is_between_the_parts",
     ),
+    mutant(
+        "trace: gradient of BERT's embeddings is that behind their norm",
+        "models/bert.py",
+        "            trace.record(dembedded=dx)\n            dsum = embedding_norm_backward(dropout_backward(dx))",
+        "            dsum = embedding_norm_backward(dropout_backward(dx))\n            trace.record(dembedded=dsum)",
+        "tests/models/test_traced_gradients.py::test_it_is_the_derivative_by_what_has_the_name",
+    ),
+    mutant(
+        "trace: gradient of the logits of classes is that of the encoder",
+        "models/bert.py",
+        "            trace.record(dlogits=dlogits)\n            encoder_backward(head_backward(dlogits))",
+        "            dencoded = head_backward(dlogits)\n"
+        "            trace.record(dlogits=dencoded)\n"
+        "            encoder_backward(dencoded)",
+        "tests/models/test_traced_gradients.py::test_it_is_the_derivative_by_what_has_the_name",
+    ),
 ]

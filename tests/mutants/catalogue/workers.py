@@ -225,4 +225,32 @@ WORKERS = [
         "            forked.kill()",
         PROCESSES + "test_a_process_that_the_program_forks_leaves_the_workers_alone",
     ),
+    mutant(
+        "ranks: of several shards at fault the last is named",
+        "training/trainer.py",
+        "sorted(self._concatenate(found), key=itemgetter(0, 1))",
+        "sorted(self._concatenate(found), key=itemgetter(0, 1), reverse=True)",
+        RANKS + "test_all_ranks_name_the_shard_that_diverged_first",
+    ),
+    mutant(
+        "ranks: shares of the loss count the rank's own targets alone",
+        "training/shards.py",
+        "    total = sum([num_targets for *_, num_targets in parts])",
+        "    total = sum([num_targets for _, _, index, num_targets in parts if index in indices])",
+        RANKS + "test_every_shape_gives_the_same_bytes_also_where_a_run_goes_on_with_another",
+    ),
+    mutant(
+        "micro-batches: each has its share of its own targets",
+        "training/shards.py",
+        "        Shard(part, micro_batch, index, num_targets / total)",
+        "        Shard(part, micro_batch, index, num_targets / (batches[micro_batch].num_targets * len(batches)))",
+        TRAINED + "test_workers_times_micro_batches_give_the_gradient_of_the_one_big_batch",
+    ),
+    mutant(
+        "micro-batches: a character model's short windows end a step late",
+        "recipes/character_model.py",
+        "if step < self.options.short_steps else None",
+        "if step <= self.options.short_steps else None",
+        "tests/experiments/test_speedrun.py::test_a_recipe_trains_as_the_experiment_does",
+    ),
 ]
