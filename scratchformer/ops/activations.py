@@ -122,12 +122,12 @@ def minus_u_tanh(x: Inexact[ndarray, "*shape"], square: Inexact[ndarray, "*shape
     return minus_u
 
 
-@np.errstate(over="ignore")
 def exp_in_place(x: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
     """exp(x), infinite where it overflows. A complex one stays finite, since 1 / (1 + infinity) would be NaN."""
     if x.dtype.kind == "c":
         np.minimum(x, math.log(HIGHEST[x.dtype.char]), out=x)
-    return np.exp(x, out=x)
+    with np.errstate(over="ignore"):
+        return np.exp(x, out=x)
 
 
 def sigmoid_and_slope(e: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*shape"], Float[ndarray, "*shape"]]:

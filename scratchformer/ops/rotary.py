@@ -80,9 +80,7 @@ def rotary(
     y = turned(x, cos, sin, layout)
 
     def backward(dy: ndarray) -> ndarray:
-        dx = dy * cos
-        dx -= times_sin(dy, sin, layout)
-        return dx
+        return turned_back(dy, cos, sin, layout)
 
     return y, backward
 
@@ -94,6 +92,15 @@ def turned(
     y = x * cos
     y += times_sin(x, sin, layout)
     return y
+
+
+def turned_back(
+    dy: Float[ndarray, "*batch t d"], cos: Float[ndarray, "..."], sin: Float[ndarray, "..."], layout: Layout
+) -> Float[ndarray, "*batch t d"]:
+    """The backward of `turned`: the pairs of dy turned by the negative angles."""
+    dx = dy * cos
+    dx -= times_sin(dy, sin, layout)
+    return dx
 
 
 def times_sin(x: Inexact[ndarray, "*batch t d"], sin: Float[ndarray, "..."], layout: Layout) -> ndarray:
