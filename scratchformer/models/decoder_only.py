@@ -16,13 +16,12 @@ from scratchformer.layers import (
 )
 from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
 from scratchformer.layers.checks import check_call
-from scratchformer.layers import short_sequences
 from scratchformer.layers.next_position import are_written_out, mapped, next_position
+from scratchformer.layers.plain_blocks import are_plain, plain_blocks
 from scratchformer.layers.stack import stack
 from scratchformer.models.held_logits import holds_logits
 from scratchformer.models.positions import LearnedPositions, PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
-from scratchformer.ops.contract import checked_backward
 from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_indices
 
 
@@ -74,11 +73,13 @@ class DecoderOnly(Layer):
                 a mask that does not broadcast, no position with `last_only`.
         """
         is_plain = mask is None and positions is None and trace is NO_TRACE
+        is_dropping = generator is not None
         self._check_inputs(ids, mask, positions, trace, cache, last_only)
-        if cache is not None and is_plain and generator is None and ids.shape[-1] == 1 and ids.size and self._is_written_out():
+        if cache is None and is_plain and not last_only and self._is_plain(ids, is_dropping):
+            return self._plain_logits(ids)  # the same in two thirds of the time
+        is_next = cache is not None and is_plain and not is_dropping and ids.shape[-1] == 1 and ids.size
+        if cache is not None and is_next and self._is_written_out():
             return self._next_logits(ids, cache), refuse_backward  # the same in a third of the time
-        if is_plain and cache is None and not last_only and self._is_short(ids, generator):
-            return self._short_logits(ids)  # the same, to the last bit, in two thirds of the time
         x, features_backward = self._features(
             ids,
             mask=mask,
@@ -145,31 +146,28 @@ class DecoderOnly(Layer):
         rows = next_position(self.blocks, self.norm, x, position, cache.within("blocks"))
         return mapped(self.head, rows).reshape(*ids.shape, -1)
 
-    def _is_short(self, ids: Integer[ndarray, "*batch t"], generator: np.random.Generator | None) -> bool:
-        """Whether `short_sequences` computes what the blocks do."""
-        is_dropping = generator is not None
+    def _is_plain(self, ids: Integer[ndarray, "*batch t"], is_dropping: bool) -> bool:
+        """Whether `plain_blocks` computes what the blocks do."""
         return (
-            ids.size > 0
+            not (is_dropping and self.dropout.p)
             and self._is_written_out()
-            and not (is_dropping and self.dropout.p)
-            and short_sequences.are_written_out(self.blocks, ids.shape[-1], is_dropping=is_dropping)
+            and are_plain(self.blocks, ids.shape, is_dropping=is_dropping)
         )
 
-    def _short_logits(
+    def _plain_logits(
         self, ids: Integer[ndarray, "*batch t"]
     ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], Backward]:
-        """The logits at all positions of short sequences. The arguments are those of a call, and were checked."""
-        x, embedding_backward = self.token_embedding(ids)
-        x, position_backward = self.position_embedding.embed(x, None)
-        rows, blocks_backward = short_sequences.short_sequences(self.blocks, self.norm, x)
-        y, head_backward = short_sequences.mapped(self.head, rows)
-        logits = y.reshape(*ids.shape, -1)
+        """The logits at all positions. The arguments are those of a call, and were checked."""
+        tokens, token_backward = self.token_embedding(ids)
+        x, position_backward = self.position_embedding.embed(tokens, None)
+        rows, blocks_backward = plain_blocks(self.blocks, self.norm, x)
+        logits, head_backward = self.head(rows.reshape(x.shape))
 
-        def backward(dy: ndarray) -> None:
-            dx = blocks_backward(head_backward(dy.reshape(y.shape)))
-            embedding_backward(position_backward(dx.reshape(x.shape)))
+        def backward(dlogits: ndarray) -> None:
+            dx = blocks_backward(head_backward(dlogits).reshape(rows.shape)).reshape(x.shape)
+            token_backward(position_backward(dx))
 
-        return logits, checked_backward("linear", logits, backward)
+        return logits, backward
 
     def _features(
         self,

@@ -80,7 +80,9 @@ def rotary(
     y = turned(x, cos, sin, layout)
 
     def backward(dy: ndarray) -> ndarray:
-        return turned_back(dy, cos, sin, layout)
+        dx = dy * cos
+        dx -= times_sin(dy, sin, layout)
+        return dx
 
     return y, backward
 
@@ -92,15 +94,6 @@ def turned(
     y = x * cos
     y += times_sin(x, sin, layout)
     return y
-
-
-def turned_back(
-    dy: Float[ndarray, "*batch t d"], cos: Float[ndarray, "..."], sin: Float[ndarray, "..."], layout: Layout
-) -> Float[ndarray, "*batch t d"]:
-    """The backward of `turned`: the pairs of dy turned by the negative angles."""
-    dx = dy * cos
-    dx -= times_sin(dy, sin, layout)
-    return dx
 
 
 def times_sin(x: Inexact[ndarray, "*batch t d"], sin: Float[ndarray, "..."], layout: Layout) -> ndarray:
