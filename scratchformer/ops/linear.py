@@ -1,6 +1,5 @@
 import math
 
-import numpy as np
 from jaxtyping import Inexact
 from numpy import ndarray
 
