@@ -12,19 +12,22 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from numpy import ndarray
 
 from scratchformer.layers.block import TransformerBlock
+from scratchformer.layers.embedding import Embedding
 from scratchformer.layers.feed_forward import ACTIVATIONS, GATED, FeedForward
 from scratchformer.layers.linear import Linear, TiedLinear
 from scratchformer.layers.multi_head_attention import MultiHeadAttention
 from scratchformer.layers.next_position import are_written_out
 from scratchformer.layers.normalization import LayerNorm, RMSNorm
+from scratchformer.layers.parameter import Parameter
 from scratchformer.layers.residual import PreNorm
 from scratchformer.ops import Backward
 from scratchformer.ops.activations import gelu_tanh
 from scratchformer.ops.attention import CAUSAL_PART
+from scratchformer.ops.embedding import add_rows
 from scratchformer.ops.extremes import LOWEST, SMALLEST, largest
 from scratchformer.ops.masks import keys_up_to_query
 from scratchformer.ops.rows import LONG, ones, row_products
@@ -152,8 +155,20 @@ def fed(feed_forward: FeedForward, x: Rows) -> tuple[Rows, Backward]:
     return y, lambda dy: up_backward(activation_backward(down_backward(dy)))
 
 
+def looked_up(
+    embedding: Embedding, ids: Integer[ndarray, "*batch"]
+) -> tuple[Float[ndarray, "*batch d"], Backward]:
+    """Rows of the table. A layer of another class is called."""
+    if type(embedding) is not Embedding:
+        return embedding(ids)
+    table = embedding.table
+    return table.value.take(ids, axis=0), lambda dy: add_rows(table.grad, ids, dy)
+
+
 def mapped(linear: Linear | TiedLinear, x: Rows) -> tuple[Rows, Backward]:
-    """x W + b. A layer of another class is called, as is one of another dtype, which refuses x."""
+    """x W + b, or x table^T. A layer of another class is called, as is one of another dtype, which refuses x."""
+    if type(linear) is TiedLinear and linear.table.value.dtype == x.dtype:
+        return compared(linear.table, x)
     if type(linear) is not Linear or linear.weight.value.dtype != x.dtype:
         return linear(x)
     W, b = linear.weight, linear.bias
@@ -168,6 +183,16 @@ def mapped(linear: Linear | TiedLinear, x: Rows) -> tuple[Rows, Backward]:
         return dy.dot(W.value.T)
 
     return y, backward
+
+
+def compared(table: Parameter, x: Rows) -> tuple[Rows, Backward]:
+    """x table^T."""
+
+    def backward(dy: Rows) -> Rows:
+        table.grad += dy.T.dot(x)
+        return dy.dot(table.value)
+
+    return x.dot(table.value.T), backward
 
 
 def normed(norm: LayerNorm | RMSNorm, x: Rows) -> tuple[Rows, Backward]:

@@ -14,14 +14,15 @@ from scratchformer.layers import (
     Trace,
     TransformerBlock,
 )
+from scratchformer.layers import plain_blocks as plain
 from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
 from scratchformer.layers.checks import check_call
 from scratchformer.layers.next_position import are_written_out, mapped, next_position
-from scratchformer.layers.plain_blocks import are_plain, plain_blocks
 from scratchformer.layers.stack import stack
 from scratchformer.models.held_logits import holds_logits
 from scratchformer.models.positions import LearnedPositions, PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
+from scratchformer.ops.contract import checked_backward
 from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_indices
 
 
@@ -151,23 +152,24 @@ class DecoderOnly(Layer):
         return (
             not (is_dropping and self.dropout.p)
             and self._is_written_out()
-            and are_plain(self.blocks, ids.shape, is_dropping=is_dropping)
+            and plain.are_plain(self.blocks, ids.shape, is_dropping=is_dropping)
         )
 
     def _plain_logits(
         self, ids: Integer[ndarray, "*batch t"]
     ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], Backward]:
         """The logits at all positions. The arguments are those of a call, and were checked."""
-        tokens, token_backward = self.token_embedding(ids)
+        tokens, token_backward = plain.looked_up(self.token_embedding, ids)
         x, position_backward = self.position_embedding.embed(tokens, None)
-        rows, blocks_backward = plain_blocks(self.blocks, self.norm, x)
-        logits, head_backward = self.head(rows.reshape(x.shape))
+        rows, blocks_backward = plain.plain_blocks(self.blocks, self.norm, x)
+        y, head_backward = plain.mapped(self.head, rows)
+        logits = y.reshape(*ids.shape, -1)
 
-        def backward(dlogits: ndarray) -> None:
-            dx = blocks_backward(head_backward(dlogits).reshape(rows.shape)).reshape(x.shape)
-            token_backward(position_backward(dx))
+        def backward(dy: ndarray) -> None:
+            dx = blocks_backward(head_backward(dy.reshape(y.shape)))
+            token_backward(position_backward(dx.reshape(x.shape)))
 
-        return logits, backward
+        return logits, checked_backward("linear", logits, backward)
 
     def _features(
         self,
