@@ -126,16 +126,16 @@ def attended(attention: MultiHeadAttention, x: Rows, t: int) -> tuple[Rows, Back
     S -= S.max(axis=-1, keepdims=True, initial=LOWEST[S.dtype.char])
     P = np.exp(S, out=S)
     P /= np.maximum(np.vecdot(ones(t, P.dtype), P), 1)[..., None]  # below 1 it is 0, of scores that are -inf throughout
-    O = np.empty((len(Q), t, H, d_head), x.dtype)  # in this order, heads merge without a copy
-    np.matmul(P, V, out=O.swapaxes(1, 2))
-    y, output_backward = mapped(attention.output, O.reshape(len(x), -1))
+    heads = np.empty((len(Q), t, H, d_head), x.dtype)  # in this order they merge without a copy
+    np.matmul(P, V, out=heads.swapaxes(1, 2))
+    y, output_backward = mapped(attention.output, heads.reshape(len(x), -1))
 
     def backward(dy: Rows) -> Rows:
-        dO = output_backward(dy).reshape(-1, t, H, d_head).swapaxes(1, 2)
-        dquery, dkv = np.empty_like(O), np.empty((len(Q), t, 2, H, d_head), x.dtype)
+        dheads = output_backward(dy).reshape(-1, t, H, d_head).swapaxes(1, 2)
+        dquery, dkv = np.empty_like(heads), np.empty((len(Q), t, 2, H, d_head), x.dtype)
         dQ, (dK, dV) = dquery.swapaxes(1, 2), dkv.transpose(2, 0, 3, 1, 4)
-        np.matmul(P.swapaxes(-1, -2), dO, out=dV)
-        dP = row_products(dO, V)
+        np.matmul(P.swapaxes(-1, -2), dheads, out=dV)
+        dP = row_products(dheads, V)
         dP -= np.vecdot(dP, P)[..., None]
         dS = np.multiply(dP, P, out=dP)
         np.matmul(dS, K, out=dQ)
@@ -155,9 +155,7 @@ def fed(feed_forward: FeedForward, x: Rows) -> tuple[Rows, Backward]:
     return y, lambda dy: up_backward(activation_backward(down_backward(dy)))
 
 
-def looked_up(
-    embedding: Embedding, ids: Integer[ndarray, "*batch"]
-) -> tuple[Float[ndarray, "*batch d"], Backward]:
+def looked_up(embedding: Embedding, ids: Integer[ndarray, "*batch"]) -> tuple[Float[ndarray, "*batch d"], Backward]:
     """Rows of the table. A layer of another class is called."""
     if type(embedding) is not Embedding:
         return embedding(ids)

@@ -22,8 +22,8 @@ from scratchformer.layers.stack import stack
 from scratchformer.models.held_logits import holds_logits
 from scratchformer.models.positions import LearnedPositions, PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
-from scratchformer.ops.contract import checked_backward
 from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_indices
+from scratchformer.ops.contract import checked_backward
 
 
 class DecoderOnly(Layer):
