@@ -41,6 +41,8 @@ def checked_arguments(target: TargetT) -> TargetT:
 
     @wraps(target)
     def checked(*args: Any, **options: Any) -> Any:
+        if not options and tuple(map(type, args)) in known:  # of most values, the class is the kind
+            return target(*args)
         kinds = kinds_of(args, options) if _is_decided_by_kinds(target) else None
         if kinds in known:
             return target(*args, **options)

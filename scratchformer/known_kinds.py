@@ -42,7 +42,7 @@ def kind_of(value: Any) -> Any:
     if kind in PLAIN:
         return kind, value.dtype, value.shape
     if kind is int:
-        return kind if -(2**63) <= value < 2**63 else None
+        return (kind,) if -(2**63) <= value < 2**63 else None  # not the class alone, which may be that of a larger one
     if kind is list or kind is tuple:
         items = kinds_of(tuple(value), {}) if len(value) <= MOST_ITEMS else None
         return None if items is None else (kind, items)

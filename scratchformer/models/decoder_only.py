@@ -14,6 +14,7 @@ from scratchformer.layers import (
     Trace,
     TransformerBlock,
 )
+from scratchformer.layers import plain_blocks as plain
 from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backward
 from scratchformer.layers.checks import check_call
 from scratchformer.layers.next_position import are_written_out, mapped, next_position
@@ -22,6 +23,7 @@ from scratchformer.models.held_logits import holds_logits
 from scratchformer.models.positions import LearnedPositions, PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
 from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_indices
+from scratchformer.ops.contract import checked_backward
 
 
 class DecoderOnly(Layer):
@@ -71,9 +73,13 @@ class DecoderOnly(Layer):
             ValueError: a sequence longer than the context, an id or position out of range, positions of another shape,
                 a mask that does not broadcast, no position with `last_only`.
         """
-        is_plain = mask is None and positions is None and generator is None and trace is NO_TRACE
+        is_plain = mask is None and positions is None and trace is NO_TRACE
+        is_dropping = generator is not None
         self._check_inputs(ids, mask, positions, trace, cache, last_only)
-        if cache is not None and is_plain and ids.shape[-1] == 1 and ids.size and self._is_written_out():
+        if cache is None and is_plain and not last_only and self._is_plain(ids, is_dropping):
+            return self._plain_logits(ids)  # the same in two thirds of the time
+        is_next = cache is not None and is_plain and not is_dropping and ids.shape[-1] == 1 and ids.size
+        if cache is not None and is_next and self._is_written_out():
             return self._next_logits(ids, cache), refuse_backward  # the same in a third of the time
         x, features_backward = self._features(
             ids,
@@ -140,6 +146,30 @@ class DecoderOnly(Layer):
             x = positions.embed(x, position)[0]
         rows = next_position(self.blocks, self.norm, x, position, cache.within("blocks"))
         return mapped(self.head, rows).reshape(*ids.shape, -1)
+
+    def _is_plain(self, ids: Integer[ndarray, "*batch t"], is_dropping: bool) -> bool:
+        """Whether `plain_blocks` computes what the blocks do."""
+        return (
+            not (is_dropping and self.dropout.p)
+            and self._is_written_out()
+            and plain.are_plain(self.blocks, ids.shape, is_dropping=is_dropping)
+        )
+
+    def _plain_logits(
+        self, ids: Integer[ndarray, "*batch t"]
+    ) -> tuple[Inexact[ndarray, "*batch t vocabulary"], Backward]:
+        """The logits at all positions. The arguments are those of a call, and were checked."""
+        tokens, token_backward = plain.looked_up(self.token_embedding, ids)
+        x, position_backward = self.position_embedding.embed(tokens, None)
+        rows, blocks_backward = plain.plain_blocks(self.blocks, self.norm, x)
+        y, head_backward = plain.mapped(self.head, rows)
+        logits = y.reshape(*ids.shape, -1)
+
+        def backward(dy: ndarray) -> None:
+            dx = blocks_backward(head_backward(dy.reshape(y.shape)))
+            token_backward(position_backward(dx.reshape(x.shape)))
+
+        return logits, checked_backward("linear", logits, backward)
 
     def _features(
         self,

@@ -14,6 +14,8 @@ U_SLOPE, U_CUBIC = 2 * SQRT_2_OVER_PI, 2 * SQRT_2_OVER_PI * 0.044715
 """Of u = U_SLOPE x + U_CUBIC x^3, twice the argument of tanh in the approximation of Phi(x), which is sigmoid(u)."""
 AT_ONCE = 2**16
 """Sixteen passes over so many elements stay in the second-level cache."""
+NEAR = 64.0
+"""Of an x with no larger square, exp(-u) is finite in every dtype."""
 SATURATED = 1e4
 """Of an x with a larger square, exp(-u) is 0 or infinite in every dtype."""
 
@@ -64,7 +66,7 @@ def gelu(
     check_choice("gelu", "approximate", approximate, ("none", "tanh"))
     if approximate == "none" and x.dtype.char in "gG":
         raise TypeError(f"gelu: x is {x.dtype}, in which SciPy has no erfc; use approximate='tanh' or another dtype")
-    return _gelu_exact(x) if approximate == "none" else _gelu_tanh(x)
+    return _gelu_exact(x) if approximate == "none" else gelu_tanh(x)
 
 
 def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
@@ -80,7 +82,7 @@ def _gelu_exact(x: ndarray) -> tuple[ndarray, Backward]:
     return y, backward
 
 
-def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
+def gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
     # The derivative is formed beside the value: backward needs neither x nor exponentials, and keeps one array alone.
     y, dydx = np.empty(x.shape, x.dtype), np.empty(x.shape, x.real.dtype)
     flat_x, flat_y, flat_dydx = x.reshape(-1), y.reshape(-1), dydx.reshape(-1)
@@ -97,17 +99,20 @@ def _gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
 def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: Float[ndarray, " n"]) -> None:
     """Writes y = x Phi(x), and if x is real dy/dx = Phi(x) + x Phi'(x)."""
     square = x * x
-    e = exp_in_place(minus_u_tanh(x, square))
+    is_near = x.dtype.kind == "f" and largest(square) <= NEAR
+    minus_u = minus_u_tanh(x, square)
+    e = np.exp(minus_u, out=minus_u) if is_near else exp_in_place(minus_u)
     phi = 1 + e
     np.divide(1, phi, out=phi)
     np.multiply(x, phi, out=y)
     if x.dtype.kind == "c":  # backward takes real inputs
         return
     # x Phi'(x) = y (1 - Phi(x)) u'(x), with 1 - Phi = e Phi, which does not cancel, and u' = U_SLOPE + 3 U_CUBIC x^2.
-    limit(e, HIGHEST[e.dtype.char])  # infinity times 0 would be NaN
+    if not is_near:  # infinity times 0 would be NaN
+        limit(e, HIGHEST[e.dtype.char])
+        limit(square, SATURATED)
     e *= phi
     e *= y
-    limit(square, SATURATED)  # here too
     square *= 3 * U_CUBIC
     square += U_SLOPE
     np.multiply(e, square, out=dydx)
@@ -122,12 +127,12 @@ def minus_u_tanh(x: Inexact[ndarray, "*shape"], square: Inexact[ndarray, "*shape
     return minus_u
 
 
-@np.errstate(over="ignore")
 def exp_in_place(x: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
     """exp(x), infinite where it overflows. A complex one stays finite, since 1 / (1 + infinity) would be NaN."""
     if x.dtype.kind == "c":
         np.minimum(x, math.log(HIGHEST[x.dtype.char]), out=x)
-    return np.exp(x, out=x)
+    with np.errstate(over="ignore"):
+        return np.exp(x, out=x)
 
 
 def sigmoid_and_slope(e: Float[ndarray, "*shape"]) -> tuple[Float[ndarray, "*shape"], Float[ndarray, "*shape"]]:

@@ -4,6 +4,7 @@ from numpy import ndarray
 
 from scratchformer.ops.checks import check_indices
 from scratchformer.ops.contract import Backward, op
+from scratchformer.ops.extremes import largest
 from scratchformer.ops.rows import row_mean, row_sum
 
 
@@ -62,12 +63,13 @@ def cross_entropy(
     z = others + e_target
     exponentials[rows, target] = -others  # over z this is p - 1, without cancelling where p is near 1
     surprise = np.log(z) - s_target
-    (likeliest,) = np.nonzero(s_target.real == 0)  # the rows of which the target is the likeliest class
-    if likeliest.size:  # there log(z) is near 0, and would lose its digits
+    if largest(s_target.real) == 0:
+        (likeliest,) = np.nonzero(s_target.real == 0)  # the rows of which the target is the likeliest class
+        # There log(z) is near 0, and would lose its digits.
         surprise[likeliest] = np.log1p(others[likeliest] / e_target[likeliest])
     if spread is not None:
         surprise += spread
-    loss = surprise.sum() / n
+    loss = np.add.reduce(surprise) / n
 
     def backward(dloss: float) -> ndarray:
         share = dtype.type(dloss / n)

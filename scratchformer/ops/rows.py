@@ -74,7 +74,7 @@ def column_sum(x: np.ndarray) -> np.ndarray:
         whole = len(rows) // BLOCK * BLOCK
         blocks = rows[:whole].reshape(whole // BLOCK, BLOCK, rows.shape[1])
         return column_sum(ones(BLOCK, x.dtype) @ blocks) + column_sum(rows[whole:])
-    return ones(len(rows), x.dtype) @ rows
+    return ones(len(rows), x.dtype).dot(rows)
 
 
 def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:
@@ -92,12 +92,12 @@ def inverse_rms(x: np.ndarray, eps: float) -> np.ndarray:
     return 1 / np.sqrt(_mean_square_plus(x / size, eps / size / size)) / size
 
 
-@np.errstate(over="ignore")
 def _mean_square_plus(x: np.ndarray, eps: float | np.ndarray) -> np.ndarray:
     """mean(x^2) + eps along the last axis, infinite where it overflows: (..., n) to (..., 1)."""
-    mean_square = row_dot(x, x)
-    mean_square /= x.shape[-1] or 1
-    mean_square += eps
+    with np.errstate(over="ignore"):
+        mean_square = row_dot(x, x)
+        mean_square /= x.shape[-1] or 1
+        mean_square += eps
     return mean_square
 
 

@@ -39,7 +39,7 @@ def shards_of(batches: Sequence[BatchT], num_shards: int, indices: Collection[in
     parts = [
         (part, micro_batch, index, part.num_targets)
         for micro_batch, batch in enumerate(batches)
-        for index, part in enumerate(batch.split(num_shards))
+        for index, part in enumerate(batch.split(num_shards) if num_shards > 1 else [batch])
     ]
     total = sum([num_targets for *_, num_targets in parts])
     return [

@@ -5,6 +5,8 @@ from tests.mutants.mutant import mutant
 HEADS = "layers/multi_head_attention.py"
 NEXT = "layers/next_position.py"
 EQUALS = "tests/layers/test_next_position.py::test_it_equals_the_blocks_and_leaves_an_equal_cache"
+PLAIN = "layers/plain_blocks.py"
+SAME_BITS = "tests/layers/test_plain_blocks.py::test_they_equal_the_layers_to_the_last_bit"
 PUBLIC = "public NumPy Transformers"
 
 LAYERS = [
@@ -158,5 +160,34 @@ LAYERS = [
         "is_plain = mask is None and positions",
         "is_plain = positions",
         "tests/models/test_next_token.py::test_one_new_token_is_written_out_where_nothing_more_is_asked",
+    ),
+    mutant(
+        "plain block: the stream past attention forgotten on the way back",
+        PLAIN,
+        "return dmiddle + attention_norm_backward(",
+        "return attention_norm_backward(",
+        SAME_BITS,
+    ),
+    mutant("plain block: gradient overwritten", PLAIN, "W.grad += x.T.dot(dy)", "W.grad[...] = x.T.dot(dy)", SAME_BITS),
+    mutant(
+        "plain block: squares overflow to a norm of 0",
+        PLAIN,
+        "largest(variance_and_eps) < math.inf",
+        "largest(variance_and_eps) <= math.inf",
+        SAME_BITS,
+    ),
+    mutant(
+        "plain block: dropout of attention weights left out",
+        PLAIN,
+        "block.attention.config.dropout, block.add_attention.dropout.p",
+        "block.add_attention.dropout.p",
+        "tests/layers/test_plain_blocks.py::test_dropout_that_is_on_is_left_to_the_layers",
+    ),
+    mutant(
+        "plain logits: gradient of a tied head overwritten",
+        PLAIN,
+        "table.grad += dy.T.dot(x)",
+        "table.grad[...] = dy.T.dot(x)",
+        "tests/models/test_plain_logits.py::test_logits_loss_and_gradients_are_those_of_the_layers_whatever_the_weights_become",
     ),
 ]

@@ -163,7 +163,7 @@ OPS = [
         "Embedding",
         seen_in=PUBLIC,
     ),
-    mutant("linear: transpose forgotten", "ops/linear.py", "drows @ weight.T", "drows @ weight", "linear"),
+    mutant("linear: transpose forgotten", "ops/linear.py", "drows.dot(weight.T)", "drows.dot(weight)", "linear"),
     mutant("linear: bias gradient a mean", "ops/linear.py", "column_sum(dy)", "column_sum(dy) / len(drows)", "linear"),
     mutant("linear: bias gradient of the first row", "ops/linear.py", "column_sum(dy)", "drows[0].copy()", "linear"),
     mutant("relu: sign of the cotangent", ACTIVATIONS, "dy * (x > 0)", "dy * (dy > 0)", "relu"),

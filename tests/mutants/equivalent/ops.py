@@ -171,7 +171,7 @@ EQUIVALENT = [
         "the slower check that follows finds the same",
     ),
     Equivalent(
-        r"ops\.activations\.x__gelu_tanh",
+        r"ops\.activations\.x_gelu_tanh",
         r"for start in range\(0, x\.size, AT_ONCE\):|part = slice\(start, start \+ AT_ONCE\)",
         r"for start in range\(0, x\.size, \):|part = slice\((None, start \+ AT_ONCE|start, None|start \+ AT_ONCE)\)",
         "parts that overlap come out alike",
