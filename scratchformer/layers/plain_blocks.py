@@ -160,6 +160,7 @@ def looked_up(embedding: Embedding, ids: Integer[ndarray, "*batch"]) -> tuple[Fl
     if type(embedding) is not Embedding:
         return embedding(ids)
     table = embedding.table
+
     def backward(dy: ndarray) -> None:
         named, sums = sums_by_id(ids, dy)
         table.add(sums, named)

@@ -168,7 +168,7 @@ LAYERS = [
         "return attention_norm_backward(",
         SAME_BITS,
     ),
-    mutant("plain block: gradient overwritten", PLAIN, "W.grad += x.T.dot(dy)", "W.grad[...] = x.T.dot(dy)", SAME_BITS),
+    mutant("plain block: gradient overwritten", PLAIN, "W.add_product(x, dy)", "W.grad[...] = x.T.dot(dy)", SAME_BITS),
     mutant(
         "plain block: squares overflow to a norm of 0",
         PLAIN,
@@ -186,7 +186,7 @@ LAYERS = [
     mutant(
         "plain logits: gradient of a tied head overwritten",
         PLAIN,
-        "table.grad += dy.T.dot(x)",
+        "table.add_product(dy, x)",
         "table.grad[...] = dy.T.dot(x)",
         "tests/models/test_plain_logits.py::test_logits_loss_and_gradients_are_those_of_the_layers_whatever_the_weights_become",
     ),
