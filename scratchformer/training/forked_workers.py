@@ -27,9 +27,12 @@ _FORKING = Lock()
 """Held around a fork, so that no other fork copies the end of a connection that is meant for this one alone."""
 
 
-def shared_vector(like: ndarray) -> ndarray:
-    """Zeros of the size and dtype of a vector, in memory that this process shares with those it forks later."""
-    return np.frombuffer(mmap.mmap(-1, max(1, like.nbytes)), like.dtype, like.size)
+def shared_vector(vector: ndarray) -> ndarray:
+    """A copy of a vector, in memory that this process shares with those it forks later. Zeros take none of it."""
+    copy = np.frombuffer(mmap.mmap(-1, max(1, vector.nbytes)), vector.dtype, vector.size)
+    if vector.any():
+        copy[...] = vector
+    return copy
 
 
 @dataclass

@@ -11,7 +11,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from scratchformer.optim import ParallelMap
-from scratchformer.optim.spans import spans
 from scratchformer.training.forked_workers import ForkedWorkers, shared_vector
 from scratchformer.training.gradient_sharing import GradientSharing
 from scratchformer.training.shards import BatchT, ModelT, Shard, add_up_shards, add_up_workers
@@ -66,14 +65,17 @@ class Workers(Generic[ModelT, BatchT]):
             self.replicas = self.sharing.replicas
 
     def fork(self) -> None:
-        """Makes each worker but the first a process, as soon as they are at work. Raises RuntimeError if they are."""
+        """Makes each worker but the first a process, as soon as they are at work. Raises RuntimeError if they are.
+
+        The model's vectors move to memory that all share: of any other, each process holds what it was at the fork.
+        """
         self._check_idle("fork_workers")
-        model, depth = self.replicas[0], len(self._spare[0])
-        values = shared_vector(model.values)
-        for replica in self.replicas[1:]:
-            replica.use(values, shared_vector(model.grads))
-        self.take_shards(2**depth)
         self.are_forked = len(self.replicas) > 1
+        if self.are_forked:
+            values, depth = shared_vector(self.replicas[0].values), len(self._spare[0])
+            for replica in self.replicas:
+                replica.use(values, shared_vector(replica.grads))
+            self.take_shards(2**depth)
 
     def take_shards(self, num_shards: int) -> None:
         """Prepares every worker for so many shards of each micro-batch: 1, 2, 4, 8 or another power of two.
@@ -112,8 +114,7 @@ class Workers(Generic[ModelT, BatchT]):
         of_each = len(shards) // num_workers
         parts = [shards[worker * of_each : (worker + 1) * of_each] for worker in range(num_workers)]
         arguments = range(num_workers), parts, [num_steps] * num_workers
-        if self.are_forked:
-            self._show_values()
+        self._show_values()
         if self.sharing is not None:
             if self.map is map:
                 raise RuntimeError("Trainer: workers share a gradient within the trainer's with block alone")
@@ -137,14 +138,15 @@ class Workers(Generic[ModelT, BatchT]):
             return [sum((self._backpropagate(num_steps, part, replica) for part in shard), start=0.0)]
 
     def _show_values(self) -> None:
-        """Copies the parameters to where forked workers see them."""
-        source, shown = self.replicas[0].values, self.replicas[1].values
-
-        def show(span: slice) -> None:
-            shown[span] = source[span]
-
-        for _ in self.walk(show, spans(source.size)):
-            pass
+        """Lets replicas see the model's values, should these be in another vector by now, as they are after `pack`."""
+        values = self.replicas[0].values
+        for replica in [*self.replicas[1:], *chain(*self._spare)]:
+            if replica.values is values:
+                continue
+            if self.are_forked:  # no vector but their own is shared
+                replica.values[...] = values
+            else:
+                replica.use(values, replica.grads)
 
 
 def map_in_runs(

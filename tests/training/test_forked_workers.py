@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.models import GPT
+from scratchformer.optim import WeightAverage
 from scratchformer.training import Divergence, Trainer
 from scratchformer.training.forked_workers import CAN_FORK, ForkedWorkers, shared_vector
 from scratchformer.training.world import World
 from tests.strategies import seeds
-from tests.training.setting import ragged_batches, tiny_gpt, tiny_trainer
+from tests.training.setting import ragged_batch, ragged_batches, tiny_gpt, tiny_trainer
 
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="needs a system that can fork processes")
 
@@ -253,3 +254,47 @@ def test_later_changes_of_the_parameters_are_seen() -> None:
     backward()
     assert found == pytest.approx(expected)
     np.testing.assert_allclose(model.grads, other.grads, atol=1e-12)
+
+
+@pytest.mark.parametrize("are_forked", [False, True])
+def test_workers_see_a_model_whose_parameters_have_moved(are_forked: bool) -> None:
+    model, batches = tiny_gpt(), [ragged_batch(8, 6, np.random.default_rng(3))]
+    trainer = tiny_trainer(model, num_workers=2)
+    trainer.join(World(), 4)
+    if are_forked:
+        trainer.fork_workers()
+
+    def check_sees(seed: int) -> None:
+        other = tiny_gpt(seed=seed)
+        model.values[...] = other.values
+        found = trainer.gradient(batches)
+        expected, backward = other.loss(batches[0].ids, batches[0].targets)
+        backward()
+        assert found == pytest.approx(expected)
+        np.testing.assert_allclose(model.grads, other.grads, atol=1e-12)
+
+    for move in (model.pack, lambda: forked_trainer(model, num_workers=2)):
+        move()
+        check_sees(seed=1)
+        with trainer:
+            check_sees(seed=2)
+            move()
+            check_sees(seed=3)
+
+
+def test_the_vectors_of_a_trainer_with_forked_workers_are_in_memory_that_processes_share() -> None:
+    model = tiny_gpt()
+    start = model.values.copy()
+    trainer = forked_trainer(model, num_workers=2, average=WeightAverage(model, 0.5))
+    assert trainer.average is not None
+    np.testing.assert_array_equal([model.values, trainer.average.values], [start, start])
+    vectors = [model.values, model.grads, *trainer.optimizer.state.values(), trainer.average.values]
+    assert len(vectors) == 5
+    pid = os.fork()
+    if pid == 0:
+        for number, vector in enumerate(vectors):
+            vector[...] = number
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert [set(vector) for vector in vectors] == [{number} for number in range(5)]
+    assert all((parameter.value == 0).all() for parameter in model.parameters().values())
