@@ -112,7 +112,7 @@ def leaves_out_future(
 
 def attention_in_parts(query: ndarray, key: ndarray, value: ndarray, scale: float | None) -> tuple[ndarray, Backward]:
     """Causal attention of some queries at a time to the keys up to the last of them, as others are forbidden anyway."""
-    (*batch, t_query, _), t_key = query.shape, key.shape[-2]
+    (*batch, t_query, d_k), t_key = query.shape, key.shape[-2]
     y = np.empty_like(query, order=memory_order(query), shape=(*batch, t_query, value.shape[-1]))
     parts: list[tuple[slice, slice, Backward]] = []
     for start in range(0, t_query, CAUSAL_PART):
@@ -125,7 +125,8 @@ def attention_in_parts(query: ndarray, key: ndarray, value: ndarray, scale: floa
         parts.append((rows, keys, part_backward))
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, None]:
-        dquery = np.empty_like(query, order=memory_order(query))
+        # In the memory order of dy: the parts have scaled queries of their own, and the whole query is not kept for it.
+        dquery = np.empty_like(dy, order=memory_order(dy), shape=(*batch, t_query, d_k))
         dkey, dvalue = np.zeros_like(key, order=memory_order(key)), np.zeros_like(value, order=memory_order(value))
         for rows, keys, part_backward in parts:
             dquery[..., rows, :], dkey_part, dvalue_part, _ = part_backward(dy[..., rows, :])

@@ -1,3 +1,4 @@
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.ops import attention_weights, scaled_dot_product_attention
+from scratchformer.ops.attention import CAUSAL_PART
 from tests.closeness import assert_close
 from tests.gradients import SHIFT, check_op
 from tests.ops.naive_attention import AttentionCase, attention_cases, naive_attention, naive_weights
@@ -131,3 +133,14 @@ def test_nothing_flows_back_to_what_comes_after(t_key: int, cut: int, seed: int)
     for gradient in backward(dy)[:3]:
         assert not gradient[:, t + 1 :].any()
     assert backward(dy)[2][:, : t + 1].all()
+
+
+def test_dense_causal_attention_does_not_keep_the_queries_beside_the_scaled_ones() -> None:
+    query, key, value, dy = np.random.default_rng(0).normal(size=(4, 2, CAUSAL_PART + 1, 3))
+    copy = query.copy()
+    _, backward = scaled_dot_product_attention(copy, key, value, is_causal=True)
+    kept = weakref.ref(copy)
+    del copy
+    assert kept() is None
+    dquery, *_ = backward(dy)
+    assert dquery.shape == query.shape
