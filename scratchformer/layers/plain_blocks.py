@@ -115,7 +115,8 @@ def plain_block(block: TransformerBlock, x: Rows, t: int) -> tuple[Rows, Backwar
 def attended(attention: MultiHeadAttention, x: Rows, t: int) -> tuple[Rows, Backward]:
     """softmax(scale Q K^T) V of each head, for each query and the keys up to it, and the output projection."""
     c = attention.config
-    H, d_head, scale = c.num_heads, c.key_width, 1 / math.sqrt(c.key_width) if c.scale is None else c.scale
+    H, d_head, number = c.num_heads, c.key_width, x.dtype.type
+    scale = number(1 / math.sqrt(d_head) if c.scale is None else c.scale)
     query, query_backward = mapped(attention.query, x)
     kv, kv_backward = mapped(attention.key_value, x)
     Q = query.reshape(-1, t, H, d_head).swapaxes(1, 2) * scale  # (batch, H, T, d_head)
@@ -125,7 +126,9 @@ def attended(attention: MultiHeadAttention, x: Rows, t: int) -> tuple[Rows, Back
     np.copyto(S, -np.inf, where=~keys_up_to_query(t, t))
     S -= S.max(axis=-1, keepdims=True, initial=LOWEST[S.dtype.char])
     P = np.exp(S, out=S)
-    P /= np.maximum(np.vecdot(ones(t, P.dtype), P), 1)[..., None]  # below 1 it is 0, of scores that are -inf throughout
+    P /= np.maximum(np.vecdot(ones(t, P.dtype), P), number(1))[
+        ..., None
+    ]  # below 1 it is 0, of scores that are -inf throughout
     heads = np.empty((len(Q), t, H, d_head), x.dtype)  # in this order they merge without a copy
     np.matmul(P, V, out=heads.swapaxes(1, 2))
     y, output_backward = mapped(attention.output, heads.reshape(len(x), -1))
@@ -166,7 +169,7 @@ def looked_up(embedding: Embedding, ids: Integer[ndarray, "*batch"]) -> tuple[Fl
 def mapped(linear: Linear | TiedLinear, x: Rows) -> tuple[Rows, Backward]:
     """x W + b, or x table^T. A layer of another class is called, as is one of another dtype, which refuses x."""
     if type(linear) is TiedLinear and linear.table.value.dtype == x.dtype:
-        return compared(linear.table, x)
+        return tied(linear.table, x)
     if type(linear) is not Linear or linear.weight.value.dtype != x.dtype:
         return linear(x)
     W, b = linear.weight, linear.bias
@@ -183,7 +186,7 @@ def mapped(linear: Linear | TiedLinear, x: Rows) -> tuple[Rows, Backward]:
     return y, backward
 
 
-def compared(table: Parameter, x: Rows) -> tuple[Rows, Backward]:
+def tied(table: Parameter, x: Rows) -> tuple[Rows, Backward]:
     """x table^T."""
 
     def backward(dy: Rows) -> Rows:
@@ -200,13 +203,17 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows) -> tuple[Rows, Backward]:
     """
     if type(norm) is not LayerNorm or norm.weight.value.dtype != x.dtype or norm.eps < SMALLEST[x.dtype.char]:
         return norm(x)
-    weight, b, D, one = norm.weight, norm.bias, x.shape[1], ones(x.shape[1], x.dtype)
+    weight, b, one = norm.weight, norm.bias, ones(x.shape[1], x.dtype)
+    D, eps = (
+        x.dtype.type(x.shape[1]),
+        x.dtype.type(norm.eps),
+    )  # with Python's numbers the steps below take twice as long
     x_hat = x - x[:, :1]  # changes nothing below but the rounding
     x_hat -= (np.vecdot(one, x_hat) / D)[:, None]
-    variance_and_eps = np.vecdot(x_hat, x_hat) / D + norm.eps
+    variance_and_eps = np.vecdot(x_hat, x_hat) / D + eps
     if not largest(variance_and_eps) < math.inf:
         return norm(x)
-    rho = (1 / np.sqrt(variance_and_eps))[:, None]
+    rho = np.reciprocal(np.sqrt(variance_and_eps))[:, None]
     x_hat *= rho
     y = x_hat * weight.value
     if b is not None:
