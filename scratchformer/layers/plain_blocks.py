@@ -38,7 +38,8 @@ Rows = Float[ndarray, "n _"]
 def are_plain(blocks: Sequence[TransformerBlock], shape: tuple[int, ...], *, is_dropping: bool) -> bool:
     """Whether `plain_blocks` computes what these blocks do with so many positions, (..., T), and maybe with dropout.
 
-    Sums over more positions or features than LONG are taken in parts, as is attention over more than CAUSAL_PART.
+    The ops cut sums over more positions or features than LONG into parts, and causal attention over more positions than
+    CAUSAL_PART.
     """
     t = shape[-1]
     return (
@@ -115,8 +116,7 @@ def plain_block(block: TransformerBlock, x: Rows, t: int) -> tuple[Rows, Backwar
 def attended(attention: MultiHeadAttention, x: Rows, t: int) -> tuple[Rows, Backward]:
     """softmax(scale Q K^T) V of each head, for each query and the keys up to it, and the output projection."""
     c = attention.config
-    H, d_head, number = c.num_heads, c.key_width, x.dtype.type
-    scale = number(1 / math.sqrt(d_head) if c.scale is None else c.scale)
+    H, d_head, scale = c.num_heads, c.key_width, 1 / math.sqrt(c.key_width) if c.scale is None else c.scale
     query, query_backward = mapped(attention.query, x)
     kv, kv_backward = mapped(attention.key_value, x)
     Q = query.reshape(-1, t, H, d_head).swapaxes(1, 2) * scale  # (batch, H, T, d_head)
@@ -126,9 +126,8 @@ def attended(attention: MultiHeadAttention, x: Rows, t: int) -> tuple[Rows, Back
     np.copyto(S, -np.inf, where=~keys_up_to_query(t, t))
     S -= S.max(axis=-1, keepdims=True, initial=LOWEST[S.dtype.char])
     P = np.exp(S, out=S)
-    P /= np.maximum(np.vecdot(ones(t, P.dtype), P), number(1))[
-        ..., None
-    ]  # below 1 it is 0, of scores that are -inf throughout
+    total = np.vecdot(ones(t, P.dtype), P)[..., None]
+    P /= np.maximum(total, 1)  # below 1 it is 0, of scores that are -inf throughout
     heads = np.empty((len(Q), t, H, d_head), x.dtype)  # in this order they merge without a copy
     np.matmul(P, V, out=heads.swapaxes(1, 2))
     y, output_backward = mapped(attention.output, heads.reshape(len(x), -1))
@@ -203,17 +202,13 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows) -> tuple[Rows, Backward]:
     """
     if type(norm) is not LayerNorm or norm.weight.value.dtype != x.dtype or norm.eps < SMALLEST[x.dtype.char]:
         return norm(x)
-    weight, b, one = norm.weight, norm.bias, ones(x.shape[1], x.dtype)
-    D, eps = (
-        x.dtype.type(x.shape[1]),
-        x.dtype.type(norm.eps),
-    )  # with Python's numbers the steps below take twice as long
+    weight, b, D, one = norm.weight, norm.bias, x.shape[1], ones(x.shape[1], x.dtype)
     x_hat = x - x[:, :1]  # changes nothing below but the rounding
     x_hat -= (np.vecdot(one, x_hat) / D)[:, None]
-    variance_and_eps = np.vecdot(x_hat, x_hat) / D + eps
+    variance_and_eps = np.vecdot(x_hat, x_hat) / D + norm.eps
     if not largest(variance_and_eps) < math.inf:
         return norm(x)
-    rho = np.reciprocal(np.sqrt(variance_and_eps))[:, None]
+    rho = (1 / np.sqrt(variance_and_eps))[:, None]
     x_hat *= rho
     y = x_hat * weight.value
     if b is not None:
