@@ -38,7 +38,8 @@ Rows = Float[ndarray, "n _"]
 def are_plain(blocks: Sequence[TransformerBlock], shape: tuple[int, ...], *, is_dropping: bool) -> bool:
     """Whether `plain_blocks` computes what these blocks do with so many positions, (..., T), and maybe with dropout.
 
-    Sums over more positions or features than LONG are taken in parts, as is attention over more than CAUSAL_PART.
+    The ops cut sums over more positions or features than LONG into parts, and causal attention over more positions than
+    CAUSAL_PART.
     """
     t = shape[-1]
     return (
@@ -125,7 +126,8 @@ def attended(attention: MultiHeadAttention, x: Rows, t: int) -> tuple[Rows, Back
     np.copyto(S, -np.inf, where=~keys_up_to_query(t, t))
     S -= S.max(axis=-1, keepdims=True, initial=LOWEST[S.dtype.char])
     P = np.exp(S, out=S)
-    P /= np.maximum(np.vecdot(ones(t, P.dtype), P), 1)[..., None]  # below 1 it is 0, of scores that are -inf throughout
+    total = np.vecdot(ones(t, P.dtype), P)[..., None]
+    P /= np.maximum(total, 1)  # below 1 it is 0, of scores that are -inf throughout
     heads = np.empty((len(Q), t, H, d_head), x.dtype)  # in this order they merge without a copy
     np.matmul(P, V, out=heads.swapaxes(1, 2))
     y, output_backward = mapped(attention.output, heads.reshape(len(x), -1))
@@ -171,7 +173,7 @@ def looked_up(embedding: Embedding, ids: Integer[ndarray, "*batch"]) -> tuple[Fl
 def mapped(linear: Linear | TiedLinear, x: Rows) -> tuple[Rows, Backward]:
     """x W + b, or x table^T. A layer of another class is called, as is one of another dtype, which refuses x."""
     if type(linear) is TiedLinear and linear.table.value.dtype == x.dtype:
-        return compared(linear.table, x)
+        return tied(linear.table, x)
     if type(linear) is not Linear or linear.weight.value.dtype != x.dtype:
         return linear(x)
     W, b = linear.weight, linear.bias
@@ -188,7 +190,7 @@ def mapped(linear: Linear | TiedLinear, x: Rows) -> tuple[Rows, Backward]:
     return y, backward
 
 
-def compared(table: Parameter, x: Rows) -> tuple[Rows, Backward]:
+def tied(table: Parameter, x: Rows) -> tuple[Rows, Backward]:
     """x table^T."""
 
     def backward(dy: Rows) -> Rows:
