@@ -270,7 +270,7 @@ EQUIVALENT = [
     Equivalent(
         r"ops\.attention\.x_attention__",
         r"is_dropped = generator is not None and dropout > 0|(dropped, .*) if is_dropped else (.*)",
-        r"is_dropped = generator is not None (or dropout > 0|and dropout >= 0)|dropped, .* if \(is_dropped\) or True else .*",
+        r"is_dropped = generator is not None (or .*|and dropout >= 0)|dropped, .* if \(is_dropped\) or True else .*",
         "the op that drops leaves all as it is then",
     ),
     at(
