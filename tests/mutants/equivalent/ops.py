@@ -273,6 +273,12 @@ EQUIVALENT = [
         r"is_dropped = generator is not None (or .*|and dropout >= 0)|dropped, .* if \(is_dropped\) or True else .*",
         "the op that drops leaves all as it is then",
     ),
+    Equivalent(
+        r"ops\.attention\.x_product",
+        r"return cached_product\(a, b, out=.*",
+        r"return cached_product\(a, b, (out=None)?\)",
+        "its layout in memory matters to speed alone",
+    ),
     at(
         r"ops\.attention\.x_masked_weights",
         "if mask is not None or t_query > t_key:",
