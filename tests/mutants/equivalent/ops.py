@@ -285,6 +285,24 @@ EQUIVALENT = [
         "if mask is not None or t_query >= t_key:",
         "with as many queries as keys causality leaves out none of them",
     ),
+    Equivalent(
+        r"ops\.attention\.x_memory_order",
+        r"return \"K\" if all\(x\.strides\) else \"C\"",
+        r"return \"K\" if \(all\(x\.strides\)\) (and False|or True) else \"C\"",
+        "the layout in memory matters to speed alone",
+    ),
+    at(
+        r"ops\.attention\.x_leaves_out_future",
+        "return is_causal and mask is None and (dropout == 0 or generator is None)",
+        "return is_causal and mask is None and (dropout == 1 or generator is None)",
+        "to form all scores gives the same in more time",
+    ),
+    Equivalent(
+        r"ops\.attention\.x_masked_weights",
+        r"weights /= total if least\(total\.real\) > 0 else (.*)",
+        r"weights /= total if (\(least\(total\.real\) > 0\) and False|least\(total\.real\) > 1) else (.*)",
+        "where no sum is 0 those that are kept are the same",
+    ),
     at(
         r"ops\.attention\.x_masked_weights",
         "weights /= total if least(total.real) > 0 else np.where(total == 0, 1, total)",
