@@ -171,12 +171,15 @@ def test_a_layer_uses_the_vectors_that_it_is_given() -> None:
         layer.use(values, grads[1:])
     with pytest.raises(TypeError, match=r"^Tied: grads is float32, values is float64; expected one dtype$"):
         layer.use(values, grads.astype(np.float32))
+    with pytest.raises(ValueError, match=r"^Tied: vector must have shape \(32,\), got \(31,\)$"):
+        layer.views_by_name(values[1:])
     assert layer.grads is grads
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_packing_keeps_the_dtype_unless_told_otherwise(dtype: type) -> None:
     layer = Linear(2, 3, generator=np.random.default_rng(0), dtype=dtype)
+    assert layer.weight.grad.dtype == dtype
     layer.pack()
     assert layer.values.dtype == layer.grads.dtype == dtype
     layer.pack(np.complex128)

@@ -2,9 +2,9 @@
 
 import re
 
-from tests.mutants.equivalent import everywhere, layers, ops, optim
+from tests.mutants.equivalent import attention, everywhere, layers, ops, optim
 
-EQUIVALENT = everywhere.EQUIVALENT + ops.EQUIVALENT + layers.EQUIVALENT + optim.EQUIVALENT
+EQUIVALENT = everywhere.EQUIVALENT + ops.EQUIVALENT + attention.EQUIVALENT + layers.EQUIVALENT + optim.EQUIVALENT
 
 
 def reason_for(name: str, old: str, new: str) -> str | None:
