@@ -98,4 +98,11 @@ ALIASING = [
         "",
         "tests/ops/test_positions.py::test_what_is_remembered_cannot_be_written",
     ),
+    mutant(
+        "aliasing: norms by layer square the gradients in place",
+        "analysis/norms.py",
+        "squares[_layer_of(name)] += global_norm(gradient.ravel()) ** 2",
+        "squares[_layer_of(name)] += float(np.sum(np.square(gradient, out=gradient)))",
+        "tests/analysis/test_norms.py::test_norms_are_those_of_each_layer_before_clipping",
+    ),
 ]
