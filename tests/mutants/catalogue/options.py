@@ -33,4 +33,11 @@ OPTIONS = [
         "return a == b",
         "tests/training/test_descriptions.py::test_values_that_python_may_take_for_each_other_differ",
     ),
+    mutant(
+        "option: min_p is not passed on",
+        "generation/settings.py",
+        "return Sampling(generator, self.temperature, self.top_k or None, self.top_p, self.min_p)",
+        "return Sampling(generator, self.temperature, self.top_k or None, self.top_p)",
+        "tests/generation/test_settings.py::test_every_setting_of_sampling_reaches_it",
+    ),
 ]
