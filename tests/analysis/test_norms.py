@@ -19,6 +19,7 @@ def test_norms_are_those_of_each_layer_before_clipping(max_norm: float | None) -
         expected = {name: parameter.grad.copy() for name, parameter in model.parameters().items()}
         step = trained.step(ragged_batches(0, 2))
     rows = norms_by_layer(trained, step, EVALUATION[0])
+    assert norms_by_layer(trained, step, EVALUATION[0]) == rows
     gradients = {layer: norm for quantity, layer, norm in rows if quantity == "gradient"}
     layers = ["token_embedding", "position_embedding", "blocks.0", "blocks.1", "norm"]
     assert list(gradients) == layers

@@ -48,6 +48,11 @@ def test_files_of_real_models_are_read() -> None:
     assert drawn.pad_token_id == drawn.bos_token_id == 151643
 
 
+def test_every_setting_of_sampling_reaches_it() -> None:
+    generator, how = np.random.default_rng(0), {"temperature": 0.7, "top_k": 20, "top_p": 0.8, "min_p": 0.1}
+    assert GenerationSettings(do_sample=True, **how).choose(generator) == Sampling(generator, **how)
+
+
 def test_restrictions_come_in_the_order_of_transformers() -> None:
     found = GenerationSettings.from_json(
         {

@@ -49,7 +49,7 @@ def written(path: Path, alignment: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("alignment", [32, 64])
+@pytest.mark.parametrize("alignment", [32, 64, 4096])
 def test_a_file_of_the_judge_is_read(alignment: int, tmp_path: Path) -> None:
     file = open_gguf(written(tmp_path / "a.gguf", alignment))
     for name, value in SCALARS.items():

@@ -9,6 +9,7 @@ from tests.mutants.catalogue.layers import LAYERS
 from tests.mutants.catalogue.losses import LOSSES
 from tests.mutants.catalogue.ops import OPS
 from tests.mutants.catalogue.optimizers import OPTIMIZERS
+from tests.mutants.catalogue.options import OPTIONS
 from tests.mutants.catalogue.traces import TRACES
 from tests.mutants.catalogue.workers import WORKERS
 from tests.mutants.mutant import Mutant
@@ -24,5 +25,6 @@ CATALOGUE: list[Mutant] = [
     *ALIASING,
     *FILES,
     *FIGURES,
+    *OPTIONS,
     *CHECKER,
 ]

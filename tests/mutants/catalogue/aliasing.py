@@ -91,4 +91,18 @@ ALIASING = [
         "scale = np.abs(values, out=values).max(axis=-1, keepdims=True) / 127",
         "tests/pretrained/test_stored_weights.py::test_blocks_of_8_bits_are_off_by_half_a_code_at_most",
     ),
+    mutant(
+        "aliasing: frequencies that are remembered can be written to",
+        "ops/frequencies.py",
+        "    frequencies.flags.writeable = False  # later calls return them again\n",
+        "",
+        "tests/ops/test_positions.py::test_what_is_remembered_cannot_be_written",
+    ),
+    mutant(
+        "aliasing: norms by layer square the gradients in place",
+        "analysis/norms.py",
+        "squares[_layer_of(name)] += global_norm(gradient.ravel()) ** 2",
+        "squares[_layer_of(name)] += float(np.sum(np.square(gradient, out=gradient)))",
+        "tests/analysis/test_norms.py::test_norms_are_those_of_each_layer_before_clipping",
+    ),
 ]

@@ -134,4 +134,25 @@ FIGURES = [
         'Line(name, x, np.median(values, axis=0), "marked")',
         "tests/plots/test_lines.py::test_the_legend_says_what_the_thin_lines_are",
     ),
+    mutant(
+        "figure: a curve is hidden by one of other steps",
+        "plots/hidden.py",
+        " or not np.array_equal(front_x[places], x)",
+        "",
+        "tests/plots/test_hidden.py::test_a_curve_is_hidden_where_each_of_its_points_is_one_of_the_curve_in_front",
+    ),
+    mutant(
+        "figure: entropy of heads where their focus belongs",
+        "recipes/head_maps.py",
+        '1 - scores.pop("entropy") / uniform["entropy"]',
+        'scores.pop("entropy") / uniform["entropy"]',
+        MAPS + "test_scores_and_distances_are_drawn_where_their_names_say",
+    ),
+    mutant(
+        "figure: every share of right answers over one of the reference run",
+        "recipes/prompted_gpt.py",
+        'name == "held out" and name in earlier',
+        "name in earlier",
+        "tests/recipes/test_prompted_gpt.py::test_answers_are_drawn_over_those_held_out_in_the_reference_run",
+    ),
 ]

@@ -131,4 +131,11 @@ FILES = [
         "np.asarray(array)",
         FOLDERS + "test_arrays_are_written_as_safetensors",
     ),
+    mutant(
+        "file: tensors of GGUF begin where an alignment of 32 puts them",
+        "pretrained/gguf.py",
+        "reader.tensors(num_tensors, alignment)",
+        "reader.tensors(num_tensors, ALIGNMENT)",
+        "tests/pretrained/test_gguf.py::test_a_file_of_the_judge_is_read",
+    ),
 ]

@@ -37,4 +37,11 @@ OPTIMIZERS = [
         "self.momentum * velocity",
         "SGD (Nesterov)",
     ),
+    mutant(
+        "norm: sums of blocks are added in float32",
+        "optim/clipping.py",
+        "    total, kind = sum(blocks), grads.dtype.char",
+        "    total, kind = float(np.sum(np.array(blocks, grads.dtype))), grads.dtype.char",
+        "tests/optim/test_clipping.py::test_the_sums_of_blocks_are_added_in_float64",
+    ),
 ]

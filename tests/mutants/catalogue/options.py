@@ -1,0 +1,43 @@
+"""Bugs of options and settings: ignored, in each other's place, or not compared."""
+
+from tests.mutants.mutant import mutant
+
+DECODING = "tests/commands/test_decoding.py::"
+
+OPTIONS = [
+    mutant(
+        "option: texts that end an answer replace those of the files",
+        "commands/decoding.py",
+        "[*([said] if isinstance(said, str) else said), *self.stop]",
+        "[*self.stop]",
+        DECODING + "test_an_option_comes_before_what_the_files_say_and_texts_that_end_an_answer_are_added",
+    ),
+    mutant(
+        "option: what the files say comes before what is typed",
+        "commands/decoding.py",
+        "return settings | typed",
+        "return typed | settings",
+        DECODING + "test_an_option_comes_before_what_the_files_say_and_texts_that_end_an_answer_are_added",
+    ),
+    mutant(
+        "option: a temperature of 0 samples",
+        "commands/decoding.py",
+        "if self.greedy or self.temperature == 0:",
+        "if self.greedy:",
+        DECODING + "test_an_option_comes_before_what_the_files_say_and_texts_that_end_an_answer_are_added",
+    ),
+    mutant(
+        "option: True and 1 are taken for each other",
+        "training/descriptions.py",
+        "return isinstance(a, bool) is isinstance(b, bool) and a == b",
+        "return a == b",
+        "tests/training/test_descriptions.py::test_values_that_python_may_take_for_each_other_differ",
+    ),
+    mutant(
+        "option: min_p is not passed on",
+        "generation/settings.py",
+        "return Sampling(generator, self.temperature, self.top_k or None, self.top_p, self.min_p)",
+        "return Sampling(generator, self.temperature, self.top_k or None, self.top_p)",
+        "tests/generation/test_settings.py::test_every_setting_of_sampling_reaches_it",
+    ),
+]
