@@ -17,15 +17,15 @@ WORKERS = [
         TRAINER,
         "        self.world.add_up(self.model.grads)\n",
         "        for replica in self.workers.replicas if self.max_norm else []:\n"
-        "            scale_down(replica.grads, norm_of(replica.grads), self.max_norm or 1.0)\n"
+        "            scale_by(replica.grads, clipping_factor(norm_of(replica.grads), self.max_norm))\n"
         "        self.world.add_up(self.model.grads)\n",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
         "workers: the norm of a step is that of one worker's gradient",
         TRAINER,
-        "gradient_norm = norm_of(grads, self.workers.walk, self._concatenate)",
-        "gradient_norm = norm_of(self.workers.replicas[-1].grads[own], self.workers.walk, self._concatenate)",
+        "gradient_norm = norm_of(grads, walk, self._concatenate)",
+        "gradient_norm = norm_of(self.workers.replicas[-1].grads[own], walk, self._concatenate)",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
