@@ -121,11 +121,11 @@ WORKERS = [
         "tests/layers/test_shared_gradient.py::test_it_is_the_sum_of_what_was_added_in_this_step",
     ),
     mutant(
-        "shared gradient: who has failed is waited for",
+        "shared gradient: workers add in the order in which they come",
         "training/meeting.py",
-        "                    self._hold_if_all_are_there()",
-        "                    pass",
-        "tests/training/test_meeting.py::test_each_visit_waits_for_all_who_have_not_left",
+        "for worker in sorted(self._brought)",
+        "for worker in self._brought",
+        "tests/training/test_meeting.py::test_what_they_bring_is_in_the_order_of_the_workers",
     ),
     mutant(
         "shared products: workers without a sequence",
