@@ -16,8 +16,10 @@ LayerT = TypeVar("LayerT", bound="Layer")
 class Layer:
     """Owns parameters. Its backward adds to their gradients.
 
-    Calling a layer returns its output and a backward function. That function adds to `.grad` of every parameter
-    that took part, and returns the gradients of the layer's inputs in the order of the call.
+    Calling a layer returns its output and a backward function. That function adds to the gradient of every parameter
+    that took part, and returns the gradients of the layer's inputs in the order of the call. It adds by
+    `parameter.add(dvalue)`, or by `parameter.add_product(x, dy)` if the gradient is x^T dy. `parameter.grad += dvalue`
+    adds as well, but not where workers share a gradient: there it raises AttributeError.
 
     `pack` moves all parameters into one contiguous vector `values`, and their gradients into `grads`. Matrices come
     first and fill the leading `num_decayed` elements, so that weight decay is one slice. Models pack themselves.

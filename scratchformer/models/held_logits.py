@@ -20,7 +20,10 @@ def holds_logits(model: str, hold_logits: bool | None, num_logits: int, head: La
         if not isinstance(hold_logits, bool | np.bool_):
             raise TypeError(f"{model}: hold_logits must be True, False or None, got {shown(hold_logits)}")
         return bool(hold_logits)
-    if trace is not NO_TRACE or not isinstance(head, Linear | TiedLinear):
+    if isinstance(head, TiedLinear):
+        weight = head.table
+    elif isinstance(head, Linear):
+        weight = head.weight
+    else:
         return True
-    weight = head.weight if isinstance(head, Linear) else head.table
-    return max(num_logits, weight.value.size) <= MOST_HELD_LOGITS
+    return trace is not NO_TRACE or (num_logits <= MOST_HELD_LOGITS and weight.value.size <= MOST_HELD_LOGITS)

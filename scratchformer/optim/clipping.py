@@ -73,21 +73,20 @@ def clip_global_norm(grads: Float[np.ndarray, " n"], max_norm: float, parallel_m
     norm = global_norm(grads, parallel_map)
     if not math.isfinite(norm):
         raise FloatingPointError(f"clip_global_norm: grads have the norm {norm}, expected a finite one")
-    scale_down(grads, norm, max_norm, parallel_map)
+    if norm > max_norm:
+        scale_by(grads, clipping_factor(norm, max_norm), parallel_map)
     return norm
 
 
-def scale_down(grads: np.ndarray, norm: float, max_norm: float, parallel_map: ParallelMap = map) -> None:
-    """Scales gradients of this finite norm in place, so that it is at most `max_norm`."""
-    factor = clipping_factor(norm, max_norm)
+def scale_by(grads: np.ndarray, factor: float, parallel_map: ParallelMap = map) -> None:
+    """Multiplies gradients with a factor, in place."""
 
     def scale(span: slice) -> None:
         part = grads[span]
         part *= factor
 
-    if factor < 1:
-        for _ in parallel_map(scale, spans(grads.size)):
-            pass
+    for _ in parallel_map(scale, spans(grads.size)):
+        pass
 
 
 def clipping_factor(norm: float, max_norm: float | None) -> float:

@@ -56,14 +56,15 @@ class Optimizer(ABC):
             ValueError: a learning rate or a scale that is negative or not finite, a scale where it must be 1.
             FloatingPointError: gradients, or squares of them that the update takes, are not finite; nothing is changed.
         """
-        for name, number in (("learning_rate", learning_rate), ("scale", scale)):
-            if misfit := misfit_of(number, float):
-                raise TypeError(f"{type(self).__name__}: {name} must be {misfit.expected}, got {misfit.got}")
+        if misfit := misfit_of(learning_rate, float):
+            raise TypeError(f"{type(self).__name__}: learning_rate must be {misfit.expected}, got {misfit.got}")
+        if scale.__class__ is not float and (misfit := misfit_of(scale, float)):
+            raise TypeError(f"{type(self).__name__}: scale must be {misfit.expected}, got {misfit.got}")
         if not callable(parallel_map):
             raise TypeError(f"{type(self).__name__}: parallel_map must be a function, got {shown(parallel_map)}")
-        for name, number in (("learning_rate", learning_rate), ("scale", scale)):
-            if not 0 <= number < float("inf"):
-                raise ValueError(f"{type(self).__name__}: {name} must be finite and not negative, got {number}")
+        if not (0 <= learning_rate < float("inf") and 0 <= scale < float("inf")):
+            name, number = ("scale", scale) if 0 <= learning_rate < float("inf") else ("learning_rate", learning_rate)
+            raise ValueError(f"{type(self).__name__}: {name} must be finite and not negative, got {number}")
         if scale != 1 and self.needs_whole_matrices:
             raise ValueError(f"{type(self).__name__}: scale must be 1, as whole matrices are needed, got {scale}")
         norm = norm_of(self.parameters.grads, parallel_map) if norm is None else norm

@@ -24,6 +24,16 @@ def test_each_visit_waits_for_all_who_have_not_left(visits: list[int]) -> None:
         ]
 
 
+def test_what_they_bring_is_in_the_order_of_the_workers() -> None:
+    meeting = Meeting(2, tuple)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(meeting.meet, 1, "b")
+        while not meeting._brought:
+            pass
+        assert meeting.meet(0, "a") == ("a", "b")
+        assert first.result() == ("a", "b")
+
+
 def test_all_learn_what_went_wrong_when_they_agreed() -> None:
     def refuse(brought: Any) -> None:
         raise ZeroDivisionError(f"{sum(brought)}")

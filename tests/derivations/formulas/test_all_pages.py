@@ -29,7 +29,7 @@ MEMBERS: dict[str, tuple[int, int]] = {
     "adam": (27, 31),
     "muon": (43, 43),
     "clipping": (28, 28),
-    "many_workers": (37, 37),
+    "many_workers": (38, 38),
     "gradient_checking": (16, 23),
 }
 """How many members of its formulas a page evaluates, and how many it has."""

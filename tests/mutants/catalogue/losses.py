@@ -90,8 +90,8 @@ LOSSES = [
     mutant(
         "logits in parts: not in parts although they are many",
         "models/held_logits.py",
-        "max(num_logits, weight.value.size) <= MOST_HELD_LOGITS",
-        "max(num_logits // 2, weight.value.size) <= MOST_HELD_LOGITS",
+        "num_logits <= MOST_HELD_LOGITS and",
+        "num_logits <= 2 * MOST_HELD_LOGITS and",
         HELD + "test_few_or_traced_logits_are_held_if_nothing_is_said",
     ),
     mutant(

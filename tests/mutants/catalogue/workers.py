@@ -17,15 +17,15 @@ WORKERS = [
         TRAINER,
         "        self.world.add_up(self.model.grads)\n",
         "        for replica in self.workers.replicas if self.max_norm else []:\n"
-        "            scale_down(replica.grads, norm_of(replica.grads), self.max_norm or 1.0)\n"
+        "            scale_by(replica.grads, clipping_factor(norm_of(replica.grads), self.max_norm))\n"
         "        self.world.add_up(self.model.grads)\n",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
         "workers: the norm of a step is that of one worker's gradient",
         TRAINER,
-        "gradient_norm = norm_of(grads, self.workers.walk, self._concatenate)",
-        "gradient_norm = norm_of(self.workers.replicas[-1].grads[own], self.workers.walk, self._concatenate)",
+        "gradient_norm = norm_of(grads, walk, self._concatenate)",
+        "gradient_norm = norm_of(self.workers.replicas[-1].grads[own], walk, self._concatenate)",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
@@ -121,11 +121,11 @@ WORKERS = [
         "tests/layers/test_shared_gradient.py::test_it_is_the_sum_of_what_was_added_in_this_step",
     ),
     mutant(
-        "shared gradient: who has failed is waited for",
+        "shared gradient: workers add in the order in which they come",
         "training/meeting.py",
-        "                    self._hold_if_all_are_there()",
-        "                    pass",
-        "tests/training/test_meeting.py::test_each_visit_waits_for_all_who_have_not_left",
+        "for worker in sorted(self._brought)",
+        "for worker in self._brought",
+        "tests/training/test_meeting.py::test_what_they_bring_is_in_the_order_of_the_workers",
     ),
     mutant(
         "shared products: workers without a sequence",
