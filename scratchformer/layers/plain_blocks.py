@@ -9,7 +9,7 @@ one for each position of each sequence.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -157,7 +157,9 @@ def fed(feed_forward: FeedForward, x: Rows) -> tuple[Rows, Backward]:
     return y, lambda dy: up_backward(activation_backward(down_backward(dy)))
 
 
-def looked_up(embedding: Embedding, ids: Integer[ndarray, "*batch"]) -> tuple[Float[ndarray, "*batch d"], Backward]:
+def looked_up(
+    embedding: Callable[[ndarray], tuple[ndarray, Backward]], ids: Integer[ndarray, "*batch"]
+) -> tuple[Float[ndarray, "*batch d"], Backward]:
     """Rows of the table. A layer of another class is called."""
     if type(embedding) is not Embedding:
         return embedding(ids)
@@ -207,9 +209,9 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows) -> tuple[Rows, Backward]:
     """
     if type(norm) is not LayerNorm or norm.weight.value.dtype != x.dtype or norm.eps < SMALLEST[x.dtype.char]:
         return norm(x)
-    weight, b, D, one = norm.weight, norm.bias, x.shape[1], ones(x.shape[1], x.dtype)
+    weight, b, D = norm.weight, norm.bias, x.shape[1]
     x_hat = x - x[:, :1]  # changes nothing below but the rounding
-    x_hat -= (np.vecdot(one, x_hat) / D)[:, None]
+    x_hat -= (np.vecdot(ones(D, x.dtype), x_hat) / D)[:, None]
     variance_and_eps = np.vecdot(x_hat, x_hat) / D + norm.eps
     if not largest(variance_and_eps) < math.inf:
         return norm(x)
@@ -224,7 +226,7 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows) -> tuple[Rows, Backward]:
         if b is not None:
             b.add(ones(len(dy), dy.dtype).dot(dy))
         dx_hat = dy * weight.value
-        dx = dx_hat - (np.vecdot(one, dx_hat) / D)[:, None]
+        dx = dx_hat - (np.vecdot(ones(D, dy.dtype), dx_hat) / D)[:, None]
         dx -= x_hat * (np.vecdot(dx_hat, x_hat) / D)[:, None]
         dx *= rho
         return dx

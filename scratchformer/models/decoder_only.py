@@ -166,8 +166,8 @@ class DecoderOnly(Layer):
         logits = y.reshape(*ids.shape, -1)
 
         def backward(dy: ndarray) -> None:
-            dx = blocks_backward(head_backward(dy.reshape(y.shape)))
-            token_backward(position_backward(dx.reshape(x.shape)))
+            dx = blocks_backward(head_backward(dy.reshape(-1, dy.shape[-1])))
+            token_backward(position_backward(dx.reshape(*ids.shape, -1)))
 
         return logits, checked_backward("linear", logits, backward)
 

@@ -106,6 +106,6 @@ def _describe_training(trainer: Trainer[ModelT, BatchT]) -> Description:
         "max_norm": trainer.max_norm,
         "num_shards": trainer.num_shards,
         "blas_threads": trainer.workers.blas_threads,
-        "shares_gradient": trainer.workers.sharing is not None,
+        "shares_gradient": True if trainer.workers.sharing else None,  # runs that were stored before it are as None
         "seed": trainer.seed,
     }

@@ -102,8 +102,8 @@ WORKERS = [
     mutant(
         "shared gradient: a checkpoint does not know of it",
         "training/resuming.py",
-        '        "shares_gradient": trainer.workers.sharing is not None,\n',
-        "",
+        '        "shares_gradient": True if trainer.workers.sharing else None,',
+        "       ",
         SHARING + "test_a_run_is_resumed_with_a_shared_gradient_if_it_had_one",
     ),
     mutant(
