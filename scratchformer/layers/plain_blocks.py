@@ -20,7 +20,7 @@ from scratchformer.layers.embedding import Embedding
 from scratchformer.layers.feed_forward import ACTIVATIONS, GATED, FeedForward
 from scratchformer.layers.linear import Linear, TiedLinear
 from scratchformer.layers.multi_head_attention import MultiHeadAttention
-from scratchformer.layers.next_position import are_written_out
+from scratchformer.layers.next_position import Map, are_written_out
 from scratchformer.layers.normalization import LayerNorm, RMSNorm
 from scratchformer.layers.parameter import Parameter
 from scratchformer.layers.residual import PreNorm
@@ -172,7 +172,7 @@ def looked_up(
     return table.value.take(ids, axis=0), backward
 
 
-def mapped(linear: Linear | TiedLinear, x: Rows) -> tuple[Rows, Backward]:
+def mapped(linear: Map, x: Rows) -> tuple[Rows, Backward]:
     """x W + b, or x table^T. A layer of another class is called, as is one of another dtype, which refuses x."""
     if type(linear) is TiedLinear and linear.table.value.dtype == x.dtype:
         return tied(linear.table, x)
