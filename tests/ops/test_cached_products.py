@@ -18,6 +18,7 @@ from tests.strategies import batch_shapes, normal, seeds
     seed=seeds,
 )
 @example(batch=(2,), m=2, n=20, d=3, block=64, seed=0)  # blocks of two rows
+@example(batch=(), m=1, n=0, d=3, block=64, seed=0)
 def test_blocks_give_the_product_of_the_whole(
     batch: tuple[int, ...], m: int, n: int, d: int, block: int, seed: int
 ) -> None:

@@ -38,12 +38,6 @@ EQUIVALENT = [
     ),
     Equivalent(
         r"ops\.blockwise_attention\.x_blockwise_attention",
-        r"zero = query\.dtype\.type\(0\)",
-        r"zero = query\.dtype\.type\(1\)",
-        "what nobody attends to may be any number",
-    ),
-    Equivalent(
-        r"ops\.blockwise_attention\.x_blockwise_attention",
         r"keep = (.*)\.random\(shape, dtype=np\.float32\) >= p",
         r"keep = (.*)\.random\(shape, (dtype=None)?\) >= p",
         "numbers with more digits are drawn as evenly",
@@ -172,7 +166,7 @@ EQUIVALENT = [
     Equivalent(
         r"ops\.attention\.x_zero_unless_used",
         r"return x if used\.all\(\) else np\.where\(used, x, x\.dtype\.type\(0\)\)",
-        r"return x if .* else np\.where\(used, x, x\.dtype\.type\((0|1)\)\)",
+        r"return x if (\(used\.all\(\)\) and False|used\.all\(\)) else np\.where\(used, x, x\.dtype\.type\((0|1)\)\)",
         "a copy more is as right, and what nobody attends to may be any number",
     ),
     Equivalent(
@@ -189,8 +183,8 @@ EQUIVALENT = [
     ),
     Equivalent(
         r"ops\.tiles\.xǁTilesǁ__init__",
-        r"self\.queries = .*",
-        r"self\.queries = [^/]*QUERIES[^/]*QUERIES",
+        r"self\.queries = QUERIES if self\.t_key < LONG else 2 \* QUERIES",
+        r"self\.queries = QUERIES if (\(self\.t_key < LONG\) and False|self\.t_key <= LONG) else 2 \* QUERIES",
         "where a tile ends changes the last digits alone",
     ),
 ]

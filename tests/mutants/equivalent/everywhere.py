@@ -5,7 +5,12 @@ from tests.mutants.equivalent.kind import Equivalent, at
 EQUIVALENT = [
     at(".*", "fits = False", "fits = None", "None is as false as False"),
     Equivalent(".*", r".*\.flags\.writeable = False.*", r".*\.flags\.writeable = None.*", "None is as false as False"),
-    Equivalent(".*", r".*, strict=True\).*", r".*, (strict=(None|False))?\).*", "the lengths were compared before"),
+    Equivalent(
+        ".*",
+        r".*, strict=True\).*",
+        r"(?!.*strict=True).*, (strict=(None|False))?\).*",
+        "the lengths were compared before",
+    ),
     Equivalent(".*", r".*float\(\"inf\"\).*", r".*float\(\"INF\"\).*", "Python reads both as infinity"),
     Equivalent(
         ".*",
@@ -13,7 +18,9 @@ EQUIVALENT = [
         r".*reshape\((.*, )?-2(, \w+)?\).*",
         "NumPy takes any negative length for what is left",
     ),
-    Equivalent(".*", r"(.*), strict=False\)(.*)", r"(.*), (strict=None)?\)(.*)", "None and nothing are as False"),
+    Equivalent(
+        ".*", r".*, strict=False\).*", r"(?!.*strict=False).*zip.*, (strict=None)?\).*", "None and nothing are as False"
+    ),
     Equivalent(
         ".*",
         r"(.*)order=memory_order\(\w+\)(.*)",

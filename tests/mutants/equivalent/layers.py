@@ -88,12 +88,6 @@ EQUIVALENT = [
         "the first match alone is read",
     ),
     at(
-        r"layers\.multi_head_attention\.xǁMultiHeadAttentionǁ__call__",
-        "start = 0 if cache is None else cache.length",
-        "start = 1 if cache is None else cache.length",
-        "of positions the differences alone count",
-    ),
-    at(
         r"layers\.checks\.x_check_call",
         "is_causal: bool = False,",
         "is_causal: bool = True,",
@@ -130,8 +124,8 @@ EQUIVALENT = [
         "what is attended to across has no positions to turn by",
     ),
     Equivalent(
-        r"layers\.(block|stack)\..*",
-        r"cache=cache_within\(cache, .*\),",
+        r"layers\.block\.xǁTransformerBlockǁ_attend_across",
+        r"cache=cache_within\(cache, \"cross_attention\"\),",
         r"cache=cache_within\(cache, \"(XX\w+XX|[A-Z_]+)\"\),",
         "parts of a cache may have any names that differ",
     ),

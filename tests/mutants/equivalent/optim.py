@@ -30,7 +30,7 @@ EQUIVALENT = [
     Equivalent(
         r"optim\.clipping\.x_norm_of",
         r"if (.*) < total < HIGHEST\[kind\]:",
-        r"if (.*) <=? total <=? HIGHEST\[kind\]:",
+        r"if EXACT_FROM\[kind\] \* BLOCK \* len\(blocks\) (<= total <|< total <=) HIGHEST\[kind\]:",
         "at the bounds both ways are right",
     ),
     at(
