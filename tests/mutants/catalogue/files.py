@@ -138,4 +138,11 @@ FILES = [
         "reader.tensors(num_tensors, ALIGNMENT)",
         "tests/pretrained/test_gguf.py::test_a_file_of_the_judge_is_read",
     ),
+    mutant(
+        "file: tensors of GGUF may overlap at their ends",
+        "pretrained/gguf.py",
+        "if num_bytes and start < last_stop:",
+        "if num_bytes and start + num_bytes < last_stop:",
+        "tests/pretrained/test_gguf.py::test_a_file_that_contradicts_itself_is_refused",
+    ),
 ]
