@@ -97,7 +97,8 @@ def test_what_no_longer_fits_is_dropped_and_said(
 def test_commands_within_the_chat(
     small: tuple[Path, Llama, Tokenizer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chat(monkeypatch, "hello\n/reset\nhello\n/help\n/nothing\n/quit\nnever\n", small[0], "--max-tokens", "8")
+    typed = "hello\n/reset\nhello\n/help\n/nothing\n/quit\nnever\n"
+    chat(monkeypatch, typed, small[0], "--max-tokens", "8", "--system", "be kind")
     out, err = capsys.readouterr()
     assert len(out) % 2 == 0
     assert out[: len(out) // 2] == out[len(out) // 2 :]

@@ -18,7 +18,9 @@ def test_the_average_is_the_weighted_sum_of_all_values(size: int, decay: float, 
     expected = vector.values.copy()
     for _ in range(5):
         vector.values += generator.normal(size=size)
-        average.update()
+        cut = int(generator.integers(size + 1))
+        for part in (slice(cut), slice(cut, size)) if cut % 2 else (None,):
+            average.update(part=part)
         expected = decay * expected + (1 - decay) * vector.values
     np.testing.assert_allclose(average.values, expected, rtol=1e-12, atol=1e-14)
     part, before = slice(1, size), average.values[0]

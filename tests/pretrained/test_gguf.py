@@ -130,6 +130,10 @@ DAMAGED = {
         tensors(info("t", (16,), 0, 0), info("u", (4,), 0, 32)),
         "the tensors 't' and 'u' overlap",
     ),
+    "tensors that end at one place": (
+        tensors(info("t", (16,), 0, 0), info("u", (8,), 0, 32)),
+        "the tensors 't' and 'u' overlap",
+    ),
     "tensors inside another": (
         gguf([], [info("t", (32,), 0, 0), info("u", (1,), 0, 32), info("v", (1,), 0, 64)], bytes(128)),
         "the tensors 't' and 'u' overlap",

@@ -61,6 +61,11 @@ def test_a_run_folder_holds_tables_and_checkpoints(tmp_path: Path) -> None:
     assert last.description["best_validation_loss"] == best["validation_loss"]
     for name, tensor in training_checkpoint(trained).tensors.items():
         np.testing.assert_array_equal(last.tensors[name], tensor)
+    norms, measures = (read_table(tmp_path / "run" / f"{name}.csv") for name in ("norms", "measures"))
+    assert list(dict.fromkeys(norms["step"])) == ["1", "4", "8", "12"]
+    assert measures["step"] == ["4", "4", "8", "8", "12", "12"]
+    with trained.evaluated():
+        assert list(map(float, measures["value"][-2:])) == list(size_of(trained).values())
 
 
 @given(

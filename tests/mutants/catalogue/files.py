@@ -138,4 +138,25 @@ FILES = [
         "reader.tensors(num_tensors, ALIGNMENT)",
         "tests/pretrained/test_gguf.py::test_a_file_of_the_judge_is_read",
     ),
+    mutant(
+        "file: tensors of GGUF may overlap at their ends",
+        "pretrained/gguf.py",
+        "if num_bytes and start < last_stop:",
+        "if num_bytes and start + num_bytes < last_stop:",
+        "tests/pretrained/test_gguf.py::test_a_file_that_contradicts_itself_is_refused",
+    ),
+    mutant(
+        "table: norms of layers begin with the second step",
+        "runs/training_run.py",
+        "if loss is not None or num_steps == 1:",
+        "if loss is not None or num_steps == 2:",
+        "tests/runs/test_training_run.py::test_a_run_folder_holds_tables_and_checkpoints",
+    ),
+    mutant(
+        "table: measures of the last weights, not of their average",
+        "runs/training_run.py",
+        "            with training.trainer.evaluated():\n                figures = training.measure()",
+        "            figures = training.measure()",
+        "tests/runs/test_training_run.py::test_a_run_folder_holds_tables_and_checkpoints",
+    ),
 ]

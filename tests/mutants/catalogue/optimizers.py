@@ -44,4 +44,11 @@ OPTIMIZERS = [
         "    total, kind = float(np.sum(np.array(blocks, grads.dtype))), grads.dtype.char",
         "tests/optim/test_clipping.py::test_the_sums_of_blocks_are_added_in_float64",
     ),
+    mutant(
+        "average: a part begins at the beginning of the vector",
+        "optim/averaging.py",
+        "parallel_map(update, spans(end, begin))",
+        "parallel_map(update, spans(end - begin))",
+        "tests/optim/test_averaging.py::test_the_average_is_the_weighted_sum_of_all_values",
+    ),
 ]

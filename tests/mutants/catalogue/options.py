@@ -40,4 +40,11 @@ OPTIONS = [
         "return Sampling(generator, self.temperature, self.top_k or None, self.top_p)",
         "tests/generation/test_settings.py::test_every_setting_of_sampling_reaches_it",
     ),
+    mutant(
+        "option: the system's message is forgotten with the conversation",
+        "commands/chat.py",
+        "            system=self.config.system,\n",
+        "            system=self.config.system if not hasattr(self, 'conversation') else None,\n",
+        "tests/commands/test_chat.py::test_commands_within_the_chat",
+    ),
 ]
