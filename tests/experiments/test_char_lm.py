@@ -14,6 +14,9 @@ from safetensors.numpy import load_file
 
 from experiments import char_lm
 from experiments.char_lm import ComparedCharacterModel
+from scratchformer.generation import Sampling
+from scratchformer.models import GPT
+from scratchformer.recipes import character_model
 from scratchformer.recipes.character_model import NANOGPT, stripped
 from scratchformer.recipes.language_model import language_model
 from scratchformer.runs import ReferenceRun
@@ -236,3 +239,16 @@ def test_the_micro_batches_of_a_step_are_together_one_large_batch() -> None:
     at_once = ComparedCharacterModel(replace(smoke, batch=6)).shuffled
     for step in range(3):
         np.testing.assert_array_equal(np.concatenate([part.ids for part in in_parts(step)]), at_once(step).ids)
+
+
+def test_every_option_of_the_sample_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def generate(model: GPT, prompt: np.ndarray, num_tokens: int, *, context_length: int, choose: Sampling) -> list:
+        asked.append((num_tokens, context_length, choose.temperature, choose.top_k, choose.generator.random()))
+        return []
+
+    monkeypatch.setattr(character_model, "generate", generate)
+    options = replace(char_lm.PRESETS["smoke"], sample=5, context=32, temperature=0.3, top_k=7, seed=2)
+    assert list(ComparedCharacterModel(options).sample()) == []
+    assert asked == [(5, 32, 0.3, 7, np.random.default_rng(2).random())]

@@ -155,4 +155,11 @@ FIGURES = [
         "name in earlier",
         "tests/recipes/test_prompted_gpt.py::test_answers_are_drawn_over_those_held_out_in_the_reference_run",
     ),
+    mutant(
+        "figure: the least of repetitions for their most",
+        "plots/lines.py",
+        "(values.min(axis=0), values.max(axis=0))",
+        "(values.min(axis=0), values.min(axis=0))",
+        "tests/plots/test_lines.py::test_the_legend_says_what_the_thin_lines_are",
+    ),
 ]

@@ -47,4 +47,11 @@ OPTIONS = [
         "            system=self.config.system if not hasattr(self, 'conversation') else None,\n",
         "tests/commands/test_chat.py::test_commands_within_the_chat",
     ),
+    mutant(
+        "option: the temperature of a run's sample is ignored",
+        "recipes/character_model.py",
+        "Sampling(np.random.default_rng(options.seed), options.temperature, options.top_k)",
+        "Sampling(np.random.default_rng(options.seed), top_k=options.top_k)",
+        "tests/experiments/test_char_lm.py::test_every_option_of_the_sample_reaches_it",
+    ),
 ]
