@@ -40,7 +40,7 @@ class SharedGradient:
 
         Zeros are written first where it does not begin just after what is written.
         """
-        of_columns = isinstance(at, tuple) and len(at) == 2 and at[0] == slice(None)
+        of_columns = isinstance(at, tuple) and len(at) == 2 and isinstance(at[0], slice) and at[0] == slice(None)
         axis, part = (1, at[1]) if of_columns else (0, slice(None) if at is None else at)
         if not self._num_written:
             self._axis = axis

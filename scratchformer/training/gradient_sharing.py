@@ -27,6 +27,8 @@ class GradientSharing(Generic[ModelT]):
     """
 
     def __init__(self, model: ModelT, num_workers: int) -> None:
+        self._model = model
+        self._grads = model.grads
         self._meeting = Meeting(num_workers, add_or_share)
         self._gradients = {name: SharedGradient(one.grad) for name, one in model.parameters().items()}
         self.replicas = [model.replica() for _ in range(num_workers)]
@@ -39,6 +41,7 @@ class GradientSharing(Generic[ModelT]):
     def step(self) -> Iterator[None]:
         """Within its `with` block each worker adds up its gradients once; then the model has the sum."""
         self._meeting = Meeting(len(self.replicas), add_or_share)
+        self._follow_model()
         for gradient in self._gradients.values():
             gradient.begin()
         try:
@@ -48,6 +51,20 @@ class GradientSharing(Generic[ModelT]):
             raise
         for gradient in self._gradients.values():
             gradient.end()
+
+    def _follow_model(self) -> None:
+        """Lets replicas see and add to the model's vectors, should these be others by now, as they are after `pack`."""
+        values, grads = self._model.values, self._model.grads
+        if self.replicas[0].values is values and self._grads is grads:
+            return
+        self._grads = grads
+        for name, parameter in self._model.parameters().items():
+            self._gradients[name].grad = parameter.grad
+        for replica in self.replicas:
+            replica.use(values, grads)
+            del replica.grads
+            for parameter in replica.parameters().values():
+                del parameter.grad
 
     @contextmanager
     def attended(self, worker: int) -> Iterator[ModelT]:

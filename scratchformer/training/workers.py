@@ -60,7 +60,7 @@ class Workers(Generic[ModelT, BatchT]):
 
     def share_gradient(self) -> None:
         """Makes the workers, if there are several, add to the gradients of the model itself."""
-        if len(self.replicas) > 1:
+        if len(self.replicas) > 1 and self.sharing is None:
             self.sharing = GradientSharing(self.replicas[0], len(self.replicas))
             self.replicas = self.sharing.replicas
 

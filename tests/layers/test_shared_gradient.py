@@ -10,7 +10,7 @@ from tests.strategies import normal, seeds
 
 ROWS = st.builds(slice, st.none() | st.integers(0, 5), st.none() | st.integers(0, 5), st.sampled_from([None, 1, 2]))
 PARTS = st.none() | ROWS | st.tuples(ROWS, ROWS) | st.tuples(st.just(slice(None)), ROWS)
-INDICES = PARTS | st.just(np.array([2, 0]))
+INDICES = PARTS | st.sampled_from([np.array([2, 0]), np.ix_([2, 0], [1, 3])])
 
 
 @given(parts=st.lists(INDICES, max_size=6), seed=seeds)

@@ -194,6 +194,21 @@ def test_the_factors_of_a_product_are_read_before_the_worker_goes_on(monkeypatch
     np.testing.assert_array_equal(model.linear.weight.grad, [[3], [3], [3]])
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_workers_add_to_the_vectors_that_the_model_has_now(dtype: type) -> None:
+    batches, model = ragged_batches(0, 2), tiny_gpt()
+    trainer = sharing_trainer(model, num_workers=2)
+    trainer.share_gradient()  # what is done stays as it is
+    model.pack(dtype)  # as another trainer's fork_workers moves them
+    with trainer, sharing_trainer(tiny_gpt(dtype=dtype), num_workers=2) as other:
+        assert trainer.gradient(batches) == other.gradient(batches)
+        np.testing.assert_array_equal(model.grads, other.model.grads)
+        model.use(-model.values, model.grads)
+        other.model.values[...] *= -1
+        assert trainer.gradient(batches) == other.gradient(batches)
+        np.testing.assert_array_equal(model.grads, other.model.grads)
+
+
 def test_what_cannot_be_combined_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scratchformer.training.trainer.CAN_FORK", True)
     trainer = sharing_trainer(tiny_gpt(), num_workers=2)
