@@ -127,6 +127,22 @@ def test_after_an_interrupt_the_answer_stays_as_far_as_it_came(where: str, calls
         assert (talk.num_reused > 0) == (calls > 0)
 
 
+def test_a_message_that_is_sent_again_goes_through_the_model_from_its_last_token_on() -> None:
+    talk = conversation()
+    with unchecked():
+        talk._tokenizer = Silent()  # so the cache holds the whole prompt when the answer ends, but there is no piece
+        assert list(talk.answer("abc")) == []
+        talk.messages.clear()
+        talk._tokenizer = Letters()
+        assert "".join(talk.answer("abc")) == plain_answer([{"role": "user", "content": "abc"}])
+    assert talk.num_reused == len(Letters().chat([{"role": "user", "content": "abc"}])) - 1
+
+
+class Silent(Letters):
+    def decode(self, ids: list[int]) -> str:
+        return ""
+
+
 def some_keys(kept: Any, ids: ndarray) -> tuple[ndarray, ndarray]:
     """Keys and values of the shape that the layer has; wrong ones, which must not be looked at."""
     stored = next(iter(kept._stored.values()), None)

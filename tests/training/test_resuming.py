@@ -63,6 +63,18 @@ def test_a_run_that_was_stopped_equals_one_that_was_not_in_every_bit(
     assert second.optimizer.num_steps == num_steps
 
 
+def test_one_negative_square_is_refused_and_changes_nothing() -> None:
+    trainer = full_trainer()
+    stored = training_checkpoint(trainer)
+    name = max(name for name in stored.tensors if name.startswith("optimizer.v."))
+    squares = stored.tensors[name].copy()
+    squares.flat[-1] = -1e-9
+    before = whole_state(trainer)
+    with pytest.raises(ValueError, match=rf"^restore: the tensor '{name}' holds negative values, expected none$"):
+        restore(trainer, Checkpoint({**stored.tensors, name: squares}, stored.description))
+    assert whole_state(trainer) == before
+
+
 def test_tensors_are_stored_by_name() -> None:
     trainer = full_trainer()
     with trainer:
@@ -141,6 +153,7 @@ def halving(rate: float) -> Callable[[int], float]:
     ("first", "second", "named"),
     [
         (lambda step: 0.1 / (step + 1), lambda step: 0.2 / (step + 1), "constants is"),
+        (lambda step: float("0.1"), lambda step: float("0.2"), "constants is"),
         (halving(0.1), halving(0.2), "reads.rate is 0.2 now and was 0.1 then"),
         (lambda step, rate=0.1: rate, lambda step, rate=0.2: rate, "defaults is"),
         (partial(pow, 0.5), partial(pow, 0.4), "arguments is"),

@@ -95,6 +95,7 @@ TINY = {"vocabulary_size": 7, "context_length": 6, "num_layers": 1, "num_heads":
         "GPT",
         {"type": "GPT", "config": "GPT", "dtype": "float32"},
         {"type": "load", "config": {}, "dtype": "float32"},
+        {"type": "GPT", "config": {name: TINY[name] for name in TINY if name != "dropout"}, "dtype": "float64"},
         *({"type": "GPT", "config": TINY, "dtype": dtype} for dtype in ("float16", "complex64", "int32", None, [])),
         *(
             {"type": "GPT", "config": TINY | {name: value}, "dtype": "float64"}

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import mutant
 
 DECODING = "tests/commands/test_decoding.py::"
+RESUMING = "tests/training/test_resuming.py::"
 
 OPTIONS = [
     mutant(
@@ -53,5 +54,34 @@ OPTIONS = [
         "Sampling(np.random.default_rng(options.seed), options.temperature, options.top_k)",
         "Sampling(np.random.default_rng(options.seed), top_k=options.top_k)",
         "tests/experiments/test_char_lm.py::test_every_option_of_the_sample_reaches_it",
+    ),
+    mutant(
+        "option: texts in a schedule are not compared",
+        "training/settings.py",
+        "if isinstance(constant, int | float | str):",
+        "if isinstance(constant, int | float):",
+        RESUMING + "test_a_schedule_may_be_any_function_and_none_of_its_settings_is_lost",
+    ),
+    mutant(
+        "stored: squares of which some are negative",
+        "training/resuming.py",
+        "(tensor < 0).any():",
+        "(tensor < 0).all():",
+        RESUMING + "test_one_negative_square_is_refused_and_changes_nothing",
+    ),
+    mutant(
+        "stored: an option that this version would have written is missing",
+        "training/saving.py",
+        "and (is_this_version or field.default is MISSING)",
+        "and field.default is MISSING",
+        "tests/training/test_saving.py::test_a_description_that_makes_no_sense_is_one_sentence",
+    ),
+    mutant(
+        "conversation: no token of a prompt that is sent again goes through the model",
+        "generation/conversation.py",
+        "min(same, len(ids) - 1)",
+        "same",
+        "tests/generation/test_conversation.py::"
+        "test_a_message_that_is_sent_again_goes_through_the_model_from_its_last_token_on",
     ),
 ]
