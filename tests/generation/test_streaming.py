@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy import ndarray
 
@@ -38,6 +38,7 @@ def expected_end(text: str, stop_strings: list[str]) -> int:
 
 
 @given(text=texts, stop_strings=stops, seed=seeds)
+@example(text="ab b", stop_strings=["ab b", "b "], seed=0)  # the one that begins first is complete last
 def test_pieces_are_the_text_up_to_the_first_stop_string(text: str, stop_strings: list[str], seed: int) -> None:
     tokens = ByteTokens(text.encode(), seed)
     pieces = list(stream_text(range(len(tokens.parts)), tokens.decode, stop_strings=stop_strings))

@@ -9,6 +9,7 @@ import pytest
 from numpy import ndarray
 
 from scratchformer.models import LlamaConfig
+from scratchformer.ops import yarn_magnitude
 from scratchformer.pretrained import load
 from scratchformer.pretrained.loading import open_model
 from tests.pretrained.small_models import gguf_metadata, write_gguf
@@ -41,6 +42,12 @@ def test_the_factors_of_frequencies_in_gguf_files_are_honoured(tmp_path: Path):
     found = load(path).config
     assert found.rotary_frequencies == (1 / 8,)
     assert found.eps == 1e-5
+    scaled = gguf_metadata(config) | {"rope.scaling.type": "linear", "rope.scaling.factor": 2.0}
+    write_gguf(path, "llama", scaled, tensors | {"rope_freqs.weight": np.array([8], np.float32)})
+    assert load(path).config.rotary_frequencies == (1 / 16,)
+    yarn = {"rope.scaling.type": "yarn", "rope.scaling.factor": 2.0, "rope.scaling.attn_factor": 1.5}
+    write_gguf(path, "llama", gguf_metadata(config) | yarn, tensors)
+    assert load(path).config.rotary_magnitude == 1.5 * yarn_magnitude(2.0)
     write_gguf(path, "llama", gguf_metadata(config), tensors | {"rope_freqs.weight": np.array([0], np.float32)})
     with pytest.raises(ValueError, match=r"rope_freqs.weight must hold positive finite factors"):
         load(path)

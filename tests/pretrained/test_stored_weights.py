@@ -87,6 +87,18 @@ def assert_same_outputs(small: Model, wide: Model) -> None:
     np.testing.assert_array_equal(*answers)
 
 
+@given(seed=seeds, sizes=st.lists(st.integers(1, 6), min_size=2, max_size=3))
+def test_rows_are_taken_from_parts_of_any_sizes(seed: int, sizes: list[int]):
+    generator = np.random.default_rng(seed)
+    pieces = [generator.standard_normal((n, 32), dtype=np.float32) for n in sizes]
+    kinds = generator.choice(["bfloat16", "int8"], len(sizes))
+    parts = [narrowed(piece, kind) for piece, kind in zip(pieces, kinds, strict=True)]
+    whole = StoredMatrix(tuple(row for part in parts for row in part.parts), 32)
+    ids = generator.integers(sum(sizes), size=9)
+    expected = np.concatenate([part.take(np.arange(part.n)) for part in parts])
+    np.testing.assert_array_equal(whole.take(ids), expected[ids])
+
+
 @given(seed=seeds, t=st.integers(1, 6), weights=st.sampled_from(["bfloat16", "int8"]), num_cores=st.integers(1, 3))
 def test_tiles_that_threads_share_give_the_same_bits(seed: int, t: int, weights: str, num_cores: int):
     generator = np.random.default_rng(seed)
