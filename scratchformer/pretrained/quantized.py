@@ -60,7 +60,7 @@ def widen_q4_0(raw: UInt8[ndarray, "rows bytes"]) -> Float32[ndarray, "rows colu
     values = _codes_of_4_bits(blocks["codes"])
     values -= 8
     values *= blocks["scale"].astype(np.float32)[..., None]
-    return values.reshape(len(raw), -1)
+    return values.reshape(len(raw), 32 * blocks.shape[1])  # of no rows, NumPy cannot tell the width
 
 
 def widen_q4_1(raw: UInt8[ndarray, "rows bytes"]) -> Float32[ndarray, "rows columns"]:
@@ -69,14 +69,14 @@ def widen_q4_1(raw: UInt8[ndarray, "rows bytes"]) -> Float32[ndarray, "rows colu
     values = _codes_of_4_bits(blocks["codes"])
     values *= blocks["scale"].astype(np.float32)[..., None]
     values += blocks["least"].astype(np.float32)[..., None]
-    return values.reshape(len(raw), -1)
+    return values.reshape(len(raw), 32 * blocks.shape[1])
 
 
 def widen_q8_0(raw: UInt8[ndarray, "rows bytes"]) -> Float32[ndarray, "rows columns"]:
     """The values scale code of blocks with signed 8-bit codes."""
     blocks = raw.view(_Q8_0)
     values = blocks["codes"] * blocks["scale"].astype(np.float32)[..., None]
-    return values.reshape(len(raw), -1)
+    return values.reshape(len(raw), 32 * blocks.shape[1])
 
 
 def narrow_q8_0(rows: Float32[ndarray, "rows columns"]) -> UInt8[ndarray, "rows bytes"]:
