@@ -80,14 +80,14 @@ def plain_blocks(
         norm: the last one, or None.
         x: what enters the first block, of one sequence at least.
     """
-    t, d = x.shape[-2:]
-    rows, backwards = x.reshape(-1, d), []
+    shape, backwards = x.shape[:-1], []
+    rows = x.reshape(-1, x.shape[-1])
     with np.errstate(over="ignore"):  # squares in norms may overflow
         for block in blocks:
-            rows, block_backward = plain_block(block, rows, t)
+            rows, block_backward = plain_block(block, rows, shape)
             backwards.append(block_backward)
         if norm is not None:
-            rows, norm_backward = normed(norm, rows)
+            rows, norm_backward = normed(norm, rows, shape)
             backwards.append(norm_backward)
 
     def backward(dy: Rows) -> Rows:
@@ -98,13 +98,13 @@ def plain_blocks(
     return rows, backward
 
 
-def plain_block(block: TransformerBlock, x: Rows, t: int) -> tuple[Rows, Backward]:
+def plain_block(block: TransformerBlock, x: Rows, shape: tuple[int, ...]) -> tuple[Rows, Backward]:
     """y = middle + feed(norm(middle)), with middle = x + attention(norm(x))."""
-    u, attention_norm_backward = normed(block.add_attention.norm, x)
-    a, attention_backward = attended(block.attention, u, t)
+    u, attention_norm_backward = normed(block.add_attention.norm, x, shape)
+    a, attention_backward = attended(block.attention, u, shape)
     middle = x + a
-    v, feed_forward_norm_backward = normed(block.add_feed_forward.norm, middle)
-    f, feed_forward_backward = fed(block.feed_forward, v)
+    v, feed_forward_norm_backward = normed(block.add_feed_forward.norm, middle, shape)
+    f, feed_forward_backward = fed(block.feed_forward, v, shape)
 
     def backward(dy: Rows) -> Rows:
         dmiddle = dy + feed_forward_norm_backward(feed_forward_backward(dy))
@@ -113,12 +113,12 @@ def plain_block(block: TransformerBlock, x: Rows, t: int) -> tuple[Rows, Backwar
     return middle + f, backward
 
 
-def attended(attention: MultiHeadAttention, x: Rows, t: int) -> tuple[Rows, Backward]:
+def attended(attention: MultiHeadAttention, x: Rows, shape: tuple[int, ...]) -> tuple[Rows, Backward]:
     """softmax(scale Q K^T) V of each head, for each query and the keys up to it, and the output projection."""
-    c = attention.config
+    c, t = attention.config, shape[-1]
     H, d_head, scale = c.num_heads, c.key_width, 1 / math.sqrt(c.key_width) if c.scale is None else c.scale
-    query, query_backward = mapped(attention.query, x)
-    kv, kv_backward = mapped(attention.key_value, x)
+    query, query_backward = mapped(attention.query, x, shape)
+    kv, kv_backward = mapped(attention.key_value, x, shape)
     Q = query.reshape(-1, t, H, d_head).swapaxes(1, 2) * scale  # (batch, H, T, d_head)
     K, V = kv.reshape(-1, t, 2, H, d_head).transpose(2, 0, 3, 1, 4)
 
@@ -130,7 +130,7 @@ def attended(attention: MultiHeadAttention, x: Rows, t: int) -> tuple[Rows, Back
     P /= np.maximum(total, 1)  # below 1 it is 0, of scores that are -inf throughout
     heads = np.empty((len(Q), t, H, d_head), x.dtype)  # in this order they merge without a copy
     np.matmul(P, V, out=heads.swapaxes(1, 2))
-    y, output_backward = mapped(attention.output, heads.reshape(len(x), -1))
+    y, output_backward = mapped(attention.output, heads.reshape(len(x), -1), shape)
 
     def backward(dy: Rows) -> Rows:
         dheads = output_backward(dy).reshape(-1, t, H, d_head).swapaxes(1, 2)
@@ -148,12 +148,12 @@ def attended(attention: MultiHeadAttention, x: Rows, t: int) -> tuple[Rows, Back
     return y, backward
 
 
-def fed(feed_forward: FeedForward, x: Rows) -> tuple[Rows, Backward]:
+def fed(feed_forward: FeedForward, x: Rows, shape: tuple[int, ...]) -> tuple[Rows, Backward]:
     """activation(x W_up + b_up) W_down + b_down."""
     activation = gelu_tanh if feed_forward.activation == "gelu_tanh" else ACTIVATIONS[feed_forward.activation]
-    h, up_backward = mapped(feed_forward.up, x)
+    h, up_backward = mapped(feed_forward.up, x, shape)
     a, activation_backward = activation(h)
-    y, down_backward = mapped(feed_forward.down, a)
+    y, down_backward = mapped(feed_forward.down, a, shape)
     return y, lambda dy: up_backward(activation_backward(down_backward(dy)))
 
 
@@ -172,12 +172,12 @@ def looked_up(
     return table.value.take(ids, axis=0), backward
 
 
-def mapped(linear: Map, x: Rows) -> tuple[Rows, Backward]:
+def mapped(linear: Map, x: Rows, shape: tuple[int, ...]) -> tuple[Rows, Backward]:
     """x W + b, or x table^T. A layer of another class is called, as is one of another dtype, which refuses x."""
     if type(linear) is TiedLinear and linear.table.value.dtype == x.dtype:
         return tied(linear.table, x)
     if type(linear) is not Linear or linear.weight.value.dtype != x.dtype:
-        return linear(x)
+        return called(linear, x, shape)
     W, b = linear.weight, linear.bias
     y = x.dot(W.value)
     if b is not None:
@@ -202,19 +202,19 @@ def tied(table: Parameter, x: Rows) -> tuple[Rows, Backward]:
     return x.dot(table.value.T), backward
 
 
-def normed(norm: LayerNorm | RMSNorm, x: Rows) -> tuple[Rows, Backward]:
+def normed(norm: LayerNorm | RMSNorm, x: Rows, shape: tuple[int, ...]) -> tuple[Rows, Backward]:
     """weight x_hat + b, with x_hat = rho (x - mean(x)) and rho = 1 / sqrt(var(x) + eps).
 
     A layer of another class or dtype is called, as it is for rows whose squares overflow or vanish.
     """
     if type(norm) is not LayerNorm or norm.weight.value.dtype != x.dtype or norm.eps < SMALLEST[x.dtype.char]:
-        return norm(x)
+        return called(norm, x, shape)
     weight, b, D = norm.weight, norm.bias, x.shape[1]
     x_hat = x - x[:, :1]  # changes nothing below but the rounding
     x_hat -= (np.vecdot(ones(D, x.dtype), x_hat) / D)[:, None]
     variance_and_eps = np.vecdot(x_hat, x_hat) / D + norm.eps
     if not largest(variance_and_eps) < math.inf:
-        return norm(x)
+        return called(norm, x, shape)
     rho = (1 / np.sqrt(variance_and_eps))[:, None]
     x_hat *= rho
     y = x_hat * weight.value
@@ -232,3 +232,9 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows) -> tuple[Rows, Backward]:
         return dx
 
     return y, backward
+
+
+def called(layer: Map, x: Rows, shape: tuple[int, ...]) -> tuple[Rows, Backward]:
+    """What a layer gives for features of this shape, (batch, T): one of a user may mix positions."""
+    y, backward = layer(x.reshape(*shape, x.shape[1]))
+    return y.reshape(len(x), y.shape[-1]), lambda dy: backward(dy.reshape(y.shape)).reshape(x.shape)

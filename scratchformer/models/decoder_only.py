@@ -162,7 +162,7 @@ class DecoderOnly(Layer):
         tokens, token_backward = plain.looked_up(self.token_embedding, ids)
         x, position_backward = self.position_embedding.embed(tokens, None)
         rows, blocks_backward = plain.plain_blocks(self.blocks, self.norm, x)
-        y, head_backward = plain.mapped(self.head, rows)
+        y, head_backward = plain.mapped(self.head, rows, ids.shape)
         logits = y.reshape(*ids.shape, -1)
 
         def backward(dy: ndarray) -> None:

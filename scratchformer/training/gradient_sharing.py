@@ -38,16 +38,17 @@ class GradientSharing(Generic[ModelT]):
                 parameter.share(AdderOfWorker(self, worker, self._gradients[name]))
 
     @contextmanager
-    def step(self) -> Iterator[None]:
+    def step(self) -> Iterator[Meeting]:
         """Within its `with` block each worker adds up its gradients once; then the model has the sum."""
+        self.end()
         self._meeting = Meeting(len(self.replicas), add_or_share)
         self._follow_model()
         for gradient in self._gradients.values():
             gradient.begin()
         try:
-            yield
+            yield self._meeting
         except BaseException:
-            self._meeting.break_off()
+            self.end()
             raise
         for gradient in self._gradients.values():
             gradient.end()
@@ -66,11 +67,9 @@ class GradientSharing(Generic[ModelT]):
             for parameter in replica.parameters().values():
                 del parameter.grad
 
-    @contextmanager
-    def attended(self, worker: int) -> Iterator[ModelT]:
-        """Within its `with` block a worker adds to the gradients through its replica, and the others wait for it."""
-        with self._meeting.attended(worker):
-            yield self.replicas[worker]
+    def end(self) -> None:
+        """Waits until no worker is at work, not even in a step of which the end was interrupted."""
+        self._meeting.break_off()
 
     def meet(self, worker: int, brought: Addition | Product | None) -> SumOfProducts | None:
         """Waits until every worker has brought something to add, or nothing, and until it is added or shared out."""

@@ -58,7 +58,10 @@ class Meeting:
         return outcome
 
     def break_off(self) -> None:
-        """Ends the work of all others at their next visit, and waits for that. Those who have not begun never will."""
+        """Ends the work of all others at their next visit, and waits for that. Those who have not begun never will.
+
+        If this is interrupted, call it again.
+        """
         with self._lock:
             self._last_has_left = SimpleQueue()
             self._tell(None, RuntimeError("Meeting: another worker has failed"))
@@ -81,6 +84,6 @@ class Meeting:
             self._tell(outcome, None)
 
     def _tell(self, outcome: Any, error: BaseException | None) -> None:
-        present, self._brought = list(self._brought), {}
-        for worker in present:
+        for worker in list(self._brought):
             self._outcomes[worker].put((outcome, error))
+            del self._brought[worker]  # not before: should this be interrupted, it is told again

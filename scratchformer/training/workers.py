@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from scratchformer.optim import ParallelMap
 from scratchformer.training.forked_workers import ForkedWorkers, shared_vector
 from scratchformer.training.gradient_sharing import GradientSharing
+from scratchformer.training.meeting import Meeting
 from scratchformer.training.shards import BatchT, ModelT, Shard, add_up_shards, add_up_workers
 
 Backpropagate = Callable[[int, Shard[BatchT], ModelT], float]
@@ -106,6 +107,8 @@ class Workers(Generic[ModelT, BatchT]):
             try:
                 yield
             finally:
+                if self.sharing is not None:
+                    self.sharing.end()
                 self.map, self.walk, self._forked = map, map, None
 
     def gradient(self, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int) -> list[float]:
@@ -118,8 +121,8 @@ class Workers(Generic[ModelT, BatchT]):
         if self.sharing is not None:
             if self.map is map:
                 raise RuntimeError("Trainer: workers share a gradient within the trainer's with block alone")
-            with self.sharing.step():
-                losses = list(self.map(self._share, *arguments))
+            with self.sharing.step() as meeting:
+                losses = list(self.map(partial(self._share, meeting), *arguments))
         else:
             losses = self._forked.map(*arguments) if self._forked else list(self.map(self._work, *arguments))
             add_up_workers(self.replicas, self.walk)
@@ -130,11 +133,12 @@ class Workers(Generic[ModelT, BatchT]):
         replicas = [self.replicas[worker], *self._spare[worker]]
         return add_up_shards(replicas, shards, partial(self._backpropagate, num_steps))
 
-    def _share(self, worker: int, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int) -> list[float]:
+    def _share(
+        self, meeting: Meeting, worker: int, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int
+    ) -> list[float]:
         """Adds the gradients of a worker's shard to those that all share; returns its loss."""
-        (shard,) = shards
-        assert self.sharing is not None
-        with self.sharing.attended(worker) as replica:
+        (shard,), replica = shards, self.replicas[worker]
+        with meeting.attended(worker):
             return [sum((self._backpropagate(num_steps, part, replica) for part in shard), start=0.0)]
 
     def _show_values(self) -> None:

@@ -213,21 +213,48 @@ def test_maps_and_norms_of_other_classes_are_called() -> None:
     np.testing.assert_allclose(written.grads, layers.grads, rtol=1e-11, atol=1e-12)
 
 
+def test_layers_of_other_classes_may_mix_positions() -> None:
+    layers, written = (random_blocks(BlockConfig(D_MODEL, 2, 5), 0) for _ in range(2))
+    for blocks in layers, written:
+        for part in (blocks.blocks[0].attention.query, blocks.blocks[1].feed_forward.up, blocks.norm):
+            part.__class__ = after_the_one_before(type(part))
+    x, dy = normal(0, (2, 2, 3, D_MODEL), (2, 2, 3, D_MODEL))
+    (y, backward), (expected, expected_backward) = written.written_out(x), layers.by_layers(x)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(backward(dy), expected_backward(dy))
+    np.testing.assert_array_equal(written.grads, layers.grads)
+
+
+def after_the_one_before(kind: type[Layer]) -> type[Layer]:
+    """A subclass that adds to each position of a sequence what is at the one before."""
+
+    def call(self: Any, x: ndarray) -> tuple[ndarray, Backward]:
+        y, backward = kind.__call__(self, x + np.pad(x, [*[(0, 0)] * (x.ndim - 2), (1, 0), (0, 0)])[..., :-1, :])  # type: ignore[operator]
+
+        def both(dy: ndarray) -> ndarray:
+            dx = backward(dy)
+            return dx + np.pad(dx, [*[(0, 0)] * (x.ndim - 2), (0, 1), (0, 0)])[..., 1:, :]
+
+        return y, both
+
+    return type("AfterTheOneBefore", (kind,), {"__call__": call})
+
+
 def test_embeddings_and_heads_of_other_classes_are_called() -> None:
     embedding = Embedding(5, 3, generator=np.random.default_rng(0))
     head = TiedLinear(embedding.table)
     ids, (x,) = np.array([[1, 4]]), normal(0, (2, 3), dtype=np.float32)
-    expected = 2 * looked_up(embedding, ids)[0], 2 * mapped(head, x)[0]
+    expected = 2 * looked_up(embedding, ids)[0], 2 * mapped(head, x, (len(x),))[0]
     embedding.__class__, head.__class__ = doubled(Embedding), doubled(TiedLinear)
     np.testing.assert_array_equal(looked_up(embedding, ids)[0], expected[0])
-    np.testing.assert_array_equal(mapped(head, x)[0], expected[1])
+    np.testing.assert_array_equal(mapped(head, x, (len(x),))[0], expected[1])
 
 
 def test_parameters_of_another_dtype_are_refused_by_their_layers() -> None:
     generator, x = np.random.default_rng(0), np.ones((2, 3), np.float32)
     with pytest.raises(TypeError, match=r"^linear: weight is float64, x is float32; expected one dtype$"):
-        mapped(Linear(3, 2, generator=generator, dtype=np.float64), x)
+        mapped(Linear(3, 2, generator=generator, dtype=np.float64), x, (len(x),))
     with pytest.raises(TypeError, match=r"^linear: weight is float64, x is float32; expected one dtype$"):
-        mapped(TiedLinear(Embedding(2, 3, generator=generator, dtype=np.float64).table), x)
+        mapped(TiedLinear(Embedding(2, 3, generator=generator, dtype=np.float64).table), x, (len(x),))
     with pytest.raises(TypeError, match=r"^layer_norm: weight is float64, x is float32; expected one dtype$"):
         plain_blocks([], LayerNorm(3, dtype=np.float64), x)

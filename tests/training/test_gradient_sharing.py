@@ -1,5 +1,6 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scratchformer.optim import SGD, Constant
 from scratchformer.text.batches import TokenBatch
 from scratchformer.training import Trainer, restore, training_checkpoint
 from scratchformer.training.gradient_sharing import GradientSharing
+from scratchformer.training.meeting import Meeting
 from scratchformer.training.world import World
 from tests.closeness import assert_close
 from tests.strategies import seeds
@@ -122,6 +124,36 @@ def test_a_worker_that_fails_before_it_adds_anything_keeps_no_one_waiting(worker
         np.testing.assert_array_equal(model.grads, expected)
 
 
+def test_a_step_of_which_the_end_was_interrupted_ends_before_the_next_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches, model, break_off, calls = [ragged_batch(12, 5, np.random.default_rng(0))], tiny_gpt(), Meeting.break_off, 0
+    trainer = Trainer(model, SGD(model), Constant(0.1), loss_after_pauses, num_workers=3)
+    trainer.share_gradient()
+
+    def interrupted_break_off(meeting: Meeting) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # the first is before the step
+            raise KeyboardInterrupt
+        break_off(meeting)
+
+    with trainer:
+        trainer.gradient(batches)
+        expected, pool_map = model.grads.copy(), trainer.workers.map
+
+        def interrupted_map(*arguments: Any) -> None:
+            pool_map(*arguments)
+            raise KeyboardInterrupt
+
+        for _ in range(5):
+            calls = 0
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(Meeting, "break_off", interrupted_break_off)
+                patch.setattr(trainer.workers, "map", interrupted_map)
+                trainer.gradient(batches)
+            trainer.gradient(batches)
+            np.testing.assert_array_equal(model.grads, expected)
+
+
 class Scale(Layer):
     """A user's layer, y = x weight, that adds to the gradient in one way or the other."""
 
@@ -182,14 +214,15 @@ def test_the_factors_of_a_product_are_read_before_the_worker_goes_on(monkeypatch
         add_share_of(products, product)
 
     def work(worker: int) -> None:
-        with sharing.attended(worker) as replica:
+        with meeting.attended(worker):
+            replica = sharing.replicas[worker]
             a, b = np.full((1, 3), worker + 1.0), np.ones((1, 1))
             replica.linear.weight.add_product(a, b)
             a[...] = 100
 
     monkeypatch.setattr(SumOfProducts, "add_share_of", add_late)
     sharing = GradientSharing(model, 2)
-    with ThreadPoolExecutor(2) as pool, sharing.step():
+    with ThreadPoolExecutor(2) as pool, sharing.step() as meeting:
         list(pool.map(work, range(2)))
     np.testing.assert_array_equal(model.linear.weight.grad, [[3], [3], [3]])
 
