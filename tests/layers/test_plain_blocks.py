@@ -74,7 +74,7 @@ def random_blocks(config: BlockConfig, seed: int, scale: float = 1.0, dtype: Any
     batch=batch_shapes,
     t=st.integers(1, 9),
     scale=st.sampled_from([1.0, 1.0, 20.0, 1e30, 1e-30]),
-    weight_scale=st.sampled_from([1.0, 1e10]),
+    weight_scale=st.sampled_from([1.0, 1e10, 1e20]),
     dtype=st.sampled_from([np.float32, np.float64]),
     seed=seeds,
 )
@@ -82,6 +82,8 @@ def test_they_equal_the_layers_to_the_last_bit(
     config: BlockConfig, batch: tuple[int, ...], t: int, scale: float, weight_scale: float, dtype: Any, seed: int
 ) -> None:
     layers, written = (random_blocks(config, seed, weight_scale, dtype) for _ in range(2))
+    for block in layers.blocks[1], written.blocks[1]:
+        block.attention.config = replace(block.attention.config, scale=0.3)
     assert are_plain(written.blocks, (*batch, t), is_dropping=True)
     xs = normal(seed, (*batch, t, D_MODEL), (*batch, t, D_MODEL), scale=scale, dtype=dtype)
     dys = [cotangent(seed + i, (*batch, t, D_MODEL)).astype(dtype) for i in range(2)]
@@ -238,6 +240,16 @@ def after_the_one_before(kind: type[Layer]) -> type[Layer]:
         return y, both
 
     return type("AfterTheOneBefore", (kind,), {"__call__": call})
+
+
+def test_a_table_gets_the_gradients_of_its_layers() -> None:
+    layer, written = (Embedding(5, 3, generator=np.random.default_rng(0)) for _ in range(2))
+    ids, (x, dy, dlogits) = np.array([1, 4, 1]), normal(0, (2, 3), (3, 3), (2, 5), dtype=np.float32)
+    layer(ids)[1](dy)
+    looked_up(written, ids)[1](dy)
+    expected = TiedLinear(layer.table)(x)[1](dlogits)
+    np.testing.assert_array_equal(mapped(TiedLinear(written.table), x)[1](dlogits), expected)
+    np.testing.assert_array_equal(written.table.grad, layer.table.grad)
 
 
 def test_embeddings_and_heads_of_other_classes_are_called() -> None:

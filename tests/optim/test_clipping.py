@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.optim import clip_global_norm, global_norm
-from scratchformer.optim.clipping import block_squares
+from scratchformer.optim.clipping import block_squares, clipping_factor
 from scratchformer.optim.spans import BLOCK
 from tests.optim.vectors import BORDERS
 from tests.strategies import normal, seeds
@@ -46,6 +46,7 @@ def test_gradients_up_to_the_limit_are_untouched(size: int, factor: float, seed:
     before, norm = grads.copy(), global_norm(grads)
     assert clip_global_norm(grads, factor * norm) == norm
     np.testing.assert_array_equal(grads, before)
+    assert clipping_factor(norm, factor * norm) == clipping_factor(norm, None) == 1
 
 
 def test_the_sums_of_blocks_are_added_in_float64() -> None:

@@ -96,23 +96,30 @@ def test_a_bad_rate_is_refused_and_a_rate_of_zero_changes_nothing(make: Callable
 def test_gradients_are_scaled_before_the_update(make: Callable, part: slice | None) -> None:
     vector, other = random_vector(5, 2, 0), random_vector(5, 2, 0)
     scaled = slice(None) if part is None else part
-    for vector_of, optimizer, scale in ((vector, make(vector), 0.3), (other, make(other), 1.0)):
+    for vector_of, optimizer, scale in ((vector, make(vector), 2.0), (other, make(other), 1.0)):
         for step in range(2):
             (vector_of.grads,) = normal(step, (5,))
             if scale == 1:
-                vector_of.grads[scaled] *= 0.3
+                vector_of.grads[scaled] *= 2.0
             optimizer.step(0.1, part=part, scale=scale)
     np.testing.assert_array_equal(vector.grads, other.grads)
     np.testing.assert_array_equal(vector.values, other.values)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_scale_that_cannot_be_is_refused() -> None:
     layer = FeedForward(3, 4, generator=np.random.default_rng(0))
     layer.pack(np.float64)
     with pytest.raises(ValueError, match=r"^MatrixDescent: scale must be 1, as whole matrices are needed, got 0.5$"):
         MatrixDescent(layer).step(0.1, scale=0.5)
-    with pytest.raises(ValueError, match=r"^SGD: scale must be finite and not negative, got nan$"):
-        SGD(layer).step(0.1, scale=np.nan)
+    for scale in (np.nan, np.inf, -1.0):
+        with pytest.raises(ValueError, match=f"^SGD: scale must be finite and not negative, got {scale}$"):
+            SGD(layer).step(0.0, scale=scale)
+    with pytest.raises(TypeError, match=r"^SGD: scale must be a number, got 'half'$"):
+        SGD(layer).step(0.1, scale="half")
+    layer.grads[...] = 1
+    SGD(layer).step(0.1, scale=0.0)
+    assert not layer.grads.any()
 
 
 def test_the_base_class_updates_nothing() -> None:

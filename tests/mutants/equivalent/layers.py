@@ -87,6 +87,30 @@ EQUIVALENT = [
         r"close = get_close_matches\(str\(name\), self\.arrays, (n=2)?\)",
         "the first match alone is read",
     ),
+    Equivalent(
+        r"layers\.plain_blocks\.x_attended",
+        r"np\.matmul\((P|dS)\.swapaxes\(-1, -2\), .*",
+        r"np\.matmul\((P|dS)\.swapaxes\(-1, \+2\), .*",
+        "of four axes the last but one is the third",
+    ),
+    Equivalent(
+        r"layers\.plain_blocks\.x_fed",
+        r"activation = gelu_tanh if feed_forward\.activation == \"gelu_tanh\" else (.*)",
+        r"activation = gelu_tanh if (\(.*\) and False|.* == \"(XXgelu_tanhXX|GELU_TANH)\") else (.*)",
+        "the op gives the same in more time",
+    ),
+    Equivalent(
+        r"layers\.plain_blocks\.x_(looked_up|mapped|normed)",
+        r"if type\((embedding|linear|norm)\) is (not )?(Embedding|TiedLinear|Linear|LayerNorm)(.*)",
+        r"if type\(None\) is (not )?(Embedding|TiedLinear|Linear|LayerNorm)(.*)",
+        "the layer gives the same in more time",
+    ),
+    Equivalent(
+        r"layers\.plain_blocks\.x_normed",
+        r"(.*) or norm\.eps < SMALLEST\[x\.dtype\.char\]:",
+        r"(.*) or norm\.eps <= SMALLEST\[x\.dtype\.char\]:",
+        "at the bound both ways are right",
+    ),
     at(
         r"layers\.checks\.x_check_call",
         "is_causal: bool = False,",

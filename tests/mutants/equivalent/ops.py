@@ -113,7 +113,7 @@ EQUIVALENT = [
         "axes that lead already are moved to where they are",
     ),
     Equivalent(
-        r"ops\.embedding\.x_add_rows",
+        r"ops\.embedding\.x_sums_by_id",
         r'order = .*argsort\(kind="stable"\)',
         r'order = .*argsort\(kind=(None|"STABLE")\)',
         "the order of equal ids changes the last digits of their sum alone",
@@ -174,10 +174,22 @@ EQUIVALENT = [
         "what is not remembered is checked again",
     ),
     Equivalent(
-        r"ops\.embedding\.x_add_rows",
+        r"ops\.embedding\.x_sums_by_id",
         r"is_first = np\.empty\(ids\.size, bool\)(.*)",
         r"is_first = np\.empty\(ids\.size, (None)?\)(.*)",
         "0 and 1 say what False and True do",
+    ),
+    Equivalent(
+        r"ops\.activations\.x__gelu_tanh_part",
+        r"is_near = x\.dtype\.kind == \"f\" and largest\(square\) <= NEAR|e = (.*) if is_near else (.*)",
+        r"is_near = (None|.* == \"(XXfXX|F)\" and .*|.* < NEAR)|e = (.*) if \(is_near\) and False else (.*)",
+        "what limits large numbers leaves others as they are",
+    ),
+    Equivalent(
+        r"ops\.activations\.x__gelu_tanh_part",
+        r"e = np\.exp\(minus_u, out=minus_u\) if is_near else (.*)",
+        r"e = np\.exp\(minus_u, (out=None)?\) if is_near else (.*)",
+        "in place it saves memory alone",
     ),
     at(
         r"ops\.frequencies\.x_yarn_frequencies",

@@ -47,9 +47,27 @@ EQUIVALENT = [
     ),
     at(
         r"optim\.clipping\.x_clipping_factor",
-        "max_norm < norm",
-        "max_norm <= norm",
+        "return max_norm / norm if max_norm is not None and max_norm < norm else 1.0",
+        "return max_norm / norm if max_norm is not None and max_norm <= norm else 1.0",
         "at the limit the factor is 1",
+    ),
+    at(
+        r"optim\.clipping\.x_clip_global_norm",
+        "if norm > max_norm:",
+        "if norm >= max_norm:",
+        "at the limit the factor is 1",
+    ),
+    at(
+        r"optim\.optimizer\.xǁOptimizerǁstep",
+        "if scale.__class__ is not float and (misfit := misfit_of(scale, float)):",
+        "if scale.__class__ is not float or (misfit := misfit_of(scale, float)):",
+        "a float fits",
+    ),
+    Equivalent(
+        r"optim\.optimizer\.xǁOptimizerǁ_updates_of",
+        r"return \[partial\(update if scale == 1 else scale_and_update, span\) (.*)",
+        r"return \[partial\(update if \(scale == 1\) and False else scale_and_update, span\) (.*)",
+        "to multiply by 1 changes nothing",
     ),
     at(
         r"optim\.schedules\.xǁWarmupCosineǁ__call__",
