@@ -248,7 +248,7 @@ def test_a_table_gets_the_gradients_of_its_layers() -> None:
     layer(ids)[1](dy)
     looked_up(written, ids)[1](dy)
     expected = TiedLinear(layer.table)(x)[1](dlogits)
-    np.testing.assert_array_equal(mapped(TiedLinear(written.table), x)[1](dlogits), expected)
+    np.testing.assert_array_equal(mapped(TiedLinear(written.table), x, (3,))[1](dlogits), expected)
     np.testing.assert_array_equal(written.table.grad, layer.table.grad)
 
 
