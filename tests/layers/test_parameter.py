@@ -1,4 +1,7 @@
+from unittest.mock import Mock, call
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,3 +30,18 @@ def test_additions_add_to_the_gradient_or_to_a_part_of_it(at: object, rows: int,
         expected[where] += a.T @ b
         parameter.add_product(a, b, at)
         assert_close(parameter.grad, expected, 1e-14)
+
+
+def test_a_gradient_that_workers_share_is_added_to_by_their_adder_alone() -> None:
+    parameter, adder, a, b = Parameter(np.ones((2, 2))), Mock(), np.ones((1, 2)), np.zeros((1, 2))
+    parameter.share(adder)
+    parameter.add(a, 1)
+    parameter.add_product(a, b, 0)
+    assert adder.method_calls == [call.add(a, 1), call.add_product(a, b, 0)]
+    for name, sentence in (
+        ("grad", "Parameter: workers share this gradient; add to it by parameter.add(dvalue), not to .grad"),
+        ("gard", "'Parameter' object has no attribute 'gard'"),
+    ):
+        with pytest.raises(AttributeError) as caught:
+            getattr(parameter, name)
+        assert str(caught.value) == sentence
