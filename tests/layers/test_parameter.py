@@ -27,3 +27,10 @@ def test_additions_add_to_the_gradient_or_to_a_part_of_it(at: object, rows: int,
         expected[where] += a.T @ b
         parameter.add_product(a, b, at)
         assert_close(parameter.grad, expected, 1e-14)
+
+
+def test_a_parameter_that_was_pickled_before_gradients_were_shared_adds_to_its_own() -> None:
+    parameter = Parameter.__new__(Parameter)
+    vars(parameter).update(value=np.ones(2), grad=np.zeros(2))
+    parameter.add(np.ones(2))
+    np.testing.assert_array_equal(parameter.grad, [1, 1])
