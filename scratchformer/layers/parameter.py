@@ -26,10 +26,11 @@ class Parameter:
     workers share the gradient (`Trainer.share_gradient`). There it raises AttributeError, as it could be lost.
     """
 
+    _adder: Adder | None = None  # of the class, so that parameters that were pickled without one have none
+
     def __init__(self, value: ndarray) -> None:
         self.value = value
         self.grad = np.zeros(value.shape, value.dtype)  # unlike zeros_like, it takes no memory before it is written
-        self._adder: Adder | None = None
 
     def share(self, adder: Adder) -> None:
         """Leaves the gradient to an adder, through which alone one of several workers adds to it."""

@@ -29,7 +29,7 @@ _FORKING = Lock()
 
 def shared_vector(vector: ndarray) -> ndarray:
     """A copy of a vector, in memory that this process shares with those it forks later. Zeros take none of it."""
-    copy = np.frombuffer(mmap.mmap(-1, max(1, vector.nbytes)), vector.dtype, vector.size)
+    copy = np.frombuffer(mmap.mmap(-1, max(1, vector.nbytes)), vector.dtype, vector.size).reshape(vector.shape)
     if vector.any():
         copy[...] = vector
     return copy

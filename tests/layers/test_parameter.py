@@ -45,3 +45,10 @@ def test_a_gradient_that_workers_share_is_added_to_by_their_adder_alone() -> Non
         with pytest.raises(AttributeError) as caught:
             getattr(parameter, name)
         assert str(caught.value) == sentence
+
+
+def test_a_parameter_that_was_pickled_before_gradients_were_shared_adds_to_its_own() -> None:
+    parameter = Parameter.__new__(Parameter)
+    vars(parameter).update(value=np.ones(2), grad=np.zeros(2))
+    parameter.add(np.ones(2))
+    np.testing.assert_array_equal(parameter.grad, [1, 1])

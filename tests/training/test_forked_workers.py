@@ -112,6 +112,13 @@ def test_forked_workers_work_in_shared_memory_and_leave_signals_to_their_process
     assert vector.tolist() == [0, 5, 10]
 
 
+def test_the_state_of_an_optimizer_keeps_its_shapes() -> None:
+    trainer = tiny_trainer(tiny_gpt(), num_workers=2)
+    trainer.optimizer.state["matrix"] = np.arange(6.0).reshape(2, 3)
+    trainer.fork_workers()
+    np.testing.assert_array_equal(trainer.optimizer.state["matrix"], [[0, 1, 2], [3, 4, 5]])
+
+
 class Unpicklable(Exception):
     def __init__(self, first: int, second: int) -> None:
         super().__init__("no")

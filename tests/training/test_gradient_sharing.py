@@ -125,29 +125,24 @@ def test_a_worker_that_fails_before_it_adds_anything_keeps_no_one_waiting(worker
 
 
 def test_a_step_of_which_the_end_was_interrupted_ends_before_the_next_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    batches, model, break_off, calls = [ragged_batch(12, 5, np.random.default_rng(0))], tiny_gpt(), Meeting.break_off, 0
+    batches, model = [ragged_batch(12, 5, np.random.default_rng(0))], tiny_gpt()
     trainer = Trainer(model, SGD(model), Constant(0.1), loss_after_pauses, num_workers=3)
     trainer.share_gradient()
 
-    def interrupted_break_off(meeting: Meeting) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 2:  # the first is before the step
-            raise KeyboardInterrupt
-        break_off(meeting)
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
 
     with trainer:
         trainer.gradient(batches)
         expected, pool_map = model.grads.copy(), trainer.workers.map
-
-        def interrupted_map(*arguments: Any) -> None:
-            pool_map(*arguments)
-            raise KeyboardInterrupt
-
         for _ in range(5):
-            calls = 0
             with monkeypatch.context() as patch:
-                patch.setattr(Meeting, "break_off", interrupted_break_off)
+
+                def interrupted_map(*arguments: Any, patch: pytest.MonkeyPatch = patch) -> None:
+                    pool_map(*arguments)
+                    patch.setattr(Meeting, "break_off", interrupted)
+                    raise KeyboardInterrupt
+
                 patch.setattr(trainer.workers, "map", interrupted_map)
                 with pytest.raises(KeyboardInterrupt):
                     trainer.gradient(batches)
