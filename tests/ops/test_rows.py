@@ -20,7 +20,6 @@ from scratchformer.ops.rows import (
 from tests.closeness import assert_close
 from tests.strategies import batch_shapes, normal, seeds
 
-
 lengths = st.one_of(st.integers(0, 5), st.sampled_from([LONG, LONG + 1, 2 * BLOCK + 3, LONG * BLOCK + 1]))
 
 
