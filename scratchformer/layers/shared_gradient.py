@@ -58,7 +58,7 @@ class SharedGradient:
         """Adds to the part at an index."""
         index = ... if at is None else at
         if self.is_first(at):
-            np.copyto(self.grad[index], dvalue, casting="same_kind")
+            np.copyto(self.grad[index], dvalue)
         else:
             self.grad[index] += dvalue
 

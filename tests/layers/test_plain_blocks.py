@@ -21,7 +21,7 @@ from scratchformer.layers import (
     TiedLinear,
     TransformerBlock,
 )
-from scratchformer.layers.plain_blocks import are_plain, looked_up, mapped, plain_blocks
+from scratchformer.layers.plain_blocks import are_plain, attended, looked_up, mapped, plain_blocks
 from scratchformer.layers.stack import stack
 from scratchformer.ops import Backward
 from scratchformer.ops.attention import CAUSAL_PART
@@ -120,6 +120,20 @@ def test_gradients_are_those_of_differences(config: BlockConfig, t: int, seed: i
         by_differences = (8 * (loss(h) - loss(-h)) - (loss(2 * h) - loss(-2 * h))) / (12 * h)
     size = np.abs(blocks.grads * direction).sum()
     assert abs(slope - by_differences) <= 1e-6 * max(size, 1)
+
+
+def test_scores_of_minus_infinity_give_nothing_to_attend_to() -> None:
+    config = BlockConfig(1, 1, 1, norm_first=False, activation="relu", bias=False)
+    block = TransformerBlock(config, generator=None)
+    for name, value in (("query", 1e25), ("key_value", -1e25), ("output", 1e-20)):
+        getattr(block.attention, name).weight.value[...] = value
+    x = np.ones((1, 1), np.float32)
+    with np.errstate(over="ignore"):
+        expected, expected_backward = block.attention(x, is_causal=True)
+        found, backward = attended(block.attention, x, (1,))
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(backward(x), expected_backward(x)[0])
+    assert np.isfinite(found).all()
 
 
 def test_there_are_no_warnings_of_squares_that_overflow() -> None:

@@ -26,6 +26,48 @@ def test_it_is_the_sum_of_what_was_added_in_this_step(parts: list[Any], seed: in
     np.testing.assert_array_equal(grad, expected)
 
 
+def test_what_is_first_added_grows_from_the_front_and_only_what_is_left_is_set_to_zero() -> None:
+    gradient = SharedGradient(np.ones((5, 4)))
+    firsts = [gradient.is_first(at) for at in (slice(0, 0), slice(0, 2), slice(0, 2), slice(0, 1), slice(2, 5), None)]
+    assert firsts == [False, True, False, False, True, False]
+    gradient.begin()
+    columns = [slice(0, 3), slice(3, 4), slice(1, 2)]
+    assert [gradient.is_first((slice(None), part)) for part in columns] == [True, True, False]
+    gradient.begin()
+    assert gradient.is_first(None)
+    assert not gradient.is_first(None)
+    np.testing.assert_array_equal(gradient.grad, np.ones((5, 4)))
+    for at in (slice(0, 4, 2), (slice(0, 2), slice(None)), (slice(None), slice(0, 2), None), np.array([0])):
+        gradient = SharedGradient(np.ones((5, 4)))
+        assert not gradient.is_first(at)
+        np.testing.assert_array_equal(gradient.grad, np.zeros((5, 4)))
+    gradient = SharedGradient(np.ones((5, 4)))
+    assert [gradient.is_first(at) for at in (slice(0, 2), slice(3, 5))] == [True, False]
+    np.testing.assert_array_equal(gradient.grad[1:3], [[1] * 4, [0] * 4])
+    gradient = SharedGradient(np.ones(3))
+    gradient.end()
+    np.testing.assert_array_equal(gradient.grad, np.zeros(3))
+
+
+def test_each_worker_forms_rows_of_its_own() -> None:
+    gradient = SharedGradient(np.full((5, 4), np.nan))
+    a, b = normal(0, (2, 5), (2, 4))
+    products = [Product(gradient, None, a, b) for _ in range(3)]
+    shared = add_or_share(products)
+    assert shared is not None
+    for product, rows in zip(products, (slice(0, 1), slice(1, 3), slice(3, 5)), strict=True):
+        gradient.grad[...] = np.nan
+        shared.add_share_of(product)
+        expected = np.full((5, 4), np.nan)
+        expected[rows] = 3 * (a.T @ b)[rows]
+        np.testing.assert_allclose(gradient.grad, expected, rtol=1e-12)
+    gradient.begin()
+    for part in (slice(0, 2), slice(2, 5)):
+        shared = add_or_share([Product(gradient, part, a[:, part], b)])
+        assert shared is not None
+        assert shared.is_first
+
+
 @given(num_workers=st.integers(1, 4), rounds=st.lists(st.lists(PARTS, min_size=4, max_size=4), max_size=3), seed=seeds)
 def test_products_are_added_together_or_one_by_one(num_workers: int, rounds: list[list[Any]], seed: int) -> None:
     grad = normal(seed, (5, 4))[0]
@@ -52,4 +94,6 @@ def test_a_product_beside_something_else_is_added_like_that() -> None:
     assert add_or_share([None, Addition(bias, None, np.array(3.0)), Product(weight, None, a, a), None]) is None
     np.testing.assert_array_equal(bias.grad, 3)
     np.testing.assert_array_equal(weight.grad, [[1, 2], [2, 4]])
+    assert add_or_share([None, Addition(weight, slice(1, 2), np.ones((1, 2))), None]) is None
+    np.testing.assert_array_equal(weight.grad, [[1, 2], [3, 5]])
     assert add_or_share([None, None]) is None

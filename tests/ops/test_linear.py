@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.ops import linear
-from scratchformer.ops.linear import MANY_ROWS
+from scratchformer.ops.linear import MANY_ROWS, product_over_rows
 from tests.closeness import assert_close
 from tests.gradients import check_op
 from tests.strategies import batch_shapes, dimensions, normal, seeds
@@ -35,6 +35,18 @@ def test_a_transposed_weight_gives_its_gradient_in_the_same_memory_order(seed: i
     _, contiguous_backward = linear(x, table.T.copy())
     assert dweight.strides == table.T.strides
     assert_close(dweight, contiguous_backward(dy)[1], 1e-12)
+
+
+@given(batch=batch_shapes, seed=seeds)
+def test_the_factors_of_the_weights_gradient_are_left_to_a_function(batch: tuple[int, ...], seed: int) -> None:
+    x, weight, dy = normal(seed, (*batch, 3), (3, 2), (*batch, 2))
+    products: list[np.ndarray] = []
+    dx, dweight, _ = linear(x, weight, None, lambda a, b: products.append(a.T @ b))[1](dy)
+    expected_dx, expected, _ = linear(x, weight)[1](dy)
+    np.testing.assert_array_equal(dx, expected_dx)
+    assert dweight is None
+    assert_close(products.pop(), expected, 1e-12)
+    assert not products
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -82,3 +94,6 @@ def test_the_gradient_of_many_rows_is_the_sum_over_their_halves(seed: int) -> No
     x, weight, dy = normal(seed, (rows, 2), (2, 3), (rows, 3))
     _, dweight, _ = linear(x, weight)[1](dy)
     assert_close(dweight, x.T @ dy, 1e-12)
+    out = np.zeros((2, 3))
+    assert product_over_rows(x, dy, out) is out
+    np.testing.assert_array_equal(out, dweight)

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scratchformer.ops.rows import BLOCK, LONG, column_sum, inverse_rms, row_dot, row_products, row_sum, unbroadcast
+from scratchformer.ops.rows import (
+    BLOCK,
+    LONG,
+    column_sum,
+    inverse_rms,
+    ones,
+    row_dot,
+    row_products,
+    row_sum,
+    unbroadcast,
+)
 from tests.closeness import assert_close
 from tests.strategies import batch_shapes, normal, seeds
 
@@ -86,3 +96,8 @@ def test_each_row_is_scaled_by_itself_and_eps_with_it(x: list, eps: float, expec
 def test_eps_counts_beside_squares_that_overflow_or_vanish() -> None:
     x = np.array([[3e-30, 4e-30], [3e30, 4e30]], np.float32)
     np.testing.assert_allclose(inverse_rms(x, 1e-6), [[1e3], [1 / (5e30 / np.sqrt(2))]], rtol=1e-6)
+
+
+def test_a_vector_of_ones_that_others_get_too_cannot_be_written_to() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        ones(3, np.dtype(np.float64))[0] = 2

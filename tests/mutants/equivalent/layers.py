@@ -183,4 +183,10 @@ EQUIVALENT = [
         'return f"  {len(sizes)} x {sizes[1]:,}" if len(set(sizes)) == 1 else f"  {len(sizes)} of them"',
         "all are equal",
     ),
+    Equivalent(
+        r"layers\.(parameter\.xǁParameterǁadd_product|shared_gradient\.xǁSharedGradientǁadd)__",
+        r"(grad|index) = (self\.grad|\.\.\.) if at is None else .*",
+        r"(grad|index) = (self\.grad|\.\.\.) if \(at is None\) and False else .*",
+        "what None gives as an index is a view of the whole array",
+    ),
 ]
