@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from itertools import chain
+from threading import Lock
 from typing import Any, Generic
 
 import numpy as np
@@ -58,6 +59,7 @@ class Workers(Generic[ModelT, BatchT]):
         self.are_forked = False
         self._forked: ForkedWorkers | None = None
         self.sharing: GradientSharing[ModelT] | None = None
+        self._in_use: Sequence[AbstractContextManager[Any]] = [nullcontext()] * num_workers
 
     def share_gradient(self) -> None:
         """Makes the workers, if there are several, add to the gradients of the model itself."""
@@ -100,6 +102,7 @@ class Workers(Generic[ModelT, BatchT]):
             if self.are_forked:  # before there are threads
                 self._forked = stack.enter_context(ForkedWorkers(self._work, len(self.replicas)))
             if (num_threads := max(len(self.replicas), self.blas_threads)) > 1:
+                self._in_use = [Lock() for _ in self.replicas]
                 silent = partial(np.seterr, all="ignore")  # threads do not inherit the errstate
                 self.map = stack.enter_context(ThreadPoolExecutor(num_threads, initializer=silent)).map
                 is_long = self.replicas[0].values.size > ALONE_UP_TO
@@ -110,6 +113,7 @@ class Workers(Generic[ModelT, BatchT]):
                 if self.sharing is not None:
                     self.sharing.end()
                 self.map, self.walk, self._forked = map, map, None
+                self._in_use = [nullcontext()] * len(self.replicas)
 
     def gradient(self, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int) -> list[float]:
         """Leaves the sum of the gradients of all shards in the model; returns the loss of each."""
@@ -131,7 +135,8 @@ class Workers(Generic[ModelT, BatchT]):
     def _work(self, worker: int, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int) -> list[float]:
         """Leaves the sum of the gradients of a worker's shards in its replica; returns the loss of each."""
         replicas = [self.replicas[worker], *self._spare[worker]]
-        return add_up_shards(replicas, shards, partial(self._backpropagate, num_steps))
+        with self._in_use[worker]:  # a step that was interrupted may still add to these replicas
+            return add_up_shards(replicas, shards, partial(self._backpropagate, num_steps))
 
     def _share(
         self, meeting: Meeting, worker: int, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int

@@ -124,10 +124,14 @@ def test_a_worker_that_fails_before_it_adds_anything_keeps_no_one_waiting(worker
         np.testing.assert_array_equal(model.grads, expected)
 
 
-def test_a_step_of_which_the_end_was_interrupted_ends_before_the_next_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shares", [True, False])
+def test_a_step_of_which_the_end_was_interrupted_ends_before_the_next_begins(
+    shares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batches, model = [ragged_batch(12, 5, np.random.default_rng(0))], tiny_gpt()
     trainer = Trainer(model, SGD(model), Constant(0.1), loss_after_pauses, num_workers=3)
-    trainer.share_gradient()
+    if shares:
+        trainer.share_gradient()
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
