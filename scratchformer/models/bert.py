@@ -32,6 +32,7 @@ from scratchformer.ops.checks import (
     check_integer,
     check_shape,
 )
+from scratchformer.ops.contract import checked_backward
 
 Pooling = Literal["mean", "first", "pooler"]
 
@@ -277,4 +278,4 @@ class BERT(Layer):
             trace.record(dpooled=dy)
             encoder_backward(pooling_backward(dy))
 
-        return y, backward
+        return y, checked_backward("BERT", y, backward)

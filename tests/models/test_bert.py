@@ -206,6 +206,16 @@ def test_a_vector_of_a_sequence_is_the_same_alone_and_in_a_padded_batch(pooling:
     assert_close(model.grads, grads, 1e-12)
 
 
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+@given(seed=seeds)
+@settings(max_examples=1)
+def test_the_gradient_of_the_table_comes_through_the_vector_of_a_sequence(pooling: Pooling, seed: int) -> None:
+    model = random_bert(seed, vocabulary_size=3, num_layers=1, pooler=True, masked_head=False)
+    ids, lengths = np.random.default_rng(seed).integers(0, 3, (2, 3)), np.array([3, 2])
+    op = as_op_of(model, "token_embedding.table", lambda twin: twin.embed(ids, lengths=lengths, pooling=pooling))
+    check_op(op, model.token_embedding.table.value.copy(), seed=seed)
+
+
 def test_the_mean_of_a_sequence_without_a_token_is_0() -> None:
     model = random_bert()
     y, backward = model.embed(np.array([[1, 2], [3, 4]]), lengths=np.array([0, 2]))

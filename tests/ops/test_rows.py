@@ -100,4 +100,4 @@ def test_eps_counts_beside_squares_that_overflow_or_vanish() -> None:
 
 def test_a_vector_of_ones_that_others_get_too_cannot_be_written_to() -> None:
     with pytest.raises(ValueError, match="read-only"):
-        ones(3, np.dtype(np.float64))[0] = 2
+        ones(12_347, np.dtype(np.float64))[0] = 2  # a length that no other test has left in the cache
