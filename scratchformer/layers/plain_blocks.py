@@ -2,7 +2,7 @@
 
 The layers compute the same, to the last bit, with every option. Over few positions, what they check and what passes
 between them takes longer than the products. Norms and linear maps of other classes than those that are written out
-here are called.
+here are called. A method that is replaced on one of these classes is not.
 
 The names are those of the derivation pages `block`, `multi_head_attention` and `layer_norm`. All features are rows,
 one for each position of each sequence.

@@ -39,7 +39,7 @@ def are_better_forked(num_parameters: int) -> bool:
     """Whether the workers of a model with so many parameters are better processes than threads (`fork_workers`).
 
     Up to 4 million parameters, where processes can be forked. The small model of `experiments/speed` takes 0.93 of the
-    time, beside other programs 0.82, and a fifth more memory.
+    time, beside other programs 0.82, and a tenth more memory.
 
     Raises ValueError for a number below 1.
     """

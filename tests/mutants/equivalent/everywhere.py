@@ -14,8 +14,8 @@ EQUIVALENT = [
     Equivalent(".*", r".*float\(\"inf\"\).*", r".*float\(\"INF\"\).*", "Python reads both as infinity"),
     Equivalent(
         ".*",
-        r".*reshape\((.*, )?-1(, \w+)*\).*",
-        r".*reshape\((.*, )?-2(, \w+)*\).*",
+        r".*reshape\((.*, )?-1(, [^()]+)?\).*",
+        r".*reshape\((.*, )?-2(, [^()]+)?\).*",
         "NumPy takes any negative length for what is left",
     ),
     Equivalent(
