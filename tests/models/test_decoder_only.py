@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scratchformer.layers import KeyValueCache, Trace
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig
 from scratchformer.models.decoder_only import DecoderOnly
-from scratchformer.models.positions import Positions
+from scratchformer.models.positions import LearnedPositions, Positions
 from scratchformer.ops import cross_entropy, packed_mask
 from scratchformer.text import packed_batch
 from tests.closeness import assert_close
@@ -22,7 +22,7 @@ from tests.models.every_model import (
     assert_stays_tied,
     assert_weights,
 )
-from tests.strategies import seeds
+from tests.strategies import normal, seeds
 
 KINDS = [*get_args(Positions), "llama"]
 ADDED = ("learned", "sinusoidal")
@@ -336,3 +336,15 @@ def test_errors_name_the_argument(kind: str) -> None:
         match=r"^cross_entropy: \*batch is \(2, 3\) in logits of .*, but \(2, 2\) in targets of shape \(2, 2\)$",
     ):
         model.loss(ids, ids[:, :2])
+
+
+@given(start=st.integers(0, 3), seed=seeds)
+def test_learned_positions_from_a_later_start_on_have_vectors_and_gradients_of_their_own(start: int, seed: int) -> None:
+    positions = LearnedPositions(5, 3, generator=np.random.default_rng(seed), dtype=np.float64)
+    x, dy = normal(seed, (2, 2, 3), (2, 2, 3))
+    y, backward = positions.embed(x, None, start)
+    np.testing.assert_array_equal(y, x + positions.table.value[start : start + 2])
+    np.testing.assert_array_equal(backward(dy), dy)
+    expected = np.zeros((5, 3))
+    expected[start : start + 2] = dy.sum(axis=0)
+    assert_close(positions.table.grad, expected, 1e-14)
