@@ -20,8 +20,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_the_prompt_is_continued_by_the_best_model(trained: Path) -> None:
-    result = run("sample.py", "run", "--prompt", "The", "--tokens", "20", "--temperature", "0", cwd=trained.parent)
+@pytest.mark.parametrize("likeliest", [("--temperature", "0"), ("--top-k", "1", "--seed", "3")])
+def test_the_prompt_is_continued_by_the_best_model(likeliest: tuple[str, ...], trained: Path) -> None:
+    result = run("sample.py", "run", "--prompt", "The", "--tokens", "20", *likeliest, cwd=trained.parent)
     assert result.returncode == 0, result.stderr
     model, tokenizer = load_model(trained)
     ids = list(generate(load(trained), tokenizer.encode("The"), 20, context_length=64, choose=greedy))
