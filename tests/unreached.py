@@ -33,9 +33,6 @@ UNREACHED: dict[str, dict[str, str]] = {
         "return _of_jax(op)": JAX,
         'jax: Any = sys.modules["jax"]': JAX,
     },
-    "layers/layer.py": {
-        "except TypeError:  # it holds layers that are no part of training": "stores of weights, those of `pretrained`",
-    },
     "ops/checks.py": {
         "if misfit := misfit_of_array(array, *ACCEPTED[Integer]):": "what the line before lets through is a misfit",
     },

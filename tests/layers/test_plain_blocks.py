@@ -256,6 +256,16 @@ def after_the_one_before(kind: type[Layer]) -> type[Layer]:
     return type("AfterTheOneBefore", (kind,), {"__call__": call})
 
 
+def test_blocks_may_have_no_norm_after_them() -> None:
+    blocks, (x, dy) = random_blocks(BlockConfig(D_MODEL, 2, 5), 0), normal(0, (3, D_MODEL), (3, D_MODEL))
+    (y, backward), (expected, expected_backward) = (
+        plain_blocks(blocks.blocks, None, x),
+        stack(blocks.blocks, x, is_causal=True),
+    )
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(backward(dy), expected_backward(dy)[0])
+
+
 def test_a_table_gets_the_gradients_of_its_layers() -> None:
     layer, written = (Embedding(5, 3, generator=np.random.default_rng(0)) for _ in range(2))
     ids, (x, dy, dlogits) = np.array([1, 4, 1]), normal(0, (2, 3), (3, 3), (2, 5), dtype=np.float32)
