@@ -45,7 +45,7 @@ class Parameter:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def add(self, dvalue: ndarray, at: Any = None) -> None:
-        """Adds to the gradient, or to its part at an index `at`. An array of numbers names none twice."""
+        """Adds to the gradient, or to its part at an index `at`. An index array must not repeat a number."""
         if self._adder is not None:
             self._adder.add(dvalue, at)
         elif at is None:

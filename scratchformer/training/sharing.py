@@ -2,8 +2,8 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.training.forked_workers import CAN_FORK
 
 SHARED_FROM = 2**15
-"""Parameters for each token from which vectors of gradients take as much time as meetings, and more memory. Workers
-that share take 2 % more time for 11 million parameters and 2,048 tokens, no more for 124 million and 1,024 tokens."""
+"""With more parameters for each token, workers better share one vector: it takes less memory, and no more time. They
+take 2 % more time for 11 million parameters and 2,048 tokens, no more for 124 million and 1,024 tokens."""
 
 FORKED_UP_TO = 2**22
 """Parameters up to which a step is so short that it shows how threads wait for each other. Longer steps gain little."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scratchformer.models import GPT
 from scratchformer.optim import WeightAverage
+from scratchformer.text.batches import TokenBatch
 from scratchformer.training import Divergence, Trainer
 from scratchformer.training.forked_workers import CAN_FORK, ForkedWorkers, shared_vector
 from scratchformer.training.world import World
@@ -252,15 +253,19 @@ def test_a_system_without_forks_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_later_changes_of_the_parameters_are_seen() -> None:
-    model, other = tiny_gpt(seed=1), tiny_gpt(seed=2)
-    batches = ragged_batches(3, 1)
-    with forked_trainer(model, num_workers=2) as trainer:
-        model.values[...] = other.values
-        found = trainer.gradient(batches)
+    with forked_trainer(tiny_gpt(seed=1), num_workers=2) as trainer:
+        assert_new_values_are_seen(trainer, ragged_batches(3, 1), seed=2)
+
+
+def assert_new_values_are_seen(trainer: Trainer, batches: list[TokenBatch], seed: int) -> None:
+    """Gives the model other values; its loss and gradient must then be those of a model with them."""
+    other = tiny_gpt(seed=seed)
+    trainer.model.values[...] = other.values
+    found = trainer.gradient(batches)
     expected, backward = other.loss(batches[0].ids, batches[0].targets)
     backward()
     assert found == pytest.approx(expected)
-    np.testing.assert_allclose(model.grads, other.grads, atol=1e-12)
+    np.testing.assert_allclose(trainer.model.grads, other.grads, atol=1e-12)
 
 
 @pytest.mark.parametrize("are_forked", [False, True])
@@ -271,22 +276,13 @@ def test_workers_see_a_model_whose_parameters_have_moved(are_forked: bool) -> No
     if are_forked:
         trainer.fork_workers()
 
-    def check_sees(seed: int) -> None:
-        other = tiny_gpt(seed=seed)
-        model.values[...] = other.values
-        found = trainer.gradient(batches)
-        expected, backward = other.loss(batches[0].ids, batches[0].targets)
-        backward()
-        assert found == pytest.approx(expected)
-        np.testing.assert_allclose(model.grads, other.grads, atol=1e-12)
-
     for move in (model.pack, lambda: forked_trainer(model, num_workers=2)):
         move()
-        check_sees(seed=1)
+        assert_new_values_are_seen(trainer, batches, seed=1)
         with trainer:
-            check_sees(seed=2)
+            assert_new_values_are_seen(trainer, batches, seed=2)
             move()
-            check_sees(seed=3)
+            assert_new_values_are_seen(trainer, batches, seed=3)
 
 
 def test_the_vectors_of_a_trainer_with_forked_workers_are_in_memory_that_processes_share() -> None:
