@@ -11,8 +11,9 @@ with more numbers has a gradient that takes as much memory, unless it is formed 
 
 
 def holds_logits(model: str, hold_logits: bool | None, num_logits: int, head: Layer, trace: Trace) -> bool:
-    """The option `hold_logits` of a loss. None stands for True if there is a trace, if the head is stored in fewer bits,
-    or if both the logits and the head are small.
+    """The option `hold_logits` of a loss.
+
+    None stands for True if there is a trace, if the head is stored in fewer bits, or if both logits and head are small.
 
     Raises TypeError, naming the model, for any other value.
     """
