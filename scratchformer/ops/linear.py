@@ -6,10 +6,12 @@ from jaxtyping import Inexact
 from numpy import ndarray
 
 from scratchformer.ops.contract import Backward, op
-from scratchformer.ops.rows import column_sum
+from scratchformer.ops.rows import BLOCK, LONG, column_sum
 
 MANY_ROWS = 2**15
 """A sum over more rows than these is the sum of the sums over its halves, so that rounding errors do not add up."""
+IN_ONE_LANE = 100**3
+"""Of a product of no more multiplications than these, BLAS for AVX-512 adds up each number in one lane."""
 
 
 @op
@@ -61,10 +63,16 @@ def linear(
 def product_over_rows(
     a: Inexact[ndarray, "n i"], b: Inexact[ndarray, "n j"], out: Inexact[ndarray, "i j"] | None = None
 ) -> Inexact[ndarray, "i j"]:
-    """a^T b, written to `out` if it is given. BLAS adds up rows one after the other: many are cut in halves."""
+    """a^T b, written to `out` if it is given. BLAS adds up rows one after the other: many are cut into parts."""
     if len(a) > MANY_ROWS:
         half = len(a) // 2
         total = product_over_rows(a[:half], b[:half], out)
         total += product_over_rows(a[half:], b[half:])
         return total
+    if len(a) > LONG and len(a) * a.shape[1] * b.shape[1] <= IN_ONE_LANE:
+        num_blocks, i, j = len(a) // BLOCK, a.shape[1], b.shape[1]
+        whole = num_blocks * BLOCK
+        of_blocks = a[:whole].reshape(num_blocks, BLOCK, i).swapaxes(1, 2) @ b[:whole].reshape(num_blocks, BLOCK, j)
+        total = column_sum(of_blocks.reshape(num_blocks, i * j)).reshape(i, j)
+        return np.add(total, a[whole:].T @ b[whole:], out=out)
     return a.T.dot(b) if out is None else np.matmul(a.T, b, out=out)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from scratchformer.ops import linear
 from scratchformer.ops.linear import MANY_ROWS, product_over_rows
+from scratchformer.ops.rows import BLOCK, LONG
 from tests.closeness import assert_close
 from tests.gradients import check_op
 from tests.strategies import batch_shapes, dimensions, normal, seeds
@@ -88,12 +89,18 @@ def test_gradients_of_many_rows_keep_their_digits_in_float32() -> None:
     assert np.abs(dbias / (rows * float(dy[0, 0])) - 1).max() <= 5e-6
 
 
+@pytest.mark.parametrize(("rows", "d_in", "d_out"), [(LONG + 1, 1, 1), (2**12 + 3, 5, 6), (2**15, 1, 30)])
+def test_sums_of_a_small_product_keep_their_digits_in_float32(rows: int, d_in: int, d_out: int) -> None:
+    x, dy = np.ones((rows, d_in), np.float32), np.full((rows, d_out), np.float32(0.1))
+    out = np.empty((d_in, d_out), np.float32)
+    assert product_over_rows(x, dy, out) is out
+    assert np.abs(out / (rows * float(dy[0, 0])) - 1).max() <= 5e-6
+    np.testing.assert_array_equal(product_over_rows(x, dy), out)
+
+
+@pytest.mark.parametrize("rows", [LONG, LONG + 1, 3 * BLOCK, MANY_ROWS + 3])
 @given(seed=seeds)
-def test_the_gradient_of_many_rows_is_the_sum_over_their_halves(seed: int) -> None:
-    rows = MANY_ROWS + 3
+def test_the_gradient_of_many_rows_is_the_sum_over_their_parts(rows: int, seed: int) -> None:
     x, weight, dy = normal(seed, (rows, 2), (2, 3), (rows, 3))
     _, dweight, _ = linear(x, weight)[1](dy)
     assert_close(dweight, x.T @ dy, 1e-12)
-    out = np.zeros((2, 3))
-    assert product_over_rows(x, dy, out) is out
-    np.testing.assert_array_equal(out, dweight)

@@ -96,8 +96,8 @@ EQUIVALENT = [
     ),
     Equivalent(
         r"ops\.linear\.x_product_over_rows",
-        r"if len\(a\) > MANY_ROWS:|half = len\(a\) // 2",
-        r"if len\(a\) >= MANY_ROWS:|half = len\(a\) // 3",
+        r"if len\(a\) > MANY_ROWS:|half = len\(a\) // 2|if len\(a\) > LONG and .* <= IN_ONE_LANE:",
+        r"if len\(a\) >= MANY_ROWS:|half = len\(a\) // 3|if .*len\(a\).*LONG.*IN_ONE_LANE:",
         "where rows are cut changes the last digits alone",
     ),
     at(
