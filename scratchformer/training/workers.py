@@ -121,6 +121,8 @@ class Workers(Generic[ModelT, BatchT]):
         of_each = len(shards) // num_workers
         parts = [shards[worker * of_each : (worker + 1) * of_each] for worker in range(num_workers)]
         arguments = range(num_workers), parts, [num_steps] * num_workers
+        # A worker alone works in this thread: handing it to another one adds a fifth to a tiny step, or more.
+        each = self.map if num_workers > 1 else map
         self._show_values()
         if self.sharing is not None:
             if self.map is map:
@@ -128,7 +130,7 @@ class Workers(Generic[ModelT, BatchT]):
             with self.sharing.step() as meeting:
                 losses = list(self.map(partial(self._share, meeting), *arguments))
         else:
-            losses = self._forked.map(*arguments) if self._forked else list(self.map(self._work, *arguments))
+            losses = self._forked.map(*arguments) if self._forked else list(each(self._work, *arguments))
             add_up_workers(self.replicas, self.walk)
         return [loss for of_worker in losses for loss in of_worker]
 

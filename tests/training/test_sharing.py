@@ -1,3 +1,6 @@
+from threading import get_ident
+from typing import Any
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
@@ -41,6 +44,20 @@ def test_blas_has_its_threads_within_the_with_block() -> None:
     with sharing_trainer(2):
         assert set(blas_threads()) == {2}
     assert blas_threads() == before
+
+
+def test_a_worker_alone_works_in_the_thread_that_calls_it() -> None:
+    threads = set()
+    with sharing_trainer(2) as trainer:
+        loss = trainer.loss
+
+        def noted(*arguments: Any) -> Any:
+            threads.add(get_ident())
+            return loss(*arguments)
+
+        trainer.loss = noted
+        trainer.step(ragged_batches(0, 2))
+    assert threads == {get_ident()}
 
 
 def test_a_run_is_resumed_with_the_blas_threads_that_it_had() -> None:
