@@ -29,8 +29,8 @@ from scratchformer.ops.activations import gelu_tanh
 from scratchformer.ops.attention import CAUSAL_PART
 from scratchformer.ops.embedding import sums_by_id
 from scratchformer.ops.extremes import LOWEST, SMALLEST, largest
-from scratchformer.ops.masks import keys_up_to_query
-from scratchformer.ops.rows import LONG, ones, row_products
+from scratchformer.ops.masks import keys_after_query
+from scratchformer.ops.rows import LONG, constant, ones, row_products
 
 Rows = Float[ndarray, "n _"]
 
@@ -116,25 +116,26 @@ def plain_block(block: TransformerBlock, x: Rows, shape: tuple[int, ...]) -> tup
 def attended(attention: MultiHeadAttention, x: Rows, shape: tuple[int, ...]) -> tuple[Rows, Backward]:
     """softmax(scale Q K^T) V of each head, for each query and the keys up to it, and the output projection."""
     c, t = attention.config, shape[-1]
-    H, d_head, scale = c.num_heads, c.key_width, 1 / math.sqrt(c.key_width) if c.scale is None else c.scale
+    H, d_head = c.num_heads, c.key_width
     query, query_backward = mapped(attention.query, x, shape)
     kv, kv_backward = mapped(attention.key_value, x, shape)
+    scale = constant(1 / math.sqrt(d_head) if c.scale is None else c.scale, query.dtype)
     Q = query.reshape(-1, t, H, d_head).swapaxes(1, 2) * scale  # (batch, H, T, d_head)
     K, V = kv.reshape(-1, t, 2, H, d_head).transpose(2, 0, 3, 1, 4)
 
     S = row_products(Q, K)  # (batch, H, T, T)
-    np.copyto(S, -np.inf, where=~keys_up_to_query(t, t))
-    S -= S.max(axis=-1, keepdims=True, initial=LOWEST[S.dtype.char])
+    np.copyto(S, -np.inf, where=keys_after_query(t))
+    S -= np.maximum.reduce(S, axis=-1, keepdims=True, initial=LOWEST[S.dtype.char])
     P = np.exp(S, out=S)
     total = np.vecdot(ones(t, P.dtype), P)[..., None]
-    P /= np.maximum(total, 1)  # below 1 it is 0, of scores that are -inf throughout
+    P /= np.maximum(total, constant(1, P.dtype))  # below 1 it is 0, of scores that are -inf throughout
     heads = np.empty((len(Q), t, H, d_head), x.dtype)  # in this order they merge without a copy
     np.matmul(P, V, out=heads.swapaxes(1, 2))
     y, output_backward = mapped(attention.output, heads.reshape(len(x), -1), shape)
 
     def backward(dy: Rows) -> Rows:
         dheads = output_backward(dy).reshape(-1, t, H, d_head).swapaxes(1, 2)
-        dquery, dkv = np.empty_like(heads), np.empty((len(Q), t, 2, H, d_head), x.dtype)
+        dquery, dkv = np.empty(heads.shape, x.dtype), np.empty((len(Q), t, 2, H, d_head), x.dtype)
         dQ, (dK, dV) = dquery.swapaxes(1, 2), dkv.transpose(2, 0, 3, 1, 4)
         np.matmul(P.swapaxes(-1, -2), dheads, out=dV)
         dP = row_products(dheads, V)
@@ -209,13 +210,14 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows, shape: tuple[int, ...]) -> tuple[
     """
     if type(norm) is not LayerNorm or norm.weight.value.dtype != x.dtype or norm.eps < SMALLEST[x.dtype.char]:
         return called(norm, x, shape)
-    weight, b, D = norm.weight, norm.bias, x.shape[1]
+    weight, b, all_ones = norm.weight, norm.bias, ones(x.shape[1], x.dtype)
+    D, eps = constant(x.shape[1], x.dtype), constant(norm.eps, x.dtype)
     x_hat = x - x[:, :1]  # changes nothing below but the rounding
-    x_hat -= (np.vecdot(ones(D, x.dtype), x_hat) / D)[:, None]
-    variance_and_eps = np.vecdot(x_hat, x_hat) / D + norm.eps
+    x_hat -= (np.vecdot(all_ones, x_hat) / D)[:, None]
+    variance_and_eps = np.vecdot(x_hat, x_hat) / D + eps
     if not largest(variance_and_eps) < math.inf:
         return called(norm, x, shape)
-    rho = (1 / np.sqrt(variance_and_eps))[:, None]
+    rho = (constant(1, x.dtype) / np.sqrt(variance_and_eps))[:, None]
     x_hat *= rho
     y = x_hat * weight.value
     if b is not None:
@@ -226,7 +228,7 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows, shape: tuple[int, ...]) -> tuple[
         if b is not None:
             b.add(ones(len(dy), dy.dtype).dot(dy))
         dx_hat = dy * weight.value
-        dx = dx_hat - (np.vecdot(ones(D, dy.dtype), dx_hat) / D)[:, None]
+        dx = dx_hat - (np.vecdot(all_ones, dx_hat) / D)[:, None]
         dx -= x_hat * (np.vecdot(dx_hat, x_hat) / D)[:, None]
         dx *= rho
         return dx

@@ -54,6 +54,14 @@ def _kept_tri(num_queries: int, num_keys: int, last_key: int) -> Bool[ndarray, "
     return np.tri(num_queries, num_keys, last_key, dtype=bool)
 
 
+@lru_cache(maxsize=16)
+def keys_after_query(t: int) -> Bool[ndarray, "t_query t_key"]:
+    """True for the keys that come after each of t queries, of t keys. Read-only: later calls return it again."""
+    later = ~np.tri(t, dtype=bool)
+    later.flags.writeable = False
+    return later
+
+
 def may_attend(mask: ndarray | None, is_causal: bool, num_queries: int, num_keys: int) -> Bool[ndarray, "..."] | None:
     """True where a query may attend to a key, in a shape that broadcasts to the scores; None when all may.
 

@@ -12,7 +12,7 @@ from scratchformer.ops import (
     scaled_dot_product_attention,
     sliding_window_mask,
 )
-from scratchformer.ops.masks import keys_up_to_query
+from scratchformer.ops.masks import keys_after_query, keys_up_to_query
 from tests.strategies import normal, seeds
 
 
@@ -22,6 +22,13 @@ def test_a_large_mask_of_earlier_keys_is_that_of_a_triangle() -> None:
             mask = keys_up_to_query(num_queries, num_keys, before)
             query, key = np.indices((num_queries, num_keys))
             assert (mask == (key <= query + num_keys - num_queries - before)).all()
+
+
+def test_the_keys_after_each_query_are_all_but_those_up_to_it_and_cannot_be_written_to() -> None:
+    later = keys_after_query(5)
+    assert (later == ~keys_up_to_query(5, 5)).all()
+    with pytest.raises(ValueError, match="read-only"):
+        later[0, 0] = True
 
 
 lengths_of_time = st.integers(0, 6)

@@ -10,6 +10,7 @@ from scratchformer.ops.rows import (
     BLOCK,
     LONG,
     column_sum,
+    constant,
     inverse_rms,
     ones,
     row_dot,
@@ -101,3 +102,9 @@ def test_eps_counts_beside_squares_that_overflow_or_vanish() -> None:
 def test_a_vector_of_ones_that_others_get_too_cannot_be_written_to() -> None:
     with pytest.raises(ValueError, match="read-only"):
         ones(12_347, np.dtype(np.float64))[0] = 2  # a length that no other test has left in the cache
+
+
+def test_a_constant_that_others_get_too_cannot_be_written_to() -> None:
+    assert constant(0.1, np.dtype(np.float32)) == np.float32(0.1)
+    with pytest.raises(ValueError, match="read-only"):
+        constant(12_347, np.dtype(np.float64))[...] = 2
