@@ -124,7 +124,7 @@ def attended(attention: MultiHeadAttention, x: Rows, shape: tuple[int, ...]) -> 
     K, V = kv.reshape(-1, t, 2, H, d_head).transpose(2, 0, 3, 1, 4)
 
     S = row_products(Q, K)  # (batch, H, T, T)
-    np.copyto(S, -np.inf, where=keys_after_query(t))
+    np.copyto(S, constant(-math.inf, S.dtype), where=keys_after_query(t))
     S -= np.maximum.reduce(S, axis=-1, keepdims=True, initial=LOWEST[S.dtype.char])
     P = np.exp(S, out=S)
     total = np.vecdot(ones(t, P.dtype), P)[..., None]

@@ -8,6 +8,7 @@ from numpy import ndarray
 from scratchformer.ops.checks import check_choice
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.extremes import HIGHEST, largest
+from scratchformer.ops.rows import constant
 
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 U_SLOPE, U_CUBIC = 2 * SQRT_2_OVER_PI, 2 * SQRT_2_OVER_PI * 0.044715
@@ -98,12 +99,12 @@ def gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
 
 def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: Float[ndarray, " n"]) -> None:
     """Writes y = x Phi(x), and if x is real dy/dx = Phi(x) + x Phi'(x)."""
-    square = x * x
+    square, one = x * x, constant(1, x.dtype)
     is_near = x.dtype.kind == "f" and largest(square) <= NEAR
     minus_u = minus_u_tanh(x, square)
     e = np.exp(minus_u, out=minus_u) if is_near else exp_in_place(minus_u)
-    phi = 1 + e
-    np.divide(1, phi, out=phi)
+    phi = one + e
+    np.divide(one, phi, out=phi)
     np.multiply(x, phi, out=y)
     if x.dtype.kind == "c":  # backward takes real inputs
         return
@@ -113,16 +114,16 @@ def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: 
         limit(square, SATURATED)
     e *= phi
     e *= y
-    square *= 3 * U_CUBIC
-    square += U_SLOPE
+    square *= constant(3 * U_CUBIC, x.dtype)
+    square += constant(U_SLOPE, x.dtype)
     np.multiply(e, square, out=dydx)
     dydx += phi
 
 
 def minus_u_tanh(x: Inexact[ndarray, "*shape"], square: Inexact[ndarray, "*shape"]) -> Inexact[ndarray, "*shape"]:
     """-u of Phi(x) = 1 / (1 + exp(-u)), with x^2 given. 1 + tanh would cancel for negative x."""
-    minus_u = square * -U_CUBIC
-    minus_u -= U_SLOPE
+    minus_u = square * constant(-U_CUBIC, x.dtype)
+    minus_u -= constant(U_SLOPE, x.dtype)
     minus_u *= x
     return minus_u
 

@@ -168,7 +168,7 @@ OPS = [
     mutant("linear: bias gradient of the first row", "ops/linear.py", "column_sum(dy)", "drows[0].copy()", "linear"),
     mutant("relu: sign of the cotangent", ACTIVATIONS, "dy * (x > 0)", "dy * (dy > 0)", "relu"),
     mutant("gelu: density forgotten", ACTIVATIONS, "dy * (phi + x * density)", "dy * phi", "gelu"),
-    mutant("gelu (tanh): 3 of the cube forgotten", ACTIVATIONS, "*= 3 * U_CUBIC", "*= U_CUBIC", "gelu (tanh)"),
+    mutant("gelu (tanh): 3 of the cube forgotten", ACTIVATIONS, "(3 * U_CUBIC", "(U_CUBIC", "gelu (tanh)"),
     mutant("silu: one factor forgotten", ACTIVATIONS, "slope *= s\n    slope *= s\n", "slope *= s\n", "silu"),
     mutant("dropout: scale forgotten", "ops/dropout.py", "else dy * scaled_keep", "else dy * keep", "dropout"),
     mutant(
