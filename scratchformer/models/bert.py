@@ -21,7 +21,7 @@ from scratchformer.layers.checks import check_call
 from scratchformer.layers.stack import stack
 from scratchformer.models.bert_config import BERTConfig
 from scratchformer.models.bert_heads import ClassHead, MaskedHead, Pooler, at_first
-from scratchformer.models.held_logits import holds_logits
+from scratchformer.models.held_logits import holds_logits, loss_in_parts
 from scratchformer.models.initialization import initialize_as_bert
 from scratchformer.models.positions import LearnedPositions
 from scratchformer.ops import Backward, cross_entropy, mean_pooling, padding_mask
@@ -159,6 +159,7 @@ class BERT(Layer):
         lengths: Integer[ndarray, "*batch"] | None = None,
         ignore_index: int = -100,
         hold_logits: bool | None = None,
+        dloss: float | None = None,
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
     ) -> tuple[np.inexact, Backward]:
@@ -172,6 +173,9 @@ class BERT(Layer):
                 a time, forward and again backward. None holds them if they and the head are small, or if they are
                 traced; else it forms them in parts, and holds the exponentials if they take little memory beside the
                 head.
+            dloss: what `backward` will be called with, if it is known. Logits that are not held are then formed once,
+                for some positions at a time: this call adds the gradient of the head, and `backward`, called once, the
+                rest.
 
         Raises ValueError for a model without that head.
         """
@@ -184,8 +188,14 @@ class BERT(Layer):
         counted = targets != ignore_index
         num_logits = int(np.count_nonzero(counted)) * self.config.vocabulary_size
         if not holds_logits("BERT", hold_logits, num_logits, self.masked_head.output, trace):
-            loss, head_loss_backward = self.masked_head.cross_entropy(
-                encoded[counted], targets[counted], hold_exponentials=hold_logits
+            loss, head_loss_backward = loss_in_parts(
+                self.masked_head.cross_entropy,
+                encoded[counted],
+                targets[counted],
+                self.config.vocabulary_size,
+                dloss=dloss,
+                ignore_index=ignore_index,
+                hold_exponentials=hold_logits,
             )
             trace.record(loss=np.asarray(loss))
 

@@ -19,7 +19,7 @@ from scratchformer.layers.cache import KeyValueCache, cache_within, refuse_backw
 from scratchformer.layers.checks import check_call
 from scratchformer.layers.next_position import are_written_out, mapped, next_position
 from scratchformer.layers.stack import stack
-from scratchformer.models.held_logits import holds_logits
+from scratchformer.models.held_logits import holds_logits, loss_in_parts
 from scratchformer.models.positions import LearnedPositions, PositionScheme
 from scratchformer.ops import Backward, combine_masks, cross_entropy
 from scratchformer.ops.checks import check_boolean_mask, check_dimensions, check_indices
@@ -220,6 +220,7 @@ class DecoderOnly(Layer):
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
         hold_logits: bool | None = None,
+        dloss: float | None = None,
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
     ) -> tuple[np.inexact, Backward]:
@@ -232,14 +233,20 @@ class DecoderOnly(Layer):
                 a time, forward and again backward. None holds them if they and the head are small, if they are traced,
                 or if the head is stored in fewer bits; else it forms them in parts, and holds the exponentials if they
                 take little memory beside the head.
+            dloss: what `backward` will be called with, if it is known. Logits that are not held are then formed once,
+                for some positions at a time: this call adds the gradient of the head, and `backward`, called once, the
+                rest.
         """
         num_logits = np.size(ids) * self.token_embedding.num_ids
         if not holds_logits(type(self).__name__, hold_logits, num_logits, self.head, trace):
             self._check_inputs(ids, mask, positions, trace)
             x, features_backward = self._features(ids, mask=mask, positions=positions, generator=generator, trace=trace)
-            loss, head_backward = self.head.cross_entropy(
+            loss, head_backward = loss_in_parts(
+                self.head.cross_entropy,
                 x,
                 targets,
+                self.token_embedding.num_ids,
+                dloss=dloss,
                 ignore_index=ignore_index,
                 label_smoothing=label_smoothing,
                 hold_exponentials=hold_logits,

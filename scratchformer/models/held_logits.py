@@ -1,13 +1,24 @@
-"""Whether a loss holds the logits of all words until its backward."""
+"""Whether a loss holds the logits of all words until its backward, and the loss if it does not."""
+
+import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from jaxtyping import Inexact, Integer
+from numpy import ndarray
 
 from scratchformer.layers import NO_TRACE, Layer, Linear, TiedLinear, Trace
 from scratchformer.misfits import shown
+from scratchformer.ops import Backward
 
 MOST_HELD_LOGITS = 2**23
 """Of more, 32 MiB in float32, reading and writing all of them takes longer than forming them twice. A head
 with more numbers has a gradient that takes as much memory, unless it is formed in parts with the logits."""
+
+MOST_LOGITS_AT_ONCE = 2**24
+"""Of so many rows, the logits and their gradient are formed at once where the gradient of the loss is known. For each
+further part of the rows, BLAS reads the head three times, and its gradient is read and written."""
 
 
 def holds_logits(model: str, hold_logits: bool | None, num_logits: int, head: Layer, trace: Trace) -> bool:
@@ -28,3 +39,43 @@ def holds_logits(model: str, hold_logits: bool | None, num_logits: int, head: La
     else:
         return True
     return trace is not NO_TRACE or (num_logits <= MOST_HELD_LOGITS and weight.value.size <= MOST_HELD_LOGITS)
+
+
+def loss_in_parts(
+    cross_entropy: Callable[..., tuple[np.inexact, Backward]],
+    x: Inexact[ndarray, "*batch d"],
+    targets: Integer[ndarray, "*batch"],
+    num_classes: int,
+    *,
+    dloss: float | None,
+    ignore_index: int,
+    **options: Any,
+) -> tuple[np.inexact, Backward]:
+    """Mean cross-entropy of a head's logits, and its `backward(dloss)` giving dx.
+
+    If `dloss` is known by now, the gradient is added here, and `backward` only hands dx out. That takes some rows at a
+    time, forward and backward, so that no logit is formed twice, and no more than MOST_LOGITS_AT_ONCE are held.
+    """
+    if dloss is None:
+        return cross_entropy(x, targets, ignore_index=ignore_index, **options)
+    options["hold_exponentials"] = True
+    rows, target = x.reshape(targets.size, x.shape[-1]), targets.reshape(-1)
+    num_counted = np.count_nonzero(target != ignore_index) or 1
+    num_parts = math.ceil(len(rows) / max(1, MOST_LOGITS_AT_ONCE // num_classes))
+    of_each = math.ceil(len(rows) / max(1, num_parts))
+    loss, drows = x.dtype.type(0), np.zeros_like(rows)
+    for part in (slice(index * of_each, (index + 1) * of_each) for index in range(num_parts)):
+        share = np.count_nonzero(target[part] != ignore_index) / num_counted
+        part_loss, part_backward = cross_entropy(rows[part], target[part], ignore_index=ignore_index, **options)
+        drows[part] = part_backward(share * dloss)
+        loss += share * part_loss
+    held = [drows.reshape(x.shape)]
+
+    def backward(given: float) -> ndarray:
+        if given != dloss:
+            raise ValueError(f"loss: backward must be called with the dloss that was given, {dloss:g}, got {given:g}")
+        if not held:
+            raise RuntimeError("loss: backward was called before; with a dloss that is known it is called once")
+        return held.pop()
+
+    return loss, backward

@@ -23,7 +23,7 @@ from scratchformer.layers.checks import check_call
 from scratchformer.layers.normalization import make_norm
 from scratchformer.layers.stack import stack
 from scratchformer.models.decoder_only import check_positions_shape
-from scratchformer.models.held_logits import holds_logits
+from scratchformer.models.held_logits import holds_logits, loss_in_parts
 from scratchformer.models.positions import SinusoidalPositions
 from scratchformer.models.transformer_config import TransformerConfig
 from scratchformer.ops import Backward, cross_entropy, padding_mask
@@ -122,6 +122,7 @@ class Transformer(Layer):
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
         hold_logits: bool | None = None,
+        dloss: float | None = None,
         generator: np.random.Generator | None = None,
         trace: Trace = NO_TRACE,
     ) -> tuple[np.inexact, Backward]:
@@ -134,15 +135,21 @@ class Transformer(Layer):
                 a time, forward and again backward. None holds them if they and the head are small, or if they are
                 traced; else it forms them in parts, and holds the exponentials if they take little memory beside the
                 head.
+            dloss: what `backward` will be called with, if it is known. Logits that are not held are then formed once,
+                for some positions at a time: this call adds the gradient of the head, and `backward`, called once, the
+                rest.
         """
         num_logits = np.size(ids) * self.config.vocabulary_size
         if not holds_logits("Transformer", hold_logits, num_logits, self.head, trace):
             mask = self._mask(source, source_lengths)
             memory, encoder_backward = self.encode(source, mask, generator=generator, trace=trace)
             x, features_backward = self._features(ids, memory, mask, generator=generator, trace=trace)
-            loss, head_backward = self.head.cross_entropy(
+            loss, head_backward = loss_in_parts(
+                self.head.cross_entropy,
                 x,
                 targets,
+                self.config.vocabulary_size,
+                dloss=dloss,
                 ignore_index=ignore_index,
                 label_smoothing=label_smoothing,
                 hold_exponentials=hold_logits,

@@ -17,14 +17,16 @@ from scratchformer.optim.optimizer import may_overflow, refusal_of
 from scratchformer.python_numbers import as_python
 from scratchformer.training.divergence import Divergence, first_non_finite
 from scratchformer.training.forked_workers import CAN_FORK, shared_vector
+from scratchformer.training.losses import takes_dloss
 from scratchformer.training.shards import BatchT, ModelT, Shard, check_shape, shards_of
 from scratchformer.training.workers import Workers
 from scratchformer.training.world import World
 
-Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace], tuple[np.inexact, Callable[[float], object]]]
+Loss = Callable[..., tuple[np.inexact, Callable[[float], object]]]
 """A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`.
 
-It is called as `loss(model, batch, generator, trace)`. There is a trace only in the search for what went non-finite.
+It is called as `loss(model, batch, generator, trace)`. There is a trace only in the search for what went non-finite. If
+it has a parameter `dloss`, it is told what its backward will be called with.
 """
 
 
@@ -73,7 +75,7 @@ class Trainer(Generic[ModelT, BatchT]):
         model: ModelT,
         optimizer: Optimizer,
         schedule: Callable[[int], float],
-        loss: Loss[ModelT, BatchT],
+        loss: Loss,
         *,
         max_norm: float | None = None,
         average: WeightAverage | None = None,
@@ -303,7 +305,8 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _backpropagate(self, num_steps: int, shard: Shard[BatchT], replica: ModelT, trace: Trace = NO_TRACE) -> float:
         """Adds the gradient of the shard's share of the loss to a replica's gradients; returns that share."""
-        loss, backward = self.loss(replica, shard.batch, self._generator(num_steps, shard), trace)
+        known = {"dloss": shard.share} if takes_dloss(self.loss) else {}
+        loss, backward = self.loss(replica, shard.batch, self._generator(num_steps, shard), trace, **known)
         backward(shard.share)
         return shard.share * float(loss)
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scratchformer.layers import NO_TRACE, Layer, Linear, Parameter, TiedLinear, Trace
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig, held_logits
@@ -12,6 +14,7 @@ from scratchformer.ops import linear_cross_entropy
 from tests.closeness import assert_close
 from tests.gradients import with_random_values
 from tests.models.tiny import random_bert, random_transformer
+from tests.strategies import seeds
 
 VOCABULARY = 7
 IDS, TARGETS = np.random.default_rng(3).integers(0, VOCABULARY, (2, 2, 5))
@@ -83,6 +86,70 @@ def test_a_model_that_is_told_to_hold_nothing_holds_no_exponentials(
     new_model, loss_of = MODELS[name]
     loss_of(new_model())(ignore_index=-1, hold_logits=hold_logits)
     assert asked == [hold_logits]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@given(most=st.integers(1, 9 * VOCABULARY), dloss=st.floats(-2, 2), seed=seeds)
+@settings(max_examples=10)
+def test_where_dloss_is_known_the_head_goes_forward_and_backward_by_rows(
+    name: str, most: int, dloss: float, seed: int
+) -> None:
+    new_model, loss_of = MODELS[name]
+    model: Layer = with_random_values(new_model().astype(np.float64), seed, 0.7)
+    rows_at_once = []
+
+    def counting(x: np.ndarray, *args: Any, **options: Any) -> tuple:
+        rows_at_once.append(len(x.reshape(-1, x.shape[-1])))
+        return linear_cross_entropy(x, *args, **options)
+
+    def loss_and_gradient(**known: float) -> tuple[np.inexact, np.ndarray]:
+        model.grads[...] = 0
+        loss, backward = loss_of(model)(ignore_index=-1, generator=np.random.default_rng(1), **known)
+        backward(dloss)
+        return loss, model.grads.copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
+        patch.setattr(held_logits, "MOST_LOGITS_AT_ONCE", most)
+        expected = loss_and_gradient()
+        for module in ("layers.linear", "models.bert_heads"):
+            patch.setattr(f"scratchformer.{module}.linear_cross_entropy", counting)
+        found = loss_and_gradient(dloss=dloss)
+    assert_close(found[0], expected[0], 1e-13)
+    assert_close(found[1], expected[1], 1e-13)
+    assert max(rows_at_once) <= max(1, most // VOCABULARY)
+    assert sum(rows_at_once) <= TARGETS.size
+
+
+def test_backward_of_a_known_dloss_is_called_once_with_just_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
+    model = gpt()
+    _, backward = loss_of_decoder(model)(ignore_index=-1, dloss=0.5)
+    with pytest.raises(ValueError, match=r"^loss: backward must be called with the dloss that was given, 0.5, got 1$"):
+        backward()
+    backward(0.5)
+    with pytest.raises(RuntimeError, match=r"^loss: backward was called before"):
+        backward(0.5)
+
+
+def test_a_known_dloss_changes_nothing_where_no_target_counts_or_logits_are_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = gpt()
+    loss, backward = model.loss(IDS, TARGETS, ignore_index=-1, dloss=0.5)
+    backward(1.5)  # the logits are held
+    gradient = model.grads.copy()
+    model.grads[...] = 0
+    model.loss(IDS, TARGETS, ignore_index=-1)[1](1.5)
+    np.testing.assert_array_equal(model.grads, gradient)
+
+    monkeypatch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
+    model.grads[...] = 0
+    for ids in (IDS, IDS[:0]):
+        loss, backward = model.loss(ids, np.full_like(ids, -1), ignore_index=-1, dloss=0.5)
+        backward(0.5)
+        assert loss == 0
+        assert not model.grads.any()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -20,8 +20,14 @@ def tiny_gpt(*, seed: int = 0, dropout: float = 0.0, dtype: type = np.float64, *
     return model
 
 
-def loss(model: GPT, batch: TokenBatch, generator: np.random.Generator | None = None, trace: Trace = NO_TRACE) -> tuple:
-    return next_token_loss(model, batch, generator, trace)
+def loss(
+    model: GPT,
+    batch: TokenBatch,
+    generator: np.random.Generator | None = None,
+    trace: Trace = NO_TRACE,
+    dloss: float | None = None,
+) -> tuple:
+    return next_token_loss(model, batch, generator, trace, dloss)
 
 
 def tiny_trainer(model: GPT, *, rate: float = 0.01, **options: object) -> Trainer:

@@ -29,10 +29,14 @@ def sharing_trainer(model: GPT, **options: object) -> Trainer:
 
 
 def loss_after_pauses(
-    model: GPT, batch: TokenBatch, generator: np.random.Generator | None = None, trace: Trace = NO_TRACE
+    model: GPT,
+    batch: TokenBatch,
+    generator: np.random.Generator | None = None,
+    trace: Trace = NO_TRACE,
+    dloss: float | None = None,
 ) -> tuple:
     """The loss, with pauses that let the workers arrive in another order each time."""
-    value, backward = loss(model, batch, generator, trace)
+    value, backward = loss(model, batch, generator, trace, dloss)
 
     def slow_backward(dloss: float) -> None:
         time.sleep(np.random.default_rng().random() * 1e-3)
@@ -45,13 +49,14 @@ def loss_after_pauses(
     num_workers=st.integers(1, 4),
     num_batches=st.integers(1, 3),
     is_tied=st.booleans(),
+    at_once=st.sampled_from([1, 20, 2**24]),
     most_held=st.sampled_from([0, 2**23]),
     dropout=st.sampled_from([0.0, 0.3]),
     seed=seeds,
 )
 @settings(max_examples=20)
 def test_workers_that_share_a_gradient_add_up_what_those_with_their_own_do_and_repeat_bit_for_bit(
-    num_workers: int, num_batches: int, is_tied: bool, most_held: int, dropout: float, seed: int
+    num_workers: int, num_batches: int, is_tied: bool, at_once: int, most_held: int, dropout: float, seed: int
 ) -> None:
     def gradient(shares: bool) -> tuple[float, ndarray]:
         model = tiny_gpt(seed=seed, dropout=dropout, tied_head=is_tied)
@@ -64,6 +69,7 @@ def test_workers_that_share_a_gradient_add_up_what_those_with_their_own_do_and_r
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(held_logits, "MOST_HELD_LOGITS", most_held)
+        patch.setattr(held_logits, "MOST_LOGITS_AT_ONCE", at_once)
         expected_loss, expected = gradient(shares=False)
         (total, found), (again, repeated) = gradient(shares=True), gradient(shares=True)
     assert total == again == expected_loss

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from scratchformer.layers import Trace
+from scratchformer.layers import NO_TRACE, Trace
 from scratchformer.models import GPT
 from scratchformer.optim import (
     SGD,
@@ -20,7 +20,8 @@ from scratchformer.optim import (
     spans,
 )
 from scratchformer.text.batches import TokenBatch
-from scratchformer.training import Trainer
+from scratchformer.training import Trainer, next_token_loss
+from scratchformer.training.losses import takes_dloss
 from scratchformer.training.workers import map_in_runs
 from tests.closeness import assert_close
 from tests.strategies import seeds
@@ -236,3 +237,37 @@ def test_a_map_in_runs_gives_all_results_in_their_order_from_about_as_many_runs(
     found = map_in_runs(counting_map, num_runs, lambda a, b: 10 * a + b, range(num_items), range(num_items))
     assert list(found) == [11 * item for item in range(num_items)]
     assert len(handed_out) <= min(num_items, 2 * num_runs)
+
+
+def test_a_loss_that_has_dloss_is_told_what_its_backward_gets() -> None:
+    told, called = [], []
+
+    def loss_that_is_told(
+        model: GPT, batch: TokenBatch, generator: object, trace: Trace, dloss: float | None = None
+    ) -> tuple:
+        told.append(dloss)
+        value, backward = model.loss(batch.ids, batch.targets)
+        return value, lambda given: (called.append(given), backward(given))
+
+    model, batches = tiny_gpt(), ragged_batches(0, 2)
+    trainer = Trainer(model, AdamW(model), Constant(0.1), loss_that_is_told)
+    trainer.gradient(batches)
+    assert told == called
+    assert len(told) == 2
+    told.clear()
+    trainer.evaluate(batches)
+    assert told == [None, None]
+
+
+def test_a_loss_or_a_model_without_dloss_is_told_nothing() -> None:
+    class ByItself:
+        """A model as a user may write it."""
+
+        loss = lambda self, ids, targets, *, generator, trace: gpt.loss(ids, targets)  # noqa: E731
+
+    gpt, (batch,) = tiny_gpt(), ragged_batches(0, 1)
+    expected, _ = gpt.loss(batch.ids, batch.targets)
+    value, _ = next_token_loss(ByItself(), batch, None, NO_TRACE, 0.5)
+    assert value == expected
+    assert not takes_dloss(lambda model, batch, generator, trace: gpt.loss(batch.ids, batch.targets))
+    assert not takes_dloss(max)  # Python does not know its parameters
