@@ -10,6 +10,7 @@ from scratchformer.layers.layer import Layer
 from scratchformer.layers.parameter import Parameter, normal
 from scratchformer.ops import Backward, linear, linear_cross_entropy
 from scratchformer.ops.checks import check_at_least
+from scratchformer.ops.linear import linear_backward
 
 
 @checked_arguments
@@ -37,15 +38,22 @@ class Linear(Layer):
 
     def __call__(self, x: Inexact[ndarray, "*batch d_in"]) -> tuple[Inexact[ndarray, "*batch d_out"], Backward]:
         bias = None if self.bias is None else self.bias.value
-        y, linear_backward = linear(x, self.weight.value, bias, self.weight.add_product)
+        y, y_backward = linear(x, self.weight.value, bias, self.weight.add_product)
+        return y, self._adding_bias(y_backward)
 
+    def backward_of(self, x: Inexact[ndarray, "*batch d_in"]) -> Backward:
+        """The backward of a call with x, for who forms x again rather than hold it."""
+        bias = None if self.bias is None else self.bias.value
+        return self._adding_bias(linear_backward(x, self.weight.value, bias, self.weight.add_product))
+
+    def _adding_bias(self, product_backward: Backward) -> Backward:
         def backward(dy: ndarray) -> ndarray:
-            dx, _, dbias = linear_backward(dy)
+            dx, _, dbias = product_backward(dy)
             if self.bias is not None:
                 self.bias.add(dbias)
             return dx
 
-        return y, backward
+        return backward
 
     def cross_entropy(
         self, x: Inexact[ndarray, "*batch d_in"], targets: Integer[ndarray, "*batch"], **options: Any

@@ -45,6 +45,18 @@ def linear(
     y = rows.dot(weight).reshape(*shape[:-1], d_out)  # in half the time of @, if there are few rows
     if bias is not None:
         y += bias
+    return y, linear_backward(x, weight, bias, add_product)
+
+
+def linear_backward(
+    x: Inexact[ndarray, "*batch d_in"],
+    weight: Inexact[ndarray, "d_in d_out"],
+    bias: Inexact[ndarray, " d_out"] | None = None,
+    add_product: Callable[..., object] | None = None,
+) -> Backward:
+    """The backward of `linear`, of these arguments, without its y."""
+    (d_in, d_out), shape = weight.shape, x.shape
+    rows = x.reshape(math.prod(shape[:-1]), d_in)
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None]:
         drows = dy.reshape(len(rows), d_out)  # (batch, out)
@@ -57,7 +69,7 @@ def linear(
         dbias = None if bias is None else column_sum(dy)
         return dx, dweight, dbias
 
-    return y, backward
+    return backward
 
 
 def product_over_rows(

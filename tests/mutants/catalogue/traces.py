@@ -16,10 +16,10 @@ TRACES = [
         TRACE + "test_a_gated_map_records_both_factors_and_their_gradients",
     ),
     mutant(
-        "trace: activations of a gated map without their second factor",
+        "trace: hidden features recorded as activations",
         FEED_FORWARD,
-        "activations=gated, output=y",
         "activations=a, output=y",
+        "activations=h, output=y",
         TRACE + "test_a_gated_map_records_both_factors_and_their_gradients",
     ),
     mutant(
