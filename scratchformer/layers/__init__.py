@@ -1,5 +1,6 @@
 """Parameters wrapped around ops. A layer's backward adds to its parameters' gradients."""
 
+from scratchformer.layers.attention_config import AttentionConfig
 from scratchformer.layers.block import BlockConfig, TransformerBlock
 from scratchformer.layers.cache import KeyValueCache
 from scratchformer.layers.dropout import Dropout
@@ -7,7 +8,7 @@ from scratchformer.layers.embedding import Embedding
 from scratchformer.layers.feed_forward import FeedForward
 from scratchformer.layers.layer import Layer
 from scratchformer.layers.linear import Linear, TiedLinear
-from scratchformer.layers.multi_head_attention import AttentionConfig, MultiHeadAttention
+from scratchformer.layers.multi_head_attention import MultiHeadAttention
 from scratchformer.layers.normalization import LayerNorm, RMSNorm
 from scratchformer.layers.parameter import Parameter
 from scratchformer.layers.positions import RelativeBias, Rotary

@@ -7,11 +7,12 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from scratchformer.arguments import checked_arguments
+from scratchformer.layers.attention_config import AttentionConfig, Method
 from scratchformer.layers.cache import KeyValueCache, cache_within
 from scratchformer.layers.checks import check_call
 from scratchformer.layers.feed_forward import Activation, FeedForward
 from scratchformer.layers.layer import Layer
-from scratchformer.layers.multi_head_attention import AttentionConfig, Method, MultiHeadAttention
+from scratchformer.layers.multi_head_attention import MultiHeadAttention
 from scratchformer.layers.normalization import Norm, make_norm
 from scratchformer.layers.positions import Rotary
 from scratchformer.layers.residual import PostNorm, PreNorm

@@ -10,6 +10,13 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.layers import NO_TRACE, Trace
 from scratchformer.text.batches import TokenBatch
 
+Loss = Callable[..., tuple[np.inexact, Callable[[float], object]]]
+"""A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`.
+
+It is called as `loss(model, batch, generator, trace)`. There is a trace only in the search for what went non-finite. If
+it has a parameter `dloss`, it is told what its backward will be called with.
+"""
+
 
 @runtime_checkable
 class LanguageModel(Protocol):
@@ -29,11 +36,16 @@ def next_token_loss(
     dloss: float | None = None,
 ) -> tuple[np.inexact, Callable[..., None]]:
     """The mean loss of a language model on a batch of tokens, in the form in which a `Trainer` calls it."""
-    known = {"dloss": dloss} if takes_dloss(type(model).loss) else {}
+    known = {"dloss": dloss} if loss_takes_dloss(type(model)) else {}
     return model.loss(batch.ids, batch.targets, generator=generator, trace=trace, **known)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
+def loss_takes_dloss(model: type[LanguageModel]) -> bool:
+    """Whether the loss of the models of a class has a parameter `dloss`."""
+    return takes_dloss(model.loss)
+
+
 def takes_dloss(loss: Callable[..., object]) -> bool:
     """Whether a loss has a parameter `dloss`. One whose parameters Python cannot tell has none."""
     try:

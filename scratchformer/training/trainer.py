@@ -17,17 +17,10 @@ from scratchformer.optim.optimizer import may_overflow, refusal_of
 from scratchformer.python_numbers import as_python
 from scratchformer.training.divergence import Divergence, first_non_finite
 from scratchformer.training.forked_workers import CAN_FORK, shared_vector
-from scratchformer.training.losses import takes_dloss
+from scratchformer.training.losses import Loss, takes_dloss
 from scratchformer.training.shards import BatchT, ModelT, Shard, check_shape, shards_of
 from scratchformer.training.workers import Workers
 from scratchformer.training.world import World
-
-Loss = Callable[..., tuple[np.inexact, Callable[[float], object]]]
-"""A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`.
-
-It is called as `loss(model, batch, generator, trace)`. There is a trace only in the search for what went non-finite. If
-it has a parameter `dloss`, it is told what its backward will be called with.
-"""
 
 
 @checked_arguments
@@ -129,6 +122,15 @@ class Trainer(Generic[ModelT, BatchT]):
                 self.average.values = self.world.whole(self.average.values)
             self.world = World()
             self._share_out_shards()
+
+    @property
+    def loss(self) -> Loss:
+        """The loss that is trained on."""
+        return self._loss
+
+    @loss.setter
+    def loss(self, loss: Loss) -> None:
+        self._loss, self._takes_dloss = loss, takes_dloss(loss)
 
     def _share_out_shards(self) -> None:
         self.workers.take_shards(self.num_shards // (self.world.num_ranks * self.num_workers))
@@ -305,7 +307,7 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _backpropagate(self, num_steps: int, shard: Shard[BatchT], replica: ModelT, trace: Trace = NO_TRACE) -> float:
         """Adds the gradient of the shard's share of the loss to a replica's gradients; returns that share."""
-        known = {"dloss": shard.share} if takes_dloss(self.loss) else {}
+        known = {"dloss": shard.share} if self._takes_dloss else {}
         loss, backward = self.loss(replica, shard.batch, self._generator(num_steps, shard), trace, **known)
         backward(shard.share)
         return shard.share * float(loss)

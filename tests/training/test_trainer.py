@@ -269,5 +269,8 @@ def test_a_loss_or_a_model_without_dloss_is_told_nothing() -> None:
     expected, _ = gpt.loss(batch.ids, batch.targets)
     value, _ = next_token_loss(ByItself(), batch, None, NO_TRACE, 0.5)
     assert value == expected
-    assert not takes_dloss(lambda model, batch, generator, trace: gpt.loss(batch.ids, batch.targets))
     assert not takes_dloss(max)  # Python does not know its parameters
+
+    trainer = Trainer(gpt, AdamW(gpt), Constant(0.1), next_token_loss)
+    trainer.loss = lambda model, batch, generator, trace: gpt.loss(batch.ids, batch.targets)
+    assert trainer.gradient([batch]) == expected
