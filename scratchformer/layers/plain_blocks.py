@@ -119,8 +119,8 @@ def attended(attention: MultiHeadAttention, x: Rows, shape: tuple[int, ...]) -> 
     H, d_head = c.num_heads, c.key_width
     query, query_backward = mapped(attention.query, x, shape)
     kv, kv_backward = mapped(attention.key_value, x, shape)
-    scale = constant(1 / math.sqrt(d_head) if c.scale is None else c.scale, query.dtype)
-    Q = query.reshape(-1, t, H, d_head).swapaxes(1, 2) * scale  # (batch, H, T, d_head)
+    scale = 1 / math.sqrt(d_head) if c.scale is None else c.scale
+    Q = query.reshape(-1, t, H, d_head).swapaxes(1, 2) * constant(scale, query.dtype)  # (batch, H, T, d_head)
     K, V = kv.reshape(-1, t, 2, H, d_head).transpose(2, 0, 3, 1, 4)
 
     S = row_products(Q, K)  # (batch, H, T, T)
@@ -142,7 +142,7 @@ def attended(attention: MultiHeadAttention, x: Rows, shape: tuple[int, ...]) -> 
         dP -= np.vecdot(dP, P)[..., None]
         dS = np.multiply(dP, P, out=dP)
         np.matmul(dS, K, out=dQ)
-        dQ *= scale
+        dQ *= constant(scale, dQ.dtype)
         np.matmul(dS.swapaxes(-1, -2), Q, out=dK)
         return query_backward(dquery.reshape(len(x), -1)) + kv_backward(dkv.reshape(len(x), -1))
 
@@ -210,11 +210,10 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows, shape: tuple[int, ...]) -> tuple[
     """
     if type(norm) is not LayerNorm or norm.weight.value.dtype != x.dtype or norm.eps < SMALLEST[x.dtype.char]:
         return called(norm, x, shape)
-    weight, b, all_ones = norm.weight, norm.bias, ones(x.shape[1], x.dtype)
-    D, eps = constant(x.shape[1], x.dtype), constant(norm.eps, x.dtype)
+    weight, b = norm.weight, norm.bias
     x_hat = x - x[:, :1]  # changes nothing below but the rounding
-    x_hat -= (np.vecdot(all_ones, x_hat) / D)[:, None]
-    variance_and_eps = np.vecdot(x_hat, x_hat) / D + eps
+    x_hat -= mean_dot(ones(x.shape[1], x.dtype), x_hat)[:, None]
+    variance_and_eps = mean_dot(x_hat, x_hat) + constant(norm.eps, x.dtype)
     if not largest(variance_and_eps) < math.inf:
         return called(norm, x, shape)
     rho = (constant(1, x.dtype) / np.sqrt(variance_and_eps))[:, None]
@@ -228,12 +227,17 @@ def normed(norm: LayerNorm | RMSNorm, x: Rows, shape: tuple[int, ...]) -> tuple[
         if b is not None:
             b.add(ones(len(dy), dy.dtype).dot(dy))
         dx_hat = dy * weight.value
-        dx = dx_hat - (np.vecdot(all_ones, dx_hat) / D)[:, None]
-        dx -= x_hat * (np.vecdot(dx_hat, x_hat) / D)[:, None]
+        dx = dx_hat - mean_dot(ones(x_hat.shape[1], dy.dtype), dx_hat)[:, None]
+        dx -= x_hat * mean_dot(dx_hat, x_hat)[:, None]
         dx *= rho
         return dx
 
     return y, backward
+
+
+def mean_dot(a: Float[ndarray, "*n d"], b: Rows) -> Float[ndarray, " n"]:
+    """Mean of a b over the features."""
+    return np.vecdot(a, b) / constant(b.shape[1], b.dtype)
 
 
 def called(layer: Map, x: Rows, shape: tuple[int, ...]) -> tuple[Rows, Backward]:
