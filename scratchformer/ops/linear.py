@@ -11,7 +11,7 @@ from scratchformer.ops.rows import BLOCK, LONG, column_sum
 MANY_ROWS = 2**15
 """A sum over more rows than these is the sum of the sums over its halves, so that rounding errors do not add up."""
 IN_ONE_LANE = 100**3
-"""Of a product of no more multiplications than these, BLAS for AVX-512 adds up each number in one lane."""
+"""Of a product of no more multiplications than these, or of a vector, BLAS may add up each number in one lane."""
 
 
 @op
@@ -81,8 +81,9 @@ def product_over_rows(
         total = product_over_rows(a[:half], b[:half], out)
         total += product_over_rows(a[half:], b[half:])
         return total
-    if len(a) > LONG and len(a) * a.shape[1] * b.shape[1] <= IN_ONE_LANE:
-        num_blocks, i, j = len(a) // BLOCK, a.shape[1], b.shape[1]
+    num_blocks, i, j = len(a) // BLOCK, a.shape[1], b.shape[1]
+    is_in_one_lane = min(i, j) == 1 or len(a) * i * j <= IN_ONE_LANE
+    if len(a) > LONG and is_in_one_lane and a.dtype.char in "fdFD":  # of other dtypes, the sum of a block may overflow
         whole = num_blocks * BLOCK
         of_blocks = a[:whole].reshape(num_blocks, BLOCK, i).swapaxes(1, 2) @ b[:whole].reshape(num_blocks, BLOCK, j)
         total = column_sum(of_blocks.reshape(num_blocks, i * j)).reshape(i, j)

@@ -89,13 +89,20 @@ def test_gradients_of_many_rows_keep_their_digits_in_float32() -> None:
     assert np.abs(dbias / (rows * float(dy[0, 0])) - 1).max() <= 5e-6
 
 
-@pytest.mark.parametrize(("rows", "d_in", "d_out"), [(LONG + 1, 1, 1), (2**12 + 3, 5, 6), (2**15, 1, 30)])
+@pytest.mark.parametrize(
+    ("rows", "d_in", "d_out"), [(LONG + 1, 1, 1), (2**12 + 3, 5, 6), (2**15, 1, 31), (2**15, 31, 1), (2**16, 1, 64)]
+)
 def test_sums_of_a_small_product_keep_their_digits_in_float32(rows: int, d_in: int, d_out: int) -> None:
     x, dy = np.ones((rows, d_in), np.float32), np.full((rows, d_out), np.float32(0.1))
     out = np.empty((d_in, d_out), np.float32)
     assert product_over_rows(x, dy, out) is out
     assert np.abs(out / (rows * float(dy[0, 0])) - 1).max() <= 5e-6
     np.testing.assert_array_equal(product_over_rows(x, dy), out)
+
+
+def test_a_block_of_rows_does_not_overflow_in_float16() -> None:
+    a = np.array([60] * 2 * BLOCK + [-60] * 2 * BLOCK, np.float16)[:, None]
+    assert product_over_rows(a, np.full_like(a, 60)) == 0
 
 
 @pytest.mark.parametrize("rows", [LONG, LONG + 1, 3 * BLOCK, MANY_ROWS + 3])
