@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import DTypeLike
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers.checks import check_call
 from scratchformer.layers.layer import Layer
-from scratchformer.layers.linear import Linear
+from scratchformer.layers.linear import Linear, backward_for
 from scratchformer.layers.trace import NO_TRACE, Trace
 from scratchformer.ops import Backward, gelu, relu, silu
 from scratchformer.ops.contract import checked_backward
@@ -67,14 +68,18 @@ class FeedForward(Layer):
         """Returns y, and `backward(dy)` giving dx; a trace records `hidden`, `activations` and `output`."""
         check_call("FeedForward", trace)
         h, up_backward = self.up(x)  # (..., d_hidden), or (..., 2 d_hidden) with a gate
-        a, activated_backward = self._activated(h)  # (..., d_hidden)
+        a, activated_backward = activated(h, self.activation)  # (..., d_hidden)
         y, down_backward = self.down(a)
         trace.record(hidden=h, activations=a, output=y)
         is_held = h.size <= MOST_HELD or type(self.down) is not Linear
-        held = (activated_backward, down_backward) if is_held else None
+
+        def held() -> tuple[Backward, Backward]:
+            return activated_backward, down_backward
+
+        backwards = held if is_held else forming_again(h, self.activation, backward_for(self.down))
 
         def backward(dy: ndarray) -> ndarray:
-            activated_backward, down_backward = held or self._formed_again(h)
+            activated_backward, down_backward = backwards()
             da = down_backward(dy)
             dh = activated_backward(da)
             trace.record(doutput=dy, dactivations=da, dhidden=dh)
@@ -82,21 +87,31 @@ class FeedForward(Layer):
 
         return y, backward if is_held else checked_backward("linear", y, backward)
 
-    def _activated(self, h: Inexact[ndarray, "*batch n"]) -> tuple[Inexact[ndarray, "*batch d_hidden"], Backward]:
-        """activation(h), or with a gate activation(g) u."""
-        activation = ACTIVATIONS[self.activation]
-        if self.activation not in GATED:
-            return activation(h)
-        width = h.shape[-1] // 2
-        g, u = h[..., :width], h[..., width:]
-        a, activation_backward = activation(g)
 
-        def backward(dgated: ndarray) -> ndarray:
-            return np.concatenate([activation_backward(dgated * u), dgated * a], axis=-1)
+def activated(
+    h: Inexact[ndarray, "*batch n"], activation: Activation
+) -> tuple[Inexact[ndarray, "*batch d_hidden"], Backward]:
+    """activation(h), or with a gate activation(g) u."""
+    op = ACTIVATIONS[activation]
+    if activation not in GATED:
+        return op(h)
+    width = h.shape[-1] // 2
+    g, u = h[..., :width], h[..., width:]
+    a, op_backward = op(g)
 
-        return a * u, backward
+    def backward(dgated: ndarray) -> ndarray:
+        return np.concatenate([op_backward(dgated * u), dgated * a], axis=-1)
 
-    def _formed_again(self, h: Inexact[ndarray, "*batch n"]) -> tuple[Backward, Backward]:
-        """The backward of the activation and of the second map."""
-        a, activated_backward = self._activated(h)
-        return activated_backward, self.down.backward_of(a)
+    return a * u, backward
+
+
+def forming_again(
+    h: Inexact[ndarray, "*batch n"], activation: Activation, down_backward_for: Callable[[ndarray], Backward]
+) -> Callable[[], tuple[Backward, Backward]]:
+    """What gives the backward of the activation and of the second map, and holds h alone."""
+
+    def form_again() -> tuple[Backward, Backward]:
+        a, activated_backward = activated(h, activation)
+        return activated_backward, down_backward_for(a)
+
+    return form_again

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,8 @@ class Linear(Layer):
 
     def __call__(self, x: Inexact[ndarray, "*batch d_in"]) -> tuple[Inexact[ndarray, "*batch d_out"], Backward]:
         bias = None if self.bias is None else self.bias.value
-        y, y_backward = linear(x, self.weight.value, bias, self.weight.add_product)
-        return y, self._adding_bias(y_backward)
-
-    def backward_of(self, x: Inexact[ndarray, "*batch d_in"]) -> Backward:
-        """The backward of a call with x, for who forms x again rather than hold it."""
-        bias = None if self.bias is None else self.bias.value
-        return self._adding_bias(linear_backward(x, self.weight.value, bias, self.weight.add_product))
+        y, product_backward = linear(x, self.weight.value, bias, self.weight.add_product)
+        return y, self._adding_bias(product_backward)
 
     def _adding_bias(self, product_backward: Backward) -> Backward:
         def backward(dy: ndarray) -> ndarray:
@@ -75,6 +71,13 @@ class Linear(Layer):
             return dx
 
         return loss, backward
+
+
+def backward_for(layer: Linear) -> Callable[[ndarray], Backward]:
+    """What gives the backward of a call from its x, for who forms x again rather than hold it."""
+    value, add_product = layer.weight.value, layer.weight.add_product
+    bias = None if layer.bias is None else layer.bias.value
+    return lambda x: layer._adding_bias(linear_backward(x, value, bias, add_product))
 
 
 @checked_arguments

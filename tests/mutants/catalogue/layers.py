@@ -74,8 +74,8 @@ LAYERS = [
     mutant(
         "gate: gradient of the gate's other factor forgotten",
         "layers/feed_forward.py",
-        "activation_backward(dgated * u)",
-        "activation_backward(dgated)",
+        "op_backward(dgated * u)",
+        "op_backward(dgated)",
         "FeedForward (swiglu)",
     ),
     mutant(

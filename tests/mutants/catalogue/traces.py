@@ -11,8 +11,8 @@ TRACES = [
     mutant(
         "trace: gradient behind a gate overwritten by that of its second factor",
         FEED_FORWARD,
-        "np.concatenate([activation_backward(dgated * u), dgated * a], axis=-1)",
-        "np.concatenate([activation_backward(dgated * u), np.multiply(dgated, a, out=dgated)], axis=-1)",
+        "np.concatenate([op_backward(dgated * u), dgated * a], axis=-1)",
+        "np.concatenate([op_backward(dgated * u), np.multiply(dgated, a, out=dgated)], axis=-1)",
         TRACE + "test_a_gated_map_records_both_factors_and_their_gradients",
     ),
     mutant(
@@ -26,7 +26,7 @@ TRACES = [
         "trace: gradient of the hidden features of a gated map is that of the gate alone",
         FEED_FORWARD,
         "dhidden=dh)",
-        "dhidden=dh[..., : a.shape[-1]])",
+        "dhidden=dh[..., : dh.shape[-1] // 2])",
         TRACE + "test_a_gated_map_records_both_factors_and_their_gradients",
     ),
     mutant(
