@@ -11,6 +11,7 @@ from numpy import ndarray
 from scratchformer.layers import NO_TRACE, Layer, Linear, TiedLinear, Trace
 from scratchformer.misfits import shown
 from scratchformer.ops import Backward
+from scratchformer.ops.checks import check_indices, check_shape
 
 MOST_HELD_LOGITS = 2**23
 """Of more, 32 MiB in float32, reading and writing all of them takes longer than forming them twice. A head
@@ -58,18 +59,22 @@ def loss_in_parts(
     """
     if dloss is None:
         return cross_entropy(x, targets, ignore_index=ignore_index, **options)
+    check_indices("linear_cross_entropy", "targets", targets, num_classes, ignore=ignore_index)
+    check_shape("linear_cross_entropy", "targets", targets, x.shape[:-1])
     options["hold_exponentials"] = True
-    rows, target = x.reshape(targets.size, x.shape[-1]), targets.reshape(-1)
-    num_counted = np.count_nonzero(target != ignore_index) or 1
-    num_parts = math.ceil(len(rows) / max(1, MOST_LOGITS_AT_ONCE // num_classes))
-    of_each = math.ceil(len(rows) / max(1, num_parts))
-    loss, drows = x.dtype.type(0), np.zeros_like(rows)
-    for part in (slice(index * of_each, (index + 1) * of_each) for index in range(num_parts)):
-        share = np.count_nonzero(target[part] != ignore_index) / num_counted
-        part_loss, part_backward = cross_entropy(rows[part], target[part], ignore_index=ignore_index, **options)
-        drows[part] = part_backward(share * dloss)
-        loss += share * part_loss
-    held = [drows.reshape(x.shape)]
+    dx, is_counted = np.zeros_like(x), targets != ignore_index
+    rows, target = x[is_counted], targets[is_counted]
+    num_parts = max(1, math.ceil(len(rows) / max(1, MOST_LOGITS_AT_ONCE // num_classes)))
+
+    def forward_and_backward(part: ndarray) -> tuple[float, ndarray]:
+        share = len(part) / max(1, len(rows))
+        loss, backward = cross_entropy(rows[part], target[part], ignore_index=ignore_index, **options)
+        return share * loss, backward(share * dloss)
+
+    found = [forward_and_backward(part) for part in np.array_split(np.arange(len(rows)), num_parts)]
+    loss = x.dtype.type(sum(loss_of_part for loss_of_part, _ in found))
+    dx[is_counted] = np.concatenate([drows for _, drows in found])
+    held = [dx]
 
     def backward(given: float) -> ndarray:
         if given != dloss:

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from functools import lru_cache
-from inspect import signature
+from inspect import Parameter, signature
+from types import MethodType
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -36,19 +37,29 @@ def next_token_loss(
     dloss: float | None = None,
 ) -> tuple[np.inexact, Callable[..., None]]:
     """The mean loss of a language model on a batch of tokens, in the form in which a `Trainer` calls it."""
-    known = {"dloss": dloss} if loss_takes_dloss(type(model)) else {}
+    known = {"dloss": dloss} if loss_takes_dloss(model) else {}
     return model.loss(batch.ids, batch.targets, generator=generator, trace=trace, **known)
 
 
-@lru_cache(maxsize=64)
-def loss_takes_dloss(model: type[LanguageModel]) -> bool:
-    """Whether the loss of the models of a class has a parameter `dloss`."""
-    return takes_dloss(model.loss)
+def loss_takes_dloss(model: LanguageModel) -> bool:
+    """Whether the loss of a model has a parameter `dloss`."""
+    loss = model.loss
+    return method_takes_dloss(loss.__func__) if isinstance(loss, MethodType) else takes_dloss(loss)
 
 
 def takes_dloss(loss: Callable[..., object]) -> bool:
-    """Whether a loss has a parameter `dloss`. One whose parameters Python cannot tell has none."""
+    """Whether a loss has a parameter `dloss`, and it is called without one, too.
+
+    A wrapper must take it itself, or pass on all keywords. One whose parameters Python cannot tell has none.
+    """
     try:
-        return "dloss" in signature(loss).parameters
+        own, wrapped = (signature(loss, follow_wrapped=follows).parameters for follows in (False, True))
     except ValueError:
         return False
+    is_passed_on = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in own.values())
+    dloss = own.get("dloss", wrapped.get("dloss") if is_passed_on else None)
+    return dloss is not None and dloss.kind is not Parameter.POSITIONAL_ONLY and dloss.default is not Parameter.empty
+
+
+method_takes_dloss = lru_cache(maxsize=64)(takes_dloss)
+"""The same of the functions of classes, which stay."""

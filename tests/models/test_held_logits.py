@@ -1,3 +1,5 @@
+import math
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -118,7 +120,8 @@ def test_where_dloss_is_known_the_head_goes_forward_and_backward_by_rows(
     assert_close(found[0], expected[0], 1e-13)
     assert_close(found[1], expected[1], 1e-13)
     assert max(rows_at_once) <= max(1, most // VOCABULARY)
-    assert sum(rows_at_once) <= TARGETS.size
+    assert sum(rows_at_once) == np.count_nonzero(TARGETS != -1)
+    assert len(rows_at_once) == math.ceil(sum(rows_at_once) / max(1, most // VOCABULARY))
 
 
 def test_backward_of_a_known_dloss_is_called_once_with_just_that(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +133,50 @@ def test_backward_of_a_known_dloss_is_called_once_with_just_that(monkeypatch: py
     backward(0.5)
     with pytest.raises(RuntimeError, match=r"^loss: backward was called before"):
         backward(0.5)
+
+
+def test_the_loss_of_parts_has_the_dtype_of_the_model_and_one_part_alone_is_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held, kept = [], []
+
+    def watched(*args: Any, **options: Any) -> tuple:
+        kept.append(sum(backward() is not None for backward in held))
+        loss, backward = linear_cross_entropy(*args, **options)
+        held.append(weakref.ref(backward))
+        return loss, backward
+
+    monkeypatch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
+    monkeypatch.setattr(held_logits, "MOST_LOGITS_AT_ONCE", VOCABULARY)
+    monkeypatch.setattr("scratchformer.layers.linear.linear_cross_entropy", watched)
+    loss, _ = gpt().loss(IDS, TARGETS, ignore_index=-1, dloss=0.5)
+    assert loss.dtype == np.float32
+    assert kept == [0] * np.count_nonzero(TARGETS != -1)
+
+
+@pytest.mark.parametrize("name", ["GPT", "Llama", "Transformer"])
+@pytest.mark.parametrize(
+    "misfit",
+    [
+        lambda targets: targets.T.copy(),
+        lambda targets: targets.reshape(-1),
+        lambda targets: targets[:, :4],
+        lambda targets: targets.tolist(),
+        lambda targets: targets.astype(np.float64),
+        lambda targets: np.where(np.arange(targets.size).reshape(targets.shape) < targets.size - 1, 1, VOCABULARY),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_targets_that_do_not_fit_are_refused_before_a_gradient_is_added(
+    name: str, misfit: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
+    monkeypatch.setattr(held_logits, "MOST_LOGITS_AT_ONCE", VOCABULARY)
+    model = MODELS[name][0]()
+    read = (IDS, IDS) if name == "Transformer" else (IDS,)
+    with pytest.raises((TypeError, ValueError), match="targets"):
+        model.loss(*read, misfit(IDS), dloss=0.5)
+    assert not model.grads.any()
 
 
 def test_a_known_dloss_changes_nothing_where_no_target_counts_or_logits_are_held(
@@ -145,6 +192,8 @@ def test_a_known_dloss_changes_nothing_where_no_target_counts_or_logits_are_held
 
     monkeypatch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
     model.grads[...] = 0
+    with pytest.raises(ValueError, match="label_smoothing"):
+        model.loss(IDS[:0], IDS[:0], label_smoothing=2, dloss=0.5)
     for ids in (IDS, IDS[:0]):
         loss, backward = model.loss(ids, np.full_like(ids, -1), ignore_index=-1, dloss=0.5)
         backward(0.5)

@@ -1,5 +1,7 @@
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, wraps
 
 import numpy as np
 import pytest
@@ -269,8 +271,44 @@ def test_a_loss_or_a_model_without_dloss_is_told_nothing() -> None:
     expected, _ = gpt.loss(batch.ids, batch.targets)
     value, _ = next_token_loss(ByItself(), batch, None, NO_TRACE, 0.5)
     assert value == expected
-    assert not takes_dloss(max)  # Python does not know its parameters
-
     trainer = Trainer(gpt, AdamW(gpt), Constant(0.1), next_token_loss)
     trainer.loss = lambda model, batch, generator, trace: gpt.loss(batch.ids, batch.targets)
     assert trainer.gradient([batch]) == expected
+
+
+def of_four(model: GPT, batch: TokenBatch, generator: object, trace: Trace) -> tuple: ...
+
+
+@pytest.mark.parametrize(
+    ("loss_function", "is_told"),
+    [
+        (next_token_loss, True),
+        (partial(next_token_loss), True),
+        (partial(next_token_loss, dloss=0.5), True),
+        (lambda model, batch, generator, trace, *, dloss=None: None, True),
+        (wraps(next_token_loss)(lambda *arguments, **options: None), True),
+        (wraps(next_token_loss)(of_four), False),
+        (of_four, False),
+        (lambda *arguments, **options: None, False),
+        (lambda model, batch, generator, trace, dloss: None, False),
+        (lambda model, batch, generator, trace, dloss=None, /: None, False),
+        (max, False),  # Python does not know its parameters
+    ],
+)
+def test_a_loss_is_told_dloss_if_it_may_be_called_with_and_without_it(loss_function: Callable, is_told: bool) -> None:
+    assert takes_dloss(loss_function) == is_told
+
+
+def test_the_loss_may_be_any_callable_and_belong_to_the_model_itself() -> None:
+    @dataclass
+    class WithOptions:  # which has no hash
+        smoothing: float
+
+        def __call__(self, model: GPT, batch: TokenBatch, generator: object, trace: Trace, dloss: float = 1.0) -> tuple:
+            return model.loss(batch.ids, batch.targets, label_smoothing=self.smoothing, dloss=dloss)
+
+    gpt, (batch,) = tiny_gpt(), ragged_batches(0, 1)
+    expected, _ = gpt.loss(batch.ids, batch.targets, label_smoothing=0.1)
+    assert Trainer(gpt, AdamW(gpt), Constant(0.1), WithOptions(0.1)).gradient([batch]) == expected
+    gpt.loss = lambda ids, targets, *, generator, trace: (np.float64(ids.size), abs)
+    assert next_token_loss(gpt, batch, None, NO_TRACE, 0.5) == (batch.ids.size, abs)
