@@ -1,6 +1,6 @@
 """The gradient of a parameter to which several workers add: products together, all else one after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,8 @@ class Addition:
     gradient: SharedGradient
     at: Any
     dvalue: ndarray
+    goes_on: bool = False
+    """Whether the worker's last addition was to this gradient, too."""
 
     def add(self) -> None:
         self.gradient.add(self.dvalue, self.at)
@@ -83,6 +85,8 @@ class Product:
     at: Any
     a: ndarray
     b: ndarray
+    goes_on: bool = False
+    """As above."""
 
     def add(self) -> None:
         self.gradient.add(product_over_rows(self.a, self.b), self.at)
@@ -110,6 +114,17 @@ class SumOfProducts:
             product_over_rows(a, b, grad[own])
         else:
             grad[own] += product_over_rows(a, b)
+
+
+def whose_turn(brought: Mapping[int, Addition | Product | None]) -> Sequence[int]:
+    """Of what workers have brought, the workers whose turn it is.
+
+    Some may add to a gradient more often, those with more rows say. They go on while the others wait at their next
+    gradient, where all then have products for the same part again. Who only waits for the end of a product goes first.
+    """
+    sharing = [worker for worker, each in brought.items() if each is None]
+    going_on = [worker for worker, each in brought.items() if each is not None and each.goes_on]
+    return sharing or going_on or list(brought)
 
 
 def add_or_share(brought: Sequence[Addition | Product | None]) -> SumOfProducts | None:

@@ -6,7 +6,14 @@ from typing import Any, Generic
 
 from numpy import ndarray
 
-from scratchformer.layers.shared_gradient import Addition, Product, SharedGradient, SumOfProducts, add_or_share
+from scratchformer.layers.shared_gradient import (
+    Addition,
+    Product,
+    SharedGradient,
+    SumOfProducts,
+    add_or_share,
+    whose_turn,
+)
 from scratchformer.training.meeting import Meeting
 from scratchformer.training.shards import ModelT
 
@@ -29,7 +36,8 @@ class GradientSharing(Generic[ModelT]):
     def __init__(self, model: ModelT, num_workers: int) -> None:
         self._model = model
         self._grads = model.grads
-        self._meeting = Meeting(num_workers, add_or_share)
+        self._meeting = Meeting(num_workers, add_or_share, whose_turn)
+        self._last: list[SharedGradient | None] = [None] * num_workers
         self._gradients = {name: SharedGradient(one.grad) for name, one in model.parameters().items()}
         self.replicas = [model.replica() for _ in range(num_workers)]
         for worker, replica in enumerate(self.replicas):
@@ -41,7 +49,8 @@ class GradientSharing(Generic[ModelT]):
     def step(self) -> Iterator[Meeting]:
         """Within its `with` block each worker adds up its gradients once; then the model has the sum."""
         self.end()
-        self._meeting = Meeting(len(self.replicas), add_or_share)
+        self._meeting = Meeting(len(self.replicas), add_or_share, whose_turn)
+        self._last = [None] * len(self.replicas)
         self._follow_model()
         for gradient in self._gradients.values():
             gradient.begin()
@@ -75,6 +84,11 @@ class GradientSharing(Generic[ModelT]):
         """Waits until every worker has brought something to add, or nothing, and until it is added or shared out."""
         return self._meeting.meet(worker, brought)
 
+    def goes_on(self, worker: int, gradient: SharedGradient) -> bool:
+        """Whether the worker's last addition was to this gradient. It then counts as the last."""
+        last, self._last[worker] = self._last[worker], gradient
+        return last is gradient
+
 
 class AdderOfWorker:
     """Adds what one worker has for one gradient; the parameter of its replica calls it."""
@@ -85,10 +99,11 @@ class AdderOfWorker:
         self._gradient = gradient
 
     def add(self, dvalue: ndarray, at: Any = None) -> None:
-        self._sharing.meet(self._worker, Addition(self._gradient, at, dvalue))
+        goes_on = self._sharing.goes_on(self._worker, self._gradient)
+        self._sharing.meet(self._worker, Addition(self._gradient, at, dvalue, goes_on))
 
     def add_product(self, a: ndarray, b: ndarray, at: Any = None) -> None:
-        own = Product(self._gradient, at, a, b)
+        own = Product(self._gradient, at, a, b, self._sharing.goes_on(self._worker, self._gradient))
         shared = self._sharing.meet(self._worker, own)
         if shared is not None:
             shared.add_share_of(own)

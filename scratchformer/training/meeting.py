@@ -1,6 +1,6 @@
 """Where the threads of one step wait for each other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Lock
@@ -16,10 +16,17 @@ class Meeting:
     Args:
         num_workers: how many there are; they are numbered from 0.
         agree: makes an outcome for all of them of what they bring.
+        first_of: of what each worker has brought, tells whose turn it is. The others wait for a further visit of those.
     """
 
-    def __init__(self, num_workers: int, agree: Callable[[Sequence[Any]], Any]) -> None:
+    def __init__(
+        self,
+        num_workers: int,
+        agree: Callable[[Sequence[Any]], Any],
+        first_of: Callable[[Mapping[int, Any]], Collection[int]] = tuple,
+    ) -> None:
         self._agree = agree
+        self._first_of = first_of
         self._lock = Lock()
         self._expected = set(range(num_workers))
         self._brought: dict[int, Any] = {}
@@ -64,7 +71,7 @@ class Meeting:
         """
         with self._lock:
             self._last_has_left = SimpleQueue()
-            self._tell(None, RuntimeError("Meeting: another worker has failed"))
+            self._tell(self._brought, None, RuntimeError("Meeting: another worker has failed"))
             if not self._attending:
                 return
         self._last_has_left.get()
@@ -76,14 +83,15 @@ class Meeting:
     def _hold_if_all_are_there(self) -> None:
         if not self._brought or self._brought.keys() != self._expected:
             return
+        workers = sorted(self._first_of(self._brought))
         try:
-            outcome = self._agree([self._brought[worker] for worker in sorted(self._brought)])
+            outcome = self._agree([self._brought[worker] for worker in workers])
         except BaseException as error:
-            self._tell(None, error)
+            self._tell(workers, None, error)
         else:
-            self._tell(outcome, None)
+            self._tell(workers, outcome, None)
 
-    def _tell(self, outcome: Any, error: BaseException | None) -> None:
-        for worker in list(self._brought):
+    def _tell(self, workers: Iterable[int], outcome: Any, error: BaseException | None) -> None:
+        for worker in list(workers):
             self._outcomes[worker].put((outcome, error))
             del self._brought[worker]  # not before: should this be interrupted, it is told again

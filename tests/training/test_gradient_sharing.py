@@ -1,4 +1,5 @@
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,11 +10,11 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from scratchformer.layers import NO_TRACE, Layer, Linear, Parameter, Trace
-from scratchformer.layers.shared_gradient import Product, SumOfProducts
+from scratchformer.layers.shared_gradient import Product, SumOfProducts, add_or_share
 from scratchformer.models import GPT, held_logits
 from scratchformer.optim import SGD, Constant
 from scratchformer.text.batches import TokenBatch
-from scratchformer.training import Trainer, restore, training_checkpoint
+from scratchformer.training import Trainer, gradient_sharing, restore, training_checkpoint
 from scratchformer.training.gradient_sharing import GradientSharing
 from scratchformer.training.meeting import Meeting
 from scratchformer.training.world import World
@@ -279,3 +280,52 @@ def test_a_run_is_resumed_with_a_shared_gradient_if_it_had_one() -> None:
         restore(tiny_trainer(tiny_gpt(), num_workers=2), checkpoint)
     alone = training_checkpoint(sharing_trainer(tiny_gpt()))
     restore(tiny_trainer(tiny_gpt()), alone)  # one worker shares nothing
+
+
+def test_workers_that_add_to_a_gradient_more_often_than_others_meet_them_at_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Linear(2, 3, generator=None)
+    model.pack()
+    sharing, sizes = GradientSharing(model, 3), []
+
+    def recorded(brought: Sequence[Any]) -> SumOfProducts | None:
+        outcome = add_or_share(brought)
+        sizes.append(len(outcome.products) if outcome else 0)
+        return outcome
+
+    monkeypatch.setattr(gradient_sharing, "add_or_share", recorded)
+    a, b = np.ones((1, 2), np.float32), np.ones((1, 3), np.float32)
+
+    def work(worker: int) -> None:
+        with meeting.attended(worker):
+            parameters = sharing.replicas[worker].parameters()
+            for _ in range((3, 1, 2)[worker]):
+                parameters["bias"].add(b[0])
+            parameters["weight"].add_product(a, b)
+
+    with sharing.step() as meeting, ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(3)))
+    assert sizes == [0, 0, 0, 3, 0]  # the last is the end of the product
+    assert (model.bias.grad == 6).all()
+    assert (model.weight.grad == 3).all()
+
+
+def test_shards_with_unlike_numbers_of_counted_targets_form_products_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
+    monkeypatch.setattr(held_logits, "MOST_LOGITS_AT_ONCE", 14)  # two rows
+    num_products = []
+
+    def recorded(brought: Sequence[Any]) -> SumOfProducts | None:
+        outcome = add_or_share(brought)
+        num_products.append(len(outcome.products) if outcome else 0)
+        return outcome
+
+    monkeypatch.setattr(gradient_sharing, "add_or_share", recorded)
+    ids = np.random.default_rng(0).integers(0, 7, (2, 6))
+    targets = ids.copy()
+    targets[0, 3:] = -100
+    with sharing_trainer(tiny_gpt(), num_workers=2) as trainer:
+        trainer.gradient([TokenBatch(ids, targets)])
+    head = [2, 0, 2, 0, 1, 0]  # two parts of the rows of one worker, three of the other's
+    assert [size for size in num_products if size] == [*head[::2], *[2] * 5]

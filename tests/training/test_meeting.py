@@ -34,6 +34,22 @@ def test_what_they_bring_is_in_the_order_of_the_workers() -> None:
         assert first.result() == ("a", "b")
 
 
+def test_who_is_not_first_waits_for_a_further_visit_of_those_who_are() -> None:
+    meeting = Meeting(3, tuple, first_of=lambda brought: [w for w, each in brought.items() if each < 2] or brought)
+
+    def work(worker: int) -> list[Any]:
+        with meeting.attended(worker):
+            return [meeting.meet(worker, each) for each in [(0, 1, 2, 3), (1, 2, 3), (2, 3, 4)][worker]]
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(work, range(3)))
+    assert found == [
+        [(0, 1), (1,), (2, 2, 2), (3, 3, 3)],
+        [(0, 1), (2, 2, 2), (3, 3, 3)],
+        [(2, 2, 2), (3, 3, 3), (4,)],
+    ]
+
+
 def test_all_learn_what_went_wrong_when_they_agreed() -> None:
     def refuse(brought: Any) -> None:
         raise ZeroDivisionError(f"{sum(brought)}")

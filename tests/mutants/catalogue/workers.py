@@ -123,9 +123,17 @@ WORKERS = [
     mutant(
         "shared gradient: workers add in the order in which they come",
         "training/meeting.py",
-        "for worker in sorted(self._brought)",
-        "for worker in self._brought",
+        "workers = sorted(self._first_of(self._brought))",
+        "workers = list(self._first_of(self._brought))",
         "tests/training/test_meeting.py::test_what_they_bring_is_in_the_order_of_the_workers",
+    ),
+    mutant(
+        "shared gradient: a worker with more rows never meets the others again",
+        "layers/shared_gradient.py",
+        "return sharing or going_on or list(brought)",
+        "return sharing or list(brought)",
+        "tests/training/test_gradient_sharing.py::"
+        "test_shards_with_unlike_numbers_of_counted_targets_form_products_together",
     ),
     mutant(
         "shared products: workers without a sequence",
