@@ -10,8 +10,9 @@ from numpy import ndarray
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers import NO_TRACE, Trace
 from scratchformer.text.batches import TokenBatch
+from scratchformer.training.shards import BatchT, ModelT
 
-Loss = Callable[..., tuple[np.inexact, Callable[[float], object]]]
+Loss = Callable[[ModelT, BatchT, np.random.Generator | None, Trace], tuple[np.inexact, Callable[[float], object]]]
 """A model's mean loss over the counted targets of a batch, and its backward, which takes `dloss`.
 
 It is called as `loss(model, batch, generator, trace)`. There is a trace only in the search for what went non-finite. If

@@ -68,7 +68,7 @@ class Trainer(Generic[ModelT, BatchT]):
         model: ModelT,
         optimizer: Optimizer,
         schedule: Callable[[int], float],
-        loss: Loss,
+        loss: Loss[ModelT, BatchT],
         *,
         max_norm: float | None = None,
         average: WeightAverage | None = None,
@@ -124,12 +124,12 @@ class Trainer(Generic[ModelT, BatchT]):
             self._share_out_shards()
 
     @property
-    def loss(self) -> Loss:
+    def loss(self) -> Loss[ModelT, BatchT]:
         """The loss that is trained on."""
         return self._loss
 
     @loss.setter
-    def loss(self, loss: Loss) -> None:
+    def loss(self, loss: Loss[ModelT, BatchT]) -> None:
         self._loss, self._takes_dloss = loss, takes_dloss(loss)
 
     def _share_out_shards(self) -> None:
@@ -307,7 +307,7 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _backpropagate(self, num_steps: int, shard: Shard[BatchT], replica: ModelT, trace: Trace = NO_TRACE) -> float:
         """Adds the gradient of the shard's share of the loss to a replica's gradients; returns that share."""
-        known = {"dloss": shard.share} if self._takes_dloss else {}
+        known: dict[str, Any] = {"dloss": shard.share} if self._takes_dloss else {}
         loss, backward = self.loss(replica, shard.batch, self._generator(num_steps, shard), trace, **known)
         backward(shard.share)
         return shard.share * float(loss)
