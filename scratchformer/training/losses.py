@@ -63,4 +63,4 @@ def takes_dloss(loss: Callable[..., object]) -> bool:
 
 
 method_takes_dloss = lru_cache(maxsize=64)(takes_dloss)
-"""The same of the functions of classes, which stay."""
+"""`takes_dloss` of a method's function. It is remembered, as a class keeps its functions."""

@@ -29,15 +29,9 @@ def sharing_trainer(model: GPT, **options: object) -> Trainer:
     return trainer
 
 
-def loss_after_pauses(
-    model: GPT,
-    batch: TokenBatch,
-    generator: np.random.Generator | None = None,
-    trace: Trace = NO_TRACE,
-    dloss: float | None = None,
-) -> tuple:
+def loss_after_pauses(*arguments: Any, dloss: float | None = None) -> tuple:
     """The loss, with pauses that let the workers arrive in another order each time."""
-    value, backward = loss(model, batch, generator, trace, dloss)
+    value, backward = loss(*arguments, dloss=dloss)
 
     def slow_backward(dloss: float) -> None:
         time.sleep(np.random.default_rng().random() * 1e-3)
@@ -282,19 +276,25 @@ def test_a_run_is_resumed_with_a_shared_gradient_if_it_had_one() -> None:
     restore(tiny_trainer(tiny_gpt()), alone)  # one worker shares nothing
 
 
-def test_workers_that_add_to_a_gradient_more_often_than_others_meet_them_at_the_next(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model = Linear(2, 3, generator=None)
-    model.pack()
-    sharing, sizes = GradientSharing(model, 3), []
+def sizes_of_shared_products(patch: pytest.MonkeyPatch) -> list[int]:
+    """How many workers share each product from now on; 0 for a meeting without one."""
+    sizes = []
 
     def recorded(brought: Sequence[Any]) -> SumOfProducts | None:
         outcome = add_or_share(brought)
         sizes.append(len(outcome.products) if outcome else 0)
         return outcome
 
-    monkeypatch.setattr(gradient_sharing, "add_or_share", recorded)
+    patch.setattr(gradient_sharing, "add_or_share", recorded)
+    return sizes
+
+
+def test_workers_that_add_to_a_gradient_more_often_than_others_meet_them_at_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Linear(2, 3, generator=None)
+    model.pack()
+    sharing, sizes = GradientSharing(model, 3), sizes_of_shared_products(monkeypatch)
     a, b = np.ones((1, 2), np.float32), np.ones((1, 3), np.float32)
 
     def work(worker: int) -> None:
@@ -314,18 +314,11 @@ def test_workers_that_add_to_a_gradient_more_often_than_others_meet_them_at_the_
 def test_shards_with_unlike_numbers_of_counted_targets_form_products_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_logits, "MOST_HELD_LOGITS", 0)
     monkeypatch.setattr(held_logits, "MOST_LOGITS_AT_ONCE", 14)  # two rows
-    num_products = []
-
-    def recorded(brought: Sequence[Any]) -> SumOfProducts | None:
-        outcome = add_or_share(brought)
-        num_products.append(len(outcome.products) if outcome else 0)
-        return outcome
-
-    monkeypatch.setattr(gradient_sharing, "add_or_share", recorded)
+    sizes = sizes_of_shared_products(monkeypatch)
     ids = np.random.default_rng(0).integers(0, 7, (2, 6))
     targets = ids.copy()
     targets[0, 3:] = -100
     with sharing_trainer(tiny_gpt(), num_workers=2) as trainer:
         trainer.gradient([TokenBatch(ids, targets)])
-    head = [2, 0, 2, 0, 1, 0]  # two parts of the rows of one worker, three of the other's
-    assert [size for size in num_products if size] == [*head[::2], *[2] * 5]
+    # Of the head, two parts of the rows of one worker and three of the other's; then the five weights of the block.
+    assert [size for size in sizes if size] == [2, 2, 1, *[2] * 5]

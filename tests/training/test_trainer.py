@@ -265,7 +265,10 @@ def test_a_loss_or_a_model_without_dloss_is_told_nothing() -> None:
     class ByItself:
         """A model as a user may write it."""
 
-        loss = lambda self, ids, targets, *, generator, trace: gpt.loss(ids, targets)  # noqa: E731
+        def loss(
+            self, ids: np.ndarray, targets: np.ndarray, *, generator: object = None, trace: Trace = NO_TRACE
+        ) -> tuple:
+            return gpt.loss(ids, targets)
 
     gpt, (batch,) = tiny_gpt(), ragged_batches(0, 1)
     expected, _ = gpt.loss(batch.ids, batch.targets)
