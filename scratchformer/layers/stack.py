@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Inexact, Integer, Shaped
@@ -22,12 +22,14 @@ def stack(
     generator: np.random.Generator | None = None,
     trace: Trace = NO_TRACE,
     cache: KeyValueCache | None = None,
+    once: bool = False,
 ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
     """Runs blocks one after another, all with the same masks, memory and options: y = block_n(... block_1(x)).
 
     Returns y, and `backward(dy)` giving `(dx, dmask, dmemory, dmemory_mask)`. All blocks share masks and memory. The
     gradients of these are sums over the blocks, or None for what was not given or is boolean. A trace and a cache name
-    the blocks `0`, `1` and so on.
+    the blocks `0`, `1` and so on. With `once`, backward can be called once, and frees what a block holds as soon as it
+    has passed the block.
 
     Derivation: `python -m scratchformer derive gpt`.
     """
@@ -47,14 +49,22 @@ def stack(
         backwards.append(block_backward)
 
     def backward(dx: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None, ndarray | None]:
+        if len(backwards) < len(blocks):
+            raise RuntimeError("stack: backward was called before; with `once` it is called once")
         dshared: list[ndarray | None] = [None, None, None]
-        for block_backward in reversed(backwards):
+        for block_backward in popped(backwards) if once else reversed(backwards):
             dx, *of_block = block_backward(dx)
             dshared = [add(total, part) for total, part in zip(dshared, of_block, strict=True)]
         dmask, dmemory, dmemory_mask = dshared
         return dx, dmask, dmemory, dmemory_mask
 
     return x, backward
+
+
+def popped(backwards: list[Backward]) -> Iterator[Backward]:
+    """Each from the last to the first, which the list then no longer holds."""
+    while backwards:
+        yield backwards.pop()
 
 
 def add(total: ndarray | None, part: ndarray | None) -> ndarray | None:

@@ -117,6 +117,19 @@ class BERT(Layer):
             ValueError: a sequence longer than the context, an id, segment or length out of range, segments or lengths
                 of another shape.
         """
+        return self._encode(ids, segments, lengths=lengths, generator=generator, trace=trace)
+
+    def _encode(
+        self,
+        ids: Integer[ndarray, "*batch t"],
+        segments: Integer[ndarray, "*batch t"] | None,
+        *,
+        lengths: Integer[ndarray, "*batch"] | None,
+        generator: np.random.Generator | None,
+        trace: Trace,
+        once: bool = False,
+    ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
+        """The same. `once` is that of `stack`."""
         check_call("BERT", trace)
         check_indices("BERT", "ids", ids, self.config.vocabulary_size)
         check_dimensions("BERT", "ids", ids, 1)
@@ -136,7 +149,7 @@ class BERT(Layer):
         x, embedding_norm_backward = self.embedding_norm(x + of_segments)
         x, dropout_backward = self.dropout(x, generator)
         trace.record(embedded=x)
-        x, blocks_backward = stack(self.blocks, x, mask, generator=generator, trace=trace.within("blocks"))
+        x, blocks_backward = stack(self.blocks, x, mask, generator=generator, trace=trace.within("blocks"), once=once)
         y, norm_backward = (x, lambda dy: dy) if self.norm is None else self.norm(x)
         trace.record(encoded=y)
 
@@ -184,10 +197,11 @@ class BERT(Layer):
         check_integer("BERT", "ignore_index", ignore_index)
         check_indices("BERT", "targets", targets, self.config.vocabulary_size, ignore=ignore_index)
         check_shape("BERT", "targets", targets, np.shape(ids))
-        encoded, encoder_backward = self(ids, segments, lengths=lengths, generator=generator, trace=trace)
         counted = targets != ignore_index
         num_logits = int(np.count_nonzero(counted)) * self.config.vocabulary_size
+        encode = partial(self._encode, ids, segments, lengths=lengths, generator=generator, trace=trace)
         if not holds_logits("BERT", hold_logits, num_logits, self.masked_head.output, trace):
+            encoded, encoder_backward = encode(once=dloss is not None)
             loss, head_loss_backward = loss_in_parts(
                 self.masked_head.cross_entropy,
                 encoded[counted],
@@ -205,6 +219,7 @@ class BERT(Layer):
                 encoder_backward(dencoded)
 
             return loss, backward_in_parts
+        encoded, encoder_backward = encode()
         logits, head_backward = self.masked_head(encoded[counted])  # (counted, vocabulary)
         loss, loss_backward = cross_entropy(logits, targets[counted])
         trace.record(logits=logits, loss=np.asarray(loss))

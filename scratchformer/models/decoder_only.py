@@ -181,8 +181,9 @@ class DecoderOnly(Layer):
         trace: Trace,
         cache: KeyValueCache | None = None,
         last_only: bool = False,
+        once: bool = False,
     ) -> tuple[Inexact[ndarray, "*batch t_logits d"], Backward]:
-        """What the head reads. The arguments are those of a call, and were checked."""
+        """What the head reads. The arguments are those of a call, and were checked. `once` is that of `stack`."""
         start, length = 0 if cache is None else cache.length, ids.shape[-1]
         tokens, token_backward = self.token_embedding(ids)
         x, position_backward = self.position_embedding.embed(tokens, positions, start)
@@ -198,6 +199,7 @@ class DecoderOnly(Layer):
             generator=generator,
             trace=trace.within("blocks"),
             cache=cache_within(cache, "blocks"),
+            once=once,
         )
         x, last_backward = last_position(x) if last_only else (x, lambda dx: dx)
         x, norm_backward = (x, lambda dx: dx) if self.norm is None else self.norm(x)
@@ -240,7 +242,9 @@ class DecoderOnly(Layer):
         num_logits = np.size(ids) * self.token_embedding.num_ids
         if not holds_logits(type(self).__name__, hold_logits, num_logits, self.head, trace):
             self._check_inputs(ids, mask, positions, trace)
-            x, features_backward = self._features(ids, mask=mask, positions=positions, generator=generator, trace=trace)
+            x, features_backward = self._features(
+                ids, mask=mask, positions=positions, generator=generator, trace=trace, once=dloss is not None
+            )
             loss, head_backward = loss_in_parts(
                 self.head.cross_entropy,
                 x,

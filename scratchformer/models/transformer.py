@@ -142,8 +142,9 @@ class Transformer(Layer):
         num_logits = np.size(ids) * self.config.vocabulary_size
         if not holds_logits("Transformer", hold_logits, num_logits, self.head, trace):
             mask = self._mask(source, source_lengths)
-            memory, encoder_backward = self.encode(source, mask, generator=generator, trace=trace)
-            x, features_backward = self._features(ids, memory, mask, generator=generator, trace=trace)
+            once = dloss is not None
+            memory, encoder_backward = self._encode(source, mask, generator=generator, trace=trace, once=once)
+            x, features_backward = self._features(ids, memory, mask, generator=generator, trace=trace, once=once)
             loss, head_backward = loss_in_parts(
                 self.head.cross_entropy,
                 x,
@@ -181,10 +182,22 @@ class Transformer(Layer):
 
         `mask` is boolean and True where a query may attend to a source token; see `padding_mask`.
         """
+        return self._encode(source, mask, generator=generator, trace=trace)
+
+    def _encode(
+        self,
+        source: Integer[ndarray, "*batch t_source"],
+        mask: Shaped[ndarray, "..."] | None,
+        *,
+        generator: np.random.Generator | None,
+        trace: Trace,
+        once: bool = False,
+    ) -> tuple[Inexact[ndarray, "*batch t_source d"], Backward]:
+        """The same. `once` is that of `stack`."""
         check_call("Transformer", trace)
         check_boolean_mask("Transformer", mask)
         x, embedding_backward = self._embed("source", source, 0, generator)
-        x, blocks_backward = stack(self.encoder, x, mask, generator=generator, trace=trace.within("encoder"))
+        x, blocks_backward = stack(self.encoder, x, mask, generator=generator, trace=trace.within("encoder"), once=once)
         memory, norm_backward = (x, lambda dx: dx) if self.encoder_norm is None else self.encoder_norm(x)
         trace.record(memory=memory)
 
@@ -246,8 +259,9 @@ class Transformer(Layer):
         generator: np.random.Generator | None,
         trace: Trace,
         cache: KeyValueCache | None = None,
+        once: bool = False,
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        """What the head reads, and `backward(dx)` giving `dmemory`. The arguments are those of `decode`."""
+        """What the head reads, and `backward(dx)` giving `dmemory`. The arguments are those of `decode` and `stack`."""
         check_call("Transformer", trace, positions=positions, cache=cache)
         if cache is not None:
             memory, memory_mask = cache.memory, cache.memory_mask
@@ -266,6 +280,7 @@ class Transformer(Layer):
             generator=generator,
             trace=trace.within("decoder"),
             cache=cache_within(cache, "decoder"),
+            once=once,
         )
         x, norm_backward = (x, lambda dx: dx) if self.decoder_norm is None else self.decoder_norm(x)
 

@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,6 +45,31 @@ def test_it_runs_the_blocks_in_turn_and_adds_the_gradients_of_what_they_share(se
         shared = [total + part for total, part in zip(shared, parts, strict=True)]
     for found, right in zip(backward(dy), (dx, *shared), strict=True):
         assert_close(found, right, 1e-13)
+
+
+def test_a_backward_that_is_called_once_frees_each_block_behind_it() -> None:
+    held: list[weakref.ref] = []
+    (dy,) = normal(0, (2, 3))
+
+    class Doubling(TransformerBlock):
+        def __init__(self) -> None:
+            pass
+
+        def __call__(self, x: ndarray, *_: object, **__: object) -> tuple:
+            factor, index = np.full(3, 2.0), len(held)
+            held.append(weakref.ref(factor))
+
+            def backward(dy: ndarray) -> tuple:
+                assert [one() is not None for one in held] == [True] * (index + 1) + [False] * (2 - index)
+                return dy * factor, None, None, None
+
+            return x * factor, backward
+
+    y, backward = stack([Doubling()] * 3, np.ones((2, 3)), once=True)
+    np.testing.assert_array_equal(y, np.full((2, 3), 8.0))
+    np.testing.assert_array_equal(backward(dy)[0], 8 * dy)
+    with pytest.raises(RuntimeError, match=r"^stack: backward was called before; with `once` it is called once$"):
+        backward(dy)
 
 
 def test_what_was_not_given_has_no_gradient() -> None:

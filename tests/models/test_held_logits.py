@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.layers import NO_TRACE, Layer, Linear, Parameter, TiedLinear, Trace
+from scratchformer.layers.stack import stack
 from scratchformer.models import GPT, GPTConfig, Llama, LlamaConfig, held_logits
 from scratchformer.models.held_logits import holds_logits
 from scratchformer.ops import linear_cross_entropy
@@ -88,6 +89,26 @@ def test_a_model_that_is_told_to_hold_nothing_holds_no_exponentials(
     new_model, loss_of = MODELS[name]
     loss_of(new_model())(ignore_index=-1, hold_logits=hold_logits)
     assert asked == [hold_logits]
+
+
+@pytest.mark.parametrize("hold_logits", [True, False])
+@pytest.mark.parametrize("name", MODELS)
+def test_where_dloss_is_known_and_logits_are_not_held_blocks_go_backward_once(
+    name: str, hold_logits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+
+    def saying(*args: Any, once: bool = False, **options: Any) -> tuple:
+        said.append(once)
+        return stack(*args, once=once, **options)
+
+    for module in ("decoder_only", "bert", "transformer"):
+        monkeypatch.setattr(f"scratchformer.models.{module}.stack", saying)
+    new_model, loss_of = MODELS[name]
+    num_stacks = 2 if name == "Transformer" else 1
+    for known in ({}, {"dloss": 0.5}):
+        loss_of(new_model())(ignore_index=-1, hold_logits=hold_logits, trace=Trace(), **known)
+    assert said == [False] * num_stacks + [not hold_logits] * num_stacks
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -6,7 +6,7 @@ HELD = "tests/models/test_held_logits.py::"
 MATRICES = "tests/models/test_block_matrices.py::"
 MUON = "tests/optim/test_muon.py::"
 GPT = "models/decoder_only.py"
-IN_PARTS = "self._features(ids, mask=mask, positions=positions, generator=generator, trace=trace)"
+IN_PARTS = "ids, mask=mask, positions=positions, generator=generator, trace=trace, once=dloss is not None"
 
 LOSSES = [
     mutant(
@@ -33,22 +33,22 @@ LOSSES = [
     mutant(
         "logits in parts: an encoder without dropout",
         "models/transformer.py",
-        "self.encode(source, mask, generator=generator, trace=trace)\n            x, features",
-        "self.encode(source, mask, trace=trace)\n            x, features",
+        "self._encode(source, mask, generator=generator, trace=trace, once=once)",
+        "self._encode(source, mask, generator=None, trace=trace, once=once)",
         HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
     ),
     mutant(
         "logits in parts: a decoder without dropout",
         "models/transformer.py",
-        "self._features(ids, memory, mask, generator=generator, trace=trace)\n            loss",
-        "self._features(ids, memory, mask, generator=None, trace=trace)\n            loss",
+        "self._features(ids, memory, mask, generator=generator, trace=trace, once=once)",
+        "self._features(ids, memory, mask, generator=None, trace=trace, once=once)",
         HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
     ),
     mutant(
         "logits in parts: a source read with its padding",
         "models/transformer.py",
-        "mask = self._mask(source, source_lengths)\n            memory",
-        "mask = self._mask(source, None)\n            memory",
+        "mask = self._mask(source, source_lengths)\n            once",
+        "mask = self._mask(source, None)\n            once",
         HELD + "test_logits_that_are_not_held_give_the_same_loss_and_gradient",
     ),
     mutant(
@@ -142,5 +142,26 @@ LOSSES = [
         'pairs.add("feed_forward.up.weight")',
         "pass",
         MATRICES + "test_matrices_of_all_blocks_and_nothing_else",
+    ),
+    mutant(
+        "called once: a second call goes through no block",
+        "layers/stack.py",
+        "if len(backwards) < len(blocks):",
+        "if len(backwards) > len(blocks):",
+        "tests/layers/test_stack.py::test_a_backward_that_is_called_once_frees_each_block_behind_it",
+    ),
+    mutant(
+        "called once: blocks are held to the end",
+        "layers/stack.py",
+        "yield backwards.pop()",
+        "yield from reversed(backwards)\n        backwards.clear()",
+        "tests/layers/test_stack.py::test_a_backward_that_is_called_once_frees_each_block_behind_it",
+    ),
+    mutant(
+        "called once: without a known dloss, too",
+        GPT,
+        "once=dloss is not None",
+        "once=True",
+        HELD + "test_where_dloss_is_known_and_logits_are_not_held_blocks_go_backward_once",
     ),
 ]
