@@ -16,6 +16,10 @@ from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
 CAUSAL_PART = 64
 """Queries of a part of causal attention. Fewer leave more out, but their products are slower."""
 
+MOST_HELD = 2**20
+"""Weights of causal attention that are held until backward. Those of further parts are formed again: of GPT-2 with
+2 x 512 tokens two fifths, which takes about a hundredth of a step."""
+
 
 @op
 def attention_weights(
@@ -114,14 +118,17 @@ def attention_in_parts(query: ndarray, key: ndarray, value: ndarray, scale: floa
     """Causal attention of some queries at a time to the keys up to the last of them, as others are forbidden anyway."""
     (*batch, t_query, d_k), t_key = query.shape, key.shape[-2]
     y = np.empty_like(query, order=memory_order(query), shape=(*batch, t_query, value.shape[-1]))
+    num_held = 0
     parts: list[tuple[slice, slice, Backward]] = []
     for start in range(0, t_query, CAUSAL_PART):
         rows = slice(start, min(start + CAUSAL_PART, t_query))
         keys = slice(t_key - t_query + rows.stop)
         allowed = may_attend(None, True, rows.stop - rows.start, keys.stop)
-        y[..., rows, :], part_backward = attention(
-            query[..., rows, :], key[..., keys, :], value[..., keys, :], None, allowed, scale
-        )
+        q, k, v = query[..., rows, :], key[..., keys, :], value[..., keys, :]
+        y[..., rows, :], part_backward = attention(q, k, v, None, allowed, scale)
+        num_held += math.prod(batch) * (rows.stop - start) * keys.stop
+        if num_held > MOST_HELD:
+            part_backward = forming_again(np.copy(q), k, v, scale)  # a view would keep the whole query
         parts.append((rows, keys, part_backward))
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, None]:
@@ -152,6 +159,24 @@ def attention(
     is_dropped = generator is not None and dropout > 0
     dropped, dropout_backward = drop(weights, dropout, generator) if is_dropped else (weights, lambda dy: dy)
     y = product(dropped, value, like=query)  # (..., T_query, d_v)
+    return y, weighing_backward(dropped, value, dropout_backward, weights_backward)
+
+
+def forming_again(query: ndarray, key: ndarray, value: ndarray, scale: float | None) -> Backward:
+    """The backward of causal attention, Y = P V, which does not hold P."""
+
+    def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
+        allowed = may_attend(None, True, query.shape[-2], key.shape[-2])
+        weights, weights_backward = masked_weights(query, key, None, allowed, scale)
+        return weighing_backward(weights, value, lambda dweights: dweights, weights_backward)(dy)
+
+    return backward
+
+
+def weighing_backward(
+    dropped: ndarray, value: ndarray, dropout_backward: Backward, weights_backward: Backward
+) -> Backward:
+    """The backward of Y = dropout(P) V, with those of dropout and of P."""
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
         dvalue = product(dropped.swapaxes(-1, -2), dy, like=value)  # (..., T_key, d_v)
@@ -159,7 +184,7 @@ def attention(
         dquery, dkey, dmask = weights_backward(dweights)
         return dquery, dkey, dvalue, dmask
 
-    return y, backward
+    return backward
 
 
 def masked_weights(

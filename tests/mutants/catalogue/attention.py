@@ -280,4 +280,32 @@ ATTENTION = [
         "y = np.where(keep, x * scaled_keep, 0)",
         "tests/ops/test_dropout.py::test_nan_is_seen_where_it_is_dropped_too",
     ),
+    mutant(
+        "causal parts: weights that are formed again have the scale by default",
+        "ops/attention.py",
+        "masked_weights(query, key, None, allowed, scale)",
+        "masked_weights(query, key, None, allowed, None)",
+        "tests/ops/test_causal_parts.py::test_parts_give_what_the_whole_gives",
+    ),
+    mutant(
+        "causal parts: weights that are formed again look at all keys",
+        "ops/attention.py",
+        "allowed = may_attend(None, True, query.shape[-2], key.shape[-2])\n        weights",
+        "allowed = None\n        weights",
+        "tests/ops/test_causal_parts.py::test_weights_that_are_formed_again_change_no_bit",
+    ),
+    mutant(
+        "causal parts: what is formed again reads a query that may have changed",
+        "ops/attention.py",
+        "forming_again(np.copy(q), k, v, scale)",
+        "forming_again(q, k, v, scale)",
+        "tests/ops/test_causal_parts.py::test_of_many_weights_the_last_parts_are_not_kept",
+    ),
+    mutant(
+        "causal parts: as many weights are held as there are",
+        "ops/attention.py",
+        "if num_held > MOST_HELD:",
+        "if num_held < 0:",
+        "tests/ops/test_causal_parts.py::test_of_many_weights_the_last_parts_are_not_kept",
+    ),
 ]
