@@ -21,8 +21,9 @@ def norms_by_layer(trainer: Trainer[Any, Any], step: StepMetrics, batch: Batch) 
     update. In several ranks, all have to call this.
     """
     model = trainer.model
-    trainer.world.gather(model.grads)
-    clipped = global_norm(model.grads)
+    if trainer.world.num_ranks > 1:
+        trainer.world.gather(model.grads)
+    clipped = global_norm(np.asarray(model.grads))
     unclip = step.gradient_norm / clipped if clipped else 1.0
     rows = [(GRADIENT, layer, unclip * norm) for layer, norm in _gradient_norms(model).items()]
     trace = Trace("embedded", "*.residual")
@@ -35,7 +36,7 @@ def norms_by_layer(trainer: Trainer[Any, Any], step: StepMetrics, batch: Batch) 
 
 def _gradient_norms(model: Layer) -> dict[str, float]:
     squares = {_layer_of(name): 0.0 for name in model.parameters()}  # from the first layer to the last
-    for name, gradient in model.views_by_name(model.grads).items():
+    for name, gradient in model.views_by_name(np.asarray(model.grads)).items():
         squares[_layer_of(name)] += global_norm(gradient.ravel()) ** 2
     return {layer: total**0.5 for layer, total in squares.items()}
 

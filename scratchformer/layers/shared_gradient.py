@@ -14,15 +14,31 @@ class SharedGradient:
     """A gradient in the course of a step. What is first added to a part of it is written there, and not added to zeros.
 
     So what is written grows from the front, along the first axis, or along the second if it begins with columns.
+
+    A loose one gives up its memory when a step begins, and takes memory anew with what is first added.
     """
 
-    def __init__(self, grad: ndarray) -> None:
-        self.grad = grad
+    def __init__(self, grad: ndarray, *, is_loose: bool = False) -> None:
+        self.take(grad, is_loose=is_loose)
+
+    def take(self, grad: ndarray, *, is_loose: bool = False) -> None:
+        """Makes this array the gradient. Of a loose one it gives the shape and the dtype alone."""
+        self._shape, self._dtype, self.is_loose = grad.shape, grad.dtype, is_loose
+        self._grad: ndarray | None = grad
         self.begin()
 
     def begin(self) -> None:
         """Begins a step: nothing is written."""
         self._axis, self._num_written = 0, 0
+        if self.is_loose:
+            self._grad = None
+
+    @property
+    def grad(self) -> ndarray:
+        """The array that is added to."""
+        if self._grad is None:
+            self._grad = np.empty(self._shape, self._dtype)
+        return self._grad
 
     def end(self) -> None:
         """Sets to zero what is not written."""

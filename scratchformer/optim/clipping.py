@@ -6,7 +6,8 @@ from jaxtyping import Float
 
 from scratchformer.arguments import checked_arguments
 from scratchformer.ops.extremes import HIGHEST
-from scratchformer.optim.spans import BLOCK, ParallelMap, spans
+from scratchformer.optim.spans import BLOCK, ParallelMap, spans_of
+from scratchformer.optim.vector_in_parts import VectorInParts
 
 EXACT_FROM = {kind: np.finfo(kind).tiny / np.finfo(kind).eps for kind in "efdg"}
 """Of each dtype, by its letter: squares from this number on are as exact as its precision. Smaller ones lose digits."""
@@ -27,13 +28,15 @@ def global_norm(grads: Float[np.ndarray, " n"], parallel_map: ParallelMap = map)
     return norm_of(grads, parallel_map)
 
 
-def norm_of(grads: np.ndarray, parallel_map: ParallelMap = map, concatenate: Concatenate = list) -> float:
+def norm_of(
+    grads: np.ndarray | VectorInParts, parallel_map: ParallelMap = map, concatenate: Concatenate = list
+) -> float:
     """The same for callers that have checked their arguments, whose gradients may be one part of a vector."""
 
     def squares(span: slice) -> list[float]:
         return block_squares(grads[span])
 
-    blocks = concatenate([square for part in parallel_map(squares, spans(grads.size)) for square in part])
+    blocks = concatenate([square for part in parallel_map(squares, spans_of(grads)) for square in part])
     total, kind = sum(blocks), grads.dtype.char
     if EXACT_FROM[kind] * BLOCK * len(blocks) < total < HIGHEST[kind]:
         return math.sqrt(total)
@@ -41,7 +44,7 @@ def norm_of(grads: np.ndarray, parallel_map: ParallelMap = map, concatenate: Con
     largest = float(np.max(concatenate([float(np.abs(grads).max(initial=0))])))
     if largest == 0 or not math.isfinite(largest):
         return largest
-    parts = (block_squares(grads[span] / largest) for span in spans(grads.size))
+    parts = (block_squares(grads[span] / largest) for span in spans_of(grads))
     return largest * math.sqrt(sum(concatenate([square for part in parts for square in part])))
 
 
@@ -78,14 +81,14 @@ def clip_global_norm(grads: Float[np.ndarray, " n"], max_norm: float, parallel_m
     return norm
 
 
-def scale_by(grads: np.ndarray, factor: float, parallel_map: ParallelMap = map) -> None:
+def scale_by(grads: np.ndarray | VectorInParts, factor: float, parallel_map: ParallelMap = map) -> None:
     """Multiplies gradients with a factor, in place."""
 
     def scale(span: slice) -> None:
         part = grads[span]
         part *= factor
 
-    for _ in parallel_map(scale, spans(grads.size)):
+    for _ in parallel_map(scale, spans_of(grads)):
         pass
 
 

@@ -9,7 +9,7 @@ from scratchformer.arguments import checked_arguments
 from scratchformer.misfits import misfit_of, shown
 from scratchformer.ops.extremes import HIGHEST
 from scratchformer.optim.clipping import norm_of
-from scratchformer.optim.spans import ParallelMap, ParameterVector, spans
+from scratchformer.optim.spans import ParallelMap, ParameterVector, spans_of
 
 SpanUpdate = Callable[[slice], object]
 
@@ -92,7 +92,8 @@ class Optimizer(ABC):
             grads *= scale
             update(span)
 
-        return [partial(update if scale == 1 else scale_and_update, span) for span in spans(part.stop, part.start or 0)]
+        in_turn = spans_of(self.parameters.grads, part)
+        return [partial(update if scale == 1 else scale_and_update, span) for span in in_turn]
 
     @property
     def needs_whole_matrices(self) -> bool:

@@ -5,9 +5,12 @@ to wait for the interpreter lock: with spans of 16 K elements they take twice as
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+
+from scratchformer.optim.vector_in_parts import VectorInParts
 
 SPAN = 2**18
 BLOCK = 2**14
@@ -39,3 +42,12 @@ class NamedParameters(ParameterVector, Protocol):
 def spans(size: int, begin: int = 0) -> list[slice]:
     """Consecutive slices that cover a vector of this size, or what follows its first `begin` elements."""
     return [slice(start, min(start + SPAN, size)) for start in range(begin, size, SPAN)]
+
+
+def spans_of(vector: np.ndarray | VectorInParts, part: slice = slice(None)) -> list[slice]:
+    """The same for a vector, or a part of it. No span crosses a border between its parts."""
+    begin, end, _ = part.indices(vector.size)
+    if not isinstance(vector, VectorInParts):
+        return spans(end, begin)
+    borders = [begin, *(border for border in vector.borders if begin < border < end), end]
+    return [span for start, stop in pairwise(borders) for span in spans(stop, start)]

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
+import numpy as np
 from numpy import ndarray
 
+from scratchformer.allocator import LARGEST_MMAP_THRESHOLD, return_freed_memory
 from scratchformer.layers.shared_gradient import (
     Addition,
     Product,
@@ -14,8 +16,13 @@ from scratchformer.layers.shared_gradient import (
     add_or_share,
     whose_turn,
 )
+from scratchformer.optim.vector_in_parts import VectorInParts
 from scratchformer.training.meeting import Meeting
 from scratchformer.training.shards import ModelT
+
+LEAST_LOOSE, MOST_LOOSE = 2**16, LARGEST_MMAP_THRESHOLD
+"""Bytes of gradients that give up their memory between steps. Smaller ones save little. Larger ones would give it back
+to the kernel, which takes long to give it anew."""
 
 
 class GradientSharing(Generic[ModelT]):
@@ -25,17 +32,22 @@ class GradientSharing(Generic[ModelT]):
     Products, which make up the gradients of weights, are not formed for each worker and added up:
     x_1^T dy_1 + x_2^T dy_2 is one product of all rows, of which each worker forms a part.
 
+    Gradients in parts take memory while they are needed: from backward, which frees activations, to the next step.
+    What is freed then serves the activations of that. Outside of the workers' `with` block they are one vector.
+
     Args:
         model: a packed model.
         num_workers: how many there are.
+        in_parts: whether each gradient of LEAST_LOOSE to MOST_LOOSE bytes is an array of its own.
 
     Attributes:
         replicas: one for each worker. Their parameters have no `.grad`, so that nothing can be added past a meeting.
     """
 
-    def __init__(self, model: ModelT, num_workers: int) -> None:
+    def __init__(self, model: ModelT, num_workers: int, *, in_parts: bool = False) -> None:
         self._model = model
-        self._grads = model.grads
+        self._in_parts = in_parts
+        self._grads: ndarray | None = None  # those of the model that are followed
         self._meeting = Meeting(num_workers, add_or_share, whose_turn)
         self._last: list[SharedGradient | None] = [None] * num_workers
         self._gradients = {name: SharedGradient(one.grad) for name, one in model.parameters().items()}
@@ -52,29 +64,54 @@ class GradientSharing(Generic[ModelT]):
         self._meeting = Meeting(len(self.replicas), add_or_share, whose_turn)
         self._last = [None] * len(self.replicas)
         self._follow_model()
-        for gradient in self._gradients.values():
-            gradient.begin()
+        parameters = self._model.parameters()
         try:
+            for name, gradient in self._gradients.items():
+                if gradient.is_loose:
+                    vars(parameters[name]).pop("grad", None)  # it would keep the memory
+                gradient.begin()
             yield self._meeting
         except BaseException:
             self.end()
             raise
-        for gradient in self._gradients.values():
-            gradient.end()
+        finally:
+            for name, gradient in self._gradients.items():
+                gradient.end()
+                parameters[name].grad = gradient.grad
 
     def _follow_model(self) -> None:
         """Lets replicas see and add to the model's vectors, should these be others by now, as they are after `pack`."""
         values, grads = self._model.values, self._model.grads
         if self.replicas[0].values is values and self._grads is grads:
             return
-        self._grads = grads
-        for name, parameter in self._model.parameters().items():
-            self._gradients[name].grad = parameter.grad
         for replica in self.replicas:
             replica.use(values, grads)
             del replica.grads
             for parameter in replica.parameters().values():
                 del parameter.grad
+        for name, parameter in self._model.parameters().items():
+            is_loose = self._in_parts and LEAST_LOOSE <= parameter.grad.nbytes < MOST_LOOSE
+            if self._in_parts and not is_loose:
+                parameter.grad = np.zeros(parameter.grad.shape, parameter.grad.dtype)
+            self._gradients[name].take(parameter.grad, is_loose=is_loose)
+        if self._in_parts:
+            in_turn = {name: part.size for name, part in self._model.views_by_name(values).items()}
+            parts = [self._gradients[name] for name in in_turn]
+            # Of an array it has what optimizers use, and what `np.asarray` needs.
+            self._model.grads = cast(ndarray, VectorInParts(parts, [*in_turn.values()], grads.dtype))
+        self._grads = self._model.grads
+
+    def make_whole(self) -> None:
+        """Makes the gradients of the model one vector again."""
+        if not isinstance(self._model.grads, VectorInParts):
+            return
+        return_freed_memory()  # that of activations, as the vector takes as much
+        values, whole = self._model.values, np.zeros(self._model.grads.shape, self._model.grads.dtype)
+        for name, part in self._model.views_by_name(whole).items():
+            part[...] = self._gradients[name].grad
+            self._gradients[name].take(part)
+            self._model.parameters()[name].grad = part
+        self._model.use(values, whole)
 
     def end(self) -> None:
         """Waits until no worker is at work, not even in a step of which the end was interrupted."""

@@ -61,10 +61,10 @@ class Workers(Generic[ModelT, BatchT]):
         self.sharing: GradientSharing[ModelT] | None = None
         self._in_use: Sequence[AbstractContextManager[Any]] = [nullcontext()] * num_workers
 
-    def share_gradient(self) -> None:
-        """Makes the workers, if there are several, add to the gradients of the model itself."""
+    def share_gradient(self, *, in_parts: bool) -> None:
+        """Makes the workers, if there are several, add to the gradients of the model itself, or to parts of them."""
         if len(self.replicas) > 1 and self.sharing is None:
-            self.sharing = GradientSharing(self.replicas[0], len(self.replicas))
+            self.sharing = GradientSharing(self.replicas[0], len(self.replicas), in_parts=in_parts)
             self.replicas = self.sharing.replicas
 
     def fork(self) -> None:
@@ -112,6 +112,7 @@ class Workers(Generic[ModelT, BatchT]):
             finally:
                 if self.sharing is not None:
                     self.sharing.end()
+                    self.sharing.make_whole()
                 self.map, self.walk, self._forked = map, map, None
                 self._in_use = [nullcontext()] * len(self.replicas)
 

@@ -1,3 +1,4 @@
+import weakref
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,23 @@ def test_what_is_first_added_grows_from_the_front_and_only_what_is_left_is_set_t
     gradient = SharedGradient(np.ones(3))
     gradient.end()
     np.testing.assert_array_equal(gradient.grad, np.zeros(3))
+
+
+def test_a_loose_one_gives_up_its_memory_at_the_beginning_of_a_step() -> None:
+    gradient = SharedGradient(np.ones((5, 4), np.float32), is_loose=True)
+    gradient.add(np.ones((2, 4), np.float32), slice(0, 2))
+    gradient.end()
+    np.testing.assert_array_equal(gradient.grad, np.repeat([[1], [0]], [2, 3], axis=0) * np.ones((5, 4)))
+    assert gradient.grad.dtype == np.float32
+    memory = weakref.ref(gradient.grad)
+    gradient.begin()
+    assert memory() is None
+    gradient.end()
+    np.testing.assert_array_equal(gradient.grad, np.zeros((5, 4)))
+    kept = np.ones((5, 4))
+    gradient.take(kept)
+    gradient.begin()
+    assert gradient.grad is kept
 
 
 def test_each_worker_forms_rows_of_its_own() -> None:

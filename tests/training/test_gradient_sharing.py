@@ -1,6 +1,8 @@
 import time
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,18 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
+from scratchformer.analysis.norms import norms_by_layer
 from scratchformer.layers import NO_TRACE, Layer, Linear, Parameter, Trace
 from scratchformer.layers.shared_gradient import Product, SumOfProducts, add_or_share
-from scratchformer.models import GPT, held_logits
-from scratchformer.optim import SGD, Constant
+from scratchformer.models import GPT, block_matrices, held_logits
+from scratchformer.optim import SGD, AdamW, Constant, Muon, WeightAverage
 from scratchformer.text.batches import TokenBatch
-from scratchformer.training import Trainer, gradient_sharing, restore, training_checkpoint
+from scratchformer.training import Divergence, Trainer, gradient_sharing, restore, training_checkpoint
 from scratchformer.training.gradient_sharing import GradientSharing
 from scratchformer.training.meeting import Meeting
 from scratchformer.training.world import World
 from tests.closeness import assert_close
 from tests.strategies import seeds
 from tests.training.setting import loss, ragged_batch, ragged_batches, tiny_gpt, tiny_trainer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def parts_of_tiny_models() -> Iterator[None]:
+    """Loose gradients of a hundred bytes on; those of norms are kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradient_sharing, "LEAST_LOOSE", 100)
+        yield
 
 
 def sharing_trainer(model: GPT, **options: object) -> Trainer:
@@ -60,7 +71,7 @@ def test_workers_that_share_a_gradient_add_up_what_those_with_their_own_do_and_r
             trainer.share_gradient()
         with trainer:
             trainer.gradient(ragged_batches(seed + 1, 1))  # what an earlier step left must not count
-            return trainer.gradient(ragged_batches(seed, num_batches)), model.grads
+            return trainer.gradient(ragged_batches(seed, num_batches)), np.array(model.grads)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(held_logits, "MOST_HELD_LOGITS", most_held)
@@ -92,7 +103,7 @@ def test_a_worker_that_fails_in_the_midst_of_its_backward_keeps_no_one_waiting(
     batches = [ragged_batch(12, 5, np.random.default_rng(0))]
     with sharing_trainer(tiny_gpt(), num_workers=3) as trainer:
         trainer.gradient(batches)
-        expected = trainer.model.grads.copy()
+        expected = np.array(trainer.model.grads)
         with monkeypatch.context() as patch:
             patch.setattr(trainer.workers.replicas[worker].parameters()[name], method, fail)
             with pytest.raises(ZeroDivisionError):
@@ -115,7 +126,7 @@ def test_a_worker_that_fails_before_it_adds_anything_keeps_no_one_waiting(worker
     trainer.share_gradient()
     with trainer:
         trainer.gradient(batches)
-        expected = model.grads.copy()
+        expected = np.array(model.grads)
         fails = True
         for _ in range(20):
             with pytest.raises(ZeroDivisionError):
@@ -139,7 +150,7 @@ def test_a_step_of_which_the_end_was_interrupted_ends_before_the_next_begins(
 
     with trainer:
         trainer.gradient(batches)
-        expected, pool_map = model.grads.copy(), trainer.workers.map
+        expected, pool_map = np.array(model.grads), trainer.workers.map
         for _ in range(5):
             with monkeypatch.context() as patch:
 
@@ -202,7 +213,7 @@ def test_a_layer_that_adds_past_the_others_is_told_so_where_it_could_be_lost() -
                     trainer.gradient(batches)
             else:
                 trainer.gradient(batches)
-                found.append(model.grads)
+                found.append(np.array(model.grads))
     for grads in found[1:]:
         assert_close(grads, found[0], 1e-14)
 
@@ -237,10 +248,94 @@ def test_workers_add_to_the_vectors_that_the_model_has_now(dtype: type) -> None:
     with trainer, sharing_trainer(tiny_gpt(dtype=dtype), num_workers=2) as other:
         assert trainer.gradient(batches) == other.gradient(batches)
         np.testing.assert_array_equal(model.grads, other.model.grads)
-        model.use(-model.values, model.grads)
+        model.use(-model.values, np.zeros_like(model.values))
         other.model.values[...] *= -1
         assert trainer.gradient(batches) == other.gradient(batches)
         np.testing.assert_array_equal(model.grads, other.model.grads)
+
+
+@pytest.mark.parametrize("new_optimizer", [partial(SGD, momentum=0.9), AdamW])
+@pytest.mark.parametrize("max_norm", [None, 0.1])
+def test_steps_with_gradients_in_parts_are_those_with_one_vector(new_optimizer: Any, max_norm: float | None) -> None:
+    models = []
+    for shares in (False, True):
+        model = tiny_gpt(num_layers=2)
+        average = WeightAverage(model, 0.5)
+        trainer = Trainer(
+            model, new_optimizer(model), Constant(0.1), loss, max_norm=max_norm, num_workers=2, average=average
+        )
+        if shares:
+            trainer.share_gradient()
+        with trainer:
+            steps = [trainer.step(ragged_batches(seed, 2)) for seed in range(3)]
+            norms = norms_by_layer(trainer, steps[-1], ragged_batches(3, 1)[0])
+        models.append((model, average, [(step.loss, step.gradient_norm) for step in steps], norms))
+    (expected, its_average, its_steps, its_norms), (found, average, steps, norms) = models
+    pairs = (found.values, expected.values), (found.grads, expected.grads), (average.values, its_average.values)
+    for one, other in pairs:
+        assert_close(one, other, 1e-10)  # Adam divides by small gradients, which enlarges what was rounded otherwise
+    np.testing.assert_allclose(steps, its_steps, rtol=1e-10)
+    assert [row[:2] for row in norms] == [row[:2] for row in its_norms]
+    np.testing.assert_allclose([row[2] for row in norms], [row[2] for row in its_norms], rtol=1e-10)
+
+
+def test_gradients_take_memory_from_backward_to_the_next_step_only() -> None:
+    name, batches, memory = "blocks.0.attention.query.weight", ragged_batches(0, 1), []
+
+    def watching_loss(*arguments: Any, dloss: float | None = None) -> tuple:
+        seen.append(memory[-1]() is None and "grad" not in vars(model.parameters()[name]))
+        return loss(*arguments, dloss=dloss)
+
+    model, seen = tiny_gpt(), []
+    trainer = Trainer(model, SGD(model), Constant(0.1), watching_loss, num_workers=2)
+    trainer.share_gradient()
+    before = model.grads
+    memory.append(weakref.ref(before))
+    del before
+    with trainer:
+        for _ in range(2):
+            trainer.step(batches)
+            gradients = model.views_by_name(np.asarray(model.grads))
+            for of_name, parameter in model.parameters().items():
+                np.testing.assert_array_equal(parameter.grad, gradients[of_name])
+            assert gradients[name].any()
+            memory.append(weakref.ref(model.parameters()[name].grad))
+            last = np.array(model.grads)
+    assert seen == [True] * 4
+    assert isinstance(model.grads, ndarray)
+    np.testing.assert_array_equal(model.grads, last)
+    assert all(np.shares_memory(parameter.grad, model.grads) for parameter in model.parameters().values())
+    assert memory[-1]() is None
+
+
+def test_gradients_in_parts_can_be_set_to_zero_and_added_to_between_steps() -> None:
+    batch, model = ragged_batch(12, 5, np.random.default_rng(0)), tiny_gpt()
+    with sharing_trainer(model, num_workers=2) as trainer:
+        trainer.gradient([batch])
+        expected = np.array(model.grads)
+        model.grads[...] = 0
+        loss(model, batch)[1](1.0)
+        assert_close(np.asarray(model.grads), expected, 1e-12)
+
+
+def test_an_optimizer_of_whole_matrices_has_one_vector() -> None:
+    model, batches = tiny_gpt(), ragged_batches(0, 1)
+    trainer = Trainer(model, Muon(model, block_matrices(model)), Constant(0.1), loss, num_workers=2)
+    trainer.share_gradient()
+    with trainer:
+        before = model.grads
+        trainer.step(batches)
+        assert model.grads is before
+        assert before.any()
+
+
+def test_what_diverges_is_found_with_gradients_in_parts() -> None:
+    model, batches = tiny_gpt(), ragged_batches(0, 1)
+    with sharing_trainer(model, num_workers=2) as trainer:
+        trainer.step(batches)
+        model.parameters()["norm.weight"].value[0] = np.inf
+        with pytest.raises(Divergence, match=r"first to go non-finite was the parameter norm\.weight \(1 of 4"):
+            trainer.step(batches)
 
 
 def test_what_cannot_be_combined_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,4 +51,18 @@ OPTIMIZERS = [
         "parallel_map(update, spans(end - begin))",
         "tests/optim/test_averaging.py::test_the_average_is_the_weighted_sum_of_all_values",
     ),
+    mutant(
+        "vectors in parts: a slice begins where its part does",
+        "optim/vector_in_parts.py",
+        "reshape(-1)[start - begin : stop - begin]",
+        "reshape(-1)[: stop - begin]",
+        "tests/optim/test_vector_in_parts.py::test_it_has_the_elements_of_its_parts",
+    ),
+    mutant(
+        "vectors in parts: spans cross borders",
+        "optim/spans.py",
+        "for border in vector.borders if begin < border < end",
+        "for border in vector.borders[:2] if begin < border < end",
+        "tests/optim/test_vector_in_parts.py::test_spans_cover_a_part_and_cross_no_border",
+    ),
 ]

@@ -15,7 +15,7 @@ WORKERS = [
     mutant(
         "workers: each clips its own gradient",
         TRAINER,
-        "        self.world.add_up(self.model.grads)\n",
+        "        if self.world.num_ranks > 1:\n            self.world.add_up(self.model.grads)\n",
         "        for replica in self.workers.replicas if self.max_norm else []:\n"
         "            scale_by(replica.grads, clipping_factor(norm_of(replica.grads), self.max_norm))\n"
         "        self.world.add_up(self.model.grads)\n",
@@ -52,7 +52,7 @@ WORKERS = [
     mutant(
         "ranks: a layer's norms are those of one rank's part of the gradient",
         "analysis/norms.py",
-        "    trainer.world.gather(model.grads)\n",
+        "    if trainer.world.num_ranks > 1:\n        trainer.world.gather(model.grads)\n",
         "",
         NORMS + "test_norms_are_the_same_in_one_rank_and_in_each_of_two",
     ),
@@ -288,5 +288,40 @@ WORKERS = [
         "if step < self.options.short_steps else None",
         "if step <= self.options.short_steps else None",
         "tests/experiments/test_speedrun.py::test_a_recipe_trains_as_the_experiment_does",
+    ),
+    mutant(
+        "shared gradients: a parameter keeps the memory of its part",
+        "training/gradient_sharing.py",
+        "if gradient.is_loose:\n                    vars",
+        "if not gradient.is_loose:\n                    vars",
+        SHARING + "test_gradients_take_memory_from_backward_to_the_next_step_only",
+    ),
+    mutant(
+        "shared gradients: they stay in parts behind the block",
+        WORKERS_OF,
+        "                    self.sharing.make_whole()\n",
+        "",
+        SHARING + "test_gradients_take_memory_from_backward_to_the_next_step_only",
+    ),
+    mutant(
+        "shared gradients: parts stand in the order of definition, not in that of the vector",
+        "training/gradient_sharing.py",
+        "parts = [self._gradients[name] for name in in_turn]",
+        "parts = [self._gradients[name] for name in self._model.parameters()]",
+        SHARING + "test_steps_with_gradients_in_parts_are_those_with_one_vector",
+    ),
+    mutant(
+        "shared gradients: Muon is given parts, too",
+        TRAINER,
+        "in_parts=not self.optimizer.needs_whole_matrices",
+        "in_parts=True",
+        SHARING + "test_an_optimizer_of_whole_matrices_has_one_vector",
+    ),
+    mutant(
+        "shared gradients: a step that failed leaves what it had in parts that are not whole",
+        "training/gradient_sharing.py",
+        "                gradient.end()\n                parameters",
+        "                parameters",
+        SHARING + "test_workers_that_share_a_gradient_add_up_what_those_with_their_own_do_and_repeat_bit_for_bit",
     ),
 ]

@@ -1,0 +1,61 @@
+"""A vector whose parts are arrays of their own, so that some may take memory only while they are needed."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from types import EllipsisType
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import DTypeLike
+
+
+@runtime_checkable
+class PartOfVector(Protocol):
+    """One part: an array of any shape, which may be another one each time."""
+
+    @property
+    def grad(self) -> ndarray: ...
+
+
+class VectorInParts:
+    """A vector of gradients in parts. It has of an array what an optimizer uses: sizes, and slices.
+
+    A slice within one part is a view of it, and the slice of all is this vector. Any other is a copy, which cannot be
+    written to, and so is what `np.asarray` gives. `spans_of` gives slices that cross no border.
+
+    Args:
+        parts: in the order in which they make up the vector.
+        sizes: how many elements each has.
+        dtype: of all.
+    """
+
+    def __init__(self, parts: Sequence[PartOfVector], sizes: Sequence[int], dtype: DTypeLike) -> None:
+        self._parts = parts
+        self.borders = [0, *accumulate(sizes)]
+        self.size = self.borders[-1]
+        self.shape = (self.size,)
+        self.dtype = np.dtype(dtype)
+
+    def __getitem__(self, index: slice) -> Any:
+        start, stop, step = index.indices(self.size)
+        part = bisect_right(self.borders, start) - 1
+        if step == 1 and start < stop <= self.borders[part + 1]:
+            begin = self.borders[part]
+            return self._parts[part].grad.reshape(-1)[start - begin : stop - begin]
+        return self if (start, stop, step) == (0, self.size, 1) else np.asarray(self)[index]
+
+    def __setitem__(self, index: slice | EllipsisType, value: Any) -> None:
+        start, stop, step = (slice(None) if index is ... else index).indices(self.size)
+        if step != 1:
+            raise ValueError(f"VectorInParts: a slice must have step 1, got {step}")
+        given = np.broadcast_to(value, (max(0, stop - start),))
+        for part, (begin, end) in zip(self._parts, pairwise(self.borders), strict=True):
+            if (first := max(start, begin)) < (last := min(stop, end)):
+                part.grad.reshape(-1)[first - begin : last - begin] = given[first - start : last - start]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> ndarray:
+        whole = np.concatenate([part.grad.reshape(-1) for part in self._parts], dtype=dtype)
+        whole.flags.writeable = False
+        return whole
