@@ -97,8 +97,18 @@ def gelu_tanh(x: ndarray) -> tuple[ndarray, Backward]:
     return y, backward
 
 
-def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: Float[ndarray, " n"]) -> None:
-    """Writes y = x Phi(x), and if x is real dy/dx = Phi(x) + x Phi'(x)."""
+def gelu_tanh_value(x: ndarray) -> ndarray:
+    """The y of `gelu_tanh` alone, in less than half the time."""
+    y = np.empty(x.shape, x.dtype)
+    flat_x, flat_y = x.reshape(-1), y.reshape(-1)
+    for start in range(0, x.size, AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        _gelu_tanh_part(flat_x[part], flat_y[part], None)
+    return y
+
+
+def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: Float[ndarray, " n"] | None) -> None:
+    """Writes y = x Phi(x), and if it is asked for and x is real, dy/dx = Phi(x) + x Phi'(x)."""
     square, one = x * x, constant(1, x.dtype)
     is_near = x.dtype.kind == "f" and largest(square) <= NEAR
     minus_u = minus_u_tanh(x, square)
@@ -106,7 +116,7 @@ def _gelu_tanh_part(x: Inexact[ndarray, " n"], y: Inexact[ndarray, " n"], dydx: 
     phi = one + e
     np.divide(one, phi, out=phi)
     np.multiply(x, phi, out=y)
-    if x.dtype.kind == "c":  # backward takes real inputs
+    if dydx is None or x.dtype.kind == "c":  # backward takes real inputs
         return
     # x Phi'(x) = y (1 - Phi(x)) u'(x), with 1 - Phi = e Phi, which does not cancel, and u' = U_SLOPE + 3 U_CUBIC x^2.
     if not is_near:  # infinity times 0 would be NaN

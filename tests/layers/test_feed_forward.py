@@ -61,6 +61,7 @@ def test_what_is_formed_again_in_backward_is_the_same(activation: str, bias: boo
         trace = Trace()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(feed_forward, "MOST_HELD", most_held)
+            patch.setattr(feed_forward, "NARROW", 0)
             y, backward = layer(x, trace=trace)
         dx, again = backward(dy), backward(dy)
         np.testing.assert_array_equal(again, dx)
@@ -76,10 +77,15 @@ def test_of_many_features_between_the_maps_those_before_the_activation_alone_are
 ) -> None:
     layer = FeedForward(3, 4, activation=activation, generator=np.random.default_rng(0)).astype(np.float64)
     x, dy = normal(0, (5, 3), (5, 3))
-    monkeypatch.setattr(feed_forward, "MOST_HELD", 5 * layer.up.weight.value.shape[1] - 1)
-    y, backward = layer(x)
+    num_features = 5 * layer.up.weight.value.shape[1]
     of_parameters = [array for one in layer.parameters().values() for array in (one.value, one.grad)]
-    assert kept_bytes(backward, x, y, *of_parameters) == 8 * 5 * layer.up.weight.value.shape[1]
+    for most, narrow in ((num_features, 3), (num_features - 1, 4)):
+        monkeypatch.setattr(feed_forward, "MOST_HELD", most)
+        monkeypatch.setattr(feed_forward, "NARROW", narrow)
+        assert kept_bytes(layer(x)[1], x, *of_parameters) > 8 * num_features
+    monkeypatch.setattr(feed_forward, "NARROW", 3)
+    y, backward = layer(x)
+    assert kept_bytes(backward, x, y, *of_parameters) == 8 * num_features
     with pytest.raises(ValueError, match=r"^linear: dy has shape \(2, 3\), expected \(5, 3\), the shape of the output"):
         backward(dy[:2])
 
@@ -91,6 +97,7 @@ def test_features_before_a_map_of_another_class_are_held(monkeypatch: pytest.Mon
             return 2 * y, lambda dy: backward(2 * dy)
 
     monkeypatch.setattr(feed_forward, "MOST_HELD", 0)
+    monkeypatch.setattr(feed_forward, "NARROW", 0)
     layer = FeedForward(3, 4, generator=np.random.default_rng(0)).astype(np.float64)
     layer.down = Doubled(4, 3, generator=np.random.default_rng(0), dtype=np.float64)
     layer.pack()
