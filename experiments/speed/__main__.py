@@ -7,7 +7,7 @@ random weights. Causal attention alone (forward and backward, 8 heads of 64) is 
 - Where PyTorch is installed in this Python, fresh processes of all sides take turns, with as many threads. PyTorch has
   its fused attention and its fused AdamW, and trains models as they are and through `torch.compile`, if there is a C++
   compiler; ratios are to the faster of the two. Our workers share the batch; those of a small model are processes. For
-  attention alone our threads share the heads. The workers of GPT-2 share one vector of gradients.
+  attention alone our threads share the heads. The workers of GPT-2 share gradients, in parts.
 - JAX, where it is installed, trains the two smallest models. The whole step is one compiled function, which writes new
   weights over old ones. It has a column of its own, and our time as a multiple of JAX's follows the table.
 - Before anything is timed, all sides do two steps from the same random weights on the same batches. Losses and norms

@@ -61,7 +61,10 @@ def our_training(settings: TrainingSettings, task: Task, threads: int, weights: 
     if blas_threads > 1:
         trainer.share_products(blas_threads)
     if is_better_sharing(model.values.size, task.tokens):
-        trainer.share_gradient()
+        try:
+            trainer.share_gradient(in_parts=True)
+        except TypeError:  # in packages of earlier commits there was one vector
+            trainer.share_gradient()
     if is_better_forked(model.values.size):
         trainer.fork_workers()
     batches = make_batches(settings, task)

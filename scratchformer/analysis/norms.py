@@ -23,7 +23,7 @@ def norms_by_layer(trainer: Trainer[Any, Any], step: StepMetrics, batch: Batch) 
     model = trainer.model
     if trainer.world.num_ranks > 1:
         trainer.world.gather(model.grads)
-    clipped = global_norm(np.asarray(model.grads))
+    clipped = global_norm(model.grads)
     unclip = step.gradient_norm / clipped if clipped else 1.0
     rows = [(GRADIENT, layer, unclip * norm) for layer, norm in _gradient_norms(model).items()]
     trace = Trace("embedded", "*.residual")
@@ -36,8 +36,8 @@ def norms_by_layer(trainer: Trainer[Any, Any], step: StepMetrics, batch: Batch) 
 
 def _gradient_norms(model: Layer) -> dict[str, float]:
     squares = {_layer_of(name): 0.0 for name in model.parameters()}  # from the first layer to the last
-    for name, gradient in model.views_by_name(np.asarray(model.grads)).items():
-        squares[_layer_of(name)] += global_norm(gradient.ravel()) ** 2
+    for name, parameter in model.parameters().items():
+        squares[_layer_of(name)] += global_norm(parameter.grad.ravel()) ** 2
     return {layer: total**0.5 for layer, total in squares.items()}
 
 

@@ -32,6 +32,7 @@ MOST_HELD, NARROW = 2**20, 512
 of them is formed again, unless the maps are narrow: that takes 4 % of a step at width 384, and less in wider ones."""
 
 
+Map = Callable[[ndarray], tuple[ndarray, Backward]]
 Hidden = tuple[ndarray, ndarray, Callable[[], tuple[Backward, Backward]]]
 """What the activation gives, what the second map makes of it, and what gives the backwards of both."""
 
@@ -114,7 +115,7 @@ def activated_value(h: Inexact[ndarray, "*batch n"], activation: Activation) -> 
     return gelu_tanh_value(h[..., :width]) * h[..., width:]
 
 
-def holding(h: Inexact[ndarray, "*batch n"], activation: Activation, down: Linear) -> Hidden:
+def holding(h: Inexact[ndarray, "*batch n"], activation: Activation, down: Map) -> Hidden:
     """Activates h and maps it, and holds what both need for backward."""
     a, activated_backward = activated(h, activation)
     y, down_backward = down(a)

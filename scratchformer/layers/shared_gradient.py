@@ -22,7 +22,7 @@ class SharedGradient:
         self.take(grad, is_loose=is_loose)
 
     def take(self, grad: ndarray, *, is_loose: bool = False) -> None:
-        """Makes this array the gradient. Of a loose one it gives the shape and the dtype alone."""
+        """Makes this array the gradient. If loose, only its shape and dtype are kept."""
         self._shape, self._dtype, self.is_loose = grad.shape, grad.dtype, is_loose
         self._grad: ndarray | None = grad
         self.begin()

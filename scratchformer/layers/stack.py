@@ -33,7 +33,7 @@ def stack(
 
     Derivation: `python -m scratchformer derive gpt`.
     """
-    backwards = []
+    backwards, is_called = [], False
     for i, block in enumerate(blocks):
         x, block_backward = block(
             x,
@@ -49,8 +49,10 @@ def stack(
         backwards.append(block_backward)
 
     def backward(dx: ndarray) -> tuple[ndarray, ndarray | None, ndarray | None, ndarray | None]:
-        if len(backwards) < len(blocks):
+        nonlocal is_called
+        if is_called:
             raise RuntimeError("stack: backward was called before; with `once` it is called once")
+        is_called = once
         dshared: list[ndarray | None] = [None, None, None]
         for block_backward in popped(backwards) if once else reversed(backwards):
             dx, *of_block = block_backward(dx)
@@ -62,7 +64,7 @@ def stack(
 
 
 def popped(backwards: list[Backward]) -> Iterator[Backward]:
-    """Each from the last to the first, which the list then no longer holds."""
+    """Takes the items out of the list and yields them, the last one first."""
     while backwards:
         yield backwards.pop()
 

@@ -129,7 +129,7 @@ class BERT(Layer):
         trace: Trace,
         once: bool = False,
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        """The same. `once` is that of `stack`."""
+        """What a call returns; `once` is that of `stack`."""
         check_call("BERT", trace)
         check_indices("BERT", "ids", ids, self.config.vocabulary_size)
         check_dimensions("BERT", "ids", ids, 1)

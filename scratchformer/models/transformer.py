@@ -193,7 +193,7 @@ class Transformer(Layer):
         trace: Trace,
         once: bool = False,
     ) -> tuple[Inexact[ndarray, "*batch t_source d"], Backward]:
-        """The same. `once` is that of `stack`."""
+        """What `encode` returns; `once` is that of `stack`."""
         check_call("Transformer", trace)
         check_boolean_mask("Transformer", mask)
         x, embedding_backward = self._embed("source", source, 0, generator)
@@ -261,7 +261,7 @@ class Transformer(Layer):
         cache: KeyValueCache | None = None,
         once: bool = False,
     ) -> tuple[Inexact[ndarray, "*batch t d"], Backward]:
-        """What the head reads, and `backward(dx)` giving `dmemory`. The arguments are those of `decode` and `stack`."""
+        """What the head reads, and `backward(dx)` giving `dmemory`. `once` is that of `stack`, all else of `decode`."""
         check_call("Transformer", trace, positions=positions, cache=cache)
         if cache is not None:
             memory, memory_mask = cache.memory, cache.memory_mask

@@ -17,8 +17,8 @@ CAUSAL_PART = 64
 """Queries of a part of causal attention. Fewer leave more out, but their products are slower."""
 
 MOST_HELD = 2**20
-"""Weights of causal attention that are held until backward. Those of further parts are formed again: of GPT-2 with
-2 x 512 tokens two fifths, which takes about a hundredth of a step."""
+"""Weights that one call of causal attention holds until backward. Those of further parts are formed again: two fifths
+of all in GPT-2 with 2 x 512 tokens, which takes about a hundredth of a step."""
 
 
 @op
@@ -118,7 +118,7 @@ def attention_in_parts(query: ndarray, key: ndarray, value: ndarray, scale: floa
     """Causal attention of some queries at a time to the keys up to the last of them, as others are forbidden anyway."""
     (*batch, t_query, d_k), t_key = query.shape, key.shape[-2]
     y = np.empty_like(query, order=memory_order(query), shape=(*batch, t_query, value.shape[-1]))
-    num_held = 0
+    num_weights = 0
     parts: list[tuple[slice, slice, Backward]] = []
     for start in range(0, t_query, CAUSAL_PART):
         rows = slice(start, min(start + CAUSAL_PART, t_query))
@@ -126,8 +126,8 @@ def attention_in_parts(query: ndarray, key: ndarray, value: ndarray, scale: floa
         allowed = may_attend(None, True, rows.stop - rows.start, keys.stop)
         q, k, v = query[..., rows, :], key[..., keys, :], value[..., keys, :]
         y[..., rows, :], part_backward = attention(q, k, v, None, allowed, scale)
-        num_held += math.prod(batch) * (rows.stop - start) * keys.stop
-        if num_held > MOST_HELD:
+        num_weights += math.prod(batch) * (rows.stop - start) * keys.stop
+        if num_weights > MOST_HELD:
             part_backward = forming_again(np.copy(q), k, v, scale)  # a view would keep the whole query
         parts.append((rows, keys, part_backward))
 
@@ -157,26 +157,30 @@ def attention(
     """Y = dropout(P) V and its backward."""
     weights, weights_backward = masked_weights(query, key, mask, allowed, scale)  # (..., T_query, T_key)
     is_dropped = generator is not None and dropout > 0
-    dropped, dropout_backward = drop(weights, dropout, generator) if is_dropped else (weights, lambda dy: dy)
+    dropped, dropout_backward = drop(weights, dropout, generator) if is_dropped else (weights, unchanged)
     y = product(dropped, value, like=query)  # (..., T_query, d_v)
-    return y, weighing_backward(dropped, value, dropout_backward, weights_backward)
+    return y, weighing_backward(dropped, value, weights_backward, dropout_backward)
 
 
 def forming_again(query: ndarray, key: ndarray, value: ndarray, scale: float | None) -> Backward:
-    """The backward of causal attention, Y = P V, which does not hold P."""
+    """The backward of causal attention, Y = P V, which does not hold P, but views of key and value."""
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
         allowed = may_attend(None, True, query.shape[-2], key.shape[-2])
         weights, weights_backward = masked_weights(query, key, None, allowed, scale)
-        return weighing_backward(weights, value, lambda dweights: dweights, weights_backward)(dy)
+        return weighing_backward(weights, value, weights_backward)(dy)
 
     return backward
 
 
+def unchanged(dy: ndarray) -> ndarray:
+    return dy
+
+
 def weighing_backward(
-    dropped: ndarray, value: ndarray, dropout_backward: Backward, weights_backward: Backward
+    dropped: ndarray, value: ndarray, weights_backward: Backward, dropout_backward: Backward = unchanged
 ) -> Backward:
-    """The backward of Y = dropout(P) V, with those of dropout and of P."""
+    """The backward of Y = dropout(P) V, with those of P and of dropout."""
 
     def backward(dy: ndarray) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
         dvalue = product(dropped.swapaxes(-1, -2), dy, like=value)  # (..., T_key, d_v)

@@ -17,7 +17,7 @@ Concatenate = Callable[[list[float]], list[float]]
 
 
 @checked_arguments
-def global_norm(grads: Float[np.ndarray, " n"], parallel_map: ParallelMap = map) -> float:
+def global_norm(grads: Float[np.ndarray, " n"] | VectorInParts, parallel_map: ParallelMap = map) -> float:
     """Euclidean norm of a vector of gradients; the result does not depend on `parallel_map`.
 
     Squares are added in the precision of the gradients within blocks of 16 K elements; the blocks' sums in float64.
@@ -57,7 +57,9 @@ def block_squares(grads: np.ndarray) -> list[float]:
 
 
 @checked_arguments
-def clip_global_norm(grads: Float[np.ndarray, " n"], max_norm: float, parallel_map: ParallelMap = map) -> float:
+def clip_global_norm(
+    grads: Float[np.ndarray, " n"] | VectorInParts, max_norm: float, parallel_map: ParallelMap = map
+) -> float:
     """Scales the gradients in place so that their global norm is at most `max_norm`: g *= min(1, max_norm / |g|).
 
     Returns:

@@ -20,10 +20,11 @@ class PartOfVector(Protocol):
 
 
 class VectorInParts:
-    """A vector of gradients in parts. It has of an array what an optimizer uses: sizes, and slices.
+    """A vector of gradients in parts. Of an array it has size, shape, dtype and slices: what updates of spans use.
 
     A slice within one part is a view of it, and the slice of all is this vector. Any other is a copy, which cannot be
-    written to, and so is what `np.asarray` gives. `spans_of` gives slices that cross no border.
+    written to, and so is what `np.asarray` gives; `np.array` gives one that can. `spans_of` gives slices that cross no
+    border. Any other index raises TypeError.
 
     Args:
         parts: in the order in which they make up the vector.
@@ -38,16 +39,24 @@ class VectorInParts:
         self.shape = (self.size,)
         self.dtype = np.dtype(dtype)
 
-    def __getitem__(self, index: slice) -> Any:
-        start, stop, step = index.indices(self.size)
+    def __getitem__(self, index: slice | EllipsisType) -> Any:
+        start, stop, step = self._borders_of(index)
         part = bisect_right(self.borders, start) - 1
         if step == 1 and start < stop <= self.borders[part + 1]:
             begin = self.borders[part]
             return self._parts[part].grad.reshape(-1)[start - begin : stop - begin]
         return self if (start, stop, step) == (0, self.size, 1) else np.asarray(self)[index]
 
+    def _borders_of(self, index: slice | EllipsisType) -> tuple[int, int, int]:
+        if index is ...:
+            return 0, self.size, 1
+        if not isinstance(index, slice):
+            got = type(index).__name__
+            raise TypeError(f"VectorInParts: index must be a slice, got {got}; np.asarray(vector) is an array")
+        return index.indices(self.size)
+
     def __setitem__(self, index: slice | EllipsisType, value: Any) -> None:
-        start, stop, step = (slice(None) if index is ... else index).indices(self.size)
+        start, stop, step = self._borders_of(index)
         if step != 1:
             raise ValueError(f"VectorInParts: a slice must have step 1, got {step}")
         given = np.broadcast_to(value, (max(0, stop - start),))
@@ -56,6 +65,9 @@ class VectorInParts:
                 part.grad.reshape(-1)[first - begin : last - begin] = given[first - start : last - start]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> ndarray:
-        whole = np.concatenate([part.grad.reshape(-1) for part in self._parts], dtype=dtype)
-        whole.flags.writeable = False
+        if copy is False:
+            raise ValueError("VectorInParts: copy must not be False, as parts make an array only when copied")
+        parts = [part.grad.reshape(-1) for part in self._parts]
+        whole = np.concatenate(parts, dtype=self.dtype if dtype is None else dtype, casting="unsafe")
+        whole.flags.writeable = bool(copy)
         return whole

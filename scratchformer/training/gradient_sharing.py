@@ -21,8 +21,8 @@ from scratchformer.training.meeting import Meeting
 from scratchformer.training.shards import ModelT
 
 LEAST_LOOSE, MOST_LOOSE = 2**16, LARGEST_MMAP_THRESHOLD
-"""Bytes of gradients that give up their memory between steps. Smaller ones save little. Larger ones would give it back
-to the kernel, which takes long to give it anew."""
+"""Bytes of gradients that hold memory only from backward to the next step, where gradients are in parts. Smaller ones
+save little. The memory of larger ones glibc hands back to the kernel, and new memory from there is slow."""
 
 
 class GradientSharing(Generic[ModelT]):
@@ -32,13 +32,14 @@ class GradientSharing(Generic[ModelT]):
     Products, which make up the gradients of weights, are not formed for each worker and added up:
     x_1^T dy_1 + x_2^T dy_2 is one product of all rows, of which each worker forms a part.
 
-    Gradients in parts take memory while they are needed: from backward, which frees activations, to the next step.
-    What is freed then serves the activations of that. Outside of the workers' `with` block they are one vector.
+    Gradients in parts are arrays of their own within the workers' `with` block, and one vector outside. A loose one, of
+    LEAST_LOOSE up to MOST_LOOSE bytes, takes memory when backward reaches it, which by then has freed activations. It
+    holds it until the next step begins, whose activations then take that memory.
 
     Args:
         model: a packed model.
         num_workers: how many there are.
-        in_parts: whether each gradient of LEAST_LOOSE to MOST_LOOSE bytes is an array of its own.
+        in_parts: whether gradients are in parts, if one is loose.
 
     Attributes:
         replicas: one for each worker. Their parameters have no `.grad`, so that nothing can be added past a meeting.
@@ -63,7 +64,7 @@ class GradientSharing(Generic[ModelT]):
         self.end()
         self._meeting = Meeting(len(self.replicas), add_or_share, whose_turn)
         self._last = [None] * len(self.replicas)
-        self._follow_model()
+        self.follow_model()
         parameters = self._model.parameters()
         try:
             for name, gradient in self._gradients.items():
@@ -79,9 +80,9 @@ class GradientSharing(Generic[ModelT]):
                 gradient.end()
                 parameters[name].grad = gradient.grad
 
-    def _follow_model(self) -> None:
+    def follow_model(self) -> None:
         """Lets replicas see and add to the model's vectors, should these be others by now, as they are after `pack`."""
-        values, grads = self._model.values, self._model.grads
+        values, grads, parameters = self._model.values, self._model.grads, self._model.parameters()
         if self.replicas[0].values is values and self._grads is grads:
             return
         for replica in self.replicas:
@@ -89,29 +90,37 @@ class GradientSharing(Generic[ModelT]):
             del replica.grads
             for parameter in replica.parameters().values():
                 del parameter.grad
-        for name, parameter in self._model.parameters().items():
-            is_loose = self._in_parts and LEAST_LOOSE <= parameter.grad.nbytes < MOST_LOOSE
-            if self._in_parts and not is_loose:
-                parameter.grad = np.zeros(parameter.grad.shape, parameter.grad.dtype)
-            self._gradients[name].take(parameter.grad, is_loose=is_loose)
-        if self._in_parts:
-            in_turn = {name: part.size for name, part in self._model.views_by_name(values).items()}
-            parts = [self._gradients[name] for name in in_turn]
-            # Of an array it has what optimizers use, and what `np.asarray` needs.
-            self._model.grads = cast(ndarray, VectorInParts(parts, [*in_turn.values()], grads.dtype))
-        self._grads = self._model.grads
+        loose = {name for name, one in parameters.items() if LEAST_LOOSE <= one.value.nbytes < MOST_LOOSE}
+        if not (self._in_parts and loose):
+            for name, parameter in parameters.items():
+                self._gradients[name].take(parameter.grad)
+            self._grads = grads
+            return
+        for name, parameter in parameters.items():
+            zeros = np.zeros(parameter.value.shape, parameter.value.dtype)
+            self._gradients[name].take(zeros, is_loose=name in loose)
+            self._gradients[name].end()
+        in_turn = self._model.views_by_name(values)
+        vector = VectorInParts(
+            [self._gradients[name] for name in in_turn], [part.size for part in in_turn.values()], values.dtype
+        )
+        self._grads = self._model.grads = cast(ndarray, vector)  # an array for all that is done to it in the block
+        for name, parameter in parameters.items():
+            parameter.grad = self._gradients[name].grad
 
     def make_whole(self) -> None:
-        """Makes the gradients of the model one vector again."""
-        if not isinstance(self._model.grads, VectorInParts):
+        """Makes the gradients of the model one vector, if they are in parts."""
+        if not isinstance(self._grads, VectorInParts):
             return
         return_freed_memory()  # that of activations, as the vector takes as much
-        values, whole = self._model.values, np.zeros(self._model.grads.shape, self._model.grads.dtype)
-        for name, part in self._model.views_by_name(whole).items():
-            part[...] = self._gradients[name].grad
-            self._gradients[name].take(part)
-            self._model.parameters()[name].grad = part
-        self._model.use(values, whole)
+        whole = np.zeros(self._model.values.shape, self._model.values.dtype)
+        try:
+            for name, part in self._model.views_by_name(whole).items():
+                part[...] = self._gradients[name].grad
+        finally:  # after a Ctrl-C, too
+            self._model.use(self._model.values, whole)
+            for name, parameter in self._model.parameters().items():
+                self._gradients[name].take(parameter.grad)
 
     def end(self) -> None:
         """Waits until no worker is at work, not even in a step of which the end was interrupted."""

@@ -108,13 +108,17 @@ class Workers(Generic[ModelT, BatchT]):
                 is_long = self.replicas[0].values.size > ALONE_UP_TO
                 self.walk = partial(map_in_runs, self.map, RUNS_OF_A_THREAD * num_threads) if is_long else map
             try:
+                if self.sharing is not None:
+                    self.sharing.follow_model()
                 yield
             finally:
-                if self.sharing is not None:
-                    self.sharing.end()
-                    self.sharing.make_whole()
                 self.map, self.walk, self._forked = map, map, None
                 self._in_use = [nullcontext()] * len(self.replicas)
+                if self.sharing is not None:
+                    try:
+                        self.sharing.end()
+                    finally:
+                        self.sharing.make_whole()
 
     def gradient(self, shards: Sequence[Sequence[Shard[BatchT]]], num_steps: int) -> list[float]:
         """Leaves the sum of the gradients of all shards in the model; returns the loss of each."""

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from scratchformer.optim import SGD, AdamW
-from scratchformer.optim.clipping import norm_of, scale_by
+from scratchformer.optim import SGD, AdamW, clip_global_norm, global_norm
 from scratchformer.optim.spans import spans_of
 from scratchformer.optim.vector_in_parts import VectorInParts
+from tests.closeness import assert_close
 from tests.optim.vectors import SPAN, Vector, random_vector
 from tests.strategies import normal, seeds
 
@@ -62,7 +62,21 @@ def test_what_crosses_a_border_is_a_copy_that_cannot_be_written_to() -> None:
             crossing[0] = 1
     with pytest.raises(ValueError, match=r"^VectorInParts: a slice must have step 1, got 2$"):
         vector[::2] = 1
-    assert vector[:] is vector
+    assert vector[:] is vector[...] is vector
+    writeable = np.array(vector)
+    writeable[0] = 1
+    assert np.asarray(vector, int).dtype == int
+    with pytest.raises(ValueError, match=r"^VectorInParts: copy must not be False, as parts make an array only when"):
+        np.asarray(vector, copy=False)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_index_that_is_no_slice_is_refused() -> None:
+    vector = in_parts(np.zeros(5), [2, 3])
+    for index, got in ((0, "int"), ([0], "list"), (None, "NoneType")):
+        refusal = rf"^VectorInParts: index must be a slice, got {got}; np\.asarray\(vector\) is an array$"
+        with pytest.raises(TypeError, match=refusal):
+            vector[index]
 
 
 @given(sizes=st.lists(st.integers(1, 2 * SPAN + 3), min_size=1, max_size=4), data=st.data())
@@ -88,19 +102,19 @@ def test_optimizers_and_clipping_do_the_same_as_with_one_vector(
     for step in range(2):
         (one.grads[...],) = normal(seed + step, (size,))
         parts.grads = in_parts(one.grads, sizes)
-        norm = norm_of(one.grads)
-        assert norm_of(parts.grads) == pytest.approx(norm, rel=1e-13)
+        norm = global_norm(one.grads)
+        assert global_norm(parts.grads) == pytest.approx(norm, rel=1e-13)
         optimizer.step(0.1, norm=norm, scale=scale)
         other.step(0.1, norm=norm, scale=scale)
         np.testing.assert_array_equal(parts.grads, one.grads)
     np.testing.assert_array_equal(parts.values, one.values)
-    scale_by(one.grads, 0.5)
-    scale_by(parts.grads, 0.5)
-    np.testing.assert_array_equal(parts.grads, one.grads)
+    for vector in (one, parts):
+        clip_global_norm(vector.grads, norm / 2)
+    assert_close(np.asarray(parts.grads), one.grads, 1e-13)
 
 
 def test_squares_that_overflow_are_seen_in_parts() -> None:
     grads = in_parts(np.array([1e200, 0.0, -3e200]), [1, 2])
-    assert norm_of(grads) == pytest.approx(np.sqrt(10) * 1e200, rel=1e-14)
+    assert global_norm(grads) == pytest.approx(np.sqrt(10) * 1e200, rel=1e-14)
     with pytest.raises(FloatingPointError, match=r"^AdamW: grads hold 3e\+200, whose square overflows$"):
         AdamW(Vector(np.zeros(3), grads, 3)).step(0.1)

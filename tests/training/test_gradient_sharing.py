@@ -1,3 +1,4 @@
+import sys
 import time
 import weakref
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ def parts_of_tiny_models() -> Iterator[None]:
 
 def sharing_trainer(model: GPT, **options: object) -> Trainer:
     trainer = tiny_trainer(model, **options)
-    trainer.share_gradient()
+    trainer.share_gradient(in_parts=True)
     return trainer
 
 
@@ -55,6 +56,7 @@ def loss_after_pauses(*arguments: Any, dloss: float | None = None) -> tuple:
     num_workers=st.integers(1, 4),
     num_batches=st.integers(1, 3),
     is_tied=st.booleans(),
+    in_parts=st.booleans(),
     at_once=st.sampled_from([1, 20, 2**24]),
     most_held=st.sampled_from([0, 2**23]),
     dropout=st.sampled_from([0.0, 0.3]),
@@ -62,13 +64,20 @@ def loss_after_pauses(*arguments: Any, dloss: float | None = None) -> tuple:
 )
 @settings(max_examples=20)
 def test_workers_that_share_a_gradient_add_up_what_those_with_their_own_do_and_repeat_bit_for_bit(
-    num_workers: int, num_batches: int, is_tied: bool, at_once: int, most_held: int, dropout: float, seed: int
+    num_workers: int,
+    num_batches: int,
+    is_tied: bool,
+    in_parts: bool,
+    at_once: int,
+    most_held: int,
+    dropout: float,
+    seed: int,
 ) -> None:
     def gradient(shares: bool) -> tuple[float, ndarray]:
         model = tiny_gpt(seed=seed, dropout=dropout, tied_head=is_tied)
         trainer = Trainer(model, SGD(model), Constant(0.1), loss_after_pauses, num_workers=num_workers, seed=seed)
         if shares:
-            trainer.share_gradient()
+            trainer.share_gradient(in_parts=in_parts)
         with trainer:
             trainer.gradient(ragged_batches(seed + 1, 1))  # what an earlier step left must not count
             return trainer.gradient(ragged_batches(seed, num_batches)), np.array(model.grads)
@@ -265,7 +274,7 @@ def test_steps_with_gradients_in_parts_are_those_with_one_vector(new_optimizer: 
             model, new_optimizer(model), Constant(0.1), loss, max_norm=max_norm, num_workers=2, average=average
         )
         if shares:
-            trainer.share_gradient()
+            trainer.share_gradient(in_parts=True)
         with trainer:
             steps = [trainer.step(ragged_batches(seed, 2)) for seed in range(3)]
             norms = norms_by_layer(trainer, steps[-1], ragged_batches(3, 1)[0])
@@ -288,7 +297,7 @@ def test_gradients_take_memory_from_backward_to_the_next_step_only() -> None:
 
     model, seen = tiny_gpt(), []
     trainer = Trainer(model, SGD(model), Constant(0.1), watching_loss, num_workers=2)
-    trainer.share_gradient()
+    trainer.share_gradient(in_parts=True)
     before = model.grads
     memory.append(weakref.ref(before))
     del before
@@ -318,15 +327,59 @@ def test_gradients_in_parts_can_be_set_to_zero_and_added_to_between_steps() -> N
         assert_close(np.asarray(model.grads), expected, 1e-12)
 
 
-def test_an_optimizer_of_whole_matrices_has_one_vector() -> None:
+def test_an_optimizer_of_whole_matrices_is_given_no_parts() -> None:
     model, batches = tiny_gpt(), ragged_batches(0, 1)
-    trainer = Trainer(model, Muon(model, block_matrices(model)), Constant(0.1), loss, num_workers=2)
+    muon = Muon(model, block_matrices(model))
+    trainer = Trainer(model, muon, Constant(0.1), loss, num_workers=2)
+    refusal = (
+        r"^Trainer: share_gradient\(in_parts=True\) needs an optimizer that updates any span .* got Muon, which needs"
+    )
+    with pytest.raises(ValueError, match=refusal):
+        trainer.share_gradient(in_parts=True)
     trainer.share_gradient()
     with trainer:
-        before = model.grads
         trainer.step(batches)
-        assert model.grads is before
-        assert before.any()
+        assert isinstance(model.grads, ndarray)
+    with sharing_trainer(model, num_workers=2) as trainer:
+        trainer.optimizer = muon
+        with pytest.raises(ValueError, match=refusal):
+            trainer.step(batches)
+        assert muon.num_steps == 1
+
+
+def test_gradients_of_which_none_is_large_stay_one_vector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradient_sharing, "LEAST_LOOSE", 2**16)
+    with sharing_trainer(tiny_gpt(), num_workers=2) as trainer:
+        trainer.step(ragged_batches(0, 1))
+        assert isinstance(trainer.model.grads, ndarray)
+
+
+@pytest.mark.parametrize("name", ["follow_model", "make_whole"])
+def test_a_model_whose_gradients_were_interrupted_between_vector_and_parts_trains_on(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batches = tiny_gpt(), [ragged_batch(12, 5, np.random.default_rng(0))]
+    trainer = sharing_trainer(model, num_workers=2)
+    with trainer:
+        trainer.gradient(batches)
+        expected = np.array(model.grads)
+    views = Layer.views_by_name
+    with monkeypatch.context() as patch:
+
+        def interrupted(*arguments: Any) -> None:
+            if sys._getframe(1).f_code.co_name == name:
+                raise KeyboardInterrupt
+            return views(*arguments)
+
+        patch.setattr(Layer, "views_by_name", interrupted)
+        with pytest.raises(KeyboardInterrupt), trainer:
+            trainer.gradient(batches)
+    assert trainer.evaluate(batches) > 0
+    for again in (trainer, tiny_trainer(model, num_workers=1)):
+        with again:
+            again.gradient(batches)
+        assert isinstance(model.grads, ndarray)
+        assert_close(model.grads, expected, 1e-12)
 
 
 def test_what_diverges_is_found_with_gradients_in_parts() -> None:

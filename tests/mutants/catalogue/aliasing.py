@@ -101,8 +101,8 @@ ALIASING = [
     mutant(
         "aliasing: norms by layer square the gradients in place",
         "analysis/norms.py",
-        "squares[_layer_of(name)] += global_norm(gradient.ravel()) ** 2",
-        "squares[_layer_of(name)] += float(np.sum(np.square(gradient, out=gradient)))",
+        "squares[_layer_of(name)] += global_norm(parameter.grad.ravel()) ** 2",
+        "squares[_layer_of(name)] += float(np.sum(np.square(parameter.grad, out=parameter.grad)))",
         "tests/analysis/test_norms.py::test_norms_are_those_of_each_layer_before_clipping",
     ),
 ]

@@ -304,8 +304,8 @@ ATTENTION = [
     mutant(
         "causal parts: as many weights are held as there are",
         "ops/attention.py",
-        "if num_held > MOST_HELD:",
-        "if num_held < 0:",
+        "if num_weights > MOST_HELD:",
+        "if num_weights < 0:",
         "tests/ops/test_causal_parts.py::test_of_many_weights_the_last_parts_are_not_kept",
     ),
 ]

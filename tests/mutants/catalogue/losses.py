@@ -146,8 +146,8 @@ LOSSES = [
     mutant(
         "called once: a second call goes through no block",
         "layers/stack.py",
-        "if len(backwards) < len(blocks):",
-        "if len(backwards) > len(blocks):",
+        "is_called = once",
+        "is_called = False",
         "tests/layers/test_stack.py::test_a_backward_that_is_called_once_frees_each_block_behind_it",
     ),
     mutant(

@@ -15,10 +15,11 @@ WORKERS = [
     mutant(
         "workers: each clips its own gradient",
         TRAINER,
-        "        if self.world.num_ranks > 1:\n            self.world.add_up(self.model.grads)\n",
+        "            self.world.add_up(self.model.grads)\n        return",
+        "            self.world.add_up(self.model.grads)\n"
         "        for replica in self.workers.replicas if self.max_norm else []:\n"
         "            scale_by(replica.grads, clipping_factor(norm_of(replica.grads), self.max_norm))\n"
-        "        self.world.add_up(self.model.grads)\n",
+        "        return",
         TRAINED + "test_a_step_is_gradient_then_clipping_then_the_optimizer_at_the_scheduled_rate",
     ),
     mutant(
@@ -299,23 +300,23 @@ WORKERS = [
     mutant(
         "shared gradients: they stay in parts behind the block",
         WORKERS_OF,
-        "                    self.sharing.make_whole()\n",
-        "",
+        "self.sharing.make_whole()",
+        "pass",
         SHARING + "test_gradients_take_memory_from_backward_to_the_next_step_only",
     ),
     mutant(
         "shared gradients: parts stand in the order of definition, not in that of the vector",
         "training/gradient_sharing.py",
-        "parts = [self._gradients[name] for name in in_turn]",
-        "parts = [self._gradients[name] for name in self._model.parameters()]",
+        "[self._gradients[name] for name in in_turn]",
+        "[self._gradients[name] for name in parameters]",
         SHARING + "test_steps_with_gradients_in_parts_are_those_with_one_vector",
     ),
     mutant(
         "shared gradients: Muon is given parts, too",
         TRAINER,
-        "in_parts=not self.optimizer.needs_whole_matrices",
-        "in_parts=True",
-        SHARING + "test_an_optimizer_of_whole_matrices_has_one_vector",
+        "        if in_parts:\n            self._check_takes_parts()\n",
+        "",
+        SHARING + "test_an_optimizer_of_whole_matrices_is_given_no_parts",
     ),
     mutant(
         "shared gradients: a step that failed leaves what it had in parts that are not whole",
