@@ -27,7 +27,7 @@ random weights. Causal attention alone (forward and backward, 8 heads of 64) is 
   that skips the forbidden half of the scores can be above 100 %.
 
 The preset `quick` takes less than five minutes, `smoke` a few seconds. `paper` measures everything, and says at its end
-how long it took: 24 minutes on two cores.
+how long it took: 24 to 43 minutes on two cores.
 """
 
 import scratchformer.program  # noqa: F401  Ctrl-C ends the imports without a traceback
