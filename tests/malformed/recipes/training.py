@@ -34,6 +34,7 @@ def checkpoint() -> training.Checkpoint:
 TRAINING: dict[str, Recipe] = {
     "training.Trainer": trainer_arguments,
     "training.Trainer.share_products": method(trainer, "share_products", blas_threads=2),
+    "training.Trainer.share_gradient": method(trainer, "share_gradient", in_parts=True),
     "training.workers_and_blas_threads": new(training, "workers_and_blas_threads", num_threads=2, num_sequences=3),
     "training.are_better_sharing": new(training, "are_better_sharing", num_parameters=10, num_tokens=3),
     "training.are_better_forked": new(training, "are_better_forked", num_parameters=10),
