@@ -18,6 +18,8 @@ from tests.training.setting import loss, ragged_batches, tiny_gpt
 
 SHAPES = [(1, 4), (2, 2), (4, 1), (1, 1), (2, 1)]
 """Ranks and threads that share four shards."""
+MAX_NORM = 5.5
+"""Some of the steps have a larger norm, and some a smaller one."""
 
 
 def wide_gpt() -> GPT:
@@ -31,7 +33,7 @@ def wide_trainer(world: World, num_threads: int, num_shards: int = 4, optimizer:
     average = WeightAverage(model, 0.9)
     updates = Muon(model, block_matrices(model)) if optimizer is Muon else optimizer(model)
     trainer = Trainer(
-        model, updates, Constant(0.01), loss, max_norm=0.5, average=average, num_workers=num_threads, seed=3
+        model, updates, Constant(0.01), loss, max_norm=MAX_NORM, average=average, num_workers=num_threads, seed=3
     )
     trainer.join(world, num_shards)
     return trainer
@@ -68,6 +70,7 @@ def assert_same(one: Checkpoint, other: Checkpoint) -> None:
 def test_every_shape_gives_the_same_bytes_also_where_a_run_goes_on_with_another(optimizer: type[AdamW]) -> None:
     """Some shards are empty, and some count no target: a batch has one to five ragged sequences."""
     expected, whole = trained(1, 4, range(4), None, optimizer)
+    assert {step.gradient_norm > MAX_NORM for step, _ in expected} == {True, False}, "not all are clipped"
     for ranks, threads in SHAPES[1:]:
         reported, checkpoint = trained(ranks, threads, range(4), None, optimizer)
         assert reported == expected
