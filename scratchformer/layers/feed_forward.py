@@ -28,9 +28,8 @@ ACTIVATIONS = {
 }
 GATED = ("geglu", "geglu_tanh", "swiglu")
 MOST_HELD, NARROW = 2**20, 512
-"""Of more features between the maps, these alone are held until backward, a third of it all. What the activation makes
-of them is formed again, unless the maps are narrow: that takes 4 % of a step at width 384, and less in wider ones."""
-
+"""Of more features between the maps, these alone are held until backward: a third of what is held otherwise. What the
+activation makes of them is formed again. Maps narrower than NARROW hold all: it would take 4 % of a step at 384."""
 
 Map = Callable[[ndarray], tuple[ndarray, Backward]]
 Hidden = tuple[ndarray, ndarray, Callable[[], tuple[Backward, Backward]]]
