@@ -206,7 +206,12 @@ def masked_weights(
     if mask is not None and mask.dtype != bool:
         scores += mask.astype(scores.dtype)
     if allowed is not None:
-        np.copyto(scores, -np.inf, where=~allowed)  # not by adding -inf: an infinite score would become NaN
+        # Not by adding -inf: an infinite score would become NaN.
+        if mask is not None:
+            np.copyto(scores, -np.inf, where=~allowed)
+        else:
+            before = max(0, t_key - t_query)  # keys that come before all queries, which all may attend to
+            np.copyto(scores[..., before:], -np.inf, where=~allowed[:, before:])
 
     scores -= scores.real.max(axis=-1, keepdims=True, initial=LOWEST[scores.dtype.char])  # not by -inf, if all are
     weights = np.exp(scores, out=scores)

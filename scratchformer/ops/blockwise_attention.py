@@ -1,12 +1,14 @@
 import math
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
-from scratchformer.ops.attention import memory_order
+from scratchformer.ops.attention import MOST_HELD, memory_order
 from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
+from scratchformer.ops.extremes import largest, least
 from scratchformer.ops.masks import check_mask
 from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
 from scratchformer.ops.tiles import Head, Tiles
@@ -26,12 +28,12 @@ def blockwise_attention(
 ) -> tuple[Inexact[ndarray, "*batch t_query d_v"], Backward]:
     """Computes what `scaled_dot_product_attention` does, in memory that grows with T and not with its square.
 
-    Scores are formed tile by tile and never kept. Let S = scale Q K^T + mask, and shift_i any shift of row i. Then
+    Scores are formed tile by tile. Let S = scale Q K^T + mask, and shift_i any shift of row i. Then
 
         e_ij = exp(S_ij - shift_i),    z_i = sum_j e_ij,    Y_i = sum_j e_ij V_j / z_i
 
-    are sums over tiles. The forward pass keeps Y, shift and z, from which backward computes each tile
-    of P = e / z again:
+    are sums over tiles. The forward pass keeps Y, shift and z, and at most MOST_HELD of the e. From these backward
+    computes each other tile of P = e / z again:
 
         dV = P^T dY,    dS_ij = P_ij (sum_r dY_ir V_jr - sum_r dY_ir Y_ir),    dQ = scale dS K,    dK = scale dS^T Q.
 
@@ -67,10 +69,12 @@ def blockwise_attention(
         keep = np.random.default_rng([seed, *head, rows.start, columns.start]).random(shape, dtype=np.float32) >= p
         return keep * query.dtype.type(1 / (1 - p))
 
+    held: list[ndarray] = []  # e of the first tiles
+    num_weights = 0
     y = np.zeros_like(query, shape=(*query.shape[:-1], value.shape[-1]))
     shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)  # shift and z, (..., T_query, 1) each
     for head in tiles.heads():
-        k = with_feature(key[head], 1)  # (T_key, d_k + 1)
+        k = with_feature(key[head], 1, order="F")  # (T_key, d_k + 1)
         longest_key = longest_keys(key[head], value[head])
         for rows in tiles.rows():
             scaled = query[head][rows] * scale  # (rows, d_k)
@@ -79,10 +83,12 @@ def blockwise_attention(
             total, y_rows = np.zeros_like(shift), np.zeros((len(q), value.shape[-1]), q.dtype)
             for columns in tiles.columns(rows):
                 weights = forward_tile(head, rows, columns, q, k)
+                num_weights += weights.size
+                if num_weights <= MOST_HELD:
+                    held.append(weights)
                 total += row_sum(weights)
-                if p > 0:
-                    weights *= scaled_keep(head, rows, columns)
-                y_rows += weights @ value[head][columns]
+                dropped = weights * scaled_keep(head, rows, columns) if p > 0 else weights
+                y_rows += dropped @ value[head][columns]
             total = np.where(total == 0, 1, total)
             np.divide(y_rows, total, out=y[head][rows])
             shifts[head][rows], totals[head][rows] = shift, total
@@ -103,15 +109,17 @@ def blockwise_attention(
         dquery = np.zeros_like(query)
         dkey, dvalue = np.zeros_like(key, order=memory_order(key)), np.zeros_like(value, order=memory_order(value))
         dmask = np.zeros_like(tiles.mask) if tiles.is_additive else None
+        first_tiles = iter(held)
         for head in tiles.heads():
-            k, v = with_feature(key[head], 1), with_feature(value[head], 1)
+            k, v = (with_feature(x[head], 1, order="F") for x in (key, value))
             for rows in tiles.rows():
                 scaled, dq = query[head][rows] * scale, np.zeros_like(query[head][rows])
                 dy_rows = dy[head][rows]
                 mean = row_dot(dy_rows, y[head][rows])  # sum_j P_ij dP_ij, (rows, 1)
                 q, dy_mean = with_feature(scaled, -shifts[head][rows]), with_feature(dy_rows, -mean)
                 for columns in tiles.columns(rows):
-                    weights = forward_tile(head, rows, columns, q, k)  # (rows, columns)
+                    exponentials = next(first_tiles, None)  # (rows, columns)
+                    weights = forward_tile(head, rows, columns, q, k) if exponentials is None else exponentials.copy()
                     weights /= totals[head][rows]  # here and not in dY, which may be too small for a quotient by z
                     keep = scaled_keep(head, rows, columns) if p > 0 else None
                     dscores, dropped = backward_tile(weights, keep, dy_mean, mean, v[columns])
@@ -127,9 +135,12 @@ def blockwise_attention(
     return y, backward
 
 
-def with_feature(x: ndarray, feature: ndarray | int) -> ndarray:
-    """Appends a feature to x (T, d). Where the other factor of a product has a 1, the product adds that feature."""
-    wide = np.empty((len(x), x.shape[1] + 1), x.dtype)
+def with_feature(x: ndarray, feature: ndarray | int, order: Literal["C", "F"] = "C") -> ndarray:
+    """Appends a feature to x (T, d). Where the other factor of a product has a 1, the product adds that feature.
+
+    In the order F, features before positions, the second factor of a product is packed faster.
+    """
+    wide = np.empty((len(x), x.shape[1] + 1), x.dtype, order)
     wide[:, :-1], wide[:, -1:] = x, feature
     return wide
 
@@ -141,9 +152,11 @@ def longest_keys(key: ndarray, value: ndarray) -> ndarray:
     could overflow or vanish.
     """
     moderate = np.exp(0.375 * np.log(np.finfo(value.dtype).max))  # with weights up to the root of the largest number
-    size = np.abs(value)
-    is_extreme = ((size > moderate) | ((size < 1 / moderate) & (size > 0))).any(axis=1, keepdims=True)
     longest = np.sqrt(np.maximum.accumulate(row_dot(key.real, key.real)))
+    size = np.abs(value)
+    if least(size) >= 1 / moderate and largest(size) <= moderate:
+        return longest
+    is_extreme = ((size > moderate) | ((size < 1 / moderate) & (size > 0))).any(axis=1, keepdims=True)
     return np.where(np.logical_or.accumulate(is_extreme), np.nan, longest)
 
 

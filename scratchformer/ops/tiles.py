@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy import ndarray
 
+from scratchformer.ops.masks import keys_after_query
+
 Head = tuple[int, ...]
 """The index of one matrix of scores among the leading axes."""
 
-QUERIES, KEYS = 256, 256
+QUERIES, KEYS = 256, 512
 """Size of a tile. Its scores fit into the second-level cache, and its products run almost as fast as large ones."""
-LONG = 4096
-"""From this number of keys on, tiles have twice the queries. Products get faster, but waste more on the future."""
 
 
 class Tiles:
@@ -26,7 +26,7 @@ class Tiles:
     def __init__(self, mask: ndarray | None, shape: tuple[int, ...], is_causal: bool) -> None:
         self.batch, (self.t_query, self.t_key) = shape[:-2], shape[-2:]
         self.is_causal = is_causal
-        self.queries = QUERIES if self.t_key < LONG else 2 * QUERIES
+        self.queries = QUERIES
         self.is_masked, mask = mask is not None, np.ones((), bool) if mask is None else mask
         self.is_additive = mask.dtype != bool
         self.mask = mask.reshape((1,) * (len(shape) - mask.ndim) + mask.shape)
@@ -68,9 +68,11 @@ class Tiles:
             np.copyto(scores, -np.inf, where=~self.mask[self.mask_of(head, rows, columns)])
         if self.is_causal:
             num_rows, num_columns = scores.shape
-            first_reaches = self.t_key - self.t_query + rows.start - columns.start
-            if first_reaches < num_columns - 1:
-                np.copyto(scores, -np.inf, where=~np.tri(num_rows, num_columns, first_reaches, dtype=bool))
+            own_key = self.t_key - self.t_query + rows.start - columns.start  # of the first query, in this tile
+            free, before = max(0, own_key), max(0, -own_key)
+            if free < num_columns:
+                later = keys_after_query(num_rows)[:, before : before + num_columns - free]
+                np.copyto(scores[:, free:], -np.inf, where=later)
 
     def used(self) -> tuple[ndarray, ndarray]:
         """Which queries (..., T_query, 1) may attend to some key, and which keys (..., T_key, 1) some query may use."""

@@ -62,6 +62,12 @@ EQUIVALENT = [
         "to take the largest score of more rows is as right",
     ),
     Equivalent(
+        r"ops\.blockwise_attention\.x_longest_keys",
+        r"if least\(size\) >= 1 / moderate and largest\(size\) <= moderate:",
+        r"if least\(size\) (>= 1 \* moderate|> 1 / moderate|>= 2 / moderate) and .*|if .* and largest\(size\) < moderate:",
+        "what this asks at once is asked of every row behind it",
+    ),
+    Equivalent(
         r"ops\.blockwise_attention\.x_shift_of_rows",
         r"is_small = bound <= (.*) / 2",
         r"is_small = bound <= (.*) / 3",
@@ -93,9 +99,9 @@ EQUIVALENT = [
     ),
     Equivalent(
         r"ops\.tiles\.xǁTilesǁrestrict",
-        r"if first_reaches < num_columns - 1:",
-        r"if first_reaches (<= num_columns - 1|< num_columns \+ 1|< num_columns - 0):",
-        "a tile that nothing is forbidden in is masked for nothing",
+        r"if free < num_columns:",
+        r"if free <= num_columns:",
+        "behind the last column nothing is forbidden",
     ),
     at(
         r"ops\.masks\.x_keys_up_to_query",
