@@ -64,7 +64,7 @@ EQUIVALENT = [
     Equivalent(
         r"ops\.blockwise_attention\.x_longest_keys",
         r"if least\(size\) >= 1 / moderate and largest\(size\) <= moderate:",
-        r"if least\(size\) (>= 1 \* moderate|> 1 / moderate|>= 2 / moderate) and .*|if .* and largest\(size\) < moderate:",
+        r"if least\(size\) (>= 1 \* |> 1 / |>= 2 / )moderate and .*|if .* and largest\(size\) < moderate:",
         "what this asks at once is asked of every row behind it",
     ),
     Equivalent(
