@@ -11,7 +11,7 @@ from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.extremes import largest, least
 from scratchformer.ops.masks import check_mask
 from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
-from scratchformer.ops.tiles import Head, Tiles
+from scratchformer.ops.tiles import Head, Tiles, place_of_tile
 
 
 @op
@@ -57,9 +57,9 @@ def blockwise_attention(
     p = 0.0 if generator is None else float(dropout)
     seed = 0 if generator is None or p == 0 else int(generator.integers(2**63))
 
-    def forward_tile(head: Head, rows: slice, columns: slice, q: ndarray, k: ndarray) -> ndarray:
+    def forward_tile(head: Head, rows: slice, columns: slice, q: ndarray, k: ndarray, out: ndarray | None) -> ndarray:
         """e = exp(S - shift) of a tile (rows, columns). One more feature is -shift in the queries and 1 in the keys."""
-        weights = row_products(q, k[columns])
+        weights = row_products(q, k[columns], out=out)
         tiles.restrict(weights, head, rows, columns)
         return np.exp(weights, out=weights)
 
@@ -70,7 +70,7 @@ def blockwise_attention(
         return keep * query.dtype.type(1 / (1 - p))
 
     held: list[ndarray] = []  # e of the first tiles
-    num_weights = 0
+    num_weights, buffer = 0, tiles.buffer(query.dtype)
     y = np.zeros_like(query, shape=(*query.shape[:-1], value.shape[-1]))
     shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)  # shift and z, (..., T_query, 1) each
     for head in tiles.heads():
@@ -82,9 +82,11 @@ def blockwise_attention(
             q = with_feature(scaled, -shift)  # (rows, d_k + 1)
             total, y_rows = np.zeros_like(shift), np.zeros((len(q), value.shape[-1]), q.dtype)
             for columns in tiles.columns(rows):
-                weights = forward_tile(head, rows, columns, q, k)
-                num_weights += weights.size
-                if num_weights <= MOST_HELD:
+                place = place_of_tile(buffer, rows, columns)
+                num_weights += place.size
+                is_held = num_weights <= MOST_HELD
+                weights = forward_tile(head, rows, columns, q, k, out=None if is_held else place)
+                if is_held:
                     held.append(weights)
                 total += row_sum(weights)
                 dropped = weights * scaled_keep(head, rows, columns) if p > 0 else weights
@@ -94,14 +96,16 @@ def blockwise_attention(
             shifts[head][rows], totals[head][rows] = shift, total
 
     def backward_tile(
-        weights: ndarray, keep: ndarray | None, dy_mean: ndarray, mean: ndarray, v: ndarray
+        weights: ndarray, keep: ndarray | None, dy_mean: ndarray, mean: ndarray, v: ndarray, out: ndarray
     ) -> tuple[ndarray, ndarray]:
         """dS = P (dropout(dY V^T) - mean) of a tile, and dropout(P)."""
-        dscores = row_products(dy_mean, v)  # dY V^T - mean
+        dscores = row_products(dy_mean, v, out=out)  # dY V^T - mean
         if keep is None:
             dscores *= weights
             return dscores, weights
-        dscores = (dscores + mean) * keep - mean
+        dscores += mean
+        dscores *= keep
+        dscores -= mean
         dscores *= weights
         return dscores, weights * keep
 
@@ -109,7 +113,7 @@ def blockwise_attention(
         dquery = np.zeros_like(query)
         dkey, dvalue = np.zeros_like(key, order=memory_order(key)), np.zeros_like(value, order=memory_order(value))
         dmask = np.zeros_like(tiles.mask) if tiles.is_additive else None
-        first_tiles = iter(held)
+        first_tiles, buffers = iter(held), (tiles.buffer(query.dtype), tiles.buffer(query.dtype))
         for head in tiles.heads():
             k, v = (with_feature(x[head], 1, order="F") for x in (key, value))
             for rows in tiles.rows():
@@ -118,11 +122,14 @@ def blockwise_attention(
                 mean = row_dot(dy_rows, y[head][rows])  # sum_j P_ij dP_ij, (rows, 1)
                 q, dy_mean = with_feature(scaled, -shifts[head][rows]), with_feature(dy_rows, -mean)
                 for columns in tiles.columns(rows):
-                    exponentials = next(first_tiles, None)  # (rows, columns)
-                    weights = forward_tile(head, rows, columns, q, k) if exponentials is None else exponentials.copy()
-                    weights /= totals[head][rows]  # here and not in dY, which may be too small for a quotient by z
+                    place, dplace = (place_of_tile(buffer, rows, columns) for buffer in buffers)
+                    weights = next(first_tiles, None)  # (rows, columns)
+                    if weights is None:
+                        weights = forward_tile(head, rows, columns, q, k, out=place)
+                    # Here and not in dY, which may be too small for a quotient by z.
+                    weights = np.divide(weights, totals[head][rows], out=place)
                     keep = scaled_keep(head, rows, columns) if p > 0 else None
-                    dscores, dropped = backward_tile(weights, keep, dy_mean, mean, v[columns])
+                    dscores, dropped = backward_tile(weights, keep, dy_mean, mean, v[columns], out=dplace)
                     dq += dscores @ key[head][columns]
                     dkey[head][columns] += dscores.T @ scaled
                     dvalue[head][columns] += dropped.T @ dy_rows

@@ -46,11 +46,11 @@ def dot(a: np.ndarray, b: np.ndarray) -> Any:
     return np.vecdot(a.conj(), b)  # vecdot conjugates its first argument: conj undoes it
 
 
-def row_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def row_products(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """a b^T, the products of all rows: (..., m, d) and (..., n, d) to (..., m, n)."""
     if b.shape[-2] < LANES:  # added in several lanes, they are three times as exact
-        return np.vecdot(a[..., :, None, :].conj(), b[..., None, :, :])
-    return a @ b.swapaxes(-1, -2)
+        return np.vecdot(a[..., :, None, :].conj(), b[..., None, :, :], out=out)
+    return np.matmul(a, b.swapaxes(-1, -2), out=out)
 
 
 @lru_cache(maxsize=64)

@@ -47,6 +47,13 @@ class Tiles:
         end = self.t_key - self.t_query + rows.stop if self.is_causal else self.t_key
         return [slice(j, min(j + KEYS, end)) for j in range(0, end, KEYS)]
 
+    def buffer(self, dtype: np.dtype) -> ndarray:
+        """Memory for one tile after another, as a vector.
+
+        Memory of tiles that are freed may go to another thread, and has to leave the cache of one core for another's.
+        """
+        return np.empty(min(self.queries, self.t_query) * min(KEYS, self.t_key), dtype)
+
     def last_key(self, rows: slice) -> ndarray:
         """The index of the last key that causality lets each of these queries attend to."""
         last = self.t_key - 1 + np.zeros(rows.stop - rows.start, int)
@@ -88,3 +95,9 @@ class Tiles:
             queries[..., rows, 0] = allowed.any(axis=-1)
             keys[..., 0] |= allowed.any(axis=-2)
         return queries, keys
+
+
+def place_of_tile(buffer: ndarray, rows: slice, columns: slice) -> ndarray:
+    """The memory of a tile (rows, columns) at the beginning of a buffer."""
+    num_rows, num_columns = rows.stop - rows.start, columns.stop - columns.start
+    return buffer[: num_rows * num_columns].reshape(num_rows, num_columns)

@@ -261,9 +261,23 @@ OPS = [
     mutant(
         "blockwise: backward changes the tiles that are held",
         BLOCKWISE,
-        "if exponentials is None else exponentials.copy()",
-        "if exponentials is None else exponentials",
+        "weights = np.divide(weights, totals[head][rows], out=place)",
+        "weights /= totals[head][rows]",
         "tests/ops/test_blockwise_attention.py::test_tiles_that_are_formed_again_change_no_bit",
+    ),
+    mutant(
+        "blockwise: the next tile is written into those that are held",
+        BLOCKWISE,
+        "out=None if is_held else place)",
+        "out=place)",
+        "tests/ops/test_blockwise_attention.py::test_gradients",
+    ),
+    mutant(
+        "blockwise: weights and their gradient share a buffer",
+        BLOCKWISE,
+        "for buffer in buffers)",
+        "for buffer in 2 * buffers[:1])",
+        "blockwise_attention",
     ),
     mutant(
         "blockwise: a tile is held after dropout",
@@ -275,8 +289,8 @@ OPS = [
     mutant(
         "blockwise: as many tiles are held as there are",
         BLOCKWISE,
-        "if num_weights <= MOST_HELD:",
-        "if num_weights >= 0:",
+        "is_held = num_weights <= MOST_HELD",
+        "is_held = num_weights >= 0",
         "tests/ops/test_blockwise_attention.py::test_the_first_tiles_are_held",
     ),
     mutant(
