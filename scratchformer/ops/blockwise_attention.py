@@ -1,5 +1,4 @@
 import math
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Inexact, Shaped
@@ -57,10 +56,14 @@ def blockwise_attention(
     p = 0.0 if generator is None else float(dropout)
     seed = 0 if generator is None or p == 0 else int(generator.integers(2**63))
 
-    def forward_tile(head: Head, rows: slice, columns: slice, q: ndarray, k: ndarray, out: ndarray | None) -> ndarray:
-        """e = exp(S - shift) of a tile (rows, columns). One more feature is -shift in the queries and 1 in the keys."""
+    def forward_tile(
+        head: Head, rows: slice, columns: slice, q: ndarray, k: ndarray, shift: ndarray, out: ndarray | None
+    ) -> ndarray:
+        """e = exp(S - shift) of a tile (rows, columns)."""
         weights = row_products(q, k[columns], out=out)
         tiles.restrict(weights, head, rows, columns)
+        if shift.any():  # never as a feature of the product: the largest scores would not be 0, but of any size
+            weights -= shift
         return np.exp(weights, out=weights)
 
     def scaled_keep(head: Head, rows: slice, columns: slice) -> ndarray:
@@ -74,18 +77,17 @@ def blockwise_attention(
     y = np.zeros_like(query, shape=(*query.shape[:-1], value.shape[-1]))
     shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)  # shift and z, (..., T_query, 1) each
     for head in tiles.heads():
-        k = with_feature(key[head], 1, order="F")  # (T_key, d_k + 1)
+        k = np.asfortranarray(key[head])  # (T_key, d_k); products pack it faster
         longest_key = longest_keys(key[head], value[head])
         for rows in tiles.rows():
-            scaled = query[head][rows] * scale  # (rows, d_k)
-            shift = shift_of_rows(tiles, head, rows, scaled, key[head], longest_key)  # (rows, 1)
-            q = with_feature(scaled, -shift)  # (rows, d_k + 1)
+            q = query[head][rows] * scale  # (rows, d_k)
+            shift = shift_of_rows(tiles, head, rows, q, k, longest_key)  # (rows, 1)
             total, y_rows = np.zeros_like(shift), np.zeros((len(q), value.shape[-1]), q.dtype)
             for columns in tiles.columns(rows):
                 place = place_of_tile(buffer, rows, columns)
                 num_weights += place.size
                 is_held = num_weights <= MOST_HELD
-                weights = forward_tile(head, rows, columns, q, k, out=None if is_held else place)
+                weights = forward_tile(head, rows, columns, q, k, shift, out=None if is_held else place)
                 if is_held:
                     held.append(weights)
                 total += row_sum(weights)
@@ -98,7 +100,7 @@ def blockwise_attention(
     def backward_tile(
         weights: ndarray, keep: ndarray | None, dy_mean: ndarray, mean: ndarray, v: ndarray, out: ndarray
     ) -> tuple[ndarray, ndarray]:
-        """dS = P (dropout(dY V^T) - mean) of a tile, and dropout(P)."""
+        """dS = P (dropout(dY V^T) - mean) of a tile, and dropout(P). One more feature of dY is -mean, and 1 in V."""
         dscores = row_products(dy_mean, v, out=out)  # dY V^T - mean
         if keep is None:
             dscores *= weights
@@ -115,23 +117,23 @@ def blockwise_attention(
         dmask = np.zeros_like(tiles.mask) if tiles.is_additive else None
         first_tiles, buffers = iter(held), (tiles.buffer(query.dtype), tiles.buffer(query.dtype))
         for head in tiles.heads():
-            k, v = (with_feature(x[head], 1, order="F") for x in (key, value))
+            k, v = np.asfortranarray(key[head]), with_one(value[head])  # (T_key, d_k), (T_key, d_v + 1)
             for rows in tiles.rows():
-                scaled, dq = query[head][rows] * scale, np.zeros_like(query[head][rows])
-                dy_rows = dy[head][rows]
+                q, dq = query[head][rows] * scale, np.zeros_like(query[head][rows])
+                shift, dy_rows = shifts[head][rows], dy[head][rows]
                 mean = row_dot(dy_rows, y[head][rows])  # sum_j P_ij dP_ij, (rows, 1)
-                q, dy_mean = with_feature(scaled, -shifts[head][rows]), with_feature(dy_rows, -mean)
+                dy_mean = np.concatenate([dy_rows, -mean], axis=1)  # (rows, d_v + 1)
                 for columns in tiles.columns(rows):
                     place, dplace = (place_of_tile(buffer, rows, columns) for buffer in buffers)
                     weights = next(first_tiles, None)  # (rows, columns)
                     if weights is None:
-                        weights = forward_tile(head, rows, columns, q, k, out=place)
+                        weights = forward_tile(head, rows, columns, q, k, shift, out=place)
                     # Here and not in dY, which may be too small for a quotient by z.
                     weights = np.divide(weights, totals[head][rows], out=place)
                     keep = scaled_keep(head, rows, columns) if p > 0 else None
                     dscores, dropped = backward_tile(weights, keep, dy_mean, mean, v[columns], out=dplace)
                     dq += dscores @ key[head][columns]
-                    dkey[head][columns] += dscores.T @ scaled
+                    dkey[head][columns] += dscores.T @ q
                     dvalue[head][columns] += dropped.T @ dy_rows
                     if dmask is not None:
                         part = tiles.mask_of(head, rows, columns)
@@ -142,13 +144,13 @@ def blockwise_attention(
     return y, backward
 
 
-def with_feature(x: ndarray, feature: ndarray | int, order: Literal["C", "F"] = "C") -> ndarray:
-    """Appends a feature to x (T, d). Where the other factor of a product has a 1, the product adds that feature.
+def with_one(x: ndarray) -> ndarray:
+    """Appends a feature of ones to x (T, d), so that products add the last feature of the other factor.
 
-    In the order F, features before positions, the second factor of a product is packed faster.
+    It is in Fortran's order, in which products pack their second factor faster.
     """
-    wide = np.empty((len(x), x.shape[1] + 1), x.dtype, order)
-    wide[:, :-1], wide[:, -1:] = x, feature
+    wide = np.empty((len(x), x.shape[1] + 1), x.dtype, order="F")
+    wide[:, :-1], wide[:, -1] = x, 1
     return wide
 
 
@@ -159,7 +161,8 @@ def longest_keys(key: ndarray, value: ndarray) -> ndarray:
     could overflow or vanish.
     """
     moderate = np.exp(0.375 * np.log(np.finfo(value.dtype).max))  # with weights up to the root of the largest number
-    longest = np.sqrt(np.maximum.accumulate(row_dot(key.real, key.real)))
+    with np.errstate(over="ignore"):
+        longest = np.sqrt(np.maximum.accumulate(row_dot(key.real, key.real)))
     size = np.abs(value)
     if least(size) >= 1 / moderate and largest(size) <= moderate:
         return longest
@@ -175,7 +178,8 @@ def shift_of_rows(tiles: Tiles, head: Head, rows: slice, q: ndarray, key: ndarra
     Only keys up to the last one of the row count, so that not even its rounding depends on later keys.
     """
     shift = np.zeros((len(q), 1), q.dtype)
-    bound = np.sqrt(row_dot(q.real, q.real)) * longest_key[tiles.last_key(rows)]
+    with np.errstate(over="ignore"):
+        bound = np.sqrt(row_dot(q.real, q.real)) * longest_key[tiles.last_key(rows)]
     is_small = bound <= np.log(np.finfo(q.dtype).max) / 2
     if is_small.all() and not tiles.is_additive:
         return shift

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
@@ -80,6 +80,35 @@ def test_weights_of_huge_scores_are_in_backward_what_they_were_in_forward() -> N
     zero, mask, dy = np.zeros((1, 1)), np.array([[0.1257302210933933]]), np.array([[0.7]])
     _, backward = blockwise_attention(huge, huge, zero, mask)
     assert np.array_equal(backward(dy)[2], dy)
+
+
+@given(
+    exponent=st.sampled_from([30, 60, 90]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    d_k=st.sampled_from([1, 4, 65]),
+    t=st.integers(1, 20),
+    is_causal=st.booleans(),
+    is_tiled=st.booleans(),
+    seed=seeds,
+)
+@example(exponent=60, dtype=np.float64, d_k=4, t=6, is_causal=False, is_tiled=False, seed=0)
+@example(exponent=30, dtype=np.float32, d_k=65, t=20, is_causal=True, is_tiled=False, seed=0)
+def test_of_huge_scores_the_largest_takes_all(
+    exponent: int, dtype: type, d_k: int, t: int, is_causal: bool, is_tiled: bool, seed: int
+) -> None:
+    query, key, value = normal(seed, (t, d_k), (t, d_k), (t, 3), dtype=dtype)
+    key = np.ldexp(key, exponent)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("QUERIES", "KEYS") if not is_tiled else ():
+            patch.setattr(tiles, name, 256)
+        y, _ = blockwise_attention(query, key, value, is_causal=is_causal)
+    scores = query.astype(np.longdouble) @ key.astype(np.longdouble).T
+    if is_causal:
+        scores[np.triu_indices(t, 1)] = -np.inf
+    first, second = np.sort(scores, axis=1)[:, -1], np.sort(scores, axis=1)[:, -2:][:, 0]
+    is_clear = (t == 1) | np.isneginf(second) | (first - second > np.abs(scores[np.isfinite(scores)]).max() * 1e-4)
+    likeliest = value[scores.argmax(axis=1)]
+    np.testing.assert_allclose(y[is_clear], likeliest[is_clear], rtol=1e-6)
 
 
 @settings(max_examples=40)

@@ -22,7 +22,7 @@ MEMBERS: dict[str, tuple[int, int]] = {
     "positions": (51, 53),
     "attention": (51, 57),
     "multi_head_attention": (75, 75),
-    "blockwise_attention": (46, 46),
+    "blockwise_attention": (45, 45),
     "block": (40, 40),
     "gpt": (22, 22),
     "sgd": (32, 32),

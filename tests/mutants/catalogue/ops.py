@@ -233,8 +233,8 @@ OPS = [
     mutant(
         "blockwise: mean of the gradient not taken from each tile",
         BLOCKWISE,
-        "with_feature(dy_rows, -mean)",
-        "with_feature(dy_rows, 0)",
+        "np.concatenate([dy_rows, -mean], axis=1)",
+        "np.concatenate([dy_rows, 0 * mean], axis=1)",
         "blockwise_attention",
     ),
     mutant(
@@ -271,6 +271,18 @@ OPS = [
         "out=None if is_held else place)",
         "out=place)",
         "tests/ops/test_blockwise_attention.py::test_gradients",
+    ),
+    Mutant(
+        "blockwise: the shift is one more feature of the product",
+        BLOCKWISE,
+        (
+            (
+                "weights = row_products(q, k[columns], out=out)",
+                "weights = row_products(np.concatenate([q, -shift], axis=1), with_one(k[columns]), out=out)",
+            ),
+            ("if shift.any():", "if False:"),
+        ),
+        ("tests/ops/test_blockwise_attention.py::test_of_huge_scores_the_largest_takes_all",),
     ),
     mutant(
         "blockwise: weights and their gradient share a buffer",
