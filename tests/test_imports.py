@@ -1,6 +1,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from scratchformer.__main__ import COMMANDS
+
 
 def modules_after(*statements: str) -> set[str]:
     """The names of all modules that a fresh interpreter has loaded after the statements."""
@@ -27,3 +31,9 @@ def test_exact_gelu_alone_loads_scipy_when_it_is_first_called() -> None:
     start = ("import numpy as np", "from scratchformer.ops import gelu")
     assert "scipy" not in packages(modules_after(*start, "gelu(np.ones(1), approximate='tanh')"))
     assert "scipy.special" in modules_after(*start, "gelu(np.ones(1))")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_loads_matplotlib_or_scipy_before_it_needs_them(command: str) -> None:
+    loaded = packages(modules_after("import scratchformer.runs.stopping", f"import scratchformer.commands.{command}"))
+    assert not loaded & {"matplotlib", "scipy", "mpi4py"}

@@ -16,7 +16,6 @@ import tyro
 
 from scratchformer.derivations import CheckResult, Page, PageError, describe_wrong, find_page, pages
 from scratchformer.derivations.formulas.page_formulas import Member
-from scratchformer.derivations.reader.figures import write_figures
 from scratchformer.derivations.reader.notes import with_notes
 from scratchformer.derivations.reader.running import run_with_formulas
 from scratchformer.replacing import replace_file
@@ -53,6 +52,8 @@ def main(arguments: Sequence[str]) -> None:
         if config.html is not None:
             print(f"site: {write_all(config.html, prog)}")
         if config.figures is not None:
+            from scratchformer.derivations.reader.figures import write_figures  # loads matplotlib
+
             for path in write_figures(config.figures):
                 print(f"figure: {path}")
     if page is not None:

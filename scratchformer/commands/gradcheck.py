@@ -29,7 +29,6 @@ from scratchformer.gradcheck.judgement.tally import Tally, tally
 from scratchformer.gradcheck.numeric.probing import ORACLE_NAMES
 from scratchformer.gradcheck.numeric.step_study import step_study
 from scratchformer.gradcheck.strategies import ORDINARY, REGIMES, Regime
-from scratchformer.plots import error_by_step, save_figure
 from scratchformer.runs.command_line import one_sentence_errors, parse
 from scratchformer.runs.ranges import Range, check_ranges
 
@@ -261,6 +260,8 @@ def draw_steps(found: Tally, path: Path) -> None:
     subject = found.sample.subject
     if subject is None:  # its check raised an error, which was printed
         return
+    from scratchformer.plots import error_by_step, save_figure  # here, as matplotlib takes half of a program's start
+
     tensor = found.sample.findings[0].tensor
     study = step_study(subject, tensor)
     figure = error_by_step(study.steps, study.errors, title=f"The gradient of {tensor} in {found.name}")

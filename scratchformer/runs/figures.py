@@ -12,7 +12,6 @@ from numpy import ndarray
 from scratchformer.analysis.norms import ACTIVATION, GRADIENT
 from scratchformer.arguments import checked_arguments
 from scratchformer.layers import Trace
-from scratchformer.plots import attention_maps, loss_curve, norm_curves, save_figure
 from scratchformer.reading import shown
 from scratchformer.runs.files import Curve, Curves, is_finite_number, read_json, read_measures, read_metrics, read_norms
 from scratchformer.runs.folder import load_run, read_run
@@ -124,6 +123,8 @@ def draw_losses(
     Returns:
         the path of loss.png.
     """
+    from scratchformer.plots import loss_curve, save_figure  # here, as matplotlib takes half of a program's start
+
     metrics = read_metrics(folder / "metrics.csv")
     grey = None if reference is None else (reference.name, np.array(reference.steps), np.array(reference.losses))
     curves = *metrics["training_loss"], *metrics["validation_loss"]
@@ -134,6 +135,8 @@ def draw_losses(
 @checked_arguments
 def draw_norms(folder: Path, *, title: str) -> Path:
     """Draws a run's norms.csv as norms.png and norms.svg in its folder; returns the first one's path."""
+    from scratchformer.plots import norm_curves, save_figure
+
     curves = read_norms(folder / "norms.csv")
     whole = min((len(steps) for steps, _ in curves.values()), default=0)  # a kill may have cut the last step off
     steps = next((steps[:whole] for steps, _ in curves.values()), np.array([], np.int64))
@@ -157,6 +160,8 @@ def draw_attention(folder: Path, ids: ndarray, tokens: Sequence[str], *, title: 
     Returns:
         the path of attention.png; none for a run that was killed before its first evaluation.
     """
+    from scratchformer.plots import attention_maps, save_figure
+
     if not (folder / BEST).exists():
         return []
     model: Any = load_run(folder)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from scratchformer import plots
 from scratchformer.layers import Trace
 from scratchformer.runs import (
     ReferenceRun,
@@ -12,7 +13,6 @@ from scratchformer.runs import (
     draw_attention,
     draw_losses,
     draw_norms,
-    figures,
     read_metrics,
     reference_curves,
     reference_run,
@@ -118,7 +118,7 @@ def test_a_reference_of_another_text_is_not_compared_with(tmp_path: Path) -> Non
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that a test draws, which are not written."""
     kept: list[Figure] = []
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: kept.append(figure) or path)
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: kept.append(figure) or path)
     return kept
 
 
