@@ -9,7 +9,7 @@ from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.extremes import largest, least
 from scratchformer.ops.masks import check_mask
-from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
+from scratchformer.ops.rows import product_in_blocks, row_dot, row_products, row_sum, unbroadcast
 from scratchformer.ops.tiles import Head, Tiles, place_of_tile
 
 
@@ -92,7 +92,7 @@ def blockwise_attention(
                     held.append(weights)
                 total += row_sum(weights)
                 dropped = weights * scaled_keep(head, rows, columns) if p > 0 else weights
-                y_rows += dropped @ value[head][columns]
+                y_rows += product_in_blocks(dropped, value[head][columns])
             total = np.where(total == 0, 1, total)
             np.divide(y_rows, total, out=y[head][rows])
             shifts[head][rows], totals[head][rows] = shift, total
@@ -132,7 +132,7 @@ def blockwise_attention(
                     weights = np.divide(weights, totals[head][rows], out=place)
                     keep = scaled_keep(head, rows, columns) if p > 0 else None
                     dscores, dropped = backward_tile(weights, keep, dy_mean, mean, v[columns], out=dplace)
-                    dq += dscores @ key[head][columns]
+                    dq += product_in_blocks(dscores, key[head][columns])
                     dkey[head][columns] += dscores.T @ q
                     dvalue[head][columns] += dropped.T @ dy_rows
                     if dmask is not None:

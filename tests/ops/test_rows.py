@@ -13,6 +13,7 @@ from scratchformer.ops.rows import (
     constant,
     inverse_rms,
     ones,
+    product_in_blocks,
     row_dot,
     row_products,
     row_sum,
@@ -108,3 +109,9 @@ def test_a_constant_that_others_get_too_cannot_be_written_to() -> None:
     assert constant(0.1, np.dtype(np.float32)) == np.float32(0.1)
     with pytest.raises(ValueError, match="read-only"):
         constant(12_347, np.dtype(np.float64))[...] = 2
+
+
+@pytest.mark.parametrize("n", [0, 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
+def test_a_product_in_blocks_is_the_product(n: int) -> None:
+    a, b = normal(n, (3, n), (n, 4))
+    np.testing.assert_allclose(product_in_blocks(a, b), a @ b, rtol=1e-12, atol=1e-12)
