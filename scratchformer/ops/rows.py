@@ -54,7 +54,7 @@ def row_products(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) ->
 
 
 def product_in_blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a b, (m, n) and (n, d) to (m, d), with each sum cut into blocks: BLAS adds up long ones with half the digits."""
+    """a b, (m, n) and (n, d) to (m, d), with each sum cut into blocks: rounding errors of long ones are larger."""
     total = a[:, :BLOCK] @ b[:BLOCK]
     for start in range(BLOCK, len(b), BLOCK):
         total += a[:, start : start + BLOCK] @ b[start : start + BLOCK]
