@@ -51,17 +51,18 @@ def cross_entropy(
     is_whole = num_counted == targets.size
     x = logits.reshape(targets.size, classes) if is_whole else logits[counted]  # (counted, classes)
     target = targets.reshape(-1) if is_whole else targets[counted]  # (counted,)
-    rows, n = np.arange(num_counted), max(num_counted, 1)  # without a counted target the loss is an empty sum, 0
+    at = np.arange(num_counted) * classes + target.astype(int, copy=False)  # of the targets in x, row after row
+    n = max(num_counted, 1)  # without a counted target the loss is an empty sum, 0
 
-    s = x - x.real.max(axis=-1, keepdims=True, initial=-np.inf)
-    s_target = s[rows, target]
+    s = x - np.maximum.reduce(x.real, axis=-1, keepdims=True, initial=-np.inf)
+    s_target = s.take(at)
     spread = label_smoothing * (s_target - row_mean(s)[:, 0]) if label_smoothing else None
     exponentials = np.exp(s, out=s)
-    e_target = exponentials[rows, target]
-    exponentials[rows, target] = 0
+    e_target = exponentials.take(at)
+    exponentials.put(at, 0)
     others = row_sum(exponentials)[:, 0]
     z = others + e_target
-    exponentials[rows, target] = -others  # over z this is p - 1, without cancelling where p is near 1
+    exponentials.put(at, -others)  # over z this is p - 1, without cancelling where p is near 1
     surprise = np.log(z) - s_target
     if largest(s_target.real) == 0:
         (likeliest,) = np.nonzero(s_target.real == 0)  # the rows of which the target is the likeliest class
@@ -75,7 +76,7 @@ def cross_entropy(
         share = dtype.type(dloss / n)
         dx = exponentials * (share / z)[:, None]  # (counted, classes)
         if label_smoothing:
-            dx[rows, target] += share * label_smoothing
+            dx[np.arange(num_counted), target] += share * label_smoothing
             dx -= share * label_smoothing / classes
         if is_whole:
             return dx.reshape(shape)

@@ -66,7 +66,7 @@ OPS = [
     mutant(
         "cross_entropy: smoothing forgotten at the target",
         ENTROPY,
-        "dx[rows, target] += share * label_smoothing",
+        "dx[np.arange(num_counted), target] += share * label_smoothing",
         "pass",
         "cross_entropy (smoothed)",
     ),
