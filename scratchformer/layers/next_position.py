@@ -26,10 +26,10 @@ from scratchformer.layers.positions import Rotary, turns_of
 from scratchformer.layers.residual import PostNorm, PreNorm
 from scratchformer.ops import Backward
 from scratchformer.ops.activations import minus_u_tanh
-from scratchformer.ops.cached_products import cached_product, cached_row_products
+from scratchformer.ops.cached_products import cached_row_products
 from scratchformer.ops.extremes import LOWEST, SMALLEST
 from scratchformer.ops.rotary import turned
-from scratchformer.ops.rows import dot, ones, row_sum
+from scratchformer.ops.rows import dot, ones, product_in_blocks, row_sum
 
 Map = Linear | TiedLinear | Callable[[ndarray], tuple[ndarray, Backward]]
 RESIDUALS, ROTARIES = (PreNorm, PostNorm), (Rotary, type(None))
@@ -111,7 +111,7 @@ def attended(
     scores -= np.maximum.reduce(scores, axis=-1, keepdims=True, initial=LOWEST[scores.dtype.char])
     weights = np.exp(scores, out=scores)
     weights /= np.maximum(row_sum(weights), 1)  # a sum below 1 is 0, of scores that are -inf throughout
-    heads = cached_product(weights, share_heads(values, group))  # (..., 1, d_value)
+    heads = product_in_blocks(weights, share_heads(values, group))  # (..., 1, d_value)
     return mapped(attention.output, heads.reshape(*x.shape[:-1], -1))
 
 

@@ -5,13 +5,13 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
-from scratchformer.ops.cached_products import cached_product, cached_row_products
+from scratchformer.ops.cached_products import cached_row_products
 from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.dropout import dropout as drop
 from scratchformer.ops.extremes import LOWEST, least
 from scratchformer.ops.masks import check_mask, may_attend
-from scratchformer.ops.rows import row_dot, row_products, row_sum, unbroadcast
+from scratchformer.ops.rows import product_in_blocks, row_dot, row_products, row_sum, unbroadcast
 
 CAUSAL_PART = 64
 """Queries of a part of causal attention. Fewer leave more out, but their products are slower."""
@@ -234,7 +234,8 @@ def masked_weights(
 
 def product(a: ndarray, b: ndarray, like: ndarray) -> ndarray:
     """a @ b in the memory order of `like`: heads in the order (batch, time, heads, features) merge without a copy."""
-    return cached_product(a, b, out=np.empty_like(like, order=memory_order(like), shape=(*a.shape[:-1], b.shape[-1])))
+    y = np.empty_like(like, order=memory_order(like), shape=(*a.shape[:-1], b.shape[-1]))
+    return product_in_blocks(a, b, out=y)
 
 
 def memory_order(x: ndarray) -> Literal["K", "C"]:

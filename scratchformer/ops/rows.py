@@ -16,6 +16,10 @@ LONG, BLOCK = 512, 256
 """Sums of more numbers than LONG are cut into blocks of BLOCK."""
 LANES = 8
 """Numbers of float32 in a vector of AVX2. With fewer columns than that, BLAS adds each sum of a product in one lane."""
+FEW_ROWS = 4
+"""Products of more rows spend more time on multiplying than on reading."""
+SMALL_PRODUCT = 2**20
+"""Of larger products, BLAS cuts sums of two blocks or more itself. The sums of smaller ones it adds in one go."""
 
 
 def row_sum(x: np.ndarray) -> np.ndarray:
@@ -53,12 +57,19 @@ def row_products(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) ->
     return np.matmul(a, b.swapaxes(-1, -2), out=out)
 
 
-def product_in_blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a b, (m, n) and (n, d) to (m, d), with each sum cut into blocks: rounding errors of long ones are larger."""
-    total = a[:, :BLOCK] @ b[:BLOCK]
-    for start in range(BLOCK, len(b), BLOCK):
-        total += a[:, start : start + BLOCK] @ b[start : start + BLOCK]
-    return total
+def product_in_blocks(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a b, (..., m, n) and (..., n, d) to (..., m, d), with each sum cut into blocks; written to `out` if it is given.
+
+    A block is read from the cache of a core when the next of few rows, or the next head, needs it again.
+    """
+    (m, n), d = a.shape[-2:], b.shape[-1]
+    is_cut_by_blas = n >= 2 * BLOCK and m > FEW_ROWS and m * n * d > SMALL_PRODUCT
+    if n <= BLOCK or is_cut_by_blas:
+        return np.matmul(a, b, out=out)
+    out = np.matmul(a[..., :BLOCK], b[..., :BLOCK, :], out=out)
+    for start in range(BLOCK, n, BLOCK):
+        out += a[..., start : start + BLOCK] @ b[..., start : start + BLOCK, :]
+    return out
 
 
 @lru_cache(maxsize=64)

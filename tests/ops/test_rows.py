@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scratchformer.ops.rows import (
     BLOCK,
+    FEW_ROWS,
     LONG,
     column_sum,
     constant,
@@ -111,7 +112,20 @@ def test_a_constant_that_others_get_too_cannot_be_written_to() -> None:
         constant(12_347, np.dtype(np.float64))[...] = 2
 
 
-@pytest.mark.parametrize("n", [0, 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
-def test_a_product_in_blocks_is_the_product(n: int) -> None:
-    a, b = normal(n, (3, n), (n, 4))
-    np.testing.assert_allclose(product_in_blocks(a, b), a @ b, rtol=1e-12, atol=1e-12)
+@given(
+    batch=batch_shapes,
+    m=st.integers(1, FEW_ROWS + 1),
+    n=st.sampled_from([0, 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5]),
+    d=st.integers(0, 9),
+    seed=seeds,
+)
+def test_a_product_in_blocks_is_the_product(batch: tuple[int, ...], m: int, n: int, d: int, seed: int) -> None:
+    a, b = normal(seed, (*batch, m, n), (*batch, n, d))
+    assert_close(product_in_blocks(a, b, out=np.full((*batch, m, d), np.nan)), a @ b, 1e-12)
+    assert product_in_blocks(a.astype(np.float32), b.astype(np.float32)).dtype == np.float32
+
+
+def test_the_long_sums_of_a_small_product_are_sums_of_those_of_blocks() -> None:
+    a, b = (x.astype(np.float32) for x in normal(0, (4, 2 * BLOCK + 3), (2 * BLOCK + 3, 64)))
+    blocks = [a[:, cut] @ b[cut] for cut in (slice(BLOCK), slice(BLOCK, 2 * BLOCK), slice(2 * BLOCK, None))]
+    np.testing.assert_array_equal(product_in_blocks(a, b), blocks[0] + blocks[1] + blocks[2])

@@ -148,6 +148,13 @@ ATTENTION = [
         POSITIONS + "test_rotary_equals_the_formula_in_indices",
     ),
     mutant(
+        "attention: long sums of few queries added in one go, which loses digits",
+        "ops/rows.py",
+        "if n <= BLOCK or is_cut_by_blas:",
+        "if m <= FEW_ROWS or n <= BLOCK or is_cut_by_blas:",
+        "tests/ops/test_rows.py::test_the_long_sums_of_a_small_product_are_sums_of_those_of_blocks",
+    ),
+    mutant(
         "NaN: hidden in values that blockwise attention masks",
         BLOCKWISE,
         "np.where(used_keys, value, zero)",

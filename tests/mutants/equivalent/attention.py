@@ -135,8 +135,8 @@ EQUIVALENT = [
     ),
     Equivalent(
         r"ops\.attention\.x_product",
-        r"return cached_product\(a, b, out=.*",
-        r"return cached_product\(a, b, (out=None)?\)",
+        r"return product_in_blocks\(a, b, out=y\)",
+        r"return product_in_blocks\(a, b, (out=None)?\)",
         "its layout in memory matters to speed alone",
     ),
     at(
@@ -176,21 +176,27 @@ EQUIVALENT = [
         "a copy more is as right, and what nobody attends to may be any number",
     ),
     Equivalent(
-        r"ops\.cached_products\.x__is_left_whole",
-        r"return n \* d \* b\.itemsize <= BLOCK_BYTES or a\.shape\[-2\] > FEW_ROWS",
-        r"return n \* d (/ b\.itemsize <= .* or .* > |\* b\.itemsize (< .* or .* > |<= .* or .* >= ))FEW_ROWS",
+        r"ops\.cached_products\.x_cached_row_products",
+        r"if a\.shape\[-2\] > FEW_ROWS or n \* d \* b\.itemsize <= BLOCK_BYTES:",
+        r"if a\.shape\[-2\] (>= FEW_ROWS .* <=|> FEW_ROWS or n \* d (\* .* <|/ .* <=)) BLOCK_BYTES:",
         "what is cut into blocks, or not, changes in the last digits alone",
     ),
     Equivalent(
-        r"ops\.cached_products\.x__blocks",
-        r"n, size = b\.shape\[-2\], max\(1, BLOCK_BYTES // \(b\.shape\[-1\] \* b\.itemsize\)\)",
-        r"n, size = b\.shape\[-2\], max\((2, .*\[-1\] .*|1, .*\[(\+1|-2)\] .*)\)",
+        r"ops\.cached_products\.x_cached_row_products",
+        r"at_once = max\(1, BLOCK_BYTES // \(d \* b\.itemsize\)\)",
+        r"at_once = max\((2, .* d \* .*|1, .* d / .*)\)",
         "where a block ends changes the last digits alone",
     ),
     Equivalent(
-        r"ops\.tiles\.xǁTilesǁ__init__",
-        r"self\.queries = QUERIES if self\.t_key < LONG else 2 \* QUERIES",
-        r"self\.queries = QUERIES if (\(self\.t_key < LONG\) and False|self\.t_key <= LONG) else 2 \* QUERIES",
-        "where a tile ends changes the last digits alone",
+        r"ops\.rows\.x_product_in_blocks",
+        r"is_cut_by_blas = n >= 2 \* BLOCK and m > FEW_ROWS and m \* n \* d > SMALL_PRODUCT",
+        r"is_cut_by_blas = .*",
+        "what is cut into blocks, or not, changes in the last digits alone",
+    ),
+    Equivalent(
+        r"ops\.rows\.x_product_in_blocks",
+        r"if n <= BLOCK or is_cut_by_blas:",
+        r"if (n < BLOCK or is_cut_by_blas|\(n <= BLOCK or is_cut_by_blas\) and False|n <= BLOCK and is_cut_by_blas):",
+        "a block alone is the product",
     ),
 ]
