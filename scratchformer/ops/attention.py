@@ -17,7 +17,7 @@ CAUSAL_PART = 64
 """Queries of a part of causal attention. Fewer leave more out, but their products are slower."""
 
 MOST_HELD = 2**20
-"""Weights that one call of causal or blockwise attention holds until backward. Others are formed again: two fifths
+"""Weights that one call of causal attention holds until backward. Others are formed again: two fifths
 of all in GPT-2 with 2 x 512 tokens, which takes about a hundredth of a step."""
 
 

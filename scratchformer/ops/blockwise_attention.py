@@ -4,13 +4,17 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 from numpy import ndarray
 
-from scratchformer.ops.attention import MOST_HELD, memory_order
+from scratchformer.ops.attention import memory_order
 from scratchformer.ops.checks import check_probability
 from scratchformer.ops.contract import Backward, op
 from scratchformer.ops.extremes import largest, least
 from scratchformer.ops.masks import check_mask
 from scratchformer.ops.rows import product_in_blocks, row_dot, row_products, row_sum, unbroadcast
 from scratchformer.ops.tiles import Head, Tiles, place_of_tile
+
+MOST_HELD, LARGEST_PART = 2**21, 16
+"""Exponentials that one call holds until backward, unless there are more than LARGEST_PART times as many in all. Then
+those few would not save enough time to be worth their memory."""
 
 
 @op
@@ -74,6 +78,8 @@ def blockwise_attention(
 
     held: list[ndarray] = []  # e of the first tiles
     num_weights, buffer = 0, tiles.buffer(query.dtype)
+    num_scores = math.prod(query.shape[:-1]) * tiles.t_key
+    most_held = MOST_HELD if num_scores <= LARGEST_PART * MOST_HELD else 0
     y = np.zeros_like(query, shape=(*query.shape[:-1], value.shape[-1]))
     shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)  # shift and z, (..., T_query, 1) each
     for head in tiles.heads():
@@ -86,7 +92,7 @@ def blockwise_attention(
             for columns in tiles.columns(rows):
                 place = place_of_tile(buffer, rows, columns)
                 num_weights += place.size
-                is_held = num_weights <= MOST_HELD
+                is_held = num_weights <= most_held
                 weights = forward_tile(head, rows, columns, q, k, shift, out=None if is_held else place)
                 if is_held:
                     held.append(weights)

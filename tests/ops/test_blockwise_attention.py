@@ -75,6 +75,16 @@ def test_the_first_tiles_are_held(most_held: int, num_held: int, monkeypatch: py
     assert kept_bytes(backward) - kept_bytes(none_held) == num_held * y.itemsize
 
 
+@pytest.mark.parametrize(("t_key", "num_held"), [(8, 6), (9, 0)])
+def test_of_too_many_scores_no_tile_is_held(t_key: int, num_held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_HELD", 7)
+    query, key, value = normal(0, (2, 7, 3), (2, t_key, 3), (2, t_key, 4))
+    y, backward = blockwise_attention(query, key, value)
+    monkeypatch.setattr(module, "MOST_HELD", 0)
+    none_held = blockwise_attention(query, key, value)[1]
+    assert kept_bytes(backward) - kept_bytes(none_held) == num_held * y.itemsize
+
+
 def test_weights_of_huge_scores_are_in_backward_what_they_were_in_forward() -> None:
     huge = np.array([[125730.2210933933]])
     zero, mask, dy = np.zeros((1, 1)), np.array([[0.1257302210933933]]), np.array([[0.7]])

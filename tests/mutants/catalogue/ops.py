@@ -301,9 +301,16 @@ OPS = [
     mutant(
         "blockwise: as many tiles are held as there are",
         BLOCKWISE,
-        "is_held = num_weights <= MOST_HELD",
+        "is_held = num_weights <= most_held",
         "is_held = num_weights >= 0",
         "tests/ops/test_blockwise_attention.py::test_the_first_tiles_are_held",
+    ),
+    mutant(
+        "blockwise: a few tiles are held of scores without end",
+        BLOCKWISE,
+        "most_held = MOST_HELD if num_scores <= LARGEST_PART * MOST_HELD else 0",
+        "most_held = MOST_HELD",
+        "tests/ops/test_blockwise_attention.py::test_of_too_many_scores_no_tile_is_held",
     ),
     mutant(
         "blockwise: large values are not looked for",
