@@ -12,7 +12,7 @@ from scratchformer.ops.masks import check_mask
 from scratchformer.ops.rows import product_in_blocks, row_dot, row_products, row_sum, unbroadcast
 from scratchformer.ops.tiles import Head, Tiles, place_of_tile
 
-MOST_HELD, LARGEST_PART = 2**21, 16
+MOST_HELD, LARGEST_PART = 2**21, 32
 """Exponentials that one call holds until backward, unless there are more than LARGEST_PART times as many in all. Then
 those few would not save enough time to be worth their memory."""
 

@@ -75,7 +75,7 @@ def test_the_first_tiles_are_held(most_held: int, num_held: int, monkeypatch: py
     assert kept_bytes(backward) - kept_bytes(none_held) == num_held * y.itemsize
 
 
-@pytest.mark.parametrize(("t_key", "num_held"), [(8, 6), (9, 0)])
+@pytest.mark.parametrize(("t_key", "num_held"), [(16, 6), (17, 0)])
 def test_of_too_many_scores_no_tile_is_held(t_key: int, num_held: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_HELD", 7)
     query, key, value = normal(0, (2, 7, 3), (2, t_key, 3), (2, t_key, 4))
