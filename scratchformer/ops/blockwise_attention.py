@@ -12,9 +12,9 @@ from scratchformer.ops.masks import check_mask
 from scratchformer.ops.rows import product_in_blocks, row_dot, row_products, row_sum, unbroadcast
 from scratchformer.ops.tiles import Head, Tiles, place_of_tile
 
-MOST_HELD, LARGEST_PART = 2**21, 32
-"""Exponentials that one call holds until backward, unless there are more than LARGEST_PART times as many in all. Then
-those few would not save enough time to be worth their memory."""
+MOST_HELD, ONE_IN = 2**21, 32
+"""One call holds at most MOST_HELD exponentials until backward, and none if that is less than one in ONE_IN of all: so
+few save too little time for their memory."""
 
 
 @op
@@ -79,7 +79,7 @@ def blockwise_attention(
     held: list[ndarray] = []  # e of the first tiles
     num_weights, buffer = 0, tiles.buffer(query.dtype)
     num_scores = math.prod(query.shape[:-1]) * tiles.t_key
-    most_held = MOST_HELD if num_scores <= LARGEST_PART * MOST_HELD else 0
+    most_held = MOST_HELD if num_scores <= ONE_IN * MOST_HELD else 0
     y = np.zeros_like(query, shape=(*query.shape[:-1], value.shape[-1]))
     shifts, totals = np.zeros((2, *query.shape[:-1], 1), query.dtype)  # shift and z, (..., T_query, 1) each
     for head in tiles.heads():

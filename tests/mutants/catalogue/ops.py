@@ -308,7 +308,7 @@ OPS = [
     mutant(
         "blockwise: a few tiles are held of scores without end",
         BLOCKWISE,
-        "most_held = MOST_HELD if num_scores <= LARGEST_PART * MOST_HELD else 0",
+        "most_held = MOST_HELD if num_scores <= ONE_IN * MOST_HELD else 0",
         "most_held = MOST_HELD",
         "tests/ops/test_blockwise_attention.py::test_of_too_many_scores_no_tile_is_held",
     ),
