@@ -51,7 +51,7 @@ def cross_entropy(
     is_whole = num_counted == targets.size
     x = logits.reshape(targets.size, classes) if is_whole else logits[counted]  # (counted, classes)
     target = targets.reshape(-1) if is_whole else targets[counted]  # (counted,)
-    at = np.arange(num_counted) * classes + target.astype(int, copy=False)  # of the targets in x, row after row
+    at = np.arange(num_counted) * classes + target.astype(int, copy=False)  # places of targets, by row
     n = max(num_counted, 1)  # without a counted target the loss is an empty sum, 0
 
     s = x - np.maximum.reduce(x.real, axis=-1, keepdims=True, initial=-np.inf)

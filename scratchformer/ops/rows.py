@@ -19,7 +19,8 @@ LANES = 8
 FEW_ROWS = 4
 """Products of more rows spend more time on multiplying than on reading."""
 SMALL_PRODUCT = 2**20
-"""Of larger products, BLAS cuts sums of two blocks or more itself. The sums of smaller ones it adds in one go."""
+"""Multiplications of a product of matrices. Where there are more, BLAS cuts sums of two blocks or more itself. Where
+there are fewer, it adds each sum in one go."""
 
 
 def row_sum(x: np.ndarray) -> np.ndarray:
@@ -60,7 +61,8 @@ def row_products(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) ->
 def product_in_blocks(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """a b, (..., m, n) and (..., n, d) to (..., m, d), with each sum cut into blocks; written to `out` if it is given.
 
-    A block is read from the cache of a core when the next of few rows, or the next head, needs it again.
+    Large products are left whole where BLAS cuts their sums itself. Those of few rows are always cut, as heads that
+    share b then find each block of it in the cache.
     """
     (m, n), d = a.shape[-2:], b.shape[-1]
     is_cut_by_blas = n >= 2 * BLOCK and m > FEW_ROWS and m * n * d > SMALL_PRODUCT

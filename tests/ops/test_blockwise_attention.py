@@ -65,19 +65,23 @@ def test_tiles_that_are_formed_again_change_no_bit(most_held: int, is_causal: bo
         np.testing.assert_array_equal(some_held, all_held)
 
 
-@pytest.mark.parametrize(("most_held", "num_held"), [(0, 0), (5, 0), (6, 6), (14, 12), (21, 21), (10**6, 2 * 35)])
-def test_the_first_tiles_are_held(most_held: int, num_held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("t_key", "most_held", "num_held"),
+    [
+        (5, 0, 0),
+        (5, 5, 0),
+        (5, 6, 6),
+        (5, 14, 12),
+        (5, 21, 21),
+        (5, 10**6, 2 * 35),
+        (16, 7, 6),  # of 2 x 7 x 16 scores, 32 times as many as may be held
+        (17, 7, 0),
+    ],
+)
+def test_the_first_tiles_are_held_unless_they_are_few(
+    t_key: int, most_held: int, num_held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MOST_HELD", most_held)
-    query, key, value = normal(0, (2, 7, 3), (2, 5, 3), (2, 5, 4))
-    y, backward = blockwise_attention(query, key, value)
-    monkeypatch.setattr(module, "MOST_HELD", 0)
-    none_held = blockwise_attention(query, key, value)[1]
-    assert kept_bytes(backward) - kept_bytes(none_held) == num_held * y.itemsize
-
-
-@pytest.mark.parametrize(("t_key", "num_held"), [(16, 6), (17, 0)])
-def test_of_too_many_scores_no_tile_is_held(t_key: int, num_held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_HELD", 7)
     query, key, value = normal(0, (2, 7, 3), (2, t_key, 3), (2, t_key, 4))
     y, backward = blockwise_attention(query, key, value)
     monkeypatch.setattr(module, "MOST_HELD", 0)

@@ -125,7 +125,7 @@ def test_a_product_in_blocks_is_the_product(batch: tuple[int, ...], m: int, n: i
     assert product_in_blocks(a.astype(np.float32), b.astype(np.float32)).dtype == np.float32
 
 
-def test_the_long_sums_of_a_small_product_are_sums_of_those_of_blocks() -> None:
+def test_long_sums_of_a_small_product_are_added_block_by_block() -> None:
     a, b = (x.astype(np.float32) for x in normal(0, (4, 2 * BLOCK + 3), (2 * BLOCK + 3, 64)))
     blocks = [a[:, cut] @ b[cut] for cut in (slice(BLOCK), slice(BLOCK, 2 * BLOCK), slice(2 * BLOCK, None))]
     np.testing.assert_array_equal(product_in_blocks(a, b), blocks[0] + blocks[1] + blocks[2])

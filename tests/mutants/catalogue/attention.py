@@ -152,7 +152,7 @@ ATTENTION = [
         "ops/rows.py",
         "if n <= BLOCK or is_cut_by_blas:",
         "if m <= FEW_ROWS or n <= BLOCK or is_cut_by_blas:",
-        "tests/ops/test_rows.py::test_the_long_sums_of_a_small_product_are_sums_of_those_of_blocks",
+        "tests/ops/test_rows.py::test_long_sums_of_a_small_product_are_added_block_by_block",
     ),
     mutant(
         "NaN: hidden in values that blockwise attention masks",

@@ -303,14 +303,14 @@ OPS = [
         BLOCKWISE,
         "is_held = num_weights <= most_held",
         "is_held = num_weights >= 0",
-        "tests/ops/test_blockwise_attention.py::test_the_first_tiles_are_held",
+        "tests/ops/test_blockwise_attention.py::test_the_first_tiles_are_held_unless_they_are_few",
     ),
     mutant(
-        "blockwise: a few tiles are held of scores without end",
+        "blockwise: a few tiles are held of too many",
         BLOCKWISE,
         "most_held = MOST_HELD if num_scores <= ONE_IN * MOST_HELD else 0",
         "most_held = MOST_HELD",
-        "tests/ops/test_blockwise_attention.py::test_of_too_many_scores_no_tile_is_held",
+        "tests/ops/test_blockwise_attention.py::test_the_first_tiles_are_held_unless_they_are_few",
     ),
     mutant(
         "blockwise: large values are not looked for",

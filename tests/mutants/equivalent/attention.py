@@ -190,7 +190,7 @@ EQUIVALENT = [
     Equivalent(
         r"ops\.rows\.x_product_in_blocks",
         r"is_cut_by_blas = n >= 2 \* BLOCK and m > FEW_ROWS and m \* n \* d > SMALL_PRODUCT",
-        r"is_cut_by_blas = .*",
+        r"is_cut_by_blas = (n (> 2 \*|>= 2 /|>= 3 \*) .*|.*(m >= FEW_ROWS| / [nd] | >= SMALL_PRODUCT).*|None)",
         "what is cut into blocks, or not, changes in the last digits alone",
     ),
     Equivalent(
